@@ -1,0 +1,64 @@
+import type { ColumnGrant, JoinMode } from '../policy/model.ts';
+import type { Release } from '../policy/model.ts';
+
+/**
+ * What a query may see: tables as the *policy* knows them, laid out by the runtime. A column that no grant names is
+ * not here, and it is not in the worker's file either.
+ */
+export type SqlType =
+  | { readonly kind: 'boolean' }
+  | { readonly kind: 'integer'; readonly bits: 8 | 16 | 32 | 64 | 128; readonly isSigned: boolean }
+  | { readonly kind: 'decimal'; readonly width: number; readonly scale: number }
+  | { readonly kind: 'double' }
+  | { readonly kind: 'float' }
+  | { readonly kind: 'text' }
+  | { readonly kind: 'date' }
+  | { readonly kind: 'timestamp' }
+  | { readonly kind: 'timestampWithZone' }
+  | { readonly kind: 'interval' };
+
+export interface CatalogueColumn {
+  readonly name: string;
+  readonly type: SqlType;
+  /** Grants that hold for this consumer under the rule in use; rights are the union, limits the strictest. */
+  readonly grants: readonly ColumnGrant[];
+}
+
+/** How a table in the worker's read-only database is called and what the runtime prepared in it. */
+export interface CatalogueTable {
+  /** Name of the dataset, e.g. `hospital/visits`. */
+  readonly dataset: string;
+  /** SQL names a consumer can use for it, most specific last (`visits`, `hospital.visits`, `"hospital/visits"`). */
+  readonly names: readonly string[];
+  /** Quoted, qualified name in the worker: `"d0"."visits"`. */
+  readonly physical: string;
+  readonly isPublic: boolean;
+  readonly columns: readonly CatalogueColumn[];
+  /** One entry per privacy unit of the policy, in order: the columns the layout prepared (see layout.ts). */
+  readonly units: readonly UnitColumns[];
+  readonly joins: JoinMode;
+  /** Exact number of rows; known to the runtime, never shown to a consumer of a private table. */
+  readonly rowCount: bigint;
+}
+
+export interface UnitColumns {
+  /** Consumer-visible key columns of the unit in this table; empty when the unit is reached by a path or is the row. */
+  readonly keyColumns: readonly string[];
+  /** Same text for units that are the same thing across tables and datasets (joins on it keep one person one unit). */
+  readonly domain: string;
+  /** UBIGINT keyed hash of the unit, never null (an unknown unit shares one hash, so it can only undercount). */
+  readonly hash: string;
+  /** UBIGINT with exactly one bit set, chosen by the hash: popcount(bit_or(…)) never exceeds the number of units. */
+  readonly oneHot: string;
+}
+
+/** Everything the compiler needs to know; plain data. */
+export interface QueryContext {
+  readonly consumer: string;
+  readonly tables: readonly CatalogueTable[];
+  /** The release terms in force: of the rule the job names, or the meet of several. */
+  readonly release: Release;
+  /** Text for clauses in reasons, e.g. `hospital/visits v3 allow[statistics]`. */
+  readonly clause: string;
+  readonly parameters: Readonly<Record<string, string | number | boolean | null>>;
+}

@@ -1,0 +1,36 @@
+import type { SqlType } from './catalogue.ts';
+
+/**
+ * A consumer's query after the rules were applied: SQL text that we printed ourselves. The worker runs `setup` in order
+ * (temporary tables in its own memory), streams `result`, and last reads `summary`.
+ *
+ * INVARIANT: no byte of the consumer's text is in these statements except inside literals that we printed.
+ */
+export interface EnforcedQuery {
+  readonly setup: readonly string[];
+  /** Yields `outputs`, then `certificates`, in this order. */
+  readonly result: string;
+  readonly outputs: readonly OutputColumn[];
+  readonly certificates: readonly CertificateColumn[];
+  /** Yields one row: withheldCells BIGINT (NULL when the withheld cells together are too small to be counted). */
+  readonly summary: string;
+  /** The enforced plan in words, for `explain`. */
+  readonly inWords: readonly string[];
+  /** Canonical text of the typed query: equal for re-spellings of the same question. Its digest goes into evidence. */
+  readonly canonical: string;
+}
+
+export interface OutputColumn {
+  readonly name: string;
+  readonly type: SqlType;
+  /** `key`: a group key; `cell`: rests on rows and can be withheld; `derived`: computed from surviving cells and keys. */
+  readonly role: 'key' | 'cell' | 'derived';
+}
+
+/** Hidden columns that the release gate checks and strips; BIGINT NOT NULL, one per privacy unit. */
+export interface CertificateColumn {
+  readonly name: string;
+  /** Certified lower bound of distinct units behind the row, capped at the minimum so that it tells nothing more. */
+  readonly meaning: 'units';
+  readonly unit: string;
+}

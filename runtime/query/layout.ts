@@ -1,0 +1,37 @@
+import type { PrivacyUnit } from '../policy/model.ts';
+
+/**
+ * The layout is the read-only DuckDB file that SQL workers open: made once per (dataset version, policy version) from
+ * the Parquet files of record. It holds only the columns that the policy names and only the rows of its scope, plus what
+ * enforcement needs, so that a query pays almost nothing for it.
+ *
+ * For the i-th privacy unit of a table:
+ *   `__gb_u<i>` UBIGINT NOT NULL  keyed 64-bit hash of the unit's key columns (all rows of an unknown unit share one hash)
+ *   `__gb_b<i>` UBIGINT NOT NULL  `1 << (hash & 63)`
+ * With differential privacy:
+ *   `__gb_rank` UINTEGER NOT NULL  rank of the row within its unit (0-based, order by a keyed hash), rows of rank ≥ the
+ *                                  contribution bound left out of the table's DP form
+ *   `__gb_f_<column>` BIGINT       fixed-point form of a bounded measure: round(clip(value) / step); NULL and NaN count as NULL
+ */
+export interface LayoutSpec {
+  readonly tables: readonly LayoutTable[];
+}
+
+export interface LayoutTable {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly units: readonly PrivacyUnit[];
+  /** The provider's row scope in SQL; null for all rows. */
+  readonly rows: string | null;
+  /** Bounds to which measures are clipped at ingest, by column. */
+  readonly bounds: Readonly<Record<string, { readonly low: number; readonly high: number }>>;
+  /** Row bound per unit for the differentially private form; null when no rule asks for one. */
+  readonly maxRowsPerUnit: number | null;
+}
+
+export const UNIT_HASH = (unit: number): string => `__gb_u${unit}`;
+export const UNIT_ONE_HOT = (unit: number): string => `__gb_b${unit}`;
+export const ROW_RANK = '__gb_rank';
+export const FIXED_POINT = (column: string): string => `__gb_f_${column}`;
+/** Consumers cannot name anything that begins so; registration refuses source columns that do. */
+export const RESERVED_PREFIX = '__gb_';
