@@ -1,0 +1,121 @@
+import { LineCounter, parseDocument } from 'yaml';
+import type * as z from 'zod';
+import type { UsagePolicy } from '../policy/model.ts';
+import { type PolicyDocument, policyDocument } from './document.ts';
+import { checkMeaning } from './meaning.ts';
+import { normalise } from './normalise.ts';
+
+/** Largest policy file accepted, bytes of UTF-8. */
+export const MAX_POLICY_BYTES = 256 * 1024;
+/** Most complaints listed for one file. */
+export const MAX_COMPLAINTS = 50;
+
+/** One thing wrong with a policy file; printed as `file:line:column path: message`. */
+export interface Complaint {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly path: string;
+  readonly message: string;
+}
+
+export type ParsedPolicy =
+  | { readonly kind: 'policy'; readonly policy: UsagePolicy; readonly document: PolicyDocument }
+  | { readonly kind: 'complaints'; readonly complaints: readonly Complaint[] };
+
+export type Path = readonly (string | number)[];
+
+/**
+ * Reads a policy in YAML or JSON. Unknown keys, unknown terms, wrong types and rules that make no sense are complaints
+ * with their place; nothing is guessed. `version` is what the runtime assigns when the policy is attached.
+ */
+export function parsePolicy(text: string, file: string, version = 1): ParsedPolicy {
+  if (Buffer.byteLength(text) > MAX_POLICY_BYTES) {
+    return complain({
+      file,
+      line: 1,
+      column: 1,
+      path: '',
+      message: `the file is larger than ${MAX_POLICY_BYTES} bytes`,
+    });
+  }
+  const lines = new LineCounter();
+  const source = parseDocument(text, {
+    lineCounter: lines,
+    strict: true,
+    uniqueKeys: true,
+    merge: false,
+    schema: 'core',
+  });
+  const broken = [...source.errors, ...source.warnings];
+  if (broken.length > 0) {
+    return complain(
+      ...broken.map((error) => {
+        const place = lines.linePos(error.pos[0]);
+        return { file, line: place.line, column: place.col, path: '', message: firstLine(error.message) };
+      }),
+    );
+  }
+  const placeOf = (path: Path): { line: number; column: number } => {
+    for (let length = path.length; length >= 0; length--) {
+      const node = source.getIn(path.slice(0, length), true) as
+        | { range?: readonly [number, number, number] }
+        | undefined;
+      if (node?.range !== undefined && node.range !== null) {
+        const place = lines.linePos(node.range[0]);
+        return { line: place.line, column: place.col };
+      }
+    }
+    return { line: 1, column: 1 };
+  };
+  const at = (path: Path, message: string): Complaint => ({ file, ...placeOf(path), path: path.join('.'), message });
+
+  let plain: unknown;
+  try {
+    plain = source.toJS({ maxAliasCount: 0 });
+  } catch {
+    return complain(at([], 'aliases (`*name`) are not accepted in a policy: write the value out'));
+  }
+  const parsed = policyDocument.safeParse(plain);
+  if (!parsed.success) return complain(...parsed.error.issues.flatMap((issue) => complaintsOf(issue, at)));
+  const wrong = checkMeaning(parsed.data);
+  if (wrong.length > 0) return complain(...wrong.map(({ path, message }) => at(path, message)));
+  return {
+    kind: 'policy',
+    policy: normalise(parsed.data, parsed.data.metadata.version ?? version),
+    document: parsed.data,
+  };
+}
+
+/** The line a person reads. */
+export function complaintText(complaint: Complaint): string {
+  const { file, line, column, path, message } = complaint;
+  return `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`;
+}
+
+function complain(...complaints: readonly Complaint[]): ParsedPolicy {
+  return { kind: 'complaints', complaints: complaints.slice(0, MAX_COMPLAINTS) };
+}
+
+function complaintsOf(issue: z.core.$ZodIssue, at: (path: Path, message: string) => Complaint): readonly Complaint[] {
+  const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => at([...path, key], `unknown key \`${key}\``));
+  }
+  if (issue.code === 'invalid_union') {
+    // The branch that got furthest says best what is wrong.
+    const deepest = issue.errors
+      .map((branch) => branch.toSorted((a, b) => b.path.length - a.path.length)[0])
+      .filter((candidate) => candidate !== undefined && candidate.path.length > 0)
+      .toSorted((a, b) => (b?.path.length ?? 0) - (a?.path.length ?? 0))[0];
+    if (deepest !== undefined) return complaintsOf({ ...deepest, path: [...issue.path, ...deepest.path] }, at);
+    const choices = issue.errors.map((branch) => branch[0]?.message ?? '').filter((text) => text !== '');
+    return [
+      at(path, choices.length > 0 ? `expected one of: ${[...new Set(choices)].join('; ')}` : 'not an accepted form'),
+    ];
+  }
+  return [at(path, firstLine(issue.message))];
+}
+
+const firstLine = (message: string): string =>
+  (message.split('\n')[0] ?? message).replace(/ at line \d+, column \d+:?$/, '');
