@@ -1,0 +1,1860 @@
+// Generated from proto/glovebox/v1 by runtime/rpc/generate-types.ts; do not edit.
+
+/** Where a party is in its admission. */
+export type AdmissionState =
+  | 'unspecified'
+  | 'applied'
+  | 'admitted'
+  | 'suspended'
+  | 'exited';
+
+/** Where an agreement is in its life. */
+export type AgreementState =
+  | 'unspecified'
+  | 'drafted'
+  | 'offered'
+  | 'countered'
+  | 'active'
+  | 'suspended'
+  | 'terminated'
+  | 'expired';
+
+/** What an uploaded object is. */
+export type CiphertextKind =
+  | 'unspecified'
+  | 'publicKey'
+  | 'relinearisationKeys'
+  | 'rotationKeys'
+  | 'column'
+  | 'query';
+
+/** Where code is in its life. */
+export type CodeState =
+  | 'unspecified'
+  | 'submitted'
+  | 'approved'
+  | 'rejected'
+  | 'revoked'
+  | 'expired';
+
+/** The value types that can be released. */
+export type ColumnType =
+  | 'unspecified'
+  | 'bool'
+  | 'int32'
+  | 'int64'
+  | 'float64'
+  | 'decimal128'
+  | 'utf8'
+  | 'date32'
+  | 'timestampMicros';
+
+/** How sensitive data is. */
+export type Grade =
+  | 'unspecified'
+  | 'public'
+  | 'internal'
+  | 'important'
+  | 'core';
+
+/** How strongly workers are kept apart from the machine; stronger levels have larger numbers. */
+export type IsolationLevel =
+  | 'unspecified'
+  | 'none'
+  | 'process'
+  | 'confined'
+  | 'namespaced'
+  | 'vm';
+
+/** The step of the job pipeline. */
+export type JobStage =
+  | 'unspecified'
+  | 'identify'
+  | 'parse'
+  | 'decide'
+  | 'reserve'
+  | 'run'
+  | 'disclose'
+  | 'record'
+  | 'release';
+
+/** Where a job is in its life. */
+export type JobState =
+  | 'unspecified'
+  | 'queued'
+  | 'running'
+  | 'released'
+  | 'withheld'
+  | 'denied'
+  | 'cancelled'
+  | 'stopped'
+  | 'failed';
+
+/** How a computation reaches the data and what kind of guarantee its release carries. */
+export type Mode =
+  | 'unspecified'
+  | 'aggregate'
+  | 'differentialPrivacy'
+  | 'homomorphic'
+  | 'sandbox'
+  | 'approvedCode';
+
+/** What a party may do. */
+export type Role =
+  | 'unspecified'
+  | 'provider'
+  | 'consumer'
+  | 'operator'
+  | 'auditor'
+  | 'clearing'
+  | 'reviewer'
+  | 'custodian';
+
+/** How sandboxed code meets the data; each method has its own printed guarantee. */
+export type SandboxMethod =
+  | 'unspecified'
+  | 'rowFunction'
+  | 'blocks'
+  | 'approved'
+  | 'post';
+
+/** Acceptance. */
+export interface AcceptAgreementRequest {
+  /** The agreement. */
+  readonly id: string;
+  /** Signature of the caller over `content`. */
+  readonly signature: JwsSignature | null;
+}
+
+/** The agreement. */
+export interface AcceptAgreementResponse {
+  /** As it is now. */
+  readonly agreement: Agreement | null;
+  /** Why it was not accepted. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Admission. */
+export interface AddPartyRequest {
+  /** Name: lower-case letters, digits, '-', at most 63, starting with a letter. */
+  readonly name: string;
+  /** What it may do; at least one. */
+  readonly roles: readonly Role[];
+  /** Life of the certificate in days; 0 means the server's default. */
+  readonly days: number;
+  /** ISO 3166-1 alpha-2 code of where it is. */
+  readonly jurisdiction: string;
+}
+
+/** The party and its credential. */
+export interface AddPartyResponse {
+  /** The party. */
+  readonly party: Party | null;
+  /** The credential bundle as JSON, format "glovebox-credential/1": holds private keys, keep it with mode 0600. */
+  readonly credential: string;
+  /** Why it was not admitted. */
+  readonly reasons: readonly Reason[];
+}
+
+/** An agreement. */
+export interface Agreement {
+  /** Name of the agreement. */
+  readonly id: string;
+  /** Where it is in its life. */
+  readonly state: AgreementState;
+  /** The provider. */
+  readonly provider: string;
+  /** The consumer. */
+  readonly consumer: string;
+  /** The dataset. */
+  readonly dataset: string;
+  /** The pinned policy version. */
+  readonly policyVersion: number;
+  /** The pinned policy digest, "sha256:…". */
+  readonly policyDigest: string;
+  /** Start, milliseconds since the epoch, inclusive. */
+  readonly notBeforeMs: number;
+  /** End, milliseconds since the epoch, exclusive; absent when open. */
+  readonly notAfterMs: number | null;
+  /** What is signed: canonical JSON (RFC 8785), immutable. */
+  readonly content: string;
+  /** The signatures so far. */
+  readonly signatures: readonly PartySignature[];
+  /** When it was laid out, milliseconds since the epoch. */
+  readonly createdAtMs: number;
+  /** Why it is suspended, terminated or expired. */
+  readonly note: string;
+  /** Purposes that it is for; empty: those of the policy. */
+  readonly purposes: readonly string[];
+  /** The agreement it counters; empty when none. */
+  readonly counters: string;
+  /** Duties with their state, a line each. */
+  readonly duties: readonly string[];
+  /** The party that suspended it; empty when not suspended. */
+  readonly suspendedBy: string;
+}
+
+/** Approval. */
+export interface ApproveCodeRequest {
+  /** The digest. */
+  readonly digest: string;
+  /** In which capacity. */
+  readonly capacity: string;
+  /** Why. */
+  readonly note: string;
+  /** Life of the approval in days; 0 means the server's default. */
+  readonly days: number;
+  /** Signature over the digest, the capacity and the days. */
+  readonly signature: JwsSignature | null;
+}
+
+/** The code. */
+export interface ApproveCodeResponse {
+  /** As it is now. */
+  readonly code: Code | null;
+  /** Why the approval was not taken. */
+  readonly reasons: readonly Reason[];
+}
+
+/** A document to attach. */
+export interface AttachPolicyRequest {
+  /** YAML or JSON. */
+  readonly document: string;
+  /** Name of the file, for complaints. */
+  readonly fileName: string;
+  /** The dataset; empty: the one that the document names. */
+  readonly dataset: string;
+  /** Signature of the provider over the canonical policy; absent when the runtime's own key signs. */
+  readonly signature: JwsSignature | null;
+}
+
+/** The attached version or what is wrong. */
+export interface AttachPolicyResponse {
+  /** The policy; absent when refused. */
+  readonly policy: Policy | null;
+  /** Errors and warnings. */
+  readonly complaints: readonly PolicyComplaint[];
+  /** Why it was refused for other reasons than the document. */
+  readonly reasons: readonly Reason[];
+}
+
+/** A budget. */
+export interface Budget {
+  /** The dataset. */
+  readonly dataset: string;
+  /** The consumer. */
+  readonly consumer: string;
+  /** The rule it belongs to; empty: the whole dataset. */
+  readonly ruleId: string;
+  /** Privacy loss committed, in micro-epsilon. */
+  readonly microEpsilonSpent: bigint;
+  /** Privacy loss set aside by running jobs. */
+  readonly microEpsilonReserved: bigint;
+  /** Privacy loss allowed; absent when there is no such limit. */
+  readonly microEpsilonLimit: bigint | null;
+  /** Uses committed in the current period. */
+  readonly uses: bigint;
+  /** Uses set aside by running jobs. */
+  readonly usesReserved: bigint;
+  /** Uses allowed per period; absent when not limited. */
+  readonly usesLimit: bigint | null;
+  /** When the current period ends, milliseconds since the epoch; absent when it does not. */
+  readonly periodEndsAtMs: number | null;
+}
+
+/** What one job took from one budget. */
+export interface BudgetSpend {
+  /** The dataset. */
+  readonly dataset: string;
+  /** Privacy loss in micro-epsilon. */
+  readonly microEpsilon: bigint;
+  /** Privacy loss that is left to this consumer; absent when the policy has no such budget. */
+  readonly microEpsilonLeft: bigint | null;
+  /** Uses counted. */
+  readonly uses: bigint;
+  /** Uses left; absent when uses are not limited. */
+  readonly usesLeft: bigint | null;
+}
+
+/** Names a job. */
+export interface CancelJobRequest {
+  /** The job. */
+  readonly id: string;
+}
+
+/** The job. */
+export interface CancelJobResponse {
+  /** The job after the cancellation. */
+  readonly job: Job | null;
+}
+
+/** A document to check. */
+export interface CheckPolicyRequest {
+  /** YAML or JSON. */
+  readonly document: string;
+  /** Name of the file, for complaints. */
+  readonly fileName: string;
+  /** The dataset; empty: the one that the document names. Its schema is used when the caller may know it. */
+  readonly dataset: string;
+}
+
+/** What is wrong with it. */
+export interface CheckPolicyResponse {
+  /** Whether it could be attached. */
+  readonly isValid: boolean;
+  /** Errors and warnings, in order of place. */
+  readonly complaints: readonly PolicyComplaint[];
+  /** What it allows in words; empty when not valid. */
+  readonly inWords: readonly string[];
+}
+
+/** A program to choose for. */
+export interface ChooseParametersRequest {
+  /** The program. */
+  readonly program: HomomorphicProgram | null;
+  /** Smallest value. */
+  readonly low: number;
+  /** Largest value. */
+  readonly high: number;
+  /** Digits after the point that matter. */
+  readonly decimals: number;
+  /** Number of rows. */
+  readonly rows: bigint;
+  /** Least security in bits; 0 means 128. */
+  readonly securityBits: number;
+}
+
+/** The choice. */
+export interface ChooseParametersResponse {
+  /** The profile; empty when there is none. */
+  readonly profile: string;
+  /** Why this one, in words. */
+  readonly explanation: readonly string[];
+  /** Scheme: "bgv", "bfv", "ckks". */
+  readonly scheme: string;
+  /** Polynomial degree. */
+  readonly degree: number;
+  /** Security in bits. */
+  readonly securityBits: number;
+  /** Error bound for approximate schemes; 0 when exact. */
+  readonly errorBound: number;
+  /** Bytes of the uploads and the result. */
+  readonly bytes: bigint;
+  /** Why there is none. */
+  readonly reasons: readonly Reason[];
+}
+
+/** End of an upload. */
+export type CiphertextEnd = Readonly<Record<never, never>>;
+
+/** What is uploaded. */
+export interface CiphertextHeader {
+  /** What it is. */
+  readonly kind: CiphertextKind;
+  /** Published parameter profile, e.g. "bgv-8192-a". */
+  readonly profile: string;
+  /** The dataset it belongs to; empty for consumer's own. */
+  readonly dataset: string;
+  /** The column it holds; only for columns. */
+  readonly column: string;
+  /** Values in it. */
+  readonly values: bigint;
+  /** Size in bytes. */
+  readonly size: bigint;
+  /** "sha256:…" of all bytes. */
+  readonly digest: string;
+  /** Continue an interrupted upload at this byte. */
+  readonly offset: bigint;
+  /** Digest of the public key it is encrypted under; empty for keys. */
+  readonly keyDigest: string;
+}
+
+/** A stored object. */
+export interface CiphertextObject {
+  /** "sha256:…". */
+  readonly digest: string;
+  /** What it is. */
+  readonly kind: CiphertextKind;
+  /** The profile. */
+  readonly profile: string;
+  /** The dataset; empty for consumer's own. */
+  readonly dataset: string;
+  /** The column. */
+  readonly column: string;
+  /** Values in it. */
+  readonly values: bigint;
+  /** Bytes. */
+  readonly size: bigint;
+  /** When it was stored, milliseconds since the epoch. */
+  readonly storedAtMs: number;
+  /** Whether it is revoked. */
+  readonly isRevoked: boolean;
+}
+
+/** Code. */
+export interface Code {
+  /** "sha256:…" of the bundle. */
+  readonly digest: string;
+  /** Name that versions share. */
+  readonly name: string;
+  /** Where it is in its life. */
+  readonly state: CodeState;
+  /** The party that submitted it. */
+  readonly submitter: string;
+  /** When, milliseconds since the epoch. */
+  readonly submittedAtMs: number;
+  /** Who said what. */
+  readonly verdicts: readonly CodeVerdict[];
+  /** When the approval ends; absent when it does not. */
+  readonly expiresAtMs: number | null;
+  /** The dataset it is for. */
+  readonly dataset: string;
+  /** The source; only in Review. */
+  readonly source: string;
+  /** What it returns. */
+  readonly outputs: readonly ResultColumn[];
+}
+
+/** A reviewer's word. */
+export interface CodeVerdict {
+  /** The reviewer. */
+  readonly reviewer: string;
+  /** In which capacity, e.g. "owner", "dpo". */
+  readonly capacity: string;
+  /** Whether the reviewer approves. */
+  readonly approves: boolean;
+  /** Why. */
+  readonly note: string;
+  /** When, milliseconds since the epoch. */
+  readonly atMs: number;
+}
+
+/** The error to expect of a noisy column. */
+export interface ColumnError {
+  /** Name of the column. */
+  readonly column: string;
+  /** Half width of the interval. */
+  readonly halfWidth: number;
+  /** Probability that the true value lies within. */
+  readonly confidence: number;
+}
+
+/** Other terms. */
+export interface CounterAgreementRequest {
+  /** The agreement that is countered. */
+  readonly id: string;
+  /** The policy document wanted instead; empty: the same. */
+  readonly policyDocument: string;
+  /** Another start; absent: the same. */
+  readonly notBeforeMs: number | null;
+  /** Another end; absent: the same. */
+  readonly notAfterMs: number | null;
+  /** Other purposes; empty: the same. */
+  readonly purposes: readonly string[];
+}
+
+/** The counter-offer. */
+export interface CounterAgreementResponse {
+  /** The new agreement with the content to sign. */
+  readonly agreement: Agreement | null;
+  /** Whether the terms refine the offer, so that it is accepted automatically. */
+  readonly refines: boolean;
+  /** Where they do not refine it, term by term. */
+  readonly reasons: readonly Reason[];
+}
+
+/** A dataset as its readers may see it. */
+export interface Dataset {
+  /** Name, e.g. "hospital/visits". */
+  readonly name: string;
+  /** Version, counted from 1. */
+  readonly version: number;
+  /** A sentence for people. */
+  readonly description: string;
+  /** The party that registered it. */
+  readonly provider: string;
+  /** How sensitive it is. */
+  readonly grade: Grade;
+  /** "sha256:…" over the digests of its tables. */
+  readonly digest: string;
+  /** When it was registered, milliseconds since the epoch. */
+  readonly registeredAtMs: number;
+  /** Its tables. */
+  readonly tables: readonly DatasetTable[];
+  /** Version of the attached policy; 0 when none. */
+  readonly policyVersion: number;
+  /** Digest of the attached policy; empty when none. */
+  readonly policyDigest: string;
+  /** What registration noticed, for the provider only. */
+  readonly findings: readonly string[];
+}
+
+/** A column. */
+export interface DatasetColumn {
+  /** Name. */
+  readonly name: string;
+  /** SQL type. */
+  readonly type: string;
+  /** Whether values may be missing. */
+  readonly nullable: boolean;
+  /** What the policy lets the reader do with it. */
+  readonly rights: readonly string[];
+  /** Suggested grade at registration, for the provider only. */
+  readonly suggestedGrade: Grade;
+  /** What recognition found, e.g. "e-mail"; for the provider only. */
+  readonly recognisedAs: string;
+}
+
+/** A table. */
+export interface DatasetTable {
+  /** SQL name. */
+  readonly name: string;
+  /** Columns that the reader may know of. */
+  readonly columns: readonly DatasetColumn[];
+  /** Rows; absent for readers who may not know. */
+  readonly rowCount: bigint | null;
+  /** "sha256:…" of its files of record; empty for readers who may not know. */
+  readonly digest: string;
+  /** Privacy unit columns; empty when there is no policy or the table is public. */
+  readonly privacyUnit: readonly string[];
+  /** Bytes stored; absent for readers who may not know. */
+  readonly bytes: bigint | null;
+}
+
+/** Whether a dataset is what was registered. */
+export interface DatasetVerdict {
+  /** Whether every byte is as registered. */
+  readonly isIntact: boolean;
+  /** What differs. */
+  readonly reasons: readonly Reason[];
+  /** Bytes read. */
+  readonly bytes: bigint;
+}
+
+/** One number that a program returns. */
+export interface DeclaredOutput {
+  /** Name of the result column. */
+  readonly name: string;
+  /** Smaller values are clamped to it. */
+  readonly low: number;
+  /** Larger values are clamped to it. */
+  readonly high: number;
+  /** Used when a block fails. */
+  readonly defaultValue: number;
+  /** Bin edges, ascending, for the histogram reducer. */
+  readonly bins: readonly number[];
+}
+
+/** Drain. */
+export interface DrainRequest {
+  /** Running jobs are failed after this many milliseconds; 0 means the server's default. */
+  readonly deadlineMs: number;
+}
+
+/** Draining. */
+export interface DrainResponse {
+  /** Jobs that are still running. */
+  readonly runningJobs: number;
+}
+
+/** Machine-readable detail of a failed call. */
+export interface ErrorDetail {
+  /** A stable code of docs/errors.md, e.g. "party-suspended". */
+  readonly code: string;
+  /** Reasons, when the call was denied. */
+  readonly reasons: readonly Reason[];
+  /** Whether the same call may succeed later without a change. */
+  readonly isRetryable: boolean;
+  /** When to try again, milliseconds from now; 0 when not known. */
+  readonly retryAfterMs: number;
+  /** Names the entry in the operator's log; says nothing else. */
+  readonly incident: string;
+}
+
+/** One entry. */
+export interface EvidenceEntry {
+  /** Position in the log. */
+  readonly index: bigint;
+  /** Kind of statement, e.g. "decision", "release", "agreement", "policy". */
+  readonly kind: string;
+  /** When it was recorded, milliseconds since the epoch. */
+  readonly recordedAtMs: number;
+  /** The job; empty when none. */
+  readonly jobId: string;
+  /** The entry as it is in the log (DSSE envelope). */
+  readonly body: Uint8Array;
+  /** Leaf hash, lower-case hex. */
+  readonly leafHash: string;
+}
+
+/** Asks what would happen. */
+export interface ExplainJobRequest {
+  /** What would be computed. */
+  readonly job: JobRequest | null;
+}
+
+/** What would happen. */
+export interface ExplainJobResponse {
+  /** Whether the job would be admitted now. */
+  readonly wouldRun: boolean;
+  /** Why not; empty when it would run. */
+  readonly reasons: readonly Reason[];
+  /** The rules in force after the strictest of all policies, in words, e.g. "at least 10 patients behind every cell". */
+  readonly rules: readonly string[];
+  /** The enforced form of the computation in words, step by step. */
+  readonly enforced: readonly string[];
+  /** The guarantee of the release in a sentence. */
+  readonly guarantee: string;
+  /** Errors to expect of noisy columns. */
+  readonly errors: readonly ColumnError[];
+  /** What is expected to be suppressed, in words; empty when nothing is predicted. */
+  readonly suppression: string;
+  /** What the job would take from budgets. */
+  readonly budget: readonly BudgetSpend[];
+  /** Price in minor units times 10⁶; absent when there is none. */
+  readonly priceMicros: bigint | null;
+  /** ISO 4217 code of the price. */
+  readonly currency: string;
+  /** A computation that would be allowed instead, as text; empty when there is none. */
+  readonly repaired: string;
+  /** The rule that would be used. */
+  readonly ruleId: string;
+  /** The mode of that rule. */
+  readonly mode: Mode;
+  /** Columns of the result. */
+  readonly columns: readonly ResultColumn[];
+  /** Diagnostics of the caller's own code, which never depend on rows. */
+  readonly diagnostics: readonly Reason[];
+  /** The isolation level the job would run at. */
+  readonly isolation: IsolationLevel;
+  /** Datasets it would touch. */
+  readonly datasets: readonly string[];
+}
+
+/** What to export. */
+export interface ExportEvidenceRequest {
+  /** First index. */
+  readonly start: bigint;
+  /** End, exclusive; 0 means the newest checkpoint. */
+  readonly end: bigint;
+}
+
+/** Part of the archive. */
+export interface ExportEvidenceResponse {
+  /** Bytes. */
+  readonly chunk: Uint8Array;
+}
+
+/** Names an agreement. */
+export interface GetAgreementRequest {
+  /** The agreement. */
+  readonly id: string;
+}
+
+/** The agreement. */
+export interface GetAgreementResponse {
+  /** As it is now. */
+  readonly agreement: Agreement | null;
+}
+
+/** Names a budget. */
+export interface GetBudgetRequest {
+  /** The dataset. */
+  readonly dataset: string;
+  /** The consumer; empty means the caller. */
+  readonly consumer: string;
+}
+
+/** The budgets of that dataset and consumer, one per rule that has one. */
+export interface GetBudgetResponse {
+  /** The budgets. */
+  readonly budgets: readonly Budget[];
+}
+
+/** Nothing to say. */
+export type GetCheckpointRequest = Readonly<Record<never, never>>;
+
+/** The checkpoint. */
+export interface GetCheckpointResponse {
+  /** Signed note (C2SP signed-note, tlog-checkpoint). */
+  readonly checkpoint: string;
+  /** Verifier key in the form of signed notes: "name+hash+key". */
+  readonly verifierKey: string;
+  /** Entries in the log. */
+  readonly treeSize: bigint;
+  /** Root hash, lower-case hex. */
+  readonly rootHash: string;
+}
+
+/** Names a dataset. */
+export interface GetDatasetRequest {
+  /** Name. */
+  readonly name: string;
+  /** Version; 0 means the newest. */
+  readonly version: number;
+}
+
+/** The dataset. */
+export interface GetDatasetResponse {
+  /** The dataset. */
+  readonly dataset: Dataset | null;
+}
+
+/** Names an image. */
+export interface GetImageRequest {
+  /** The image. */
+  readonly name: string;
+}
+
+/** The image. */
+export interface GetImageResponse {
+  /** The image. */
+  readonly image: Image | null;
+}
+
+/** Names a job. */
+export interface GetJobRequest {
+  /** The job. */
+  readonly id: string;
+}
+
+/** The job. */
+export interface GetJobResponse {
+  /** The job as it is now. */
+  readonly job: Job | null;
+}
+
+/** Names a policy. */
+export interface GetPolicyRequest {
+  /** The dataset. */
+  readonly dataset: string;
+  /** Version; 0 means the newest. */
+  readonly version: number;
+  /** Answer as "yaml" (default) or "odrl". */
+  readonly format: string;
+}
+
+/** The policy. */
+export interface GetPolicyResponse {
+  /** The policy. */
+  readonly policy: Policy | null;
+  /** The ODRL form as JSON-LD, when asked for. */
+  readonly odrl: string;
+}
+
+/** Names a receipt. */
+export interface GetReceiptRequest {
+  /** What. */
+  readonly of:
+    /** The job: its last receipt. */
+    | { readonly kind: 'jobId'; readonly jobId: string }
+    /** The position in the log. */
+    | { readonly kind: 'logIndex'; readonly logIndex: bigint }
+    | null;
+}
+
+/** The receipt. */
+export interface GetReceiptResponse {
+  /** The receipt. */
+  readonly receipt: Receipt | null;
+}
+
+/** Names an upload. */
+export interface GetUploadRequest {
+  /** "sha256:…" of the whole object. */
+  readonly digest: string;
+}
+
+/** How far it is. */
+export interface GetUploadResponse {
+  /** Bytes stored. */
+  readonly stored: bigint;
+  /** Whether it is complete and checked. */
+  readonly isComplete: boolean;
+}
+
+/** A declarative program on ciphertext; see HomomorphicService.Run for the same message. */
+export interface HomomorphicProgram {
+  /** Name of the closed set: "sum", "mean", "variance", "dot", "linear", "logistic", "groupSums", "countEqual", … */
+  readonly name: string;
+  /** The dataset computed on. */
+  readonly dataset: string;
+  /** The columns, in the program's order. */
+  readonly columns: readonly string[];
+  /** Digests of uploaded ciphertexts, keys or encrypted queries it reads, "sha256:…". */
+  readonly inputs: readonly string[];
+  /** Named numbers of the program (weights, thresholds). */
+  readonly parameters: Readonly<Record<string, number>>;
+  /** Weights in the order of the columns. */
+  readonly weights: readonly number[];
+  /** Group column, where the program has one. */
+  readonly groupColumn: string;
+}
+
+/** An image. */
+export interface Image {
+  /** Name, e.g. "javascript". */
+  readonly name: string;
+  /** "sha256:…" of the manifest, which holds the digest of every file. */
+  readonly digest: string;
+  /** Kind of runtime: "sql", "javascript", "homomorphic". */
+  readonly runtime: string;
+  /** Version of the image. */
+  readonly version: string;
+  /** Methods it can run. */
+  readonly methods: readonly string[];
+  /** Libraries it holds, "name@version". */
+  readonly libraries: readonly string[];
+  /** Least isolation level. */
+  readonly minimumIsolation: IsolationLevel;
+  /** The manifest as JSON. */
+  readonly manifest: string;
+  /** Whether every file is as the manifest says. */
+  readonly isIntact: boolean;
+}
+
+/** A program for the sandbox image `javascript`. */
+export interface JavaScriptProgram {
+  /** The module text, JavaScript or TypeScript. Empty when `code_digest` names approved code. */
+  readonly source: string;
+  /** Whether `source` is TypeScript. */
+  readonly isTypeScript: boolean;
+  /** How the code meets the data. */
+  readonly method: SandboxMethod;
+  /** The table it reads, as SQL would name it. */
+  readonly table: string;
+  /** Columns it reads. */
+  readonly columns: readonly string[];
+  /** Numbers it returns, with declared ranges. */
+  readonly outputs: readonly DeclaredOutput[];
+  /** Trusted reducer over rows or blocks: "sum", "mean", "variance", "histogram", "covariance", "gradient", "median". */
+  readonly reducer: string;
+  /** Number of blocks; 0 means recommended. */
+  readonly blocks: number;
+  /** Rounds under one budget; 0 means 1. */
+  readonly rounds: number;
+  /** Digest of approved code, "sha256:…". */
+  readonly codeDigest: string;
+  /** The sandbox image; empty means "javascript". */
+  readonly image: string;
+  /** Named numbers given to the program. */
+  readonly parameters: Readonly<Record<string, number>>;
+  /** Jobs whose released results a `post` program reads. */
+  readonly inputJobIds: readonly string[];
+}
+
+/** Everything about one job that its consumer may know. */
+export interface Job {
+  /** Name of the job. */
+  readonly id: string;
+  /** Where it is in its life. */
+  readonly state: JobState;
+  /** The party that submitted it. */
+  readonly consumer: string;
+  /** Datasets it touches, "name@version". */
+  readonly datasets: readonly string[];
+  /** The agreements it runs under. */
+  readonly agreementIds: readonly string[];
+  /** The rule in use. */
+  readonly ruleId: string;
+  /** The mode of that rule. */
+  readonly mode: Mode;
+  /** The declared purpose. */
+  readonly purpose: string;
+  /** When it was taken in, milliseconds since the epoch. */
+  readonly submittedAtMs: number;
+  /** When it ended; absent while it runs. */
+  readonly endedAtMs: number | null;
+  /** Why it was denied, withheld, stopped or failed; empty otherwise. */
+  readonly reasons: readonly Reason[];
+  /** What was kept back; absent when the job has not reached the gate. */
+  readonly withheld: Withheld | null;
+  /** The evidence; absent until recorded. */
+  readonly receipt: Receipt | null;
+  /** What it used; absent until recorded. */
+  readonly meter: JobMeter | null;
+  /** What it took from budgets. */
+  readonly budget: readonly BudgetSpend[];
+  /** How workers were kept apart. */
+  readonly isolation: IsolationLevel;
+  /** The guarantee of the release in a sentence. */
+  readonly guarantee: string;
+  /** Fetches the result once, by this party, over Arrow Flight `DoGet`; absent when nothing is to be fetched. */
+  readonly ticket: Uint8Array | null;
+  /** Until when the ticket is good, milliseconds since the epoch. */
+  readonly ticketExpiresAtMs: number | null;
+  /** Columns of the result; empty until known. */
+  readonly columns: readonly ResultColumn[];
+  /** Rows released; absent until released. */
+  readonly rowCount: bigint | null;
+  /** Bytes of the released result; absent until released. */
+  readonly resultBytes: bigint | null;
+  /** Where it is in the pipeline. */
+  readonly progress: Progress | null;
+  /** Digest of the canonical computation, "sha256:…". */
+  readonly computationDigest: string;
+  /** Digest of the sandbox image, "sha256:…". */
+  readonly imageDigest: string;
+  /** Intervals of released noisy numbers; empty for exact results. */
+  readonly errors: readonly ColumnError[];
+}
+
+/** What a job used. Measured so that it tells nothing about rows. */
+export interface JobMeter {
+  /** Rows of the dataset versions scanned (their registered row counts). */
+  readonly rowsScanned: bigint;
+  /** Cells released. */
+  readonly cellsReleased: bigint;
+  /** Bytes released. */
+  readonly bytesReleased: bigint;
+  /** Milliseconds of wall clock, rounded up to the metering step. */
+  readonly elapsedMs: number;
+  /** Operations on ciphertext. */
+  readonly ciphertextOperations: bigint;
+  /** Charge in minor units of the currency times 10⁶; absent when there is no price. */
+  readonly chargeMicros: bigint | null;
+  /** ISO 4217 code of the charge. */
+  readonly currency: string;
+}
+
+/** What to compute and under what. */
+export interface JobRequest {
+  /** The agreements the job runs under, one per dataset touched; empty when the caller has exactly one active agreement. */
+  readonly agreementIds: readonly string[];
+  /** The `allow` rule to use; empty when only one rule matches. */
+  readonly ruleId: string;
+  /** What the result is for, a term of the policy's purposes; empty when the policy demands none. */
+  readonly purpose: string;
+  /** Repeating a request with the same key gives the same job and costs nothing; empty means never the same. At most 128 characters. */
+  readonly idempotencyKey: string;
+  /** The job is stopped this many milliseconds after it was taken in; 0 means the server's limit. */
+  readonly deadlineMs: number;
+  /** The computation. */
+  readonly computation:
+    /** SQL text over the datasets of the agreements. */
+    | { readonly kind: 'sql'; readonly sql: SqlQuery }
+    /** JavaScript or TypeScript in the jail. */
+    | { readonly kind: 'javascript'; readonly javascript: JavaScriptProgram }
+    /** A declared program on ciphertext. */
+    | { readonly kind: 'homomorphic'; readonly homomorphic: HomomorphicProgram }
+    | null;
+}
+
+/** One signature in the form of an entry of a JWS General JSON serialisation (RFC 7515 §7.2.1). */
+export interface JwsSignature {
+  /** Base64url of the protected header, which names the algorithm and the key. */
+  readonly protectedHeader: string;
+  /** Base64url of the signature over `protected_header "." base64url(payload)`. */
+  readonly signature: string;
+}
+
+/** Which agreements. */
+export interface ListAgreementsRequest {
+  /** The page. */
+  readonly page: Page | null;
+  /** Only these states; empty means all. */
+  readonly states: readonly AgreementState[];
+  /** Only of this dataset; empty means all. */
+  readonly dataset: string;
+}
+
+/** Agreements. */
+export interface ListAgreementsResponse {
+  /** The agreements, newest first. */
+  readonly agreements: readonly Agreement[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
+/** Which budgets. */
+export interface ListBudgetsRequest {
+  /** The page. */
+  readonly page: Page | null;
+}
+
+/** Budgets. */
+export interface ListBudgetsResponse {
+  /** By dataset and consumer. */
+  readonly budgets: readonly Budget[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
+/** Which objects. */
+export interface ListCiphertextsRequest {
+  /** The page. */
+  readonly page: Page | null;
+  /** Only of this dataset; empty means all. */
+  readonly dataset: string;
+}
+
+/** Objects. */
+export interface ListCiphertextsResponse {
+  /** Newest first. */
+  readonly objects: readonly CiphertextObject[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
+/** Which code. */
+export interface ListCodeRequest {
+  /** The page. */
+  readonly page: Page | null;
+  /** Only these states; empty means all. */
+  readonly states: readonly CodeState[];
+}
+
+/** Code. */
+export interface ListCodeResponse {
+  /** Newest first, without sources. */
+  readonly codes: readonly Code[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
+/** Which datasets. */
+export interface ListDatasetsRequest {
+  /** The page. */
+  readonly page: Page | null;
+}
+
+/** Datasets. */
+export interface ListDatasetsResponse {
+  /** The datasets, by name. */
+  readonly datasets: readonly Dataset[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
+/** Which entries. */
+export interface ListEntriesRequest {
+  /** First index. */
+  readonly start: bigint;
+  /** Most entries; 0 means the server's default. */
+  readonly limit: number;
+}
+
+/** Entries. */
+export interface ListEntriesResponse {
+  /** In log order. */
+  readonly entries: readonly EvidenceEntry[];
+  /** First index of the next page; absent at the end. */
+  readonly nextStart: bigint | null;
+}
+
+/** Nothing to say. */
+export type ListImagesRequest = Readonly<Record<never, never>>;
+
+/** Images. */
+export interface ListImagesResponse {
+  /** By name. */
+  readonly images: readonly Image[];
+}
+
+/** Which jobs. */
+export interface ListJobsRequest {
+  /** The page. */
+  readonly page: Page | null;
+  /** Only these states; empty means all. */
+  readonly states: readonly JobState[];
+  /** Only jobs that touch this dataset; empty means all. */
+  readonly dataset: string;
+  /** Only jobs of this party (auditors and operators); empty means the caller's own. */
+  readonly consumer: string;
+}
+
+/** Jobs. */
+export interface ListJobsResponse {
+  /** The jobs, newest first. */
+  readonly jobs: readonly Job[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
+/** Which parties. */
+export interface ListPartiesRequest {
+  /** The page. */
+  readonly page: Page | null;
+}
+
+/** Parties. */
+export interface ListPartiesResponse {
+  /** By name. */
+  readonly parties: readonly Party[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
+/** A line. */
+export interface MeterLine {
+  /** The agreement. */
+  readonly agreementId: string;
+  /** The dataset. */
+  readonly dataset: string;
+  /** The consumer. */
+  readonly consumer: string;
+  /** The provider. */
+  readonly provider: string;
+  /** Jobs counted. */
+  readonly jobs: bigint;
+  /** Rows scanned. */
+  readonly rowsScanned: bigint;
+  /** Cells released. */
+  readonly cellsReleased: bigint;
+  /** Bytes released. */
+  readonly bytesReleased: bigint;
+  /** Operations on ciphertext. */
+  readonly ciphertextOperations: bigint;
+  /** Privacy loss in micro-epsilon. */
+  readonly microEpsilon: bigint;
+  /** Charge in minor units times 10⁶. */
+  readonly chargeMicros: bigint;
+  /** ISO 4217 code. */
+  readonly currency: string;
+}
+
+/** Terms of an offer. */
+export interface OfferAgreementRequest {
+  /** The dataset. */
+  readonly dataset: string;
+  /** The party it is offered to. */
+  readonly consumer: string;
+  /** Policy version; 0 means the newest. */
+  readonly policyVersion: number;
+  /** Start, milliseconds since the epoch; absent: now. */
+  readonly notBeforeMs: number | null;
+  /** End, milliseconds since the epoch; absent: open. */
+  readonly notAfterMs: number | null;
+  /** Purposes; empty: those of the policy. */
+  readonly purposes: readonly string[];
+}
+
+/** The draft. */
+export interface OfferAgreementResponse {
+  /** The agreement with the content to sign. */
+  readonly agreement: Agreement | null;
+  /** Why there is none. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Whose turn a page is: lists are ordered newest first. */
+export interface Page {
+  /** Most entries to answer with; 0 means the server's default, larger than the server's limit means the limit. */
+  readonly size: number;
+  /** The `next_page_token` of the page before; empty for the first page. */
+  readonly token: string;
+}
+
+/** A value that a caller binds to a named parameter. */
+export interface ParameterValue {
+  /** Exactly one; none means NULL. */
+  readonly value:
+    /** Text. */
+    | { readonly kind: 'text'; readonly text: string }
+    /** A whole number that fits 64 bits. */
+    | { readonly kind: 'integer'; readonly integer: bigint }
+    /** A number. */
+    | { readonly kind: 'number'; readonly number: number }
+    /** A truth value. */
+    | { readonly kind: 'boolean'; readonly boolean: boolean }
+    | null;
+}
+
+/** A party. */
+export interface Party {
+  /** Name, e.g. "acme". */
+  readonly name: string;
+  /** What it may do. */
+  readonly roles: readonly Role[];
+  /** Where it is in its admission. */
+  readonly state: AdmissionState;
+  /** SPIFFE-style name, "spiffe://<authority>/party/<name>". */
+  readonly spiffeId: string;
+  /** SHA-256 of its current certificate, lower-case hex. */
+  readonly credentialFingerprint: string;
+  /** When that certificate ends, milliseconds since the epoch. */
+  readonly credentialExpiresAtMs: number;
+  /** Ed25519 key for signatures: base64url of the 32 raw bytes; empty when none. */
+  readonly signingPublicKey: string;
+  /** ISO 3166-1 alpha-2 code of where it is; empty when not known, which counts as foreign. */
+  readonly jurisdiction: string;
+  /** When it was admitted, milliseconds since the epoch. */
+  readonly admittedAtMs: number;
+  /** Why it is suspended. */
+  readonly note: string;
+}
+
+/** A signature and whose it is. */
+export interface PartySignature {
+  /** The party. */
+  readonly party: string;
+  /** The signature over `content`. */
+  readonly signature: JwsSignature | null;
+  /** When it was added, milliseconds since the epoch. */
+  readonly signedAtMs: number;
+}
+
+/** A policy version. */
+export interface Policy {
+  /** The dataset it is for. */
+  readonly dataset: string;
+  /** Version, counted from 1. */
+  readonly version: number;
+  /** "sha256:…" of the normalised policy: what agreements pin. */
+  readonly digest: string;
+  /** The document as it was attached. */
+  readonly document: string;
+  /** The normalised policy as canonical JSON (RFC 8785). */
+  readonly canonical: string;
+  /** The party that attached it. */
+  readonly provider: string;
+  /** When it was attached, milliseconds since the epoch. */
+  readonly attachedAtMs: number;
+  /** What it allows in words, a line each. */
+  readonly inWords: readonly string[];
+}
+
+/** Outcome of one case. */
+export interface PolicyCaseResult {
+  /** Name of the case. */
+  readonly name: string;
+  /** Whether the outcome was as expected. */
+  readonly passed: boolean;
+  /** What differs; empty when passed. */
+  readonly difference: string;
+  /** Reasons of the decision. */
+  readonly reasons: readonly Reason[];
+}
+
+/** A complaint about a place in a document. */
+export interface PolicyComplaint {
+  /** Line, 1-based. */
+  readonly line: number;
+  /** Column, 1-based. */
+  readonly column: number;
+  /** Path in the document, e.g. "allow[0].release.minUnits". */
+  readonly path: string;
+  /** What is wrong and what would be right. */
+  readonly message: string;
+  /** Whether the policy is refused because of it; else it is a warning. */
+  readonly isError: boolean;
+}
+
+/** How far a job is. */
+export interface Progress {
+  /** The step. */
+  readonly stage: JobStage;
+  /** Parts done, of `total`; coarse steps that do not depend on rows. */
+  readonly done: number;
+  /** Parts in all; 0 when not known. */
+  readonly total: number;
+}
+
+/** Why something was denied, withheld or failed. The whole message is safe to show: it never speaks of rows. */
+export interface Reason {
+  /** A stable code of docs/errors.md, e.g. "column-not-granted". */
+  readonly code: string;
+  /** What was tried and what stopped it: one lower-case line without a full stop. */
+  readonly message: string;
+  /** The clause that decides, e.g. "hospital/visits v3 allow[statistics].release.minUnits"; absent when none applies. */
+  readonly clause: string | null;
+  /** Where in the caller's own text; absent when the place is not known. */
+  readonly at: SourcePosition | null;
+  /** What would be allowed instead; absent when nothing would. */
+  readonly remedy: string | null;
+}
+
+/** Signed, offline-verifiable evidence of one decision or release. */
+export interface Receipt {
+  /** Hash of the leaf in the log, lower-case hex; the name of the receipt. */
+  readonly id: string;
+  /** Position in the log. */
+  readonly logIndex: bigint;
+  /** The receipt as C2SP `tlog-proof` text with the entry: what `glovebox evidence verify` reads. */
+  readonly document: Uint8Array;
+  /** When it was recorded, milliseconds since the epoch. */
+  readonly recordedAtMs: number;
+}
+
+/** What is registered. */
+export interface RegisterDatasetHeader {
+  /** Name of the dataset, e.g. "hospital/visits". */
+  readonly name: string;
+  /** A sentence for people. */
+  readonly description: string;
+  /** How sensitive the data is; unspecified: the runtime suggests one. */
+  readonly grade: Grade;
+}
+
+/** Part of an upload: one header, then for each file one `file` and its `chunk`s, last `end`. */
+export interface RegisterDatasetRequest {
+  /** The part. */
+  readonly part:
+    /** First of all. */
+    | { readonly kind: 'header'; readonly header: RegisterDatasetHeader }
+    /** Starts a file. */
+    | { readonly kind: 'file'; readonly file: UploadFile }
+    /** Bytes of the file started last, at most 1 MiB. */
+    | { readonly kind: 'chunk'; readonly chunk: Uint8Array }
+    /** Nothing follows; registration begins. */
+    | { readonly kind: 'end'; readonly end: UploadEnd }
+    | null;
+}
+
+/** Progress or the dataset. */
+export interface RegisterDatasetResponse {
+  /** Why it was not registered; then nothing else follows and nothing is left behind. */
+  readonly reasons: readonly Reason[];
+  /** What. */
+  readonly event:
+    /** How far it is. */
+    | { readonly kind: 'progress'; readonly progress: UploadProgress }
+    /** The registered dataset; last. */
+    | { readonly kind: 'dataset'; readonly dataset: Dataset }
+    | null;
+}
+
+/** Rejection. */
+export interface RejectCodeRequest {
+  /** The digest. */
+  readonly digest: string;
+  /** Why. */
+  readonly note: string;
+}
+
+/** The code. */
+export interface RejectCodeResponse {
+  /** As it is now. */
+  readonly code: Code | null;
+  /** Why the rejection was not taken. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Whose credential. */
+export interface RenewPartyRequest {
+  /** The party; empty means the caller. */
+  readonly name: string;
+  /** Life in days; 0 means the server's default. */
+  readonly days: number;
+  /** The old certificate stops working at once. */
+  readonly revokeOld: boolean;
+}
+
+/** The new credential. */
+export interface RenewPartyResponse {
+  /** The party. */
+  readonly party: Party | null;
+  /** The credential bundle as JSON. */
+  readonly credential: string;
+  /** Why there is none. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Which usage. */
+export interface ReportMeterRequest {
+  /** Start, milliseconds since the epoch, inclusive; 0 means the beginning. */
+  readonly fromMs: number;
+  /** End, milliseconds since the epoch, exclusive; 0 means now. */
+  readonly toMs: number;
+  /** Only this agreement; empty means all of the caller. */
+  readonly agreementId: string;
+  /** Only this consumer (clearing, auditor, provider); empty means all the caller may see. */
+  readonly consumer: string;
+  /** Also answer a statement as "csv" (FOCUS columns) or "parquet"; empty means none. */
+  readonly format: string;
+}
+
+/** Usage. */
+export interface ReportMeterResponse {
+  /** One per agreement and meter. */
+  readonly lines: readonly MeterLine[];
+  /** The statement, when asked for. */
+  readonly statement: Uint8Array;
+  /** Log index up to which the report counts. */
+  readonly logIndex: bigint;
+}
+
+/** One column of a released result. */
+export interface ResultColumn {
+  /** Name, unique within the result. */
+  readonly name: string;
+  /** Type of the values. */
+  readonly type: ColumnType;
+  /** Decimal digits in all; only for decimal128. */
+  readonly precision: number;
+  /** Decimal digits after the point; only for decimal128. */
+  readonly scale: number;
+  /** Whether a value may be missing. */
+  readonly nullable: boolean;
+}
+
+/** Names an agreement. */
+export interface ResumeAgreementRequest {
+  /** The agreement. */
+  readonly id: string;
+}
+
+/** The agreement. */
+export interface ResumeAgreementResponse {
+  /** As it is now. */
+  readonly agreement: Agreement | null;
+  /** Why it was not resumed. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Go on. */
+export interface ResumeAllRequest {
+  /** Why; goes into evidence. */
+  readonly note: string;
+}
+
+/** Going on. */
+export interface ResumeAllResponse {
+  /** Log index of the entry. */
+  readonly logIndex: bigint;
+}
+
+/** Names a party. */
+export interface ResumePartyRequest {
+  /** The party. */
+  readonly name: string;
+}
+
+/** The party. */
+export interface ResumePartyResponse {
+  /** As it is now. */
+  readonly party: Party | null;
+  /** Why it was not resumed. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Names code. */
+export interface ReviewCodeRequest {
+  /** The digest. */
+  readonly digest: string;
+}
+
+/** The code. */
+export interface ReviewCodeResponse {
+  /** With its source. */
+  readonly code: Code | null;
+  /** Unified difference to the last approved version; empty when there is none. */
+  readonly difference: string;
+  /** What checks noticed. */
+  readonly findings: readonly Reason[];
+}
+
+/** Revocation. */
+export interface RevokeCodeRequest {
+  /** The digest. */
+  readonly digest: string;
+  /** Why. */
+  readonly note: string;
+}
+
+/** The code. */
+export interface RevokeCodeResponse {
+  /** As it is now. */
+  readonly code: Code | null;
+  /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
+  /** Why the revocation was not taken. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Names a key. */
+export interface RevokeKeyRequest {
+  /** The digest. */
+  readonly digest: string;
+}
+
+/** The key. */
+export interface RevokeKeyResponse {
+  /** As it is now. */
+  readonly object: CiphertextObject | null;
+  /** Why it was not revoked. */
+  readonly reasons: readonly Reason[];
+}
+
+/** A program to run. */
+export interface RunHomomorphicRequest {
+  /** The job; its computation is a homomorphic program. */
+  readonly job: JobRequest | null;
+  /** Compact JWS over the canonical statement of the request; empty when not signed. */
+  readonly signature: string;
+}
+
+/** The job, then the result. */
+export interface RunHomomorphicResponse {
+  /** What. */
+  readonly part:
+    /** The job as it is now; first and whenever it changes. */
+    | { readonly kind: 'job'; readonly job: Job }
+    /** Bytes of the encrypted result. */
+    | { readonly kind: 'chunk'; readonly chunk: Uint8Array }
+    /** Signed transcript for the key holder's decryptor; last. */
+    | { readonly kind: 'transcript'; readonly transcript: Uint8Array }
+    | null;
+}
+
+/** A signature. */
+export interface SignAgreementRequest {
+  /** The agreement. */
+  readonly id: string;
+  /** Signature of the caller over `content`. */
+  readonly signature: JwsSignature | null;
+}
+
+/** The agreement. */
+export interface SignAgreementResponse {
+  /** As it is now. */
+  readonly agreement: Agreement | null;
+  /** Why the signature was not taken. */
+  readonly reasons: readonly Reason[];
+}
+
+/** A place in a text that the caller sent. */
+export interface SourcePosition {
+  /** Line, 1-based. */
+  readonly line: number;
+  /** Column, 1-based, in characters. */
+  readonly column: number;
+}
+
+/** A query. */
+export interface SqlQuery {
+  /** One SELECT statement. */
+  readonly text: string;
+  /** Values for `$name` parameters. */
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+}
+
+/** One check. */
+export interface StatusCheck {
+  /** Name, e.g. "user namespaces". */
+  readonly name: string;
+  /** Whether it is fine. */
+  readonly isOk: boolean;
+  /** What was found. */
+  readonly finding: string;
+  /** What to do about it; empty when fine. */
+  readonly remedy: string;
+}
+
+/** Nothing to say. */
+export type StatusRequest = Readonly<Record<never, never>>;
+
+/** How the runtime is. */
+export interface StatusResponse {
+  /** Version of the runtime. */
+  readonly version: string;
+  /** Whether it takes jobs. */
+  readonly isServing: boolean;
+  /** Whether the kill switch is on. */
+  readonly isStopped: boolean;
+  /** Isolation level of this machine. */
+  readonly isolation: IsolationLevel;
+  /** Checks of the machine and of the runtime. */
+  readonly checks: readonly StatusCheck[];
+  /** Jobs waiting. */
+  readonly queuedJobs: number;
+  /** Jobs running. */
+  readonly runningJobs: number;
+  /** Workers by kind. */
+  readonly workers: readonly WorkerStatus[];
+  /** When it started, milliseconds since the epoch. */
+  readonly startedAtMs: number;
+  /** Entries in the evidence log. */
+  readonly logSize: bigint;
+  /** Bytes of memory of the gateway. */
+  readonly residentBytes: bigint;
+  /** Whether it is draining. */
+  readonly isDraining: boolean;
+}
+
+/** Stop. */
+export interface StopAllRequest {
+  /** Why; goes into evidence. */
+  readonly note: string;
+}
+
+/** Stopped. */
+export interface StopAllResponse {
+  /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
+  /** Log index after which nothing was released. */
+  readonly logIndex: bigint;
+}
+
+/** Code to approve. */
+export interface SubmitCodeRequest {
+  /** Name that versions share. */
+  readonly name: string;
+  /** The source. */
+  readonly source: string;
+  /** Whether it is TypeScript. */
+  readonly isTypeScript: boolean;
+  /** The dataset it is for. */
+  readonly dataset: string;
+  /** What it returns. */
+  readonly outputs: readonly ResultColumn[];
+  /** What it is for, for reviewers. */
+  readonly note: string;
+}
+
+/** The code. */
+export interface SubmitCodeResponse {
+  /** As it is now. */
+  readonly code: Code | null;
+  /** Why it was not taken in. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Asks for a job. */
+export interface SubmitJobRequest {
+  /** What to compute. */
+  readonly job: JobRequest | null;
+  /** Answer when the job has ended instead of at once. */
+  readonly wait: boolean;
+  /** Do everything that reads no row, and stop there; the same as Explain, but kept as a job. */
+  readonly isDryRun: boolean;
+  /** Compact JWS (EdDSA) over the canonical JSON statement of the request; empty when the caller does not sign. */
+  readonly signature: string;
+}
+
+/** The job. */
+export interface SubmitJobResponse {
+  /** The job as it is now. */
+  readonly job: Job | null;
+  /** Whether the idempotency key named an earlier job. */
+  readonly wasKnown: boolean;
+}
+
+/** Names an agreement. */
+export interface SuspendAgreementRequest {
+  /** The agreement. */
+  readonly id: string;
+  /** Why, for the other side. */
+  readonly note: string;
+}
+
+/** The agreement. */
+export interface SuspendAgreementResponse {
+  /** As it is now. */
+  readonly agreement: Agreement | null;
+  /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
+  /** Why it was not suspended. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Names a party. */
+export interface SuspendPartyRequest {
+  /** The party. */
+  readonly name: string;
+  /** Why. */
+  readonly note: string;
+}
+
+/** The party. */
+export interface SuspendPartyResponse {
+  /** As it is now. */
+  readonly party: Party | null;
+  /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
+  /** Why it was not suspended. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Names an agreement. */
+export interface TerminateAgreementRequest {
+  /** The agreement. */
+  readonly id: string;
+  /** Why, for the other side. */
+  readonly note: string;
+}
+
+/** The agreement. */
+export interface TerminateAgreementResponse {
+  /** As it is now. */
+  readonly agreement: Agreement | null;
+  /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
+  /** Why it was not terminated. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Cases to run. */
+export interface TestPolicyRequest {
+  /** YAML or JSON list of cases {policy, request, expect}. */
+  readonly cases: string;
+  /** Name of the file, for complaints. */
+  readonly fileName: string;
+}
+
+/** What came out. */
+export interface TestPolicyResponse {
+  /** One per case, in order. */
+  readonly results: readonly PolicyCaseResult[];
+  /** Complaints about the file of cases. */
+  readonly complaints: readonly PolicyComplaint[];
+}
+
+/** Asks for a twin. */
+export interface TwinDatasetRequest {
+  /** Name of the dataset. */
+  readonly name: string;
+  /** The table; empty when there is one. */
+  readonly table: string;
+  /** Rows to make; 0 means the server's default. */
+  readonly rows: number;
+  /** Makes the same twin again. */
+  readonly seed: bigint;
+}
+
+/** Part of an Arrow IPC stream. */
+export interface TwinDatasetResponse {
+  /** Bytes. */
+  readonly chunk: Uint8Array;
+}
+
+/** Part of an upload: one header, then chunks, last the end. */
+export interface UploadCiphertextRequest {
+  /** The part. */
+  readonly part:
+    /** First. */
+    | { readonly kind: 'header'; readonly header: CiphertextHeader }
+    /** At most 1 MiB. */
+    | { readonly kind: 'chunk'; readonly chunk: Uint8Array }
+    /** Nothing follows. */
+    | { readonly kind: 'end'; readonly end: CiphertextEnd }
+    | null;
+}
+
+/** Progress or the object. */
+export interface UploadCiphertextResponse {
+  /** Bytes stored so far. */
+  readonly stored: bigint;
+  /** The object; only in the last message. */
+  readonly object: CiphertextObject | null;
+  /** Why it was refused; then nothing else follows. */
+  readonly reasons: readonly Reason[];
+}
+
+/** End of an upload. */
+export interface UploadEnd {
+  /** "sha256:…" of all chunks of all files in order; empty when the caller does not say. */
+  readonly digest: string;
+}
+
+/** One file. */
+export interface UploadFile {
+  /** File name without folders; its end tells the format when `format` is empty. */
+  readonly name: string;
+  /** The table it belongs to; empty: the file name without its ending. Several files may make one table. */
+  readonly table: string;
+  /** "parquet", "csv", "arrow", "arrows", "duckdb"; empty: from the name. */
+  readonly format: string;
+  /** Size in bytes, for progress; 0 when not known. */
+  readonly size: bigint;
+  /** Table inside a DuckDB file. */
+  readonly sourceTable: string;
+}
+
+/** How far an upload or a check is. */
+export interface UploadProgress {
+  /** What is done now, e.g. "receiving", "reading", "writing", "checking". */
+  readonly step: string;
+  /** Bytes or rows done. */
+  readonly done: bigint;
+  /** Bytes or rows in all; 0 when not known. */
+  readonly total: bigint;
+  /** The file or table in hand. */
+  readonly subject: string;
+}
+
+/** Names a dataset. */
+export interface VerifyDatasetRequest {
+  /** Name. */
+  readonly name: string;
+  /** Version; 0 means the newest. */
+  readonly version: number;
+}
+
+/** Progress or the verdict. */
+export interface VerifyDatasetResponse {
+  /** What. */
+  readonly event:
+    /** How far it is. */
+    | { readonly kind: 'progress'; readonly progress: UploadProgress }
+    /** The verdict; last. */
+    | { readonly kind: 'verdict'; readonly verdict: DatasetVerdict }
+    | null;
+}
+
+/** A receipt. */
+export interface VerifyReceiptRequest {
+  /** The receipt document. */
+  readonly document: Uint8Array;
+}
+
+/** The verdict. */
+export interface VerifyReceiptResponse {
+  /** Whether it is genuine and in this log. */
+  readonly isValid: boolean;
+  /** The checks in order, in words. */
+  readonly checks: readonly string[];
+  /** Why not. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Names a job. */
+export interface WatchJobRequest {
+  /** The job. */
+  readonly id: string;
+}
+
+/** A change. */
+export interface WatchJobResponse {
+  /** The job after the change. */
+  readonly job: Job | null;
+}
+
+/** Nothing to say. */
+export type WhoAmIRequest = Readonly<Record<never, never>>;
+
+/** Who the caller is. */
+export interface WhoAmIResponse {
+  /** The party. */
+  readonly party: Party | null;
+  /** Name of the authority. */
+  readonly authority: string;
+  /** Version of the runtime. */
+  readonly runtimeVersion: string;
+  /** Isolation level of this machine. */
+  readonly isolation: IsolationLevel;
+  /** Whether the connection is a loopback connection without TLS, which proves nothing. */
+  readonly isInsecure: boolean;
+}
+
+/** What the release gate kept back. */
+export interface Withheld {
+  /** Cells that were kept back; absent when even their number would tell too much. */
+  readonly cells: bigint | null;
+  /** Rows that were kept back; absent when even their number would tell too much. */
+  readonly rows: bigint | null;
+  /** Why, each with its code. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Workers of a kind. */
+export interface WorkerStatus {
+  /** Name of the image. */
+  readonly image: string;
+  /** Ready. */
+  readonly idle: number;
+  /** At work. */
+  readonly busy: number;
+  /** Killed or dead since start. */
+  readonly lost: number;
+}

@@ -1,0 +1,486 @@
+// Generated from proto/glovebox/v1 by runtime/rpc/generate-types.ts; do not edit.
+
+import type { Caller } from '../identity/party.ts';
+import type { Answer, CallContext, CallOptions, Init } from '../rpc/call.ts';
+import type {
+  AcceptAgreementRequest,
+  AcceptAgreementResponse,
+  AddPartyRequest,
+  AddPartyResponse,
+  ApproveCodeRequest,
+  ApproveCodeResponse,
+  AttachPolicyRequest,
+  AttachPolicyResponse,
+  CancelJobRequest,
+  CancelJobResponse,
+  CheckPolicyRequest,
+  CheckPolicyResponse,
+  ChooseParametersRequest,
+  ChooseParametersResponse,
+  CounterAgreementRequest,
+  CounterAgreementResponse,
+  DrainRequest,
+  DrainResponse,
+  ExplainJobRequest,
+  ExplainJobResponse,
+  ExportEvidenceRequest,
+  ExportEvidenceResponse,
+  GetAgreementRequest,
+  GetAgreementResponse,
+  GetBudgetRequest,
+  GetBudgetResponse,
+  GetCheckpointRequest,
+  GetCheckpointResponse,
+  GetDatasetRequest,
+  GetDatasetResponse,
+  GetImageRequest,
+  GetImageResponse,
+  GetJobRequest,
+  GetJobResponse,
+  GetPolicyRequest,
+  GetPolicyResponse,
+  GetReceiptRequest,
+  GetReceiptResponse,
+  GetUploadRequest,
+  GetUploadResponse,
+  ListAgreementsRequest,
+  ListAgreementsResponse,
+  ListBudgetsRequest,
+  ListBudgetsResponse,
+  ListCiphertextsRequest,
+  ListCiphertextsResponse,
+  ListCodeRequest,
+  ListCodeResponse,
+  ListDatasetsRequest,
+  ListDatasetsResponse,
+  ListEntriesRequest,
+  ListEntriesResponse,
+  ListImagesRequest,
+  ListImagesResponse,
+  ListJobsRequest,
+  ListJobsResponse,
+  ListPartiesRequest,
+  ListPartiesResponse,
+  OfferAgreementRequest,
+  OfferAgreementResponse,
+  RegisterDatasetRequest,
+  RegisterDatasetResponse,
+  RejectCodeRequest,
+  RejectCodeResponse,
+  RenewPartyRequest,
+  RenewPartyResponse,
+  ReportMeterRequest,
+  ReportMeterResponse,
+  ResumeAgreementRequest,
+  ResumeAgreementResponse,
+  ResumeAllRequest,
+  ResumeAllResponse,
+  ResumePartyRequest,
+  ResumePartyResponse,
+  ReviewCodeRequest,
+  ReviewCodeResponse,
+  RevokeCodeRequest,
+  RevokeCodeResponse,
+  RevokeKeyRequest,
+  RevokeKeyResponse,
+  RunHomomorphicRequest,
+  RunHomomorphicResponse,
+  SignAgreementRequest,
+  SignAgreementResponse,
+  StatusRequest,
+  StatusResponse,
+  StopAllRequest,
+  StopAllResponse,
+  SubmitCodeRequest,
+  SubmitCodeResponse,
+  SubmitJobRequest,
+  SubmitJobResponse,
+  SuspendAgreementRequest,
+  SuspendAgreementResponse,
+  SuspendPartyRequest,
+  SuspendPartyResponse,
+  TerminateAgreementRequest,
+  TerminateAgreementResponse,
+  TestPolicyRequest,
+  TestPolicyResponse,
+  TwinDatasetRequest,
+  TwinDatasetResponse,
+  UploadCiphertextRequest,
+  UploadCiphertextResponse,
+  VerifyDatasetRequest,
+  VerifyDatasetResponse,
+  VerifyReceiptRequest,
+  VerifyReceiptResponse,
+  WatchJobRequest,
+  WatchJobResponse,
+  WhoAmIRequest,
+  WhoAmIResponse,
+} from './messages.ts';
+
+/** Contracts of providers and consumers. The content is immutable; no job runs without an active agreement. */
+export interface AgreementServiceHandlers {
+  /** Lays out an offer of a policy version to a party. The answer holds the content to sign; it is drafted until signed. */
+  offer(caller: Caller, request: OfferAgreementRequest, call: CallContext): Promise<Answer<OfferAgreementResponse>>;
+  /** Adds the offering party's signature: a drafted agreement becomes offered. */
+  sign(caller: Caller, request: SignAgreementRequest, call: CallContext): Promise<Answer<SignAgreementResponse>>;
+  /** Accepts an offer with the consumer's signature: it becomes active. */
+  accept(caller: Caller, request: AcceptAgreementRequest, call: CallContext): Promise<Answer<AcceptAgreementResponse>>;
+  /** Answers an offer with stricter terms; accepted automatically only if they refine the offer. */
+  counter(caller: Caller, request: CounterAgreementRequest, call: CallContext): Promise<Answer<CounterAgreementResponse>>;
+  /** Lists the agreements that the caller is a party to (or all, for an auditor). */
+  list(caller: Caller, request: ListAgreementsRequest, call: CallContext): Promise<Answer<ListAgreementsResponse>>;
+  /** Reads one agreement. */
+  get(caller: Caller, request: GetAgreementRequest, call: CallContext): Promise<Answer<GetAgreementResponse>>;
+  /** Suspends: running jobs stop within a second and nothing of them leaves. */
+  suspend(caller: Caller, request: SuspendAgreementRequest, call: CallContext): Promise<Answer<SuspendAgreementResponse>>;
+  /** Resumes a suspended agreement; only the party that suspended it may. */
+  resume(caller: Caller, request: ResumeAgreementRequest, call: CallContext): Promise<Answer<ResumeAgreementResponse>>;
+  /** Ends an agreement for good. */
+  terminate(caller: Caller, request: TerminateAgreementRequest, call: CallContext): Promise<Answer<TerminateAgreementResponse>>;
+}
+
+/** Contracts of providers and consumers. The content is immutable; no job runs without an active agreement. */
+export interface AgreementServiceClient {
+  /** Lays out an offer of a policy version to a party. The answer holds the content to sign; it is drafted until signed. */
+  offer(request: Init<OfferAgreementRequest>, options?: CallOptions): Promise<OfferAgreementResponse>;
+  /** Adds the offering party's signature: a drafted agreement becomes offered. */
+  sign(request: Init<SignAgreementRequest>, options?: CallOptions): Promise<SignAgreementResponse>;
+  /** Accepts an offer with the consumer's signature: it becomes active. */
+  accept(request: Init<AcceptAgreementRequest>, options?: CallOptions): Promise<AcceptAgreementResponse>;
+  /** Answers an offer with stricter terms; accepted automatically only if they refine the offer. */
+  counter(request: Init<CounterAgreementRequest>, options?: CallOptions): Promise<CounterAgreementResponse>;
+  /** Lists the agreements that the caller is a party to (or all, for an auditor). */
+  list(request: Init<ListAgreementsRequest>, options?: CallOptions): Promise<ListAgreementsResponse>;
+  /** Reads one agreement. */
+  get(request: Init<GetAgreementRequest>, options?: CallOptions): Promise<GetAgreementResponse>;
+  /** Suspends: running jobs stop within a second and nothing of them leaves. */
+  suspend(request: Init<SuspendAgreementRequest>, options?: CallOptions): Promise<SuspendAgreementResponse>;
+  /** Resumes a suspended agreement; only the party that suspended it may. */
+  resume(request: Init<ResumeAgreementRequest>, options?: CallOptions): Promise<ResumeAgreementResponse>;
+  /** Ends an agreement for good. */
+  terminate(request: Init<TerminateAgreementRequest>, options?: CallOptions): Promise<TerminateAgreementResponse>;
+}
+
+/** What is spent and what is left. A new policy version never refills a budget. */
+export interface BudgetServiceHandlers {
+  /** Reads the budget of a dataset for a consumer. */
+  get(caller: Caller, request: GetBudgetRequest, call: CallContext): Promise<Answer<GetBudgetResponse>>;
+  /** Lists budgets that the caller may know of. */
+  list(caller: Caller, request: ListBudgetsRequest, call: CallContext): Promise<Answer<ListBudgetsResponse>>;
+}
+
+/** What is spent and what is left. A new policy version never refills a budget. */
+export interface BudgetServiceClient {
+  /** Reads the budget of a dataset for a consumer. */
+  get(request: Init<GetBudgetRequest>, options?: CallOptions): Promise<GetBudgetResponse>;
+  /** Lists budgets that the caller may know of. */
+  list(request: Init<ListBudgetsRequest>, options?: CallOptions): Promise<ListBudgetsResponse>;
+}
+
+/** The catalogue of datasets. Consumers see schema and policy of what they have an agreement for or an offer of; never rows. */
+export interface CatalogServiceHandlers {
+  /** Uploads files and registers them as a new dataset version; answers progress and, last, the dataset. Providers only. */
+  registerDataset(caller: Caller, request: AsyncIterable<RegisterDatasetRequest>, call: CallContext): AsyncIterable<RegisterDatasetResponse>;
+  /** Lists the datasets that the caller may know of. */
+  list(caller: Caller, request: ListDatasetsRequest, call: CallContext): Promise<Answer<ListDatasetsResponse>>;
+  /** Reads one dataset. */
+  get(caller: Caller, request: GetDatasetRequest, call: CallContext): Promise<Answer<GetDatasetResponse>>;
+  /** Reads every byte again and compares with the registered digests; streams progress. Providers and auditors. */
+  verify(caller: Caller, request: VerifyDatasetRequest, call: CallContext): AsyncIterable<VerifyDatasetResponse>;
+  /** Streams a synthetic twin as Arrow IPC: the same schema, no information from rows beyond what the policy publishes. */
+  twin(caller: Caller, request: TwinDatasetRequest, call: CallContext): AsyncIterable<TwinDatasetResponse>;
+}
+
+/** The catalogue of datasets. Consumers see schema and policy of what they have an agreement for or an offer of; never rows. */
+export interface CatalogServiceClient {
+  /** Uploads files and registers them as a new dataset version; answers progress and, last, the dataset. Providers only. */
+  registerDataset(request: AsyncIterable<Init<RegisterDatasetRequest>> | Iterable<Init<RegisterDatasetRequest>>, options?: CallOptions): AsyncIterable<RegisterDatasetResponse>;
+  /** Lists the datasets that the caller may know of. */
+  list(request: Init<ListDatasetsRequest>, options?: CallOptions): Promise<ListDatasetsResponse>;
+  /** Reads one dataset. */
+  get(request: Init<GetDatasetRequest>, options?: CallOptions): Promise<GetDatasetResponse>;
+  /** Reads every byte again and compares with the registered digests; streams progress. Providers and auditors. */
+  verify(request: Init<VerifyDatasetRequest>, options?: CallOptions): AsyncIterable<VerifyDatasetResponse>;
+  /** Streams a synthetic twin as Arrow IPC: the same schema, no information from rows beyond what the policy publishes. */
+  twin(request: Init<TwinDatasetRequest>, options?: CallOptions): AsyncIterable<TwinDatasetResponse>;
+}
+
+/** Submission, review and approval of code by digest. */
+export interface CodeServiceHandlers {
+  /** Submits code for approval. */
+  submit(caller: Caller, request: SubmitCodeRequest, call: CallContext): Promise<Answer<SubmitCodeResponse>>;
+  /** Reads code with the difference to the last approved version. Reviewers and the submitter. */
+  review(caller: Caller, request: ReviewCodeRequest, call: CallContext): Promise<Answer<ReviewCodeResponse>>;
+  /** Approves a digest; never the submitter's own. */
+  approve(caller: Caller, request: ApproveCodeRequest, call: CallContext): Promise<Answer<ApproveCodeResponse>>;
+  /** Rejects a digest. */
+  reject(caller: Caller, request: RejectCodeRequest, call: CallContext): Promise<Answer<RejectCodeResponse>>;
+  /** Takes an approval back; running jobs with the code stop. */
+  revoke(caller: Caller, request: RevokeCodeRequest, call: CallContext): Promise<Answer<RevokeCodeResponse>>;
+  /** Lists code that the caller may know of. */
+  list(caller: Caller, request: ListCodeRequest, call: CallContext): Promise<Answer<ListCodeResponse>>;
+}
+
+/** Submission, review and approval of code by digest. */
+export interface CodeServiceClient {
+  /** Submits code for approval. */
+  submit(request: Init<SubmitCodeRequest>, options?: CallOptions): Promise<SubmitCodeResponse>;
+  /** Reads code with the difference to the last approved version. Reviewers and the submitter. */
+  review(request: Init<ReviewCodeRequest>, options?: CallOptions): Promise<ReviewCodeResponse>;
+  /** Approves a digest; never the submitter's own. */
+  approve(request: Init<ApproveCodeRequest>, options?: CallOptions): Promise<ApproveCodeResponse>;
+  /** Rejects a digest. */
+  reject(request: Init<RejectCodeRequest>, options?: CallOptions): Promise<RejectCodeResponse>;
+  /** Takes an approval back; running jobs with the code stop. */
+  revoke(request: Init<RevokeCodeRequest>, options?: CallOptions): Promise<RevokeCodeResponse>;
+  /** Lists code that the caller may know of. */
+  list(request: Init<ListCodeRequest>, options?: CallOptions): Promise<ListCodeResponse>;
+}
+
+/** The append-only Merkle log in C2SP tlog-tiles form. Entries hold digests and pseudonyms only. */
+export interface EvidenceServiceHandlers {
+  /** Reads the receipt of a job or of a log index, with an inclusion proof to a signed checkpoint. */
+  getReceipt(caller: Caller, request: GetReceiptRequest, call: CallContext): Promise<Answer<GetReceiptResponse>>;
+  /** Reads the newest signed checkpoint. */
+  getCheckpoint(caller: Caller, request: GetCheckpointRequest, call: CallContext): Promise<Answer<GetCheckpointResponse>>;
+  /** Lists entries in log order: a party's own, all for an auditor. */
+  listEntries(caller: Caller, request: ListEntriesRequest, call: CallContext): Promise<Answer<ListEntriesResponse>>;
+  /** Streams the evidence as a tar archive that verifies offline. Auditors and operators; parties get their own part. */
+  export(caller: Caller, request: ExportEvidenceRequest, call: CallContext): AsyncIterable<ExportEvidenceResponse>;
+  /** Verifies a receipt against this log; the same check works offline with the public key alone. */
+  verify(caller: Caller, request: VerifyReceiptRequest, call: CallContext): Promise<Answer<VerifyReceiptResponse>>;
+}
+
+/** The append-only Merkle log in C2SP tlog-tiles form. Entries hold digests and pseudonyms only. */
+export interface EvidenceServiceClient {
+  /** Reads the receipt of a job or of a log index, with an inclusion proof to a signed checkpoint. */
+  getReceipt(request: Init<GetReceiptRequest>, options?: CallOptions): Promise<GetReceiptResponse>;
+  /** Reads the newest signed checkpoint. */
+  getCheckpoint(request: Init<GetCheckpointRequest>, options?: CallOptions): Promise<GetCheckpointResponse>;
+  /** Lists entries in log order: a party's own, all for an auditor. */
+  listEntries(request: Init<ListEntriesRequest>, options?: CallOptions): Promise<ListEntriesResponse>;
+  /** Streams the evidence as a tar archive that verifies offline. Auditors and operators; parties get their own part. */
+  export(request: Init<ExportEvidenceRequest>, options?: CallOptions): AsyncIterable<ExportEvidenceResponse>;
+  /** Verifies a receipt against this log; the same check works offline with the public key alone. */
+  verify(request: Init<VerifyReceiptRequest>, options?: CallOptions): Promise<VerifyReceiptResponse>;
+}
+
+/** Computing on ciphertext. Uploads are chunked, resumable and named by digest. */
+export interface HomomorphicServiceHandlers {
+  /** Uploads a key, an encrypted column or an encrypted query; answers progress and, last, the stored object. */
+  upload(caller: Caller, request: AsyncIterable<UploadCiphertextRequest>, call: CallContext): AsyncIterable<UploadCiphertextResponse>;
+  /** Says how many bytes of an interrupted upload are already stored. */
+  getUpload(caller: Caller, request: GetUploadRequest, call: CallContext): Promise<Answer<GetUploadResponse>>;
+  /** Runs a program as a job, waits, and streams the encrypted result. */
+  run(caller: Caller, request: RunHomomorphicRequest, call: CallContext): AsyncIterable<RunHomomorphicResponse>;
+  /** Chooses parameters for a program and explains them; computes nothing. */
+  chooseParameters(caller: Caller, request: ChooseParametersRequest, call: CallContext): Promise<Answer<ChooseParametersResponse>>;
+  /** Lists stored keys and ciphertexts of the caller. */
+  list(caller: Caller, request: ListCiphertextsRequest, call: CallContext): Promise<Answer<ListCiphertextsResponse>>;
+  /** Revokes a key: nothing is computed under it any more. */
+  revokeKey(caller: Caller, request: RevokeKeyRequest, call: CallContext): Promise<Answer<RevokeKeyResponse>>;
+}
+
+/** Computing on ciphertext. Uploads are chunked, resumable and named by digest. */
+export interface HomomorphicServiceClient {
+  /** Uploads a key, an encrypted column or an encrypted query; answers progress and, last, the stored object. */
+  upload(request: AsyncIterable<Init<UploadCiphertextRequest>> | Iterable<Init<UploadCiphertextRequest>>, options?: CallOptions): AsyncIterable<UploadCiphertextResponse>;
+  /** Says how many bytes of an interrupted upload are already stored. */
+  getUpload(request: Init<GetUploadRequest>, options?: CallOptions): Promise<GetUploadResponse>;
+  /** Runs a program as a job, waits, and streams the encrypted result. */
+  run(request: Init<RunHomomorphicRequest>, options?: CallOptions): AsyncIterable<RunHomomorphicResponse>;
+  /** Chooses parameters for a program and explains them; computes nothing. */
+  chooseParameters(request: Init<ChooseParametersRequest>, options?: CallOptions): Promise<ChooseParametersResponse>;
+  /** Lists stored keys and ciphertexts of the caller. */
+  list(request: Init<ListCiphertextsRequest>, options?: CallOptions): Promise<ListCiphertextsResponse>;
+  /** Revokes a key: nothing is computed under it any more. */
+  revokeKey(request: Init<RevokeKeyRequest>, options?: CallOptions): Promise<RevokeKeyResponse>;
+}
+
+/** What code can run in. */
+export interface ImageServiceHandlers {
+  /** Lists images. */
+  list(caller: Caller, request: ListImagesRequest, call: CallContext): Promise<Answer<ListImagesResponse>>;
+  /** Reads one image. */
+  get(caller: Caller, request: GetImageRequest, call: CallContext): Promise<Answer<GetImageResponse>>;
+}
+
+/** What code can run in. */
+export interface ImageServiceClient {
+  /** Lists images. */
+  list(request: Init<ListImagesRequest>, options?: CallOptions): Promise<ListImagesResponse>;
+  /** Reads one image. */
+  get(request: Init<GetImageRequest>, options?: CallOptions): Promise<GetImageResponse>;
+}
+
+/** Runs computations of consumers. Results are fetched with the ticket over Arrow Flight `DoGet`. */
+export interface JobServiceHandlers {
+  /** Takes a job in, and answers at once or, with `wait`, when the job has ended. A denied job is an OK answer with reasons. */
+  submit(caller: Caller, request: SubmitJobRequest, call: CallContext): Promise<Answer<SubmitJobResponse>>;
+  /** Reads one job of the caller (or any, for an auditor). */
+  get(caller: Caller, request: GetJobRequest, call: CallContext): Promise<Answer<GetJobResponse>>;
+  /** Lists the caller's jobs, newest first. */
+  list(caller: Caller, request: ListJobsRequest, call: CallContext): Promise<Answer<ListJobsResponse>>;
+  /** Streams the job each time its state or progress changes; ends after the final state. */
+  watch(caller: Caller, request: WatchJobRequest, call: CallContext): AsyncIterable<WatchJobResponse>;
+  /** Stops a job; nothing of it leaves afterwards. Cancelling an ended job changes nothing. */
+  cancel(caller: Caller, request: CancelJobRequest, call: CallContext): Promise<Answer<CancelJobResponse>>;
+  /** Says what would happen: verdict, rules, enforced form, predicted error, price, budget. Costs nothing, reads no row. */
+  explain(caller: Caller, request: ExplainJobRequest, call: CallContext): Promise<Answer<ExplainJobResponse>>;
+}
+
+/** Runs computations of consumers. Results are fetched with the ticket over Arrow Flight `DoGet`. */
+export interface JobServiceClient {
+  /** Takes a job in, and answers at once or, with `wait`, when the job has ended. A denied job is an OK answer with reasons. */
+  submit(request: Init<SubmitJobRequest>, options?: CallOptions): Promise<SubmitJobResponse>;
+  /** Reads one job of the caller (or any, for an auditor). */
+  get(request: Init<GetJobRequest>, options?: CallOptions): Promise<GetJobResponse>;
+  /** Lists the caller's jobs, newest first. */
+  list(request: Init<ListJobsRequest>, options?: CallOptions): Promise<ListJobsResponse>;
+  /** Streams the job each time its state or progress changes; ends after the final state. */
+  watch(request: Init<WatchJobRequest>, options?: CallOptions): AsyncIterable<WatchJobResponse>;
+  /** Stops a job; nothing of it leaves afterwards. Cancelling an ended job changes nothing. */
+  cancel(request: Init<CancelJobRequest>, options?: CallOptions): Promise<CancelJobResponse>;
+  /** Says what would happen: verdict, rules, enforced form, predicted error, price, budget. Costs nothing, reads no row. */
+  explain(request: Init<ExplainJobRequest>, options?: CallOptions): Promise<ExplainJobResponse>;
+}
+
+/** Usage and charges, exact to the smallest unit and equal to the evidence log. */
+export interface MeterServiceHandlers {
+  /** Sums usage and charges of a period. */
+  report(caller: Caller, request: ReportMeterRequest, call: CallContext): Promise<Answer<ReportMeterResponse>>;
+}
+
+/** Usage and charges, exact to the smallest unit and equal to the evidence log. */
+export interface MeterServiceClient {
+  /** Sums usage and charges of a period. */
+  report(request: Init<ReportMeterRequest>, options?: CallOptions): Promise<ReportMeterResponse>;
+}
+
+/** For operators only. */
+export interface OperatorServiceHandlers {
+  /** Kill switch: stops every job at once; nothing leaves after the answered log index. Lasts until Resume. */
+  stopAll(caller: Caller, request: StopAllRequest, call: CallContext): Promise<Answer<StopAllResponse>>;
+  /** Lets jobs in again after StopAll. */
+  resumeAll(caller: Caller, request: ResumeAllRequest, call: CallContext): Promise<Answer<ResumeAllResponse>>;
+  /** Says how the runtime is: what this machine gives, what is missing and how to get it. */
+  status(caller: Caller, request: StatusRequest, call: CallContext): Promise<Answer<StatusResponse>>;
+  /** Takes no new jobs, lets running ones end inside the deadline, then stops the server. */
+  drain(caller: Caller, request: DrainRequest, call: CallContext): Promise<Answer<DrainResponse>>;
+}
+
+/** For operators only. */
+export interface OperatorServiceClient {
+  /** Kill switch: stops every job at once; nothing leaves after the answered log index. Lasts until Resume. */
+  stopAll(request: Init<StopAllRequest>, options?: CallOptions): Promise<StopAllResponse>;
+  /** Lets jobs in again after StopAll. */
+  resumeAll(request: Init<ResumeAllRequest>, options?: CallOptions): Promise<ResumeAllResponse>;
+  /** Says how the runtime is: what this machine gives, what is missing and how to get it. */
+  status(request: Init<StatusRequest>, options?: CallOptions): Promise<StatusResponse>;
+  /** Takes no new jobs, lets running ones end inside the deadline, then stops the server. */
+  drain(request: Init<DrainRequest>, options?: CallOptions): Promise<DrainResponse>;
+}
+
+/** Admitted participants. A party is what its certificate proves, never a name in a header. */
+export interface PartyServiceHandlers {
+  /** Admits a party and issues its credential; the private keys are in the answer and are not kept. Operators only. */
+  add(caller: Caller, request: AddPartyRequest, call: CallContext): Promise<Answer<AddPartyResponse>>;
+  /** Lists parties. Operators and auditors see all, others the parties of their agreements. */
+  list(caller: Caller, request: ListPartiesRequest, call: CallContext): Promise<Answer<ListPartiesResponse>>;
+  /** Suspends a party: its credential stops working at once and its jobs stop. Operators only. */
+  suspend(caller: Caller, request: SuspendPartyRequest, call: CallContext): Promise<Answer<SuspendPartyResponse>>;
+  /** Resumes a suspended party. Operators only. */
+  resume(caller: Caller, request: ResumePartyRequest, call: CallContext): Promise<Answer<ResumePartyResponse>>;
+  /** Says who the caller is. */
+  whoAmI(caller: Caller, request: WhoAmIRequest, call: CallContext): Promise<Answer<WhoAmIResponse>>;
+  /** Issues a new credential to the caller (or, for an operator, to a party); the old one works until it expires or `revoke_old`. */
+  renew(caller: Caller, request: RenewPartyRequest, call: CallContext): Promise<Answer<RenewPartyResponse>>;
+}
+
+/** Admitted participants. A party is what its certificate proves, never a name in a header. */
+export interface PartyServiceClient {
+  /** Admits a party and issues its credential; the private keys are in the answer and are not kept. Operators only. */
+  add(request: Init<AddPartyRequest>, options?: CallOptions): Promise<AddPartyResponse>;
+  /** Lists parties. Operators and auditors see all, others the parties of their agreements. */
+  list(request: Init<ListPartiesRequest>, options?: CallOptions): Promise<ListPartiesResponse>;
+  /** Suspends a party: its credential stops working at once and its jobs stop. Operators only. */
+  suspend(request: Init<SuspendPartyRequest>, options?: CallOptions): Promise<SuspendPartyResponse>;
+  /** Resumes a suspended party. Operators only. */
+  resume(request: Init<ResumePartyRequest>, options?: CallOptions): Promise<ResumePartyResponse>;
+  /** Says who the caller is. */
+  whoAmI(request: Init<WhoAmIRequest>, options?: CallOptions): Promise<WhoAmIResponse>;
+  /** Issues a new credential to the caller (or, for an operator, to a party); the old one works until it expires or `revoke_old`. */
+  renew(request: Init<RenewPartyRequest>, options?: CallOptions): Promise<RenewPartyResponse>;
+}
+
+/** What providers allow. */
+export interface PolicyServiceHandlers {
+  /** Checks a document against a dataset without attaching it. */
+  check(caller: Caller, request: CheckPolicyRequest, call: CallContext): Promise<Answer<CheckPolicyResponse>>;
+  /** Attaches a document as the next version of a dataset's policy. Never refills a budget. Providers only. */
+  attach(caller: Caller, request: AttachPolicyRequest, call: CallContext): Promise<Answer<AttachPolicyResponse>>;
+  /** Reads a policy version as the caller may see it. */
+  get(caller: Caller, request: GetPolicyRequest, call: CallContext): Promise<Answer<GetPolicyResponse>>;
+  /** Runs cases {policy, request, expect} through the decision and answers each outcome; reads no row. */
+  test(caller: Caller, request: TestPolicyRequest, call: CallContext): Promise<Answer<TestPolicyResponse>>;
+}
+
+/** What providers allow. */
+export interface PolicyServiceClient {
+  /** Checks a document against a dataset without attaching it. */
+  check(request: Init<CheckPolicyRequest>, options?: CallOptions): Promise<CheckPolicyResponse>;
+  /** Attaches a document as the next version of a dataset's policy. Never refills a budget. Providers only. */
+  attach(request: Init<AttachPolicyRequest>, options?: CallOptions): Promise<AttachPolicyResponse>;
+  /** Reads a policy version as the caller may see it. */
+  get(request: Init<GetPolicyRequest>, options?: CallOptions): Promise<GetPolicyResponse>;
+  /** Runs cases {policy, request, expect} through the decision and answers each outcome; reads no row. */
+  test(request: Init<TestPolicyRequest>, options?: CallOptions): Promise<TestPolicyResponse>;
+}
+
+/** Handlers by service. */
+export interface Handlers {
+  AgreementService: AgreementServiceHandlers;
+  BudgetService: BudgetServiceHandlers;
+  CatalogService: CatalogServiceHandlers;
+  CodeService: CodeServiceHandlers;
+  EvidenceService: EvidenceServiceHandlers;
+  HomomorphicService: HomomorphicServiceHandlers;
+  ImageService: ImageServiceHandlers;
+  JobService: JobServiceHandlers;
+  MeterService: MeterServiceHandlers;
+  OperatorService: OperatorServiceHandlers;
+  PartyService: PartyServiceHandlers;
+  PolicyService: PolicyServiceHandlers;
+}
+
+/** Clients by service. */
+export interface Clients {
+  AgreementService: AgreementServiceClient;
+  BudgetService: BudgetServiceClient;
+  CatalogService: CatalogServiceClient;
+  CodeService: CodeServiceClient;
+  EvidenceService: EvidenceServiceClient;
+  HomomorphicService: HomomorphicServiceClient;
+  ImageService: ImageServiceClient;
+  JobService: JobServiceClient;
+  MeterService: MeterServiceClient;
+  OperatorService: OperatorServiceClient;
+  PartyService: PartyServiceClient;
+  PolicyService: PolicyServiceClient;
+}
+
+/** Names of the services of package glovebox.v1. */
+export const SERVICE_NAMES: readonly (keyof Handlers)[] = [
+  'AgreementService',
+  'BudgetService',
+  'CatalogService',
+  'CodeService',
+  'EvidenceService',
+  'HomomorphicService',
+  'ImageService',
+  'JobService',
+  'MeterService',
+  'OperatorService',
+  'PartyService',
+  'PolicyService',
+];
