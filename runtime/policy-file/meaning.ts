@@ -1,3 +1,4 @@
+import { conditionProblem } from './condition.ts';
 import type { GrantDocument, PolicyDocument, TableDocument } from './document.ts';
 import type { Path } from './parse-policy.ts';
 
@@ -8,7 +9,12 @@ interface Wrong {
 
 /** Checks what a shape cannot say: terms that contradict each other, or that would allow nothing or everything. */
 export function checkMeaning(document: PolicyDocument): readonly Wrong[] {
-  return [...tables(document), ...rules(document), ...duties(document), ...window(document.defaults, ['defaults'])];
+  return [
+    ...tables(document),
+    ...rules(document),
+    ...duties(document),
+    ...conditionsMeaning(document.defaults, ['defaults']),
+  ];
 }
 
 function tables(document: PolicyDocument): readonly Wrong[] {
@@ -85,7 +91,7 @@ function rules(document: PolicyDocument): readonly Wrong[] {
   for (const { rule, path } of named) {
     if (ids.has(rule.id)) wrong.push({ path: [...path, 'id'], message: `the id \`${rule.id}\` is used twice` });
     ids.add(rule.id);
-    wrong.push(...window(rule.when, [...path, 'when']));
+    wrong.push(...conditionsMeaning(rule.when, [...path, 'when']));
   }
   for (const [index, rule] of (document.allow ?? []).entries()) {
     const path: Path = ['allow', index];
@@ -115,12 +121,27 @@ function duties(document: PolicyDocument): readonly Wrong[] {
   });
 }
 
-function window(
-  when: { readonly notBefore?: string | undefined; readonly notAfter?: string | undefined } | undefined,
+function conditionsMeaning(
+  when:
+    | {
+        readonly notBefore?: string | undefined;
+        readonly notAfter?: string | undefined;
+        readonly condition?: string | undefined;
+      }
+    | undefined,
   path: Path,
 ): readonly Wrong[] {
-  if (when?.notBefore === undefined || when.notAfter === undefined) return [];
-  return Date.parse(when.notBefore) < Date.parse(when.notAfter)
-    ? []
-    : [{ path: [...path, 'notAfter'], message: 'ends before it begins' }];
+  const wrong: Wrong[] = [];
+  if (when?.condition !== undefined) {
+    const problem = conditionProblem(when.condition);
+    if (problem !== null) wrong.push({ path: [...path, 'condition'], message: problem });
+  }
+  if (
+    when?.notBefore !== undefined &&
+    when.notAfter !== undefined &&
+    Date.parse(when.notBefore) >= Date.parse(when.notAfter)
+  ) {
+    wrong.push({ path: [...path, 'notAfter'], message: 'ends before it begins' });
+  }
+  return wrong;
 }

@@ -117,6 +117,12 @@ const refused: readonly (readonly [what: string, from: string, to: string, patte
   ['a column of the runtime', 'ward:       {', '__gb_u0:       {', /belong to the runtime/],
   ['columns that differ by case only', 'ward:       {', 'COST:       {', /do not differ by case/],
   ['a key written twice', 'onViolation:', 'kind: UsagePolicy\nonViolation:', /unique/i],
+  [
+    'a condition over an unknown name',
+    'notAfter: 2027-01-01 }',
+    'notAfter: 2027-01-01, condition: "rows > 1" }',
+    /unknown name `rows`/,
+  ],
   ['another version of the document', 'glovebox/v1', 'glovebox/v2', /apiVersion/],
 ];
 for (const [what, from, to, pattern] of refused) {
