@@ -142,7 +142,10 @@ function holdsAtomic(constraint: AtomicConstraint, world: World): boolean {
           return !values.some(isIn);
         case 'odrl:isAllOf':
           return rightOperand.every((right) => values.includes(right));
-        default:
+        case 'odrl:lt':
+        case 'odrl:lteq':
+        case 'odrl:gt':
+        case 'odrl:gteq':
           throw new TypeError(`operator \`${operator}\` does not fit \`${leftOperand}\``);
       }
     }
