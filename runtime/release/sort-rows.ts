@@ -9,7 +9,8 @@ export function sortedBatch(schema: Schema, batches: readonly ColumnBatch[]): re
   return [batchFromRows(schema, rows.toSorted(compareRows))];
 }
 
-function compareRows(a: readonly Cell[], b: readonly Cell[]): number {
+/** Compares rows cell by cell; nulls last. Cells of one column have one type. */
+export function compareRows(a: readonly Cell[], b: readonly Cell[]): number {
   for (const [i, cell] of a.entries()) {
     const order = compareCells(cell, b[i] ?? null);
     if (order !== 0) return order;

@@ -1,0 +1,359 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { passGate } from '../../runtime/release/gate.ts';
+import { rowsOf, type Cell } from '../../runtime/release/column-values.ts';
+import { mechanismOf, type DpAggregate } from '../../runtime/release/mechanisms/aggregate.ts';
+import { exactId, type Estimate, type ExactColumn, type Measure } from '../../runtime/release/mechanisms/mechanism.ts';
+import { noisedCandidate, noisedOutputs, type NoisedNames } from '../../runtime/release/noised-table.ts';
+import { budgetOf, lossOf, queriesOf, WHOLE_TABLE, type NoisedPlan } from '../../runtime/release/noised-plan.ts';
+import { releaseNoised, type NoisedRelease } from '../../runtime/release/release-noised.ts';
+import { termsOf } from '../../runtime/release/terms.ts';
+import { SYSTEM_ENTROPY } from './entropy-source.ts';
+import { bounded, evaluate, type Evaluation, type Visit } from './exact-evaluation.ts';
+
+const COST: Measure = { name: 'cost', low: -200n, high: 5_000n, step: { numerator: 1n, denominator: 2n } };
+const STAY: Measure = { name: 'stay', low: 3n, high: 30n, step: { numerator: 1n, denominator: 1n } };
+const BINS = { column: 'stay', edges: [5, 10, 15, 20, 25] };
+const RANGE = { low: 3, high: 30 };
+const EVERY: readonly DpAggregate[] = [
+  { kind: 'count', measure: null },
+  { kind: 'count', measure: 'cost' },
+  { kind: 'sum', measure: COST },
+  { kind: 'avg', measure: COST },
+  { kind: 'variance', measure: COST, of: 'sample' },
+  { kind: 'stddev', measure: STAY, of: 'population' },
+  { kind: 'countDistinct', column: null },
+  { kind: 'countDistinct', column: 'cost' },
+  { kind: 'histogram', bins: BINS },
+  { kind: 'quantile', q: 0.5, bins: BINS, range: RANGE },
+  { kind: 'correlation', x: STAY, y: COST },
+  { kind: 'regressionSlope', x: STAY, y: COST },
+];
+
+const how = (maxRowsPerUnit: number): Evaluation => ({
+  maxRowsPerUnit,
+  measures: [COST, STAY],
+  edges: BINS.edges,
+  isClipped: true,
+});
+
+const planOf = (aggregates: readonly DpAggregate[], more: Partial<NoisedPlan> = {}): NoisedPlan => ({
+  aggregates,
+  keys: WHOLE_TABLE,
+  bound: { maxRowsPerUnit: 3 },
+  minUnits: null,
+  budget: budgetOf('laplace', 1_000_000, 1e-6),
+  ...more,
+});
+
+const visit: fc.Arbitrary<Visit> = fc.record({
+  unit: fc.integer({ min: 0, max: 4 }),
+  key: fc.constantFrom('a', 'b', 'c').map((key) => [key]),
+  values: fc.record({
+    cost: fc.option(
+      fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e6, max: 1e6 }), fc.constantFrom(-1e6, 1e6)),
+    ),
+    stay: fc.option(fc.oneof(fc.integer({ min: -5, max: 50 }), fc.constantFrom(3, 30))),
+  }),
+});
+
+/** 240 patients of two visits each, in wards a and b. */
+const VISITS: readonly Visit[] = Array.from({ length: 240 }, (_, unit) =>
+  [0, 1].map((i): Visit => {
+    const stay = 5 + ((unit + 11 * i) % 20);
+    return { unit, key: [unit % 2 === 0 ? 'a' : 'b'], values: { stay, cost: 40 * stay + (unit % 7) } };
+  }),
+).flat();
+
+const estimatesOf = (release: NoisedRelease, row = 0): readonly Estimate[] =>
+  (release.rows[row]?.aggregates ?? []).flatMap((aggregate) => aggregate ?? []);
+
+describe('differentially private aggregates', () => {
+  it('no unit moves any query by more than its declared sensitivity, on any data', () => {
+    const given = fc.tuple(
+      fc.array(visit, { maxLength: 25 }),
+      fc.integer({ min: 0, max: 4 }),
+      fc.integer({ min: 1, max: 4 }),
+    );
+    fc.assert(
+      fc.property(given, ([visits, unit, maxRowsPerUnit]) => {
+        for (const aggregate of EVERY) {
+          for (const query of mechanismOf(aggregate, { maxRowsPerUnit }).queries) {
+            const sides = [visits, visits.filter((one) => one.unit !== unit)].map((side) =>
+              tableOf(evaluate(side, query.reads, how(maxRowsPerUnit)), (read) => query.evaluate(read)),
+            );
+            const moves = differences(sides[0] ?? new Map(), sides[1] ?? new Map());
+            const l1 = moves.reduce((sum, move) => sum + (move < 0n ? -move : move), 0n);
+            const l2Squared = moves.reduce((sum, move) => sum + move * move, 0n);
+            assert.ok(l1 <= query.l1, `${query.id}: L1 ${l1} > ${query.l1}`);
+            assert.ok(l2Squared <= query.l2Squared, `${query.id}: L2² ${l2Squared} > ${query.l2Squared}`);
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('which rows of a unit count does not depend on other units', () => {
+    fc.assert(
+      fc.property(fc.array(visit, { maxLength: 30 }), (visits) => {
+        const own = (side: readonly Visit[]): readonly Visit[] => side.filter(({ unit }) => unit === 0);
+        assert.deepEqual(own(bounded(visits, 2)), bounded(own(visits), 2));
+      }),
+    );
+  });
+
+  it('released sums are multiples of the grid, whatever the noise', () => {
+    const plan = planOf([{ kind: 'sum', measure: COST }]);
+    const exact = evaluate(ungrouped(VISITS), queriesOf(plan).reads, how(3));
+    for (let i = 0; i < 200; i++) {
+      const [estimate] = estimatesOf(releaseNoised(plan, exact, SYSTEM_ENTROPY));
+      assert.ok(Number.isInteger((estimate?.value ?? Number.NaN) * 2));
+    }
+  });
+
+  it('neighbours get the same outcome: the same keys, columns, loss and noise, even without any rows', () => {
+    const keys = [['a'], ['b'], ['nowhere']];
+    const plan = planOf(EVERY, { keys: { kind: 'public', keys } });
+    const shapes = [VISITS, VISITS.filter(({ unit }) => unit !== 7), []].map((visits) => {
+      const release = releaseNoised(plan, evaluate(visits, queriesOf(plan).reads, how(3)), SYSTEM_ENTROPY);
+      const rows = release.rows.map((row) => ({ key: row.key, sizes: row.aggregates.map((one) => one?.length) }));
+      const finite = release.rows.every((row) =>
+        row.aggregates.every((one) =>
+          one?.every((estimate) => Number.isFinite(estimate.value) && estimate.low <= estimate.high),
+        ),
+      );
+      return { rows, finite, loss: release.loss, noise: release.noise };
+    });
+    assert.equal(shapes[0]?.finite, true);
+    assert.deepEqual(shapes[1], shapes[0]);
+    assert.deepEqual(shapes[2], shapes[0]);
+  });
+
+  it('with a generous budget every aggregate comes close to the exact answer', () => {
+    const plan = planOf(EVERY, { budget: budgetOf('laplace', 20_000_000_000, 1e-6) });
+    const release = releaseNoised(plan, evaluate(ungrouped(VISITS), queriesOf(plan).reads, how(3)), SYSTEM_ENTROPY);
+    const costs = VISITS.map(({ values }) => values['cost'] ?? 0);
+    const stays = VISITS.map(({ values }) => values['stay'] ?? 0);
+    const values = estimatesOf(release).map(({ value }) => value);
+    const near = (at: number, expected: number, within: number): void => {
+      const value = values[at] ?? Number.NaN;
+      assert.ok(Math.abs(value - expected) <= within, `aggregate ${at}: ${value} is not ${expected}`);
+    };
+    near(0, 480, 1);
+    near(1, 480, 1);
+    near(2, total(costs), 20);
+    near(3, average(costs), 1);
+    near(4, (spread(costs, costs) * 480) / 479, 500);
+    near(5, Math.sqrt(spread(stays, stays)), 0.1);
+    near(6, 240, 1);
+    near(7, new Set(costs).size, 1);
+    for (const [bin, from] of [3, 5, 10, 15, 20, 25].entries()) {
+      near(8 + bin, stays.filter((stay) => stay >= from && stay < ([5, 10, 15, 20, 25, 31][bin] ?? 0)).length, 1);
+    }
+    near(14, 14.5, 1);
+    near(15, spread(stays, costs) / Math.sqrt(spread(stays, stays) * spread(costs, costs)), 0.02);
+    near(16, spread(stays, costs) / spread(stays, stays), 0.5);
+  });
+
+  it('intervals hold the exact answer at least 19 times in 20, for both kinds of noise', () => {
+    const rounds = 150;
+    for (const kind of ['laplace', 'gaussian'] as const) {
+      const plan = planOf(EVERY, { budget: budgetOf(kind, 20_000_000, 1e-6), bound: { maxRowsPerUnit: 2 } });
+      const exact = evaluate(ungrouped(VISITS), queriesOf(plan).reads, how(2));
+      const sharp = planOf(EVERY, {
+        budget: budgetOf('laplace', 9_000_000_000_000, 1e-6),
+        bound: { maxRowsPerUnit: 2 },
+      });
+      const truth = estimatesOf(releaseNoised(sharp, exact, SYSTEM_ENTROPY)).map(({ value }) => value);
+      const misses = truth.map(() => 0);
+      for (let i = 0; i < rounds; i++) {
+        estimatesOf(releaseNoised(plan, exact, SYSTEM_ENTROPY)).forEach(({ low, high }, at) => {
+          const slack = 1e-6 * Math.max(1, Math.abs(truth[at] ?? 0));
+          if ((truth[at] ?? 0) < low - slack || (truth[at] ?? 0) > high + slack) misses[at] = (misses[at] ?? 0) + 1;
+        });
+      }
+      // 7.5 expected misses; 25 or more would happen by chance once in 10⁷.
+      for (const [at, count] of misses.entries()) assert.ok(count < 25, `${kind}, aggregate ${at}: ${count} misses`);
+    }
+  });
+
+  it('keys that one unit brings alone stay hidden, keys of many units are shown', () => {
+    const own = Array.from({ length: 3 }, (_, i): Visit => ({
+      unit: 999,
+      key: [`own ${i}`],
+      values: { cost: 1, stay: 5 },
+    }));
+    const plan = planOf([{ kind: 'count', measure: null }], {
+      keys: { kind: 'private' },
+      bound: { maxRowsPerUnit: 3 },
+    });
+    const exact = evaluate([...own, ...VISITS], queriesOf(plan).reads, how(3));
+    for (let i = 0; i < 200; i++) {
+      const release = releaseNoised(plan, exact, SYSTEM_ENTROPY);
+      assert.deepEqual(
+        release.rows.map(({ key }) => key),
+        [['a'], ['b']],
+      );
+    }
+  });
+
+  it('a minimum of units holds under noise too: private keys below it vanish, public keys lose their numbers', () => {
+    const few = Array.from({ length: 20 }, (_, unit): Visit => ({
+      unit: 1000 + unit,
+      key: ['few'],
+      values: { cost: 1, stay: 5 },
+    }));
+    const reads = queriesOf(planOf([{ kind: 'count', measure: null }], { minUnits: 60 })).reads;
+    const exact = evaluate([...few, ...VISITS], reads, how(3));
+    const hidden = planOf([{ kind: 'count', measure: null }], { minUnits: 30, keys: { kind: 'private' } });
+    const nulled = planOf([{ kind: 'count', measure: null }], {
+      minUnits: 30,
+      keys: { kind: 'public', keys: [['a'], ['few']] },
+    });
+    for (let i = 0; i < 50; i++) {
+      assert.deepEqual(
+        releaseNoised(hidden, exact, SYSTEM_ENTROPY).rows.map(({ key }) => key),
+        [['a'], ['b']],
+      );
+      const [a, none] = releaseNoised(nulled, exact, SYSTEM_ENTROPY).rows;
+      assert.ok(a?.aggregates[0] !== null);
+      assert.deepEqual(none, { key: ['few'], aggregates: [null] });
+    }
+  });
+
+  it('the loss is known before any data is read, and shares never add up to more than the budget', () => {
+    const plan = planOf(EVERY, { keys: { kind: 'private' } });
+    assert.deepEqual(lossOf(plan), { kind: 'pure', microEpsilon: 1_000_000, femtoDelta: 1_000_000_000 });
+    const spent = queriesOf(plan).queries.map(({ query, noise }) => {
+      assert.equal(noise.kind, 'laplace');
+      return noise.kind === 'laplace'
+        ? (Number(query.l1) * Number(noise.scale.denominator)) / Number(noise.scale.numerator)
+        : 0;
+    });
+    assert.ok(spent.reduce((sum, one) => sum + one, 0) <= 1 + 1e-9);
+    assert.ok(spent.reduce((sum, one) => sum + one, 0) > 0.99);
+  });
+
+  it('the same question asked twice in one plan costs once', () => {
+    const one = queriesOf(planOf([{ kind: 'avg', measure: COST }]));
+    const twice = queriesOf(
+      planOf([
+        { kind: 'avg', measure: COST },
+        { kind: 'count', measure: 'cost' },
+        { kind: 'avg', measure: COST },
+      ]),
+    );
+    assert.equal(twice.queries.length, one.queries.length);
+  });
+
+  it('a budget that cannot be shared, private keys without delta and odd plans are faults before any data is read', () => {
+    const sum: DpAggregate = { kind: 'sum', measure: COST };
+    const faults: NoisedPlan[] = [
+      planOf([]),
+      planOf(EVERY, { budget: { kind: 'laplace', microEpsilon: 3, femtoDelta: 1 } }),
+      planOf([sum], { budget: { kind: 'laplace', microEpsilon: Number.NaN, femtoDelta: 1 } }),
+      planOf([sum], { keys: { kind: 'private' }, budget: { kind: 'laplace', microEpsilon: 1, femtoDelta: 0 } }),
+      planOf([sum], { bound: { maxRowsPerUnit: 0 } }),
+      planOf([sum], { bound: { maxRowsPerUnit: 1.5 } }),
+      planOf([sum], { minUnits: 0 }),
+      planOf([{ kind: 'sum', measure: { ...COST, low: 2n, high: 1n } }]),
+      planOf([{ kind: 'histogram', bins: { column: 'stay', edges: [] } }]),
+      planOf([{ kind: 'histogram', bins: { column: 'stay', edges: [2, 1] } }]),
+      planOf([{ kind: 'histogram', bins: { column: 'stay', edges: [1, Number.NaN] } }]),
+      planOf([{ kind: 'quantile', q: 1.5, bins: BINS, range: RANGE }]),
+      planOf([{ kind: 'quantile', q: 0.5, bins: BINS, range: { low: 6, high: 30 } }]),
+    ];
+    for (const [i, plan] of faults.entries()) assert.throws(() => queriesOf(plan), RangeError, `plan ${i}`);
+  });
+
+  it('an exact part that leaves out a column or answers a group twice is a fault, not a zero', () => {
+    const plan = planOf([{ kind: 'count', measure: null }]);
+    const group = { key: [], values: new Map([[exactId({ kind: 'rows' }), 5n]]) };
+    assert.throws(() => releaseNoised(plan, [{ key: [], values: new Map() }], SYSTEM_ENTROPY), /left out/);
+    assert.throws(() => releaseNoised(plan, [group, group], SYSTEM_ENTROPY), /twice/);
+  });
+
+  it('a noised table passes the gate within its terms, keys first, one column per bin', () => {
+    const names: NoisedNames = {
+      keys: [{ name: 'ward', type: { kind: 'utf8' }, nullable: true }],
+      aggregates: [
+        { name: 'visits', aggregate: { kind: 'count', measure: null } },
+        { name: 'stays', aggregate: { kind: 'histogram', bins: BINS } },
+        { name: 'cost', aggregate: { kind: 'avg', measure: COST } },
+      ],
+    };
+    const keys = { kind: 'public', keys: [['b'], ['a']] } as const;
+    const plan = planOf(
+      names.aggregates.map(({ aggregate }) => aggregate),
+      { keys },
+    );
+    const release = releaseNoised(plan, evaluate(VISITS, queriesOf(plan).reads, how(3)), SYSTEM_ENTROPY);
+    const { candidate, accuracy } = noisedCandidate(release, names, { microEpsilon: 1_000_000, delta: 0 });
+    const policy = {
+      mode: 'differentialPrivacy',
+      microEpsilonPerJob: 1_000_000,
+      microEpsilonTotal: 4_000_000,
+      delta: 1e-6,
+      maxRowsPerUnit: 3,
+      minUnits: null,
+      noise: 'laplace',
+      budgetPeriodMs: null,
+      maxRows: 10,
+    } as const;
+    const scope = {
+      clause: 'c',
+      units: ['patient'],
+      outputs: noisedOutputs(names),
+      mediaTypes: [],
+      isDominanceApplied: false,
+    };
+    const answer = passGate(candidate, termsOf(policy, scope));
+    assert.ok(answer.kind === 'released' && answer.content === 'table', JSON.stringify(answer));
+    const rows: Cell[][] = answer.batches.flatMap((batch) => rowsOf(answer.schema, batch));
+    assert.deepEqual(
+      rows.map((row) => row[0]),
+      ['b', 'a'],
+    );
+    assert.deepEqual(
+      answer.schema.map(({ name }) => name),
+      ['ward', 'visits', ...[0, 1, 2, 3, 4, 5].map((bin) => `stays_${bin}`), 'cost'],
+    );
+    assert.equal(accuracy.length, 2 * 8);
+  });
+});
+
+function ungrouped(visits: readonly Visit[]): readonly Visit[] {
+  return visits.map((one) => ({ ...one, key: [] }));
+}
+
+function tableOf(
+  groups: ReturnType<typeof evaluate>,
+  evaluateQuery: (read: (column: ExactColumn) => bigint) => readonly bigint[],
+): ReadonlyMap<string, bigint> {
+  return new Map(
+    groups.flatMap(({ key, values }) =>
+      evaluateQuery((column) => values.get(exactId(column)) ?? 0n).map(
+        (value, i) => [`${String(key[0])} ${i}`, value] as const,
+      ),
+    ),
+  );
+}
+
+function differences(a: ReadonlyMap<string, bigint>, b: ReadonlyMap<string, bigint>): bigint[] {
+  return [...new Set([...a.keys(), ...b.keys()])].map((key) => (a.get(key) ?? 0n) - (b.get(key) ?? 0n));
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+function average(values: readonly number[]): number {
+  return total(values) / values.length;
+}
+
+function spread(a: readonly number[], b: readonly number[]): number {
+  const [meanA, meanB] = [average(a), average(b)];
+  return average(a.map((value, i) => (value - meanA) * ((b[i] ?? 0) - meanB)));
+}
