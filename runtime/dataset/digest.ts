@@ -1,0 +1,29 @@
+/** Content digests of dataset files and of whole dataset versions. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import canonicalize from 'canonicalize';
+import type { DatasetManifest } from './metadata.ts';
+
+/** `sha256:<hex>` of a file's bytes, and how many there are. */
+export async function digestFile(path: string): Promise<{ readonly digest: string; readonly bytes: number }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    hash.update(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+  }
+  return { digest: `sha256:${hash.digest('hex')}`, bytes };
+}
+
+/** `sha256:<hex>` of a value's canonical JSON (RFC 8785). */
+export function digestValue(value: unknown): string {
+  return `sha256:${createHash('sha256')
+    .update(canonicalize(value) ?? '')
+    .digest('hex')}`;
+}
+
+/** The digest that a manifest should carry: over everything in it but itself. */
+export function manifestDigest(manifest: Omit<DatasetManifest, 'digest'>): string {
+  const { dataset, version, tables } = manifest;
+  return digestValue({ dataset, version, tables });
+}

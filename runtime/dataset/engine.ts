@@ -1,0 +1,65 @@
+/**
+ * Opening the SQL engine so that nothing but the given files can be reached.
+ *
+ * The order is what works (measured on DuckDB 1.5.5): files are attached first, then external access is switched off,
+ * then the file system itself, and the configuration is locked last. Settings are the second line; the jail and the
+ * allow-list of statements are the first.
+ */
+import { DuckDBInstance } from '@duckdb/node-api';
+import { quoteName, quoteText } from './sql-text.ts';
+
+export interface EngineDatabase {
+  /** Catalogue name in the engine, e.g. `d0`. */
+  readonly alias: string;
+  readonly path: string;
+}
+
+export interface EngineLimits {
+  readonly threads: number;
+  readonly memoryMiB: number;
+}
+
+export const DEFAULT_ENGINE_LIMITS: EngineLimits = { threads: 2, memoryMiB: 1024 };
+
+/** Options that switch off everything which reaches outside the process. */
+export function engineOptions(limits: EngineLimits): Record<string, string> {
+  return {
+    threads: String(limits.threads),
+    memory_limit: `${limits.memoryMiB}MiB`,
+    // Spilling would write rows to a disk that the jail does not give; without it a query fails in an orderly way.
+    temp_directory: '',
+    max_temp_directory_size: '0KB',
+    autoinstall_known_extensions: 'false',
+    autoload_known_extensions: 'false',
+    allow_community_extensions: 'false',
+    allow_unsigned_extensions: 'false',
+    allow_persistent_secrets: 'false',
+    max_expression_depth: '200',
+    lambda_syntax: 'DISABLE_SINGLE_ARROW',
+  };
+}
+
+/** An engine over read-only database files, sealed. Throws the engine's error when a file cannot be opened. */
+export async function openSealedEngine(
+  databases: readonly EngineDatabase[],
+  limits: EngineLimits = DEFAULT_ENGINE_LIMITS,
+): Promise<DuckDBInstance> {
+  const instance = await DuckDBInstance.create(':memory:', engineOptions(limits));
+  try {
+    const connection = await instance.connect();
+    try {
+      for (const { alias, path } of databases) {
+        await connection.run(`ATTACH ${quoteText(path)} AS ${quoteName(alias)} (READ_ONLY)`);
+      }
+      await connection.run('SET enable_external_access=false');
+      await connection.run("SET disabled_filesystems='LocalFileSystem'");
+      await connection.run('SET lock_configuration=true');
+    } finally {
+      connection.closeSync();
+    }
+    return instance;
+  } catch (error) {
+    instance.closeSync();
+    throw error;
+  }
+}

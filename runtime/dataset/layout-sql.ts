@@ -1,0 +1,164 @@
+/** The statements that make a layout file; pure text, so that it can be tested without an engine. */
+import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, type LayoutTable } from '../query/layout.ts';
+import type { PrivacyUnit } from '../policy/model.ts';
+import { DatasetError } from './dataset-error.ts';
+import { clippedExpression, fixedPointExpression, fixedPointStep } from './fixed-point.ts';
+import { DATASET_LIMITS } from './limits.ts';
+import type { StoredColumn } from './metadata.ts';
+import { quoteName, quoteText } from './sql-text.ts';
+
+/** A table of record as the layout maker sees it. */
+export interface RecordTable {
+  readonly name: string;
+  readonly path: string;
+  readonly columns: readonly StoredColumn[];
+}
+
+export interface LayoutStatements {
+  readonly create: string;
+  /** Each must yield no row; otherwise a join path leads to several units for one row. */
+  readonly uniqueness: readonly { readonly sql: string; readonly table: string; readonly column: string }[];
+}
+
+const SOURCE = 's';
+/** Position of the row in its file of record: what tells rows apart when every row is its own unit. */
+const ROW = '"__gb_row"';
+
+/**
+ * Statements for one table. `scope` is the printed row scope, null for all rows; `hashKeyHex` is the secret of the unit
+ * hash, 32 bytes.
+ */
+export function layoutStatements(
+  table: LayoutTable,
+  records: readonly RecordTable[],
+  scope: string | null,
+  hashKeyHex: string,
+): LayoutStatements {
+  const record = recordOf(records, table.name);
+  const columns = table.columns.map((name) => columnOf(record, name));
+  if (columns.length === 0) throw new DatasetError('invalid-layout', `table \`${table.name}\`: no column is named`);
+  const isDifferentiallyPrivate = table.maxRowsPerUnit !== null;
+  if (isDifferentiallyPrivate && table.units.length > 1) {
+    throw new DatasetError(
+      'invalid-layout',
+      `table \`${table.name}\`: differential privacy bounds the rows of one privacy unit, and the policy names ${table.units.length}`,
+    );
+  }
+  const joins: string[] = [];
+  const uniqueness: LayoutStatements['uniqueness'][number][] = [];
+  const unitTexts = table.units.map((unit, i) => unitText(unit, i, table, records, joins, uniqueness));
+  const visible = columns.map((column) => `${visibleExpression(table, column)} AS ${quoteName(column.name)}`);
+  const hashes = unitTexts.map((text, i) => `${hashExpression(text, hashKeyHex)} AS ${quoteName(UNIT_HASH(i))}`);
+  const where = scope === null ? '' : ` WHERE ${scope}`;
+  const rows = `(SELECT *, file_row_number AS ${ROW} FROM read_parquet(${quoteText(record.path)}, file_row_number=true)${where})`;
+  const inner = `SELECT ${[...visible, ...hashes].join(', ')} FROM ${rows} AS ${SOURCE}${joins.join('')}`;
+  const oneHots = table.units.map(
+    (_, i) =>
+      `CAST(1::UBIGINT << (${quoteName(UNIT_HASH(i))} & 63::UBIGINT) AS UBIGINT) AS ${quoteName(UNIT_ONE_HOT(i))}`,
+  );
+  const fixed = isDifferentiallyPrivate ? fixedColumns(table, columns) : [];
+  const rank = isDifferentiallyPrivate ? [`${rankExpression(columns, hashKeyHex)} AS ${quoteName(ROW_RANK)}`] : [];
+  // Ordered by rank, a scan of `rank < bound` reads only the first row groups.
+  const order = isDifferentiallyPrivate ? ` ORDER BY ${quoteName(ROW_RANK)}` : '';
+  const select = ['*', ...oneHots, ...fixed, ...rank].join(', ');
+  return { create: `CREATE TABLE ${quoteName(table.name)} AS SELECT ${select} FROM (${inner})${order}`, uniqueness };
+}
+
+function visibleExpression(table: LayoutTable, column: StoredColumn): string {
+  const name = `${SOURCE}.${quoteName(column.name)}`;
+  const bounds = Object.hasOwn(table.bounds, column.name) ? table.bounds[column.name] : undefined;
+  if (bounds !== undefined) return clippedExpression(name, column.type, bounds);
+  // One infinity or NaN would turn a whole sum into an oracle: they count as no value.
+  const isFloating = column.type.kind === 'double' || column.type.kind === 'float';
+  return isFloating ? `CASE WHEN isfinite(${name}) THEN ${name} END` : name;
+}
+
+function fixedColumns(table: LayoutTable, columns: readonly StoredColumn[]): string[] {
+  return columns.flatMap(({ name, type }) => {
+    const bounds = Object.hasOwn(table.bounds, name) ? table.bounds[name] : undefined;
+    if (bounds === undefined) return [];
+    return [
+      `${fixedPointExpression(quoteName(name), fixedPointStep(type, bounds))} AS ${quoteName(FIXED_POINT(name))}`,
+    ];
+  });
+}
+
+/**
+ * The row's rank within its unit. INVARIANT: it depends on nothing but the rows of its own unit (their content and the
+ * key), so adding or removing another unit never changes which rows of this one are kept; that is what the sensitivity
+ * bound rests on. A row number would break it.
+ */
+function rankExpression(columns: readonly StoredColumn[], hashKeyHex: string): string {
+  const content = columns.map(({ name }) => quoteName(name)).join(', ');
+  const salt = BigInt(`0x${hashKeyHex.slice(0, 16)}`);
+  return `CAST(row_number() OVER (PARTITION BY ${quoteName(UNIT_HASH(0))} ORDER BY hash(${content}, ${salt}::UBIGINT)) - 1 AS UINTEGER)`;
+}
+
+/**
+ * SHA-256 over key and text, cut to 64 bits. The key fills the head of the first block and is of fixed length; the cut
+ * output cannot be extended, so the plain prefix construction is a sound keyed hash here.
+ */
+function hashExpression(text: string, hashKeyHex: string): string {
+  return `CAST('0x' || left(sha256('${hashKeyHex}' || ${text}), 16) AS UBIGINT)`;
+}
+
+function unitText(
+  unit: PrivacyUnit,
+  index: number,
+  table: LayoutTable,
+  records: readonly RecordTable[],
+  joins: string[],
+  uniqueness: LayoutStatements['uniqueness'][number][],
+): string {
+  if (unit.columns.length === 0) {
+    if (unit.via.length > 0)
+      throw new DatasetError('invalid-layout', `table \`${table.name}\`: a join path needs unit columns at its end`);
+    return `('r' || ${quoteText(table.name)} || '#' || CAST(${SOURCE}.${ROW} AS VARCHAR))`;
+  }
+  if (unit.via.length > DATASET_LIMITS.maxJoinSteps) {
+    throw new DatasetError(
+      'invalid-layout',
+      `table \`${table.name}\`: a join path of ${unit.via.length} steps, at most ${DATASET_LIMITS.maxJoinSteps} are allowed`,
+    );
+  }
+  let record = recordOf(records, table.name);
+  let alias = SOURCE;
+  unit.via.forEach((step, i) => {
+    const from = columnOf(record, step.from);
+    const next = recordOf(records, step.table);
+    const to = columnOf(next, step.to);
+    const nextAlias = `j${index}_${i}`;
+    const path = quoteText(next.path);
+    joins.push(
+      ` LEFT JOIN read_parquet(${path}) AS ${nextAlias} ON ${alias}.${quoteName(from.name)} = ${nextAlias}.${quoteName(to.name)}`,
+    );
+    const key = quoteName(to.name);
+    uniqueness.push({
+      sql: `SELECT 1 FROM read_parquet(${path}) WHERE ${key} IS NOT NULL GROUP BY ${key} HAVING count(*) > 1 LIMIT 1`,
+      table: next.name,
+      column: to.name,
+    });
+    record = next;
+    alias = nextAlias;
+  });
+  const parts = unit.columns.map((name) => `CAST(${alias}.${quoteName(columnOf(record, name).name)} AS VARCHAR)`);
+  // Lengths keep ('ab', 'c') and ('a', 'bc') apart. One missing part makes the unit unknown: all such rows share a hash.
+  const joined =
+    parts.length === 1
+      ? (parts[0] ?? '')
+      : parts.map((part) => `(CAST(length(${part}) AS VARCHAR) || ':' || ${part})`).join(' || ');
+  return `coalesce('k' || ${joined}, 'n')`;
+}
+
+function recordOf(records: readonly RecordTable[], name: string): RecordTable {
+  const found = records.find((record) => record.name === name);
+  if (found === undefined) throw new DatasetError('invalid-layout', `table \`${name}\` is not in the dataset`);
+  return found;
+}
+
+function columnOf(record: RecordTable, name: string): StoredColumn {
+  const found = record.columns.find((column) => column.name === name);
+  if (found === undefined)
+    throw new DatasetError('invalid-layout', `column \`${name}\` is not in table \`${record.name}\``);
+  return found;
+}

@@ -1,0 +1,110 @@
+/** Layout files: made once per (dataset version, layout spec, hash key), read-only afterwards, rebuilt when missing. */
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { LayoutSpec } from '../query/layout.ts';
+import { DatasetError } from './dataset-error.ts';
+import type { DatasetWork } from './dataset-work.ts';
+import { digestFile, digestValue } from './digest.ts';
+import { createFolder } from './durable-folder.ts';
+import type { EngineLimits } from './engine.ts';
+import { versionFolder } from './ingest.ts';
+import type { DatasetManifest } from './metadata.ts';
+import type { FileGuard } from './verify.ts';
+
+export interface LayoutNeeds {
+  readonly root: string;
+  readonly work: DatasetWork;
+  readonly limits: EngineLimits;
+  readonly guard: FileGuard;
+  /** 32 secret bytes of the unit hash: of the runtime, never given to a SQL worker. */
+  readonly hashKey: Uint8Array;
+}
+
+export interface Layout {
+  /** What evidence names: the digest of the spec, the dataset version and the layout's form. */
+  readonly id: string;
+  /** The file that SQL workers mount. */
+  readonly path: string;
+  readonly digest: string;
+  readonly bytes: number;
+  readonly tables: readonly { readonly name: string; readonly rowCount: number }[];
+}
+
+/** Raised whenever the statements change what a layout holds: old files are then rebuilt. */
+const LAYOUT_FORM = 1;
+const LAYOUT_FILE = 'layout.duckdb';
+const RECORD_FILE = 'layout.json';
+
+/** Identity of a layout. The hash key enters through a one-way digest, so that a new key makes new files. */
+export function layoutIdOf(manifest: DatasetManifest, spec: LayoutSpec, hashKey: Uint8Array): string {
+  const keyId = createHash('sha256').update('glovebox layout key\0').update(hashKey).digest('hex').slice(0, 16);
+  return digestValue({ form: LAYOUT_FORM, dataset: manifest.digest, spec, keyId });
+}
+
+/**
+ * The layout for a spec: the existing file when it is intact, else built from the files of record, which are checked
+ * first. Throws `DatasetError` when those were changed or the spec does not fit the dataset.
+ */
+export async function buildLayout(needs: LayoutNeeds, manifest: DatasetManifest, spec: LayoutSpec): Promise<Layout> {
+  const id = layoutIdOf(manifest, spec, needs.hashKey);
+  const folder = join(needs.root, 'layouts', id.replace('sha256:', ''));
+  const existing = await readLayout(needs.guard, folder, id);
+  if (existing !== null) return existing;
+  await checkRecords(needs, manifest);
+  await rm(folder, { recursive: true, force: true });
+  const source = versionFolder(needs.root, manifest.dataset, manifest.version);
+  const records = manifest.tables.map(({ name, file, columns }) => ({ name, path: join(source, file), columns }));
+  try {
+    await createFolder(folder, async (temporary) => {
+      const outFile = join(temporary, LAYOUT_FILE);
+      const hashKeyHex = Buffer.from(needs.hashKey).toString('hex');
+      const { tables } = await needs.work.makeLayout({ spec, records, hashKeyHex, outFile, limits: needs.limits });
+      const left = (await readdir(temporary)).filter((name) => name !== LAYOUT_FILE);
+      if (left.length > 0) throw new Error('the ingest worker left other files than it should');
+      const { digest, bytes } = await digestFile(outFile);
+      await writeFile(join(temporary, RECORD_FILE), JSON.stringify({ id, digest, bytes, tables }), { mode: 0o600 });
+    });
+  } catch (error) {
+    // Another job built the same layout meanwhile: theirs is as good.
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw error;
+  }
+  const built = await readLayout(needs.guard, folder, id);
+  if (built === null) throw new Error('a layout vanished while it was built');
+  return built;
+}
+
+/** Throws `DatasetError` `changed` when any file of record is not what was registered; cheap while nothing was touched. */
+export async function checkRecords(
+  needs: Pick<LayoutNeeds, 'root' | 'guard'>,
+  manifest: DatasetManifest,
+): Promise<void> {
+  const folder = versionFolder(needs.root, manifest.dataset, manifest.version);
+  for (const { file, digest } of manifest.tables) {
+    await needs.guard.check(
+      join(folder, file),
+      digest,
+      `dataset \`${manifest.dataset}\` version ${manifest.version}: ${file}`,
+    );
+  }
+}
+
+async function readLayout(guard: FileGuard, folder: string, id: string): Promise<Layout | null> {
+  let record: Layout;
+  try {
+    record = JSON.parse(await readFile(join(folder, RECORD_FILE), 'utf8')) as Layout;
+  } catch {
+    return null;
+  }
+  const path = join(folder, LAYOUT_FILE);
+  if (record.id !== id) return null;
+  try {
+    await guard.check(path, record.digest, 'layout');
+  } catch (error) {
+    // A layout is a cache: a damaged one is made again from the files of record.
+    if (error instanceof DatasetError) return null;
+    throw error;
+  }
+  return { ...record, path };
+}

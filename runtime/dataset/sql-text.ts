@@ -1,0 +1,13 @@
+/** Printing SQL: the only two ways in which outside text enters a statement of ours. */
+
+/** A quoted identifier. Throws on NUL, which no engine name can hold. */
+export function quoteName(name: string): string {
+  if (name.includes('\0')) throw new RangeError('a name holds a NUL character');
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A quoted text literal. Throws on NUL. */
+export function quoteText(text: string): string {
+  if (text.includes('\0')) throw new RangeError('a text holds a NUL character');
+  return `'${text.replaceAll("'", "''")}'`;
+}

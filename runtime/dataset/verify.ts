@@ -1,0 +1,87 @@
+/** Whether the files of a dataset version are still the bytes that were registered. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { digestFile } from './digest.ts';
+import { DatasetError } from './dataset-error.ts';
+import { readManifest, versionFolder } from './ingest.ts';
+import type { DatasetManifest } from './metadata.ts';
+
+export type Verification =
+  | { readonly kind: 'intact'; readonly manifest: DatasetManifest }
+  /** `files` names each file that was changed or is gone, and how. */
+  | { readonly kind: 'changed'; readonly files: readonly { readonly file: string; readonly problem: string }[] };
+
+/**
+ * Reads every byte of a version and compares. `expectedDigest`, kept elsewhere (state or evidence), catches a manifest
+ * that was rewritten along with its files. Throws `DatasetError` `not-found` when there is no such version.
+ */
+export async function verifyDataset(
+  root: string,
+  dataset: string,
+  version: number,
+  expectedDigest: string | null = null,
+): Promise<Verification> {
+  let manifest: DatasetManifest;
+  try {
+    manifest = await readManifest(root, dataset, version);
+  } catch (error) {
+    if (error instanceof DatasetError && error.code === 'changed')
+      return changed('manifest.json', 'its content was changed');
+    throw error;
+  }
+  if (expectedDigest !== null && manifest.digest !== expectedDigest) {
+    return changed('manifest.json', 'it is not the manifest that was registered');
+  }
+  const files: { file: string; problem: string }[] = [];
+  for (const table of manifest.tables) {
+    const problem = await fileProblem(
+      join(versionFolder(root, dataset, version), table.file),
+      table.digest,
+      table.bytes,
+    );
+    if (problem !== null) files.push({ file: table.file, problem });
+  }
+  return files.length === 0 ? { kind: 'intact', manifest } : { kind: 'changed', files };
+}
+
+const changed = (file: string, problem: string): Verification => ({ kind: 'changed', files: [{ file, problem }] });
+
+async function fileProblem(path: string, digest: string, bytes: number): Promise<string | null> {
+  try {
+    const actual = await digestFile(path);
+    if (actual.bytes !== bytes) return `it has ${actual.bytes} bytes and was registered with ${bytes}`;
+    return actual.digest === digest ? null : 'its bytes were changed';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'it is gone' : 'it cannot be read';
+  }
+}
+
+/**
+ * The cheap check before each job: while size, times and inode of a file are those of its last full check, its bytes
+ * are not read again. Anything else is re-read. One instance lives as long as the gateway.
+ */
+export class FileGuard {
+  readonly #seen = new Map<string, string>();
+
+  /** Throws `DatasetError` `changed`, naming the file, when its bytes are not those of `digest`. */
+  async check(path: string, digest: string, label: string): Promise<void> {
+    const before = await stampOf(path, label);
+    if (this.#seen.get(path) === `${digest} ${before}`) return;
+    this.#seen.delete(path);
+    const actual = await digestFile(path);
+    // A file that changes while it is read has no digest: the stamp must be the same before and after.
+    if (actual.digest !== digest || (await stampOf(path, label)) !== before) {
+      throw new DatasetError('changed', `${label} was changed since it was registered`);
+    }
+    this.#seen.set(path, `${digest} ${before}`);
+  }
+}
+
+async function stampOf(path: string, label: string): Promise<string> {
+  try {
+    const { size, mtimeNs, ctimeNs, ino, dev } = await stat(path, { bigint: true });
+    return [size, mtimeNs, ctimeNs, ino, dev].join();
+  } catch (cause) {
+    throw new DatasetError('changed', `${label} is gone or cannot be read`, { cause });
+  }
+}

@@ -1,0 +1,112 @@
+/** Runs one SQL job on a sealed engine and hands out encoded batches. */
+import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { encodeBatch, encodedBytes } from '../batch-frame.ts';
+import { BatchBuilder, columnBuilder } from '../bridge.ts';
+import type { ColumnBuilder } from '../bridge-buffer.ts';
+import { BATCH_LIMITS } from '../limits.ts';
+import type { SqlJob, SqlJobResult } from '../sql-job.ts';
+import { batchFromRows, rowsOf } from '../../release/column-values.ts';
+import type { ColumnBatch, Schema } from '../../release/columns.ts';
+
+export interface JobStop {
+  /** Set by the caller when the job was cancelled; read between chunks and statements. */
+  isStopped: boolean;
+  /** Called with the connection in use, so that the caller can interrupt it; with null when it is gone. */
+  using(connection: DuckDBConnection | null): void;
+}
+
+/** Thrown when the job was stopped by its caller. */
+export class StoppedError extends Error {
+  override readonly name = 'StoppedError';
+}
+
+/** Runs `setup`, streams `result`, reads `summary`. Throws on anything that goes wrong; nothing in the error may leave. */
+export async function executeJob(
+  instance: DuckDBInstance,
+  job: SqlJob,
+  stop: JobStop,
+  send: (frame: Uint8Array) => Promise<void>,
+): Promise<SqlJobResult> {
+  const before = process.cpuUsage();
+  // Temporary tables live and die with the connection: each job gets its own.
+  const connection = await instance.connect();
+  stop.using(connection);
+  try {
+    for (const statement of job.setup) {
+      refuseWhenStopped(stop);
+      await connection.run(statement);
+    }
+    const sent = await streamResult(connection, job, stop, send);
+    refuseWhenStopped(stop);
+    const withheldCells = await readSummary(connection, job.summary);
+    const { user, system } = process.cpuUsage(before);
+    return { ...sent, withheldCells, cpuMicros: user + system };
+  } finally {
+    stop.using(null);
+    connection.closeSync();
+  }
+}
+
+function refuseWhenStopped(stop: JobStop): void {
+  if (stop.isStopped) throw new StoppedError('the job was stopped');
+}
+
+async function streamResult(
+  connection: DuckDBConnection,
+  job: SqlJob,
+  stop: JobStop,
+  send: (frame: Uint8Array) => Promise<void>,
+): Promise<{ rows: number; batches: number }> {
+  refuseWhenStopped(stop);
+  const result = await connection.stream(job.result);
+  const types = result.columnTypes();
+  if (types.length !== job.columns.length) throw new TypeError('the result has other columns than agreed');
+  const builders = job.columns.map((column, i): ColumnBuilder => {
+    const source = types[i];
+    const builder = source === undefined ? null : columnBuilder(source, column.type);
+    if (builder === null) throw new TypeError(`column ${i} has another type than agreed`);
+    return builder;
+  });
+  const batch = new BatchBuilder(builders);
+  let rows = 0;
+  let batches = 0;
+  const flush = async (): Promise<void> => {
+    for (const frame of framesOf(job.columns, batch.view())) {
+      await send(frame);
+      batches++;
+    }
+    rows += batch.rowCount;
+    batch.reset();
+  };
+  for (;;) {
+    refuseWhenStopped(stop);
+    const chunk = await result.fetchChunk();
+    if (chunk === null || chunk.rowCount === 0) break;
+    batch.append(chunk);
+    if (batch.rowCount >= BATCH_LIMITS.rows || batch.byteLength >= BATCH_LIMITS.bytes) await flush();
+  }
+  if (batch.rowCount > 0) await flush();
+  return { rows, batches };
+}
+
+/** One frame, or several when long texts make a batch larger than a frame may be. */
+function* framesOf(schema: Schema, batch: ColumnBatch): Generator<Uint8Array> {
+  if (encodedBytes(batch) <= BATCH_LIMITS.frameBytes) {
+    yield encodeBatch(batch);
+    return;
+  }
+  if (batch.rowCount < 2) throw new RangeError('one row is larger than a frame');
+  const rows = rowsOf(schema, batch);
+  const half = rows.length >> 1;
+  yield* framesOf(schema, batchFromRows(schema, rows.slice(0, half)));
+  yield* framesOf(schema, batchFromRows(schema, rows.slice(half)));
+}
+
+async function readSummary(connection: DuckDBConnection, summary: string): Promise<string | null> {
+  const reader = await connection.runAndReadAll(summary);
+  const value: unknown = reader.getRows()[0]?.[0];
+  if (reader.currentRowCount !== 1 || reader.columnCount !== 1) throw new TypeError('the summary is not one value');
+  if (value === null) return null;
+  if (typeof value !== 'bigint') throw new TypeError('the summary is not a BIGINT');
+  return value.toString();
+}

@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { chmod, writeFile, readFile, stat } from 'node:fs/promises';
+import { describe, it } from 'node:test';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { DatasetError } from '../../runtime/dataset/dataset-error.ts';
+import { buildLayout, type LayoutNeeds } from '../../runtime/dataset/layout.ts';
+import { FileGuard } from '../../runtime/dataset/verify.ts';
+import { inProcessWork } from '../../runtime/dataset/worker/in-process.ts';
+import type { LayoutSpec, LayoutTable } from '../../runtime/query/layout.ts';
+import { BenchFolder, LIMITS } from './bench-folder.ts';
+
+const KEY = new Uint8Array(32).fill(7);
+const needs = (bench: BenchFolder, hashKey = KEY): LayoutNeeds => ({
+  root: bench.root,
+  work: inProcessWork,
+  limits: LIMITS,
+  guard: new FileGuard(),
+  hashKey,
+});
+
+const table = (name: string, columns: string[], more: Partial<LayoutTable> = {}): LayoutTable => ({
+  name,
+  columns,
+  units: [{ columns: ['id'], via: [] }],
+  rows: null,
+  bounds: {},
+  maxRowsPerUnit: null,
+  ...more,
+});
+const spec = (...tables: LayoutTable[]): LayoutSpec => ({ tables });
+
+const VISITS = `id,ward,cost,region
+1,a,10,EU
+1,b,20,US
+2,a,99999,EU
+,c,-5,EU
+,d,NaN,US
+3,a,,EU
+`;
+
+describe('the layout', () => {
+  it('holds only the named columns, clipped, and one keyed hash per unit', async () => {
+    await using bench = await BenchFolder.create();
+    const { manifest } = await bench.register('h/v', [await bench.source('visits.csv', VISITS)]);
+    const layout = await buildLayout(
+      needs(bench),
+      manifest,
+      spec(table('visits', ['ward', 'cost'], { bounds: { cost: { low: 0, high: 3000 } } })),
+    );
+    const columns = await openRows(
+      layout.path,
+      `SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'd0' ORDER BY column_index`,
+    );
+    assert.deepEqual(columns, [
+      ['ward', 'VARCHAR'],
+      ['cost', 'DOUBLE'],
+      ['__gb_u0', 'UBIGINT'],
+      ['__gb_b0', 'UBIGINT'],
+    ]);
+    const rows = await openRows(layout.path, `SELECT ward, cost FROM d0.visits ORDER BY ward, cost`);
+    assert.deepEqual(rows, [
+      ['a', 10],
+      ['a', 3000],
+      ['a', null],
+      ['b', 20],
+      ['c', 0],
+      ['d', null],
+    ]);
+    const [units] = await openRows(
+      layout.path,
+      `SELECT count(DISTINCT __gb_u0)::INT, bool_and(bit_count(__gb_b0) = 1),
+      bool_and(__gb_b0 = (1::UBIGINT << (__gb_u0 & 63::UBIGINT))), count(__gb_u0)::INT FROM d0.visits`,
+    );
+    assert.deepEqual(units, [4, true, true, 6], 'three known units, and all rows of unknown units share one');
+    assert.equal((await stat(layout.path)).mode & 0o222, 0, 'read-only');
+    assert.ok(!(await readFile(layout.path)).includes('region'), 'a column that is not named leaves no trace');
+  });
+
+  it('gives other hashes under another key, and the same file for the same spec', async () => {
+    await using bench = await BenchFolder.create();
+    const { manifest } = await bench.register('h/v', [await bench.source('visits.csv', VISITS)]);
+    const one = await buildLayout(needs(bench), manifest, spec(table('visits', ['ward'])));
+    const other = await buildLayout(
+      needs(bench, new Uint8Array(32).fill(8)),
+      manifest,
+      spec(table('visits', ['ward'])),
+    );
+    assert.notEqual(one.id, other.id);
+    const hashes = async (path: string) => openRows(path, 'SELECT DISTINCT __gb_u0::VARCHAR FROM d0.visits');
+    const mine = new Set((await hashes(one.path)).flat());
+    assert.ok((await hashes(other.path)).flat().every((hash) => !mine.has(hash)));
+    assert.deepEqual(await buildLayout(needs(bench), manifest, spec(table('visits', ['ward']))), one);
+  });
+
+  it('reaches the unit by a path, and by composite keys that cannot be confused', async () => {
+    await using bench = await BenchFolder.create();
+    const { manifest } = await bench.register('h/v', [
+      await bench.source('events.csv', 'visit,kind\n10,x\n11,y\n12,z\n99,w\n,v\n'),
+      await bench.source('visits.csv', 'visit,id,a,b\n10,1,ab,c\n11,1,a,bc\n12,2,a,bc\n'),
+    ]);
+    const path = { columns: ['id'], via: [{ from: 'visit', table: 'visits', to: 'visit' }] };
+    const layout = await buildLayout(
+      needs(bench),
+      manifest,
+      spec(
+        table('events', ['kind'], { units: [path, { columns: [], via: [] }] }),
+        table('visits', ['visit'], {
+          units: [
+            { columns: ['a', 'b'], via: [] },
+            { columns: ['id'], via: [] },
+          ],
+        }),
+      ),
+    );
+    const [events] = await openRows(
+      layout.path,
+      `SELECT count(*)::INT, count(DISTINCT __gb_u0)::INT, count(DISTINCT __gb_u1)::INT FROM d0.events`,
+    );
+    assert.deepEqual(events, [5, 3, 5], 'patients 1, 2 and unknown; and each row its own');
+    const [visits] = await openRows(
+      layout.path,
+      `SELECT count(DISTINCT __gb_u0)::INT, count(DISTINCT __gb_u1)::INT FROM d0.visits`,
+    );
+    assert.deepEqual(visits, [2, 2]);
+    const [same] = await openRows(
+      layout.path,
+      `SELECT count(DISTINCT v.__gb_u1)::INT FROM d0.visits v JOIN d0.events e ON v.__gb_u1 = e.__gb_u0`,
+    );
+    assert.deepEqual(same, [2], 'one person has one hash in every table');
+    const doubled = await bench.register('h/d', [
+      await bench.source('events.csv', 'visit,kind\n10,x\n'),
+      await bench.source('visits.csv', 'visit,id\n10,1\n10,2\n'),
+    ]);
+    await assert.rejects(
+      buildLayout(needs(bench), doubled.manifest, spec(table('events', ['kind'], { units: [path] }))),
+      /`visits`.`visit` holds a value twice/,
+    );
+  });
+
+  it('bounds rows per unit by rank, the same whatever other units are there', async () => {
+    await using bench = await BenchFolder.create();
+    const rows = Array.from({ length: 400 }, (_, i) => `${i % 7},${i}`);
+    const without = rows.filter((row) => !row.startsWith('3,'));
+    const kept = async (name: string, lines: string[]) => {
+      const { manifest } = await bench.register(name, [await bench.source('t.csv', `id,cost\n${lines.join('\n')}\n`)]);
+      const layout = await buildLayout(
+        needs(bench),
+        manifest,
+        spec(table('t', ['cost', 'id'], { maxRowsPerUnit: 5, bounds: { cost: { low: 0, high: 100 } } })),
+      );
+      const [counts] = await openRows(
+        layout.path,
+        `SELECT count(*)::INT, max(n)::INT FROM (SELECT count(*) n FROM d0.t WHERE __gb_rank < 5 GROUP BY __gb_u0)`,
+      );
+      const order = await openRows(
+        layout.path,
+        `SELECT bool_and(__gb_rank >= before) FROM (SELECT __gb_rank, lag(__gb_rank, 1, 0) OVER (ORDER BY rowid) AS before FROM d0.t)`,
+      );
+      assert.deepEqual(order, [[true]], 'ordered by rank');
+      return {
+        counts,
+        rows: await openRows(
+          layout.path,
+          `SELECT id, cost, __gb_f_cost FROM d0.t WHERE __gb_rank < 5 AND id <> 3 ORDER BY ALL`,
+        ),
+      };
+    };
+    const all = await kept('n/all', rows);
+    const fewer = await kept('n/fewer', without);
+    assert.deepEqual(all.counts, [7, 5]);
+    assert.deepEqual(fewer.counts, [6, 5]);
+    assert.deepEqual(all.rows, fewer.rows);
+  });
+
+  it('keeps only the rows of the scope and refuses a scope that is more than a condition', async () => {
+    await using bench = await BenchFolder.create();
+    const { manifest } = await bench.register('h/v', [await bench.source('visits.csv', VISITS)]);
+    const scoped = (rows: string) => buildLayout(needs(bench), manifest, spec(table('visits', ['ward'], { rows })));
+    const layout = await scoped(`region = 'EU' AND (cost >= 0.5 OR cost IS NULL) -- Europe`);
+    assert.deepEqual(await openRows(layout.path, 'SELECT ward FROM d0.visits ORDER BY 1'), [['a'], ['a'], ['a']]);
+    for (const bad of [
+      `1=1) UNION SELECT (1`,
+      `region = (SELECT 'EU')`,
+      `region IN (SELECT region FROM visits)`,
+      `read_text('/etc/passwd') = 'x'`,
+      `other = 1`,
+      `visits.region = 'EU'`,
+      `region = 'EU'; DROP TABLE x`,
+      `true) LIMIT (1`,
+      `row_number() OVER () = 1`,
+      `random() < 0.5`,
+      ``,
+      `region = 'EU`,
+      `region = $1`,
+      `EXISTS (SELECT 1)`,
+      `list_contains([1], 1)`,
+    ]) {
+      await assert.rejects(
+        scoped(bad),
+        (error: unknown) => error instanceof DatasetError && error.code === 'invalid-layout',
+        bad,
+      );
+    }
+  });
+
+  it('is refused when the files of record were changed, and is made again when itself was damaged', async () => {
+    await using bench = await BenchFolder.create();
+    const { manifest, folder } = await bench.register('h/v', [await bench.source('visits.csv', VISITS)]);
+    const layout = await buildLayout(needs(bench), manifest, spec(table('visits', ['ward'])));
+    const bytes = await readFile(layout.path);
+    await chmod(layout.path, 0o600);
+    bytes[5000] = (bytes[5000] ?? 0) ^ 1;
+    await writeFile(layout.path, bytes);
+    const again = await buildLayout(needs(bench), manifest, spec(table('visits', ['ward'])));
+    assert.equal((await openRows(again.path, 'SELECT count(*)::INT FROM d0.visits'))[0]?.[0], 6);
+    const file = `${folder}/t0.parquet`;
+    const record = await readFile(file);
+    record[100] = (record[100] ?? 0) ^ 1;
+    await chmod(file, 0o600);
+    await writeFile(file, record);
+    await assert.rejects(
+      buildLayout(needs(bench), manifest, spec(table('visits', ['cost']))),
+      /t0\.parquet was changed/,
+    );
+  });
+});
+
+async function openRows(path: string, sql: string): Promise<unknown[][]> {
+  const instance = await DuckDBInstance.create(':memory:');
+  const connection = await instance.connect();
+  try {
+    await connection.run(`ATTACH '${path}' AS d0 (READ_ONLY)`);
+    return (await connection.runAndReadAll(sql)).getRowsJson() as unknown[][];
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+  }
+}
