@@ -1,0 +1,97 @@
+/**
+ * Loads a sandbox image: its manifest, the files of its own folder (pinned by digest), the import closure of its entry
+ * and the packages it lists. Everything a worker will see is named here with its digest; nothing else is staged.
+ *
+ * Pinning. Files in the image's folder are pinned in `image.json` and a changed one is refused. The entry's TypeScript
+ * closure and the packages are digested when they are loaded: they change with every commit and with the lockfile,
+ * which already pin them. Both go into the image digest that evidence carries, and the signature is over that digest,
+ * so a released image that is signed is pinned as a whole.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { access, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { moduleClosure } from './module-closure.ts';
+import { imageDigest, parseManifest, signatureStateOf, type ImageManifest, type SignatureState } from './manifest.ts';
+import { packageFiles } from './package-files.ts';
+
+/** One file of an image. `text` is set for generated files (type-stripped sources), `path` for copied ones. */
+export interface ImageFile {
+  /** path below the worker's `/app` */
+  readonly guestPath: string;
+  readonly sha256: string;
+  readonly source: { readonly kind: 'text'; readonly text: string } | { readonly kind: 'file'; readonly path: string };
+}
+
+export interface SandboxImage {
+  readonly manifest: ImageManifest;
+  readonly folder: string;
+  /** entry as the worker sees it, below `/app` */
+  readonly entryGuestPath: string;
+  readonly files: readonly ImageFile[];
+  readonly digest: string;
+  readonly signature: SignatureState;
+}
+
+/** Names of the images in an installation. */
+export async function listImages(root: string): Promise<readonly string[]> {
+  const folder = join(root, 'sandbox-images');
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const names: string[] = [];
+  for (const entry of entries) {
+    const isImage = await access(join(folder, entry.name, 'image.json')).then(
+      () => true,
+      () => false,
+    );
+    if (entry.isDirectory() && isImage) names.push(entry.name);
+  }
+  return names.toSorted();
+}
+
+/**
+ * Loads and verifies the image `sandbox-images/NAME` of an installation. Throws when the manifest is wrong, when a
+ * pinned file is missing or changed, when an import is not listed, or when the signature is present and invalid.
+ */
+export async function loadImage(root: string, name: string): Promise<SandboxImage> {
+  const folder = join(root, 'sandbox-images', name);
+  const file = join(folder, 'image.json');
+  const manifest = parseManifest(await readFile(file, 'utf8'), file);
+  if (manifest.name !== name)
+    throw new Error(`${file} name: \`${manifest.name}\` does not match its folder \`${name}\``);
+
+  const own = await Promise.all(
+    manifest.files.map(async ({ path, sha256 }): Promise<ImageFile> => {
+      const source = join(folder, path);
+      const actual = await sha256OfFile(source);
+      if (actual !== sha256)
+        throw new Error(`image \`${name}\`: ${path} has digest ${actual}, image.json says ${sha256}`);
+      return { guestPath: `sandbox-images/${name}/${path}`, sha256, source: { kind: 'file', path: source } };
+    }),
+  );
+  const closure = await moduleClosure(root, manifest.entry, new Set(manifest.packages));
+  const code = closure.modules.map(({ guestPath, text }): ImageFile => ({
+    guestPath,
+    sha256: sha256Of(text),
+    source: { kind: 'text', text },
+  }));
+  const packaged: ImageFile[] = [];
+  for (const { guestPath, path } of await packageFiles(root, manifest.packages)) {
+    packaged.push({ guestPath, sha256: await sha256OfFile(path), source: { kind: 'file', path } });
+  }
+  const files = [...own, ...code, ...packaged];
+  const digest = imageDigest(manifest, files);
+  const signature = signatureStateOf(manifest, digest);
+  if (signature.kind === 'invalid') throw new Error(`image \`${name}\`: the signature does not fit digest ${digest}`);
+  return { manifest, folder, entryGuestPath: closure.entryGuestPath, files, digest, signature };
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** Digest of a file as lower-case hex, read in pieces so that a large add-on does not hold up the event loop. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}

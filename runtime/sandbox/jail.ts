@@ -1,0 +1,143 @@
+/**
+ * The command line of a jail. bubblewrap's protection is "entirely determined by the arguments" (its README), so every
+ * one is spelled out here and none comes from outside.
+ */
+import { realpath } from 'node:fs/promises';
+import { sharedLibrariesOf } from './elf.ts';
+import type { ImageManifest } from './manifest.ts';
+
+/** Programs and libraries that every worker of this host runs on. */
+export interface JailPrograms {
+  readonly bwrap: string | undefined;
+  readonly prlimit: string | undefined;
+  readonly node: string;
+  readonly loader: string | undefined;
+  /** soname → path */
+  readonly libraries: ReadonlyMap<string, string>;
+}
+
+export interface JailSpec {
+  readonly programs: JailPrograms;
+  /** Without namespaces the worker is a plain process: separate, without environment, limited, but not hidden from the host. */
+  readonly isNamespaced: boolean;
+  readonly manifest: ImageManifest;
+  readonly tier: string;
+  /** staged image folder, the worker's `/app` */
+  readonly appFolder: string;
+  readonly entryGuestPath: string;
+  readonly binds: readonly { readonly from: string; readonly to: string }[];
+  /** inherited descriptor of the filter program; only with namespaces */
+  readonly filterFd: number | undefined;
+}
+
+export interface CommandLine {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+const mebibyte = 1024 * 1024;
+
+/**
+ * Address space in MiB that counts as data (RLIMIT_DATA) before the worker has any: V8 reserves a 512 MiB code range
+ * for node and for every isolate unless it runs without a JIT. Measured as VmData on Node 24.
+ */
+export const dataBaseMiB = { jit: 640, jitPerIsolate: 540, jitless: 96, jitlessPerIsolate: 8 } as const;
+
+/** Names of the environment of a worker; nothing else is in it. */
+export function workerEnvironment(manifest: ImageManifest): Readonly<Record<string, string>> {
+  return { UV_USE_IO_URING: '0', UV_THREADPOOL_SIZE: String(manifest.limits.poolThreads) };
+}
+
+/** Returns the program and its arguments; run it with `env: {}`, the uid already dropped and fds 3 and 4 as pipes. */
+export function jailCommand(spec: JailSpec): CommandLine {
+  const inner = spec.isNamespaced ? bubblewrap(spec) : plain(spec);
+  const [command, ...args] = [...limits(spec), ...inner];
+  return { command: command!, args };
+}
+
+function nodeFlags(spec: JailSpec): readonly string[] {
+  return [...spec.manifest.nodeFlags, ...(spec.manifest.tiers[spec.tier] ?? [])];
+}
+
+function limits(spec: JailSpec): readonly string[] {
+  if (spec.programs.prlimit === undefined) return [];
+  const { limits: wanted } = spec.manifest;
+  const isJitless = nodeFlags(spec).includes('--jitless');
+  const base = isJitless
+    ? dataBaseMiB.jitless + dataBaseMiB.jitlessPerIsolate * wanted.isolates
+    : dataBaseMiB.jit + dataBaseMiB.jitPerIsolate * wanted.isolates;
+  return [
+    spec.programs.prlimit,
+    `--data=${(base + wanted.memoryMiB) * mebibyte}`,
+    '--core=0', // a core file holds raw rows
+    `--nofile=${wanted.descriptors}`,
+    '--fsize=0',
+    '--memlock=0',
+    `--nproc=${wanted.threads}`,
+    `--cpu=${wanted.lifetimeCpuSeconds}`,
+    '--',
+  ];
+}
+
+function bubblewrap(spec: JailSpec): readonly string[] {
+  const { programs } = spec;
+  if (programs.bwrap === undefined || spec.filterFd === undefined) throw new Error('no bubblewrap or no filter');
+  const bind = (from: string, to: string): readonly string[] => ['--ro-bind', from, to];
+  return [
+    programs.bwrap,
+    // Never --unshare-all: it contains the "-try" forms and falls back silently.
+    '--unshare-user',
+    '--unshare-ipc',
+    '--unshare-pid',
+    '--unshare-net',
+    '--unshare-uts',
+    '--unshare-cgroup-try',
+    // No nested user namespace, in which a guest would hold every capability; the second flag checks the first.
+    '--disable-userns',
+    '--assert-userns-disabled',
+    '--die-with-parent',
+    '--new-session',
+    '--as-pid-1',
+    '--clearenv',
+    '--cap-drop',
+    'ALL',
+    '--hostname',
+    'worker',
+    ...Object.entries({ ...workerEnvironment(spec.manifest), LD_LIBRARY_PATH: '/n/lib' }).flatMap(([name, value]) => [
+      '--setenv',
+      name,
+      value,
+    ]),
+    ...bind(programs.node, '/n/node'),
+    ...(programs.loader === undefined ? [] : bind(programs.loader, programs.loader)),
+    ...[...programs.libraries].flatMap(([name, path]) => bind(path, `/n/lib/${name}`)),
+    ...bind(spec.appFolder, '/app'),
+    ...spec.binds.flatMap(({ from, to }) => bind(from, to)),
+    '--remount-ro',
+    '/', // the root that bubblewrap makes is writable otherwise
+    '--chdir',
+    '/app',
+    '--seccomp',
+    String(spec.filterFd),
+    '--',
+    '/n/node',
+    ...nodeFlags(spec),
+    `/app/${spec.entryGuestPath}`,
+  ];
+}
+
+function plain(spec: JailSpec): readonly string[] {
+  return [spec.programs.node, ...nodeFlags(spec), `${spec.appFolder}/${spec.entryGuestPath}`];
+}
+
+/** Returns node and every library that it and the add-ons of an image need. */
+export async function findPrograms(options: {
+  readonly bwrap: string | undefined;
+  readonly prlimit: string | undefined;
+  readonly node: string;
+  readonly addons: readonly string[];
+}): Promise<JailPrograms> {
+  const node = await realpath(options.node);
+  const { loader, byName } = await sharedLibrariesOf([node, ...options.addons]);
+  return { bwrap: options.bwrap, prlimit: options.prlimit, node, loader, libraries: byName };
+}

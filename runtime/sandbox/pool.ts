@@ -1,0 +1,586 @@
+/**
+ * The pool of jailed workers. How to use it:
+ *
+ *   const pool = await WorkerPool.start({ root: installationFolder });
+ *   const worker = await pool.lease({ kind: 'sql', party: 'acme', mounts: [{ hostPath, guestPath: '/data/v.duckdb' }], signal });
+ *   try {
+ *     await worker.sendJson(frameType.JOB, job);
+ *     for (;;) { const frame = await worker.next(); if (frame.type === frameType.RESULT) break; ... }
+ *     worker.release();                // clean: the worker may serve another job over the same mounts
+ *   } catch (error) {
+ *     await worker.destroy();          // any doubt: the process dies
+ *     throw error;
+ *   }
+ *
+ * What it promises: one job at a time per process; a worker sees its image, its mounts and nothing else; a worker that
+ * is in doubt, over a limit, cancelled, or of an image with `jobsPerWorker: 1` never gets another job; waiting parties
+ * take turns; no more than `maxWorkers` processes exist; `close()` leaves no process, descriptor or file.
+ * A dead worker shows as `WorkerFault` with a reason for the operator's log; tell a consumer nothing of it.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dataPayloads, frameType, jsonPayload, type Frame, type FrameType } from './channel.ts';
+import { FairQueue } from './fair-queue.ts';
+import { Host, type HostOptions } from './host.ts';
+import type { SandboxImage } from './image.ts';
+import { isAtLeast, type IsolationLevel } from './manifest.ts';
+import { probeIsolation, type IsolationReport } from './probe.ts';
+import type { Mount, StagedMounts } from './stage.ts';
+import type { EndReason, JobLimits, WorkerEnd, WorkerProcess } from './worker-process.ts';
+
+/** Defaults of a pool; every one can be given in `PoolOptions`. */
+export const poolDefaults = {
+  /** processes, whatever they are doing */
+  maxWorkers: 4 + 2 * availableParallelism(),
+  /** mount sets (with image and tier) that are kept warm; the least recently used goes */
+  warmKeys: 4,
+  /** ready workers to keep for a key that is in use */
+  warmPerKey: 1,
+  maxQueued: 1024,
+  queueTimeoutMs: 60_000,
+} as const;
+
+/** Resident memory of node itself, which a job's memory limit comes on top of. */
+const processBaseMiB = 128;
+
+type PoolNumbers = { readonly [name in keyof typeof poolDefaults]: number };
+
+export interface PoolOptions extends HostOptions, Partial<PoolNumbers> {
+  /** the operator declares that the whole gateway runs in a virtual machine of its own */
+  readonly declaredLevel?: 'vm';
+  /** leases that one party may hold at one time; default: all but one worker, at least one */
+  readonly maxPerParty?: number;
+  /** told of every worker that ended otherwise than by retirement: the operator's log */
+  readonly onWorkerEnd?: (event: WorkerEvent) => void;
+}
+
+export interface WorkerEvent extends WorkerEnd {
+  readonly kind: string;
+  readonly imageDigest: string;
+  readonly party: string | undefined;
+}
+
+export interface LeaseRequest {
+  /** name of the image */
+  readonly kind: string;
+  /** whose turn it is; parties wait in turns */
+  readonly party: string;
+  readonly mounts?: readonly Mount[];
+  /** tier of the image; default: the image's */
+  readonly tier?: string;
+  /** can only lower the image's limits */
+  readonly limits?: Partial<JobLimits>;
+  /** weakest level that will do; default and floor: the image's */
+  readonly isolation?: IsolationLevel;
+  /** aborting it takes the request out of the line, or kills the leased worker at once */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type RefusalCode = 'BUSY' | 'QUEUE_TIMEOUT' | 'CLOSED' | 'WEAK_ISOLATION' | 'UNKNOWN_TIER';
+
+/** The pool does not start the job; nothing ran. The message is for people and holds nothing of any data. */
+export class PoolRefusal extends Error {
+  override readonly name = 'PoolRefusal';
+  readonly code: RefusalCode;
+  constructor(code: RefusalCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Image, tier and mounts that make workers interchangeable, and the workers that fit. */
+interface Slot {
+  readonly key: string;
+  readonly image: SandboxImage;
+  readonly tier: string;
+  readonly mounts: Promise<StagedMounts>;
+  readonly idle: PooledWorker[];
+  starting: number;
+  /** workers of this slot that exist or are being started */
+  alive: number;
+  /** ready workers to keep; 0 once it is no longer in use */
+  warm: number;
+  /** callers that hold the slot and are not in the line yet */
+  pins: number;
+}
+
+interface PooledWorker {
+  readonly slot: Slot;
+  readonly process: WorkerProcess;
+  readonly scratch: FileHandle | undefined;
+  jobs: number;
+  party: string | undefined;
+}
+
+interface Waiting {
+  readonly party: string;
+  readonly slot: Slot;
+  readonly limits: JobLimits;
+  readonly signal: AbortSignal | undefined;
+  readonly resolve: (worker: LeasedWorker) => void;
+  readonly reject: (error: unknown) => void;
+  readonly stopWaiting: () => void;
+}
+
+export interface PoolStats {
+  readonly workers: number;
+  readonly idle: number;
+  readonly leased: number;
+  readonly waiting: number;
+  readonly slots: number;
+}
+
+export class WorkerPool implements AsyncDisposable {
+  readonly isolation: IsolationReport;
+  readonly #host: Host;
+  readonly #options: PoolOptions;
+  readonly #limits: PoolNumbers;
+  readonly #maxPerParty: number;
+  /** in order of last use */
+  readonly #slots = new Map<string, Slot>();
+  readonly #waiting = new FairQueue<Waiting>();
+  readonly #leases = new Map<string, number>();
+  readonly #live = new Set<PooledWorker>();
+  readonly #pending = new Set<Promise<unknown>>();
+  #count = 0;
+  #dying = 0;
+  #isClosed = false;
+
+  constructor(parts: { readonly host: Host; readonly options: PoolOptions; readonly isolation: IsolationReport }) {
+    this.#host = parts.host;
+    this.#options = parts.options;
+    this.isolation = parts.isolation;
+    const { options } = parts;
+    this.#limits = {
+      maxWorkers: Math.max(1, Math.min(options.maxWorkers ?? poolDefaults.maxWorkers, this.#host.uidCount)),
+      warmKeys: options.warmKeys ?? poolDefaults.warmKeys,
+      warmPerKey: options.warmPerKey ?? poolDefaults.warmPerKey,
+      maxQueued: options.maxQueued ?? poolDefaults.maxQueued,
+      queueTimeoutMs: options.queueTimeoutMs ?? poolDefaults.queueTimeoutMs,
+    };
+    this.#maxPerParty = options.maxPerParty ?? Math.max(1, this.#limits.maxWorkers - 1);
+  }
+
+  /** Probes what this machine gives and opens a pool on it. Throws when no worker can be started at all. */
+  static async start(options: PoolOptions): Promise<WorkerPool> {
+    const host = await Host.open(options);
+    try {
+      const isolation = await probeIsolation(
+        host,
+        options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel },
+      );
+      return new WorkerPool({ host, options, isolation });
+    } catch (cause) {
+      await host.close();
+      throw cause;
+    }
+  }
+
+  get stats(): PoolStats {
+    let idle = 0;
+    for (const slot of this.#slots.values()) idle += slot.idle.length;
+    let leased = 0;
+    for (const held of this.#leases.values()) leased += held;
+    return { workers: this.#count, idle, leased, waiting: this.#waiting.size, slots: this.#slots.size };
+  }
+
+  /** Digest of an image, loading and verifying it when this is the first use. */
+  async imageDigest(kind: string): Promise<string> {
+    return (await this.#host.image(kind)).digest;
+  }
+
+  /**
+   * Waits for a worker. Rejects with PoolRefusal when none may or can be had, with WorkerFault START_FAILED when it
+   * cannot be started, with the signal's reason when aborted, and with an ordinary error for a wrong image or mount.
+   */
+  async lease(request: LeaseRequest): Promise<LeasedWorker> {
+    request.signal?.throwIfAborted();
+    const slot = await this.#slotFor(request);
+    try {
+      request.signal?.throwIfAborted();
+      this.#mayWait();
+      return this.#enqueue(slot, request);
+    } finally {
+      slot.pins -= 1;
+      this.#pump();
+    }
+  }
+
+  #enqueue(slot: Slot, request: LeaseRequest): Promise<LeasedWorker> {
+    const { promise, resolve, reject } = Promise.withResolvers<LeasedWorker>();
+    const limits = slot.image.manifest.limits;
+    const asked = request.limits ?? {};
+    const onAbort = (): void => this.#giveUp(waiting, request.signal?.reason);
+    const timer = setTimeout(() => {
+      this.#giveUp(
+        waiting,
+        new PoolRefusal('QUEUE_TIMEOUT', `no worker was free within ${this.#limits.queueTimeoutMs} ms`),
+      );
+    }, this.#limits.queueTimeoutMs);
+    const waiting: Waiting = {
+      party: request.party,
+      slot,
+      limits: {
+        wallMs: Math.min(asked.wallMs ?? Infinity, limits.wallMs),
+        cpuMs: Math.min(asked.cpuMs ?? Infinity, limits.cpuMs),
+        memoryMiB: Math.min(asked.memoryMiB ?? Infinity, limits.memoryMiB + processBaseMiB),
+        outputBytes: Math.min(asked.outputBytes ?? Infinity, limits.outputBytes),
+      },
+      signal: request.signal,
+      resolve,
+      reject,
+      stopWaiting: () => {
+        clearTimeout(timer);
+        request.signal?.removeEventListener('abort', onAbort);
+      },
+    };
+    request.signal?.addEventListener('abort', onAbort, { once: true });
+    this.#waiting.add(waiting);
+    return promise;
+  }
+
+  /** Starts workers ahead of the first job and keeps that many ready. Resolves when they are; a failure rejects. */
+  async prewarm(request: Pick<LeaseRequest, 'kind' | 'mounts' | 'tier'>, count: number): Promise<void> {
+    const slot = await this.#slotFor({ ...request, party: '' });
+    slot.warm = Math.max(slot.warm, count);
+    slot.pins -= 1;
+    this.#pump();
+    while (!this.#isClosed && slot.starting > 0) await Promise.race(this.#pending);
+    if (slot.alive === 0) throw new Error(`no worker of \`${request.kind}\` could be started`);
+  }
+
+  /** Kills the idle workers over a mount that holds this host path, e.g. because its dataset was removed or suspended. */
+  async forget(hostPath: string): Promise<void> {
+    const slots = [...this.#slots.values()].filter((slot) => slot.key.includes(JSON.stringify(hostPath)));
+    await Promise.all(slots.map((slot) => this.#drop(slot)));
+  }
+
+  /** Kills every worker, refuses what waits, and removes the stage. Resolves when all of it is gone. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const waiting of this.#waiting.inTurn(() => 0)) this.#giveUp(waiting, closed());
+    await Promise.all([...this.#live].map((worker) => worker.process.kill('STOPPED', 'the pool is closing')));
+    while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
+    await this.#host.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #mayWait(): void {
+    if (this.#isClosed) throw closed();
+    if (this.#waiting.size >= this.#limits.maxQueued)
+      throw new PoolRefusal('BUSY', `${this.#waiting.size} requests are waiting already`);
+  }
+
+  #giveUp(waiting: Waiting, error: unknown): void {
+    if (!this.#waiting.remove(waiting)) return;
+    waiting.stopWaiting();
+    waiting.reject(error);
+  }
+
+  async #slotFor(request: LeaseRequest): Promise<Slot> {
+    if (this.#isClosed) throw closed();
+    const image = await this.#host.image(request.kind);
+    const tier = request.tier ?? image.manifest.defaultTier;
+    if (image.manifest.tiers[tier] === undefined) {
+      const known = Object.keys(image.manifest.tiers).join(', ');
+      throw new PoolRefusal('UNKNOWN_TIER', `image \`${request.kind}\` has no tier \`${tier}\`; it has ${known}`);
+    }
+    const floor = image.manifest.minimumIsolation;
+    const demanded = request.isolation !== undefined && isAtLeast(request.isolation, floor) ? request.isolation : floor;
+    if (!isAtLeast(this.isolation.level, demanded)) throw weakIsolation(this.isolation, demanded, request.kind);
+    if (this.#isClosed) throw closed();
+    const mounts = (request.mounts ?? []).toSorted((a, b) => (a.guestPath < b.guestPath ? -1 : 1));
+    const key = JSON.stringify([image.digest, tier, mounts.map(({ hostPath, guestPath }) => [guestPath, hostPath])]);
+    let slot = this.#slots.get(key);
+    if (slot === undefined) {
+      slot = { key, image, tier, mounts: this.#host.mounts(mounts), idle: [], starting: 0, alive: 0, warm: 0, pins: 0 };
+      slot.mounts.catch(() => this.#slots.delete(key));
+    }
+    // Most recently used last; the oldest beyond the number of warm keys cools down.
+    this.#slots.delete(key);
+    this.#slots.set(key, slot);
+    slot.warm = Math.max(slot.warm, Math.min(this.#limits.warmPerKey, this.#limits.maxWorkers));
+    for (const old of [...this.#slots.values()].slice(0, -this.#limits.warmKeys)) void this.#drop(old);
+    slot.pins += 1;
+    try {
+      await slot.mounts;
+      return slot;
+    } catch (cause) {
+      slot.pins -= 1;
+      throw cause;
+    }
+  }
+
+  /** Stops keeping a slot warm; it disappears with its last worker and last waiting request. */
+  async #drop(slot: Slot): Promise<void> {
+    slot.warm = 0;
+    await Promise.all(slot.idle.splice(0).map((worker) => this.#retire(worker)));
+    await this.#tidy(slot);
+  }
+
+  async #tidy(slot: Slot): Promise<void> {
+    const isWanted = this.#waiting.inTurn(() => 0).some((waiting) => waiting.slot === slot);
+    if (slot.warm > 0 || slot.alive > 0 || slot.pins > 0 || isWanted || this.#slots.get(slot.key) !== slot) return;
+    this.#slots.delete(slot.key);
+    await slot.mounts.then((staged) => staged.release()).catch(() => {});
+  }
+
+  /** Gives workers to whoever is next, starts what is missing, makes room, and keeps used slots warm. */
+  #pump(): void {
+    if (this.#isClosed) return;
+    const covered = new Map<Slot, number>();
+    let withoutPlace = 0;
+    for (const waiting of this.#waiting.inTurn((party) => this.#leases.get(party) ?? 0)) {
+      if ((this.#leases.get(waiting.party) ?? 0) >= this.#maxPerParty) continue;
+      const { slot } = waiting;
+      const worker = slot.idle.pop();
+      if (worker !== undefined) {
+        this.#grant(waiting, worker);
+        continue;
+      }
+      const before = covered.get(slot) ?? 0;
+      covered.set(slot, before + 1);
+      if (before < slot.starting) continue;
+      if (this.#count < this.#limits.maxWorkers) this.#begin(slot);
+      else withoutPlace += 1;
+    }
+    for (const slot of this.#slots.values()) {
+      // least recently used first
+      while (withoutPlace > this.#dying) {
+        const victim = slot.idle.shift();
+        if (victim === undefined) break;
+        void this.#retire(victim);
+      }
+    }
+    if (this.#waiting.size > 0) return;
+    for (const slot of [...this.#slots.values()].toReversed()) {
+      // A used worker of a reusable image comes back, so it counts as kept.
+      const kept =
+        slot.image.manifest.jobsPerWorker === 1
+          ? (): number => slot.idle.length + slot.starting
+          : (): number => slot.alive;
+      while (kept() < slot.warm && this.#count < this.#limits.maxWorkers) this.#begin(slot);
+    }
+  }
+
+  #grant(waiting: Waiting, worker: PooledWorker): void {
+    this.#waiting.remove(waiting, { wasServed: true });
+    waiting.stopWaiting();
+    this.#leases.set(waiting.party, (this.#leases.get(waiting.party) ?? 0) + 1);
+    worker.jobs += 1;
+    worker.party = waiting.party;
+    worker.process.beginJob(waiting.limits);
+    const { slot } = worker;
+    const lease = new LeasedWorker({
+      kind: slot.image.manifest.name,
+      imageDigest: slot.image.digest,
+      tier: slot.tier,
+      isolation: this.isolation.level,
+      process: worker.process,
+      scratch: worker.scratch,
+      signal: waiting.signal,
+      giveBack: (reason) => this.#takeBack(worker, waiting.party, reason),
+    });
+    waiting.resolve(lease);
+  }
+
+  #takeBack(worker: PooledWorker, party: string, reason: EndReason | undefined): Promise<unknown> {
+    const held = (this.#leases.get(party) ?? 1) - 1;
+    if (held === 0) this.#leases.delete(party);
+    else this.#leases.set(party, held);
+    const isClean = worker.process.endJob();
+    const mayServe = isClean && reason === undefined && worker.jobs < worker.slot.image.manifest.jobsPerWorker;
+    if (mayServe && !this.#isClosed && worker.slot.warm > 0) {
+      worker.party = undefined;
+      worker.slot.idle.push(worker);
+      this.#pump();
+      return Promise.resolve();
+    }
+    // A clean end of a worker that has served its time is no event; anything else is.
+    const gone = this.#kill(
+      worker,
+      reason ?? (isClean ? 'RETIRED' : 'PROTOCOL'),
+      isClean ? '' : 'unread frames at the end of a job',
+    );
+    this.#pump();
+    return gone;
+  }
+
+  #retire(worker: PooledWorker): Promise<unknown> {
+    return this.#kill(worker, 'RETIRED', '');
+  }
+
+  async #kill(worker: PooledWorker, reason: EndReason, detail: string): Promise<void> {
+    this.#dying += 1;
+    await worker.process.kill(reason, detail);
+    this.#dying -= 1;
+  }
+
+  #begin(slot: Slot): void {
+    slot.starting += 1;
+    slot.alive += 1;
+    this.#count += 1;
+    const step = this.#startWorker(slot).finally(() => this.#pending.delete(step));
+    this.#pending.add(step);
+  }
+
+  async #startWorker(slot: Slot): Promise<void> {
+    let worker: PooledWorker | undefined;
+    try {
+      const { binds } = await slot.mounts;
+      const isNamespaced = this.isolation.mechanism === 'bubblewrap';
+      const started = await this.#host.start({ image: slot.image, tier: slot.tier, binds, isNamespaced });
+      worker = { slot, process: started.process, scratch: started.scratch, jobs: 0, party: undefined };
+      this.#live.add(worker);
+      const ended = this.#afterEnd(worker).finally(() => this.#pending.delete(ended));
+      this.#pending.add(ended);
+      if (this.#isClosed) await worker.process.kill('STOPPED', 'the pool is closing');
+      await worker.process.ready;
+      slot.starting -= 1;
+      slot.idle.push(worker);
+      this.#pump();
+    } catch (error) {
+      slot.starting -= 1;
+      slot.warm = 0; // no new tries until somebody asks again
+      if (worker === undefined) {
+        slot.alive -= 1;
+        this.#count -= 1;
+      }
+      const unlucky = this.#waiting
+        .inTurn((party) => this.#leases.get(party) ?? 0)
+        .find((waiting) => waiting.slot === slot);
+      if (unlucky !== undefined) this.#giveUp(unlucky, error);
+      this.#pump();
+    }
+  }
+
+  async #afterEnd(worker: PooledWorker): Promise<void> {
+    const { slot } = worker;
+    const end = await worker.process.closed;
+    const index = slot.idle.indexOf(worker);
+    if (index !== -1) slot.idle.splice(index, 1);
+    // A worker that died while it waited would only die again: start the next one when somebody asks.
+    if (index !== -1 && end.reason !== 'RETIRED') slot.warm = 0;
+    this.#live.delete(worker);
+    await worker.scratch?.close();
+    slot.alive -= 1;
+    this.#count -= 1;
+    if (end.reason !== 'RETIRED' && !this.#isClosed) {
+      const { name: kind } = slot.image.manifest;
+      this.#options.onWorkerEnd?.({ ...end, kind, imageDigest: slot.image.digest, party: worker.party });
+    }
+    this.#pump();
+    if (!this.#isClosed) await this.#tidy(slot);
+  }
+}
+
+/** A worker in the hands of one job. Exactly one of `release` and `destroy` ends it; later calls do nothing. */
+export class LeasedWorker {
+  readonly kind: string;
+  readonly imageDigest: string;
+  readonly tier: string;
+  readonly isolation: IsolationLevel;
+  readonly #process: WorkerProcess;
+  readonly #scratch: FileHandle | undefined;
+  readonly #giveBack: (reason: EndReason | undefined) => Promise<unknown>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => void this.destroy();
+  #hasEnded = false;
+
+  constructor(parts: {
+    readonly kind: string;
+    readonly imageDigest: string;
+    readonly tier: string;
+    readonly isolation: IsolationLevel;
+    readonly process: WorkerProcess;
+    readonly scratch: FileHandle | undefined;
+    readonly signal: AbortSignal | undefined;
+    readonly giveBack: (reason: EndReason | undefined) => Promise<unknown>;
+  }) {
+    this.kind = parts.kind;
+    this.imageDigest = parts.imageDigest;
+    this.tier = parts.tier;
+    this.isolation = parts.isolation;
+    this.#process = parts.process;
+    this.#scratch = parts.scratch;
+    this.#giveBack = parts.giveBack;
+    this.#signal = parts.signal;
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (this.#signal?.aborted === true) this.#onAbort();
+  }
+
+  /** Sends one frame; resolves when the pipe took it. Rejects with WorkerFault when the worker is gone. */
+  send(type: FrameType, payload: Uint8Array): Promise<void> {
+    this.#assertHeld();
+    return this.#process.send(type, payload);
+  }
+
+  /** Sends one JSON frame. */
+  sendJson(type: FrameType, value: unknown): Promise<void> {
+    return this.send(type, jsonPayload(value));
+  }
+
+  /** Sends bytes of any length as DATA frames, no faster than the worker reads. */
+  async sendData(bytes: Uint8Array): Promise<void> {
+    for (const part of dataPayloads(bytes)) await this.send(frameType.DATA, part);
+  }
+
+  /** Waits for the worker's next frame. Rejects with WorkerFault when the worker is gone, over a limit, or cancelled. */
+  next(): Promise<Frame> {
+    this.#assertHeld();
+    return this.#process.next();
+  }
+
+  /** The worker's frames, one after another, for as long as the lease lasts. */
+  async *frames(): AsyncGenerator<Frame, never, void> {
+    for (;;) yield await this.next();
+  }
+
+  /** Writes into the worker's fd 5 at a position in bytes (images with `scratch: true`), without passing the pipe. */
+  async writeScratch(bytes: Uint8Array, position: number): Promise<void> {
+    this.#assertHeld();
+    if (this.#scratch === undefined) throw new Error(`image \`${this.kind}\` has no scratch file`);
+    for (let at = 0; at < bytes.byteLength;) {
+      const { bytesWritten } = await this.#scratch.write(bytes, at, bytes.byteLength - at, position + at);
+      at += bytesWritten;
+    }
+  }
+
+  /** Ends the lease after a clean job. The worker serves again if its image allows and it left nothing behind. */
+  release(): void {
+    void this.#end(undefined);
+  }
+
+  /** Ends the lease by killing the worker at once; resolves when the process is gone. */
+  async destroy(): Promise<void> {
+    await this.#end('STOPPED');
+  }
+
+  async #end(reason: EndReason | undefined): Promise<void> {
+    if (this.#hasEnded) return void (reason !== undefined && (await this.#process.closed));
+    this.#hasEnded = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    await this.#giveBack(reason);
+  }
+
+  #assertHeld(): void {
+    if (this.#hasEnded && !this.#process.hasEnded) throw new Error('the worker was given back already');
+  }
+}
+
+function closed(): PoolRefusal {
+  return new PoolRefusal('CLOSED', 'the worker pool is closed');
+}
+
+function weakIsolation(report: IsolationReport, demanded: IsolationLevel, kind: string): PoolRefusal {
+  const failed = report.findings.find((finding) => !finding.ok);
+  const cause = failed === undefined ? '' : ` (${failed.name}: ${failed.detail})`;
+  const advice = report.advice.length === 0 ? '' : `; ${report.advice.join('; ')}`;
+  return new PoolRefusal(
+    'WEAK_ISOLATION',
+    `cannot run \`${kind}\`: this host offers isolation \`${report.level}\`${cause}, \`${demanded}\` is required${advice}`,
+  );
+}

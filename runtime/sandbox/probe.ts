@@ -1,0 +1,198 @@
+/**
+ * Finds out what isolation this machine really gives, by running the real jail with a worker that tries to break the
+ * rules. A level is what was seen to hold, never what was asked for.
+ */
+import { execFile } from 'node:child_process';
+import { access, constants, readFile } from 'node:fs/promises';
+import { release } from 'node:os';
+import { promisify } from 'node:util';
+import { frameType, jsonPayload, parseJsonPayload } from './channel.ts';
+import type { Host } from './host.ts';
+import type { IsolationLevel } from './manifest.ts';
+import { adviceFor } from './probe/advice.ts';
+import { WorkerFault, type WorkerProcess } from './worker-process.ts';
+
+export interface Finding {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export interface IsolationReport {
+  readonly level: IsolationLevel;
+  /** what workers are started with */
+  readonly mechanism: 'bubblewrap' | 'process' | 'none';
+  /** the level is the operator's word, not ours */
+  readonly isDeclared: boolean;
+  readonly findings: readonly Finding[];
+  readonly bwrapVersion: string | undefined;
+  readonly kernel: string;
+  readonly cgroup: 'v1' | 'v2' | 'none';
+  readonly filterDigest: string | undefined;
+  /** what to do for a better level; empty when nothing is missing */
+  readonly advice: readonly string[];
+}
+
+const probeLimits = { wallMs: 10_000, cpuMs: 10_000, memoryMiB: 512, outputBytes: 64 * 1024 } as const;
+
+/** Probes the host. Never throws for a weak machine: the report says what is missing. */
+export async function probeIsolation(
+  host: Host,
+  options: { readonly declaredLevel?: 'vm' } = {},
+): Promise<IsolationReport> {
+  const filter = await host.filter('node');
+  const about = {
+    bwrapVersion: await versionOf(host.bwrap),
+    kernel: release(),
+    cgroup: await cgroupKind(),
+    filterDigest: filter?.digest,
+  };
+  const jail = host.bwrap === undefined ? [missing('bubblewrap', 'no bwrap on PATH')] : [];
+  if (host.prlimit === undefined) jail.push(missing('prlimit', 'no prlimit on PATH'));
+  if (filter === undefined) jail.push(missing('filter', `no system call table for ${process.arch}`));
+  const findings = jail.length > 0 ? jail : await probeJail(host);
+  const isNamespaced = findings.every(({ ok }) => ok);
+  const advice = isNamespaced ? [] : await adviceFor(findings);
+  const level = await (async (): Promise<{
+    level: IsolationLevel;
+    mechanism: IsolationReport['mechanism'];
+    more: readonly Finding[];
+  }> => {
+    if (isNamespaced) return { level: 'namespaced', mechanism: 'bubblewrap', more: [] };
+    const more = await probeProcess(host);
+    return more.every(({ ok }) => ok)
+      ? { level: 'process', mechanism: 'process', more }
+      : { level: 'none', mechanism: 'none', more };
+  })();
+  const isDeclared = options.declaredLevel === 'vm' && level.level !== 'none';
+  return {
+    level: isDeclared ? 'vm' : level.level,
+    mechanism: level.mechanism,
+    isDeclared,
+    findings: [...findings, ...level.more],
+    ...about,
+    advice,
+  };
+}
+
+async function probeJail(host: Host): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const note = (name: string, ok: boolean, detail = ''): void => void findings.push({ name, ok, detail });
+  await withWorker(host, { isNamespaced: true }, note, async (worker) => {
+    note('starts', true);
+    const smoke = await ask(worker, 'smoke');
+    note('computes', smoke['sum'] === 499_999_500_000);
+    note(
+      'environment is empty',
+      sameWords(smoke['env'], ['LD_LIBRARY_PATH', 'PWD', 'UV_THREADPOOL_SIZE', 'UV_USE_IO_URING']),
+    );
+    note('own process namespace', smoke['pid'] === 1);
+    const files = await ask(worker, 'files');
+    const absent = ['etc', 'proc', 'dev', 'home', 'host'].filter((name) => files[name] !== false);
+    note('host files are absent', absent.length === 0, absent.join(' '));
+    note('writes fail', sameWords(await ask(worker, 'write'), []));
+    note('host secrets are unreadable', sameWords(await ask(worker, 'secrets'), []));
+    await checkFromOutside(worker, host.isRoot, note);
+    const socket = await ask(worker, 'socket').then(
+      () => 'it went through',
+      (error: unknown) => (error instanceof WorkerFault ? error.reason : String(error)),
+    );
+    note('a socket ends the worker', socket === 'VIOLATION', socket);
+  });
+  return findings;
+}
+
+async function checkFromOutside(
+  worker: WorkerProcess,
+  isRoot: boolean,
+  note: (name: string, ok: boolean, detail?: string) => void,
+): Promise<void> {
+  const pid = await worker.innerPid();
+  const status = pid === undefined ? '' : await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const field = (name: string): string => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(status)?.[1] ?? '?';
+  note(
+    'outer uid is not root',
+    isRoot ? field('Uid') !== '0' && field('Uid') !== '?' : field('Uid') === String(process.getuid?.()),
+    field('Uid'),
+  );
+  note(
+    'no capabilities',
+    /^0+$/.test(field('CapEff')) && /^0+$/.test(field('CapBnd')),
+    `${field('CapEff')} ${field('CapBnd')}`,
+  );
+  note('no new privileges', field('NoNewPrivs') === '1');
+  note('system call filter is on', field('Seccomp') === '2');
+}
+
+async function probeProcess(host: Host): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  const note = (name: string, ok: boolean, detail = ''): void =>
+    void findings.push({ name: `process: ${name}`, ok, detail });
+  await withWorker(host, { isNamespaced: false }, note, async (worker) => {
+    note('starts', true);
+    const smoke = await ask(worker, 'smoke');
+    note('computes', smoke['sum'] === 499_999_500_000);
+    note('environment is empty', sameWords(smoke['env'], ['UV_THREADPOOL_SIZE', 'UV_USE_IO_URING']));
+    if (host.isRoot) note('uid is not root', smoke['uid'] !== 0);
+  });
+  return findings;
+}
+
+async function withWorker(
+  host: Host,
+  options: { readonly isNamespaced: boolean },
+  note: (name: string, ok: boolean, detail?: string) => void,
+  use: (worker: WorkerProcess) => Promise<void>,
+): Promise<void> {
+  let worker: WorkerProcess | undefined;
+  try {
+    const image = await host.image('probe');
+    ({ process: worker } = await host.start({ image, tier: image.manifest.defaultTier, binds: [], ...options }));
+    await worker.ready;
+    worker.beginJob(probeLimits);
+    await use(worker);
+  } catch (error) {
+    note('runs to the end', false, (error as Error).message);
+  } finally {
+    await worker?.kill('RETIRED');
+  }
+}
+
+async function ask(worker: WorkerProcess, attempt: string): Promise<Readonly<Record<string, unknown>>> {
+  await worker.send(frameType.JOB, jsonPayload({ attempt }));
+  const frame = await worker.next();
+  const answer = parseJsonPayload(frame.payload)['answer'];
+  return typeof answer === 'object' && answer !== null ? (answer as Readonly<Record<string, unknown>>) : {};
+}
+
+function sameWords(value: unknown, wanted: readonly string[]): boolean {
+  return JSON.stringify(value) === JSON.stringify(wanted);
+}
+
+function missing(name: string, detail: string): Finding {
+  return { name, ok: false, detail };
+}
+
+async function versionOf(program: string | undefined): Promise<string | undefined> {
+  if (program === undefined) return undefined;
+  const run = promisify(execFile);
+  const text = await run(program, ['--version'], { timeout: 5000, env: {} }).then(
+    (done) => done.stdout,
+    () => '',
+  );
+  return /\d+(\.\d+)+/.exec(text)?.[0];
+}
+
+/** Which control groups this process may make groups in. */
+async function cgroupKind(): Promise<'v1' | 'v2' | 'none'> {
+  const controllers = await readFile('/sys/fs/cgroup/cgroup.controllers', 'utf8').catch(() => '');
+  const isWritable = (path: string): Promise<boolean> =>
+    access(path, constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+  if (/\bmemory\b/.test(controllers) && /\bpids\b/.test(controllers) && (await isWritable('/sys/fs/cgroup')))
+    return 'v2';
+  if (await isWritable('/sys/fs/cgroup/memory/cgroup.procs')) return 'v1';
+  return 'none';
+}

@@ -1,0 +1,408 @@
+/**
+ * One worker process from spawn to close: its pipes, its job limits, and why it ended. The parent enforces the wall
+ * clock, the memory, the CPU time and the output of a job from outside, because a worker that runs consumer code may
+ * ignore everything it is told.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import {
+  FrameDecoder,
+  channelLimits,
+  frameType,
+  parseJsonPayload,
+  writeFrame,
+  type Frame,
+  type FrameType,
+} from './channel.ts';
+import type { CommandLine } from './jail.ts';
+
+/** Why a worker ended: for the operator's log and for counting only, never for a consumer. */
+export type EndReason =
+  | 'VIOLATION' // a system call that the filter kills: the guest got native code, or the filter does not fit this host
+  | 'MEMORY'
+  | 'CPU'
+  | 'CRASHED'
+  | 'TIMEOUT'
+  | 'OUTPUT' // more bytes than the job may send
+  | 'PROTOCOL' // bytes that are no frame, or a frame at the wrong moment
+  | 'STOPPED' // cancelled or destroyed by its user
+  | 'RETIRED' // served its time, or its place was needed
+  | 'START_FAILED';
+
+export interface WorkerEnd {
+  readonly reason: EndReason;
+  /** operator's text; may quote bubblewrap, never a worker that has had a job */
+  readonly detail: string;
+}
+
+/** A worker is gone, so its job is. */
+export class WorkerFault extends Error {
+  override readonly name = 'WorkerFault';
+  readonly reason: EndReason;
+  constructor(end: WorkerEnd) {
+    super(`worker ended: ${end.reason}${end.detail === '' ? '' : ` (${end.detail})`}`);
+    this.reason = end.reason;
+  }
+}
+
+/** Limits of one job. */
+export interface JobLimits {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+  readonly memoryMiB: number;
+  readonly outputBytes: number;
+}
+
+export interface WorkerSpawn {
+  readonly line: CommandLine;
+  readonly env: Readonly<Record<string, string>>;
+  /** uid and gid to drop to; undefined keeps the gateway's own */
+  readonly ids: { readonly uid: number; readonly gid: number } | undefined;
+  readonly filterPath: string | undefined;
+  /** read-only descriptor that becomes fd 5 */
+  readonly scratchFd: number | undefined;
+  readonly startTimeoutMs: number;
+  readonly isNamespaced: boolean;
+  /** called right after the spawn, to put the process into its group before it allocates */
+  readonly onSpawn?: (pid: number) => void;
+  readonly cpuLimitSeconds: number;
+}
+
+/** The descriptor on which bubblewrap finds the filter: right after the scratch file, if there is one. */
+export const workerFds = {
+  input: 3,
+  output: 4,
+  scratch: 5,
+  filter: (hasScratch: boolean): number => (hasScratch ? 6 : 5),
+} as const;
+
+const limits = { startTextBytes: 4096, queuedBytes: 8 * 1024 * 1024, watchMs: 100, stopTries: 1000 } as const;
+
+export class WorkerProcess {
+  /** Resolves at READY; rejects with a WorkerFault. */
+  readonly ready: Promise<Readonly<Record<string, unknown>>>;
+  /** Resolves when the process and everything in its jail is gone. Never rejects. */
+  readonly closed: Promise<WorkerEnd>;
+  /** outer uid, to be given back after `closed` */
+  readonly uid: number | undefined;
+
+  readonly #child: ChildProcess;
+  readonly #input: Socket;
+  readonly #output: Socket;
+  readonly #decoder = new FrameDecoder();
+  readonly #isNamespaced: boolean;
+  readonly #cpuLimitSeconds: number;
+  readonly #queue: Frame[] = [];
+  #queuedBytes = 0;
+  #waiter: { readonly resolve: (frame: Frame) => void; readonly reject: (fault: WorkerFault) => void } | undefined;
+  #onReady: ((details: Readonly<Record<string, unknown>>) => void) | undefined;
+  #isReady = false;
+  #startText = '';
+  #end: WorkerEnd | undefined;
+  #isClosed = false;
+  #job:
+    | { readonly limits: JobLimits; bytes: number; readonly timer: NodeJS.Timeout; cpuAtStartMs: number | undefined }
+    | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #innerPid: number | undefined;
+  #peakRssMiB = 0;
+  #cpuMs = 0;
+
+  constructor(options: WorkerSpawn) {
+    const hasScratch = options.scratchFd !== undefined;
+    const stdio: ('ignore' | 'pipe' | number)[] = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'];
+    if (options.scratchFd !== undefined) stdio.push(options.scratchFd);
+    // Opened anew for each worker: bubblewrap reads to the end, and an inherited offset would be shared.
+    const filter = options.filterPath === undefined ? undefined : openSync(options.filterPath, 'r');
+    if (filter !== undefined) stdio[workerFds.filter(hasScratch)] = filter;
+    try {
+      this.#child = spawn(options.line.command, [...options.line.args], {
+        stdio,
+        cwd: '/',
+        env: { ...options.env },
+        ...options.ids,
+      });
+    } finally {
+      if (filter !== undefined) closeSync(filter);
+    }
+    this.uid = options.ids?.uid;
+    this.#isNamespaced = options.isNamespaced;
+    this.#cpuLimitSeconds = options.cpuLimitSeconds;
+    this.#input = this.#child.stdio[3] as Socket;
+    this.#output = this.#child.stdio[4] as Socket;
+    const texts = this.#child.stderr!;
+    texts.setEncoding('utf8');
+    // Start-up errors only (bubblewrap's first line). After READY the pipe is closed: V8 prints its reports there, and
+    // what a worker prints after its first job may hold rows.
+    texts.on('data', (text: string) => {
+      this.#startText = (this.#startText + text).slice(0, limits.startTextBytes);
+    });
+    texts.on('error', () => {});
+    this.#input.on('error', () => {}); // the end is reported by `close`
+    this.#output.on('error', () => {});
+    this.#output.on('data', (chunk: Buffer) => this.#receive(chunk));
+
+    this.closed = new Promise((resolve) => {
+      this.#child.on('error', (error) => {
+        this.#end ??= { reason: 'START_FAILED', detail: error.message };
+        if (this.#child.pid === undefined) resolve(this.#finish(null, null));
+      });
+      // `close`, not `exit`: the outer process is gone at `exit`, the one in the jail only when its pipes are closed.
+      this.#child.on('close', (code, signal) => resolve(this.#finish(code, signal)));
+    });
+    const startTimer = setTimeout(
+      () => void this.kill('START_FAILED', `not ready after ${options.startTimeoutMs} ms`),
+      options.startTimeoutMs,
+    );
+    this.ready = new Promise((resolve, reject) => {
+      this.#onReady = (details) => {
+        this.#isReady = true;
+        clearTimeout(startTimer);
+        texts.destroy();
+        resolve(details);
+      };
+      void this.closed.then((end) => {
+        clearTimeout(startTimer);
+        reject(new WorkerFault(end));
+      });
+    });
+    this.ready.catch(() => {});
+    if (this.#child.pid !== undefined) options.onSpawn?.(this.#child.pid);
+  }
+
+  /** pid of the process we started (bubblewrap, or the worker itself without namespaces); undefined if none started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Highest resident memory that was seen, in MiB. */
+  get peakRssMiB(): number {
+    return this.#peakRssMiB;
+  }
+
+  /** CPU time of the whole life as last seen, in milliseconds. */
+  get cpuMs(): number {
+    return this.#cpuMs;
+  }
+
+  get hasEnded(): boolean {
+    return this.#end !== undefined || this.#isClosed;
+  }
+
+  /** Starts the limits of a job. */
+  beginJob(job: JobLimits): void {
+    if (this.#job !== undefined) throw new Error('the worker has a job already');
+    const timer = setTimeout(() => void this.kill('TIMEOUT', `${job.wallMs} ms`), job.wallMs);
+    this.#job = { limits: job, bytes: 0, timer, cpuAtStartMs: undefined };
+    this.#watch = setInterval(() => void this.#look(), limits.watchMs);
+    void this.#look();
+  }
+
+  /** Ends the limits of a job; true when the worker left nothing unread behind and may get another. */
+  endJob(): boolean {
+    clearTimeout(this.#job?.timer);
+    clearInterval(this.#watch);
+    this.#job = undefined;
+    this.#watch = undefined;
+    return !this.hasEnded && this.#queue.length === 0 && !this.#decoder.isMidFrame;
+  }
+
+  /** Sends a frame; resolves when the pipe took it, rejects with a WorkerFault when the worker is gone. */
+  async send(type: FrameType, payload: Uint8Array): Promise<void> {
+    if (this.hasEnded) throw new WorkerFault(await this.closed);
+    try {
+      await Promise.race([
+        writeFrame(this.#input, type, payload),
+        this.closed.then((end) => Promise.reject(new WorkerFault(end))),
+      ]);
+    } catch (error) {
+      if (error instanceof WorkerFault || !isBrokenPipe(error)) throw error;
+      void this.kill('CRASHED', 'its pipe is closed');
+      throw new WorkerFault(await this.closed);
+    }
+  }
+
+  /** Waits for the next frame of the job in hand; rejects with a WorkerFault when the worker is gone. */
+  next(): Promise<Frame> {
+    const frame = this.#queue.shift();
+    if (frame !== undefined) {
+      this.#queuedBytes -= frame.payload.length;
+      if (this.#queuedBytes < limits.queuedBytes && this.#output.isPaused()) this.#output.resume();
+      return Promise.resolve(frame);
+    }
+    if (this.#isClosed || this.#end !== undefined)
+      return this.closed.then((end) => Promise.reject(new WorkerFault(end)));
+    if (this.#waiter !== undefined) throw new Error('a frame is awaited already');
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+  }
+
+  /** Kills the worker now (SIGKILL) for this reason, unless it has ended; resolves when it is gone. */
+  kill(reason: EndReason, detail = ''): Promise<WorkerEnd> {
+    if (this.#end === undefined && !this.#isClosed) {
+      this.#end = { reason, detail };
+      if (this.#isReady || !this.#isNamespaced) this.#child.kill('SIGKILL');
+      else void this.#killStarting();
+      this.#waiter?.reject(new WorkerFault(this.#end));
+      this.#waiter = undefined;
+      // A pipe that nobody reads would hold back `close` for as long as unread bytes wait in it.
+      this.#output.removeAllListeners('data');
+      this.#output.resume();
+      this.#queue.length = 0;
+    }
+    return this.closed;
+  }
+
+  /**
+   * bubblewrap's own child asks to die with its parent only after a moment in which it waits for it: killed then, the
+   * parent leaves an orphan that waits for ever (seen with 0.8.0). So the parent is stopped, its children are killed
+   * while it cannot make another, and then the parent.
+   */
+  async #killStarting(): Promise<void> {
+    const pid = this.#child.pid;
+    if (pid === undefined) return;
+    this.#child.kill('SIGSTOP');
+    for (let tries = 0; tries < limits.stopTries; tries += 1) {
+      const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') X');
+      if (/\) [TXZ]/.test(stat)) break;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+    for (const child of children.trim().split(' ').map(Number)) {
+      if (child > 0) killQuietly(child);
+    }
+    this.#child.kill('SIGKILL');
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#end !== undefined) return;
+    let frames: readonly Frame[];
+    try {
+      frames = this.#decoder.push(chunk);
+    } catch (error) {
+      void this.kill('PROTOCOL', (error as Error).message);
+      return;
+    }
+    if (this.#job !== undefined) {
+      this.#job.bytes += chunk.length;
+      if (this.#job.bytes > this.#job.limits.outputBytes) {
+        void this.kill('OUTPUT', `more than ${this.#job.limits.outputBytes} bytes`);
+        return;
+      }
+    }
+    for (const frame of frames) this.#take(frame);
+  }
+
+  #take(frame: Frame): void {
+    if (this.#onReady !== undefined) {
+      const details = frame.type === frameType.READY ? readDetails(frame.payload) : undefined;
+      if (details === undefined) void this.kill('PROTOCOL', 'the first frame is not READY');
+      else this.#onReady(details);
+      this.#onReady = undefined;
+      return;
+    }
+    if (this.#job === undefined || frame.type === frameType.READY || this.#end !== undefined) {
+      void this.kill('PROTOCOL', 'a frame outside a job');
+      return;
+    }
+    if (this.#waiter !== undefined) {
+      const { resolve } = this.#waiter;
+      this.#waiter = undefined;
+      resolve(frame);
+      return;
+    }
+    this.#queue.push(frame);
+    this.#queuedBytes += frame.payload.length;
+    if (this.#queuedBytes >= limits.queuedBytes) this.#output.pause();
+  }
+
+  async #look(): Promise<void> {
+    const job = this.#job;
+    if (job === undefined || this.#end !== undefined) return;
+    const usage = await this.usage();
+    if (usage === undefined || this.#job !== job) return;
+    job.cpuAtStartMs ??= usage.cpuMs;
+    if (usage.rssMiB > job.limits.memoryMiB) void this.kill('MEMORY', `${Math.round(usage.rssMiB)} MiB resident`);
+    else if (usage.cpuMs - job.cpuAtStartMs > job.limits.cpuMs)
+      void this.kill('CPU', `${usage.cpuMs - job.cpuAtStartMs} ms`);
+  }
+
+  /** Reads resident memory and CPU time from outside; undefined when the process is gone. */
+  async usage(): Promise<{ readonly rssMiB: number; readonly cpuMs: number } | undefined> {
+    const pid = await this.innerPid();
+    if (pid === undefined) return undefined;
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
+    if (stat === undefined) return undefined;
+    // Fields after the last `)`: the name in the parentheses may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const rssMiB = (Number(fields[21]) * 4096) / 1048576;
+    const cpuMs = (Number(fields[11]) + Number(fields[12])) * 10; // clock ticks: 100 a second on Linux
+    this.#peakRssMiB = Math.max(this.#peakRssMiB, rssMiB);
+    this.#cpuMs = Math.max(this.#cpuMs, cpuMs);
+    return { rssMiB, cpuMs };
+  }
+
+  /** pid, as seen by the host, of the process inside the jail. */
+  async innerPid(): Promise<number | undefined> {
+    const outer = this.#child.pid;
+    if (outer === undefined || this.#isClosed) return undefined;
+    if (!this.#isNamespaced) return outer;
+    if (this.#innerPid === undefined) {
+      const children = await readFile(`/proc/${outer}/task/${outer}/children`, 'utf8').catch(() => '');
+      const first = Number(children.trim().split(' ')[0]);
+      if (first > 0) this.#innerPid = first;
+    }
+    return this.#innerPid;
+  }
+
+  #finish(code: number | null, signal: NodeJS.Signals | null): WorkerEnd {
+    this.#isClosed = true;
+    this.endJob();
+    this.#end ??= this.#isReady
+      ? endOf(code, signal, this.#cpuMs, this.#cpuLimitSeconds)
+      : startFailure(code, signal, this.#startText);
+    this.#waiter?.reject(new WorkerFault(this.#end));
+    this.#waiter = undefined;
+    return this.#end;
+  }
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it is gone already
+  }
+}
+
+function readDetails(payload: Buffer): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const details = parseJsonPayload(payload);
+    return details['protocol'] === channelLimits.protocol ? details : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Exit codes as bubblewrap passes them on: 128 + the signal that ended the worker. */
+function endOf(code: number | null, signal: string | null, cpuMs: number, cpuLimitSeconds: number): WorkerEnd {
+  const detail = signal ?? `exit code ${code}`;
+  if (code === 159 || signal === 'SIGSYS') return { reason: 'VIOLATION', detail };
+  // A SIGKILL that is not ours is the kernel's: RLIMIT_CPU, or no memory.
+  if (code === 137 || signal === 'SIGKILL') return { reason: cpuMs > cpuLimitSeconds * 900 ? 'CPU' : 'MEMORY', detail };
+  return { reason: 'CRASHED', detail };
+}
+
+function startFailure(code: number | null, signal: string | null, text: string): WorkerEnd {
+  const line = text.split('\n').find((one) => one.trim() !== '') ?? '';
+  const hint = code === 159 || signal === 'SIGSYS' ? 'the system call filter does not fit this host' : line;
+  return { reason: 'START_FAILED', detail: `${signal ?? `exit code ${code}`}${hint === '' ? '' : `: ${hint}`}` };
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
+  return ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'].includes(code);
+}
