@@ -43,7 +43,8 @@ export interface BackendContext extends Disposable {
   makeRotationKeys(steps: readonly number[]): void;
 
   encodeIntegers(values: BigInt64Array): Plaintext;
-  encodeReals(values: Float64Array, options?: { readonly like: Ciphertext }): Plaintext;
+  /** `scale` when other than the profile's; `like` drops the plaintext to that ciphertext's level. */
+  encodeReals(values: Float64Array, options?: { readonly like?: Ciphertext; readonly scale?: number }): Plaintext;
   /** Residues of an encoded plaintext in NTT form, one polynomial per prime: what the product kernel reads. */
   encodeForProduct(values: BigInt64Array): Uint8Array;
 

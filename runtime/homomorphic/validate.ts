@@ -28,6 +28,24 @@ export function checkCiphertext(shape: CiphertextShape, bytes: Uint8Array): void
   if (complaint !== null) throw new HomomorphicFault('bad-ciphertext', `cannot use this ciphertext: ${complaint}`);
 }
 
+/** As `checkCiphertext` without looking at residues: for bytes that a kernel checks while it reads them anyway. */
+export function checkCiphertextFrame(shape: CiphertextShape, bytes: Uint8Array): void {
+  if (bytes.byteLength !== ciphertextBytes(shape) || !startsWith(bytes, 0, headerOf(shape))) {
+    throw new HomomorphicFault(
+      'bad-ciphertext',
+      `cannot use this ciphertext: its frame is not the one of profile ${shape.profile.id}`,
+    );
+  }
+}
+
+const headers = new WeakMap<CiphertextShape, Uint8Array>();
+
+function headerOf(shape: CiphertextShape): Uint8Array {
+  let header = headers.get(shape);
+  if (header === undefined) headers.set(shape, (header = ciphertextHeader(shape)));
+  return header;
+}
+
 /** Accepts a public key of the profile, full or seeded, or throws `bad-key`. */
 export function checkPublicKey(profile: Profile, bytes: Uint8Array): void {
   const seeded = keyShape(profile, 'seeded');

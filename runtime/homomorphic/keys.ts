@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import type { Backend } from './backend.ts';
+import { HomomorphicFault } from './fault.ts';
+import { PROFILES, isProfileId, type ProfileId } from './profiles.ts';
+import { checkPublicKey, checkRelinearisationKey, checkSecretKey } from './validate.ts';
+
+/** Public keys of one key holder: what may leave, be uploaded and be stored. Bytes are SEAL's uncompressed, seeded form. */
+export interface PublicBundle {
+  readonly format: 'glovebox-homomorphic-public/1';
+  /** `sha256:` of the keys in order of profile: the name of the key everywhere else. */
+  readonly keyId: string;
+  readonly keys: readonly {
+    readonly profile: ProfileId;
+    readonly publicKey: Uint8Array;
+    readonly relinearisationKey: Uint8Array | null;
+  }[];
+}
+
+/** Secret keys of one key holder; stays in its own process and its own file with owner-only permissions. */
+export interface SecretBundle {
+  readonly format: 'glovebox-homomorphic-secret/1';
+  readonly keyId: string;
+  readonly keys: readonly { readonly profile: ProfileId; readonly secretKey: Uint8Array }[];
+}
+
+/** Largest bundle file that is read: every profile with relinearisation keys fits several times. */
+export const BUNDLE_LIMIT_BYTES = 32 * 1024 * 1024;
+
+/** Makes a key pair for the given profiles on a backend of the key holder; randomness is SEAL's own. */
+export function generateKeyBundles(
+  backend: Backend,
+  profiles: readonly ProfileId[],
+): { readonly open: PublicBundle; readonly secret: SecretBundle } {
+  const materials = [...new Set(profiles)].toSorted().map((id) => backend.open(PROFILES[id]).generateKeys());
+  const keys = materials.map(({ profile, publicKey, relinearisationKey }) => ({
+    profile,
+    publicKey,
+    relinearisationKey,
+  }));
+  const keyId = keyIdOf(keys);
+  return {
+    open: { format: 'glovebox-homomorphic-public/1', keyId, keys },
+    secret: {
+      format: 'glovebox-homomorphic-secret/1',
+      keyId,
+      keys: materials.map(({ profile, secretKey }) => ({ profile, secretKey })),
+    },
+  };
+}
+
+/** The bundle as a file: JSON with base64 keys. */
+export function writeBundle(bundle: PublicBundle | SecretBundle): string {
+  return `${JSON.stringify(bundle, (_, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value), 1)}\n`;
+}
+
+/** Reads a public bundle from untrusted text; every key is validated byte for byte and the name is recomputed. */
+export function readPublicBundle(text: string): PublicBundle {
+  const keys = readKeys(text, 'glovebox-homomorphic-public/1', ['profile', 'publicKey', 'relinearisationKey']).map(
+    (entry) => {
+      const profile = profileOf(entry);
+      const publicKey = bytesOf(entry['publicKey']);
+      checkPublicKey(PROFILES[profile], publicKey);
+      const relin = entry['relinearisationKey'];
+      const relinearisationKey = relin === null ? null : bytesOf(relin);
+      if (relinearisationKey !== null) checkRelinearisationKey(PROFILES[profile], relinearisationKey);
+      return { profile, publicKey, relinearisationKey };
+    },
+  );
+  const keyId = keyIdOf(keys);
+  if (keyId !== nameOf(text)) refuse('its name is not the digest of its keys');
+  return { format: 'glovebox-homomorphic-public/1', keyId, keys };
+}
+
+/** Reads the key holder's secret bundle. */
+export function readSecretBundle(text: string): SecretBundle {
+  const keys = readKeys(text, 'glovebox-homomorphic-secret/1', ['profile', 'secretKey']).map((entry) => {
+    const profile = profileOf(entry);
+    const secretKey = bytesOf(entry['secretKey']);
+    checkSecretKey(PROFILES[profile], secretKey);
+    return { profile, secretKey };
+  });
+  return { format: 'glovebox-homomorphic-secret/1', keyId: nameOf(text), keys };
+}
+
+function keyIdOf(keys: PublicBundle['keys']): string {
+  const hash = createHash('sha256');
+  for (const key of keys) {
+    hash.update(`${key.profile}\n${key.publicKey.byteLength}\n`).update(key.publicKey);
+    hash.update(`${key.relinearisationKey?.byteLength ?? 0}\n`).update(key.relinearisationKey ?? new Uint8Array(0));
+  }
+  return `sha256:${hash.digest('hex')}`;
+}
+
+function readKeys(text: string, format: string, names: readonly string[]): readonly Record<string, unknown>[] {
+  const bundle = parse(text);
+  const keys = bundle['keys'];
+  const isWhole = bundle['format'] === format && Object.keys(bundle).length === 3 && Array.isArray(keys);
+  if (!isWhole || keys.length === 0 || keys.length > Object.keys(PROFILES).length)
+    refuse(`it is not a file of format ${format}`);
+  const entries = keys as unknown[];
+  const seen = new Set<unknown>();
+  for (const entry of entries) {
+    const isEntry =
+      typeof entry === 'object' && entry !== null && Object.keys(entry).toSorted().join() === names.toSorted().join();
+    if (!isEntry) refuse('an entry has other fields than a key has');
+    seen.add((entry as Record<string, unknown>)['profile']);
+  }
+  if (seen.size !== entries.length) refuse('a profile has two keys');
+  return entries as Record<string, unknown>[];
+}
+
+function parse(text: string): Record<string, unknown> {
+  if (text.length > BUNDLE_LIMIT_BYTES) refuse(`it is larger than ${BUNDLE_LIMIT_BYTES} bytes`);
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // said below, without the parser's excerpt of what may be a secret
+  }
+  return refuse('it is not JSON');
+}
+
+function nameOf(text: string): string {
+  const name = parse(text)['keyId'];
+  if (typeof name === 'string' && /^sha256:[0-9a-f]{64}$/.test(name)) return name;
+  return refuse('it has no name');
+}
+
+function profileOf(entry: Record<string, unknown>): ProfileId {
+  const id = entry['profile'];
+  return isProfileId(id) ? id : refuse('it names a profile that is not published');
+}
+
+function bytesOf(value: unknown): Uint8Array {
+  if (typeof value !== 'string') return refuse('a key is missing');
+  const bytes = Buffer.from(value, 'base64');
+  if (bytes.toString('base64') !== value) refuse('a key is not base64');
+  return new Uint8Array(bytes);
+}
+
+function refuse(complaint: string): never {
+  throw new HomomorphicFault('bad-key', `cannot read this key file: ${complaint}`);
+}
