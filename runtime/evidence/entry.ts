@@ -1,0 +1,224 @@
+import { createHash, sign, type KeyObject } from 'node:crypto';
+import { canonicalBytes, type Json } from './canonical-json.ts';
+import { decodeBase64, verifyEd25519, type VerifierKey } from './note.ts';
+import { MAX_ENTRY_BYTES } from './tiles.ts';
+
+/** Everything that the log records. One word per event; a new event is a new line here. */
+export const EVIDENCE_KINDS = [
+  'party.applied',
+  'party.admitted',
+  'party.suspended',
+  'party.exited',
+  'dataset.registered',
+  'dataset.verified',
+  'dataset.retired',
+  'policy.attached',
+  'policy.revoked',
+  'agreement.offered',
+  'agreement.countered',
+  'agreement.agreed',
+  'agreement.activated',
+  'agreement.suspended',
+  'agreement.resumed',
+  'agreement.terminated',
+  'agreement.expired',
+  'job.requested',
+  'job.failed',
+  'job.cancelled',
+  'decision',
+  'approval',
+  'budget.reserved',
+  'budget.committed',
+  'budget.released',
+  'budget.toppedUp',
+  'release',
+  'release.fetched',
+  'duty.fulfilled',
+  'duty.violated',
+  'dispute.opened',
+  'dispute.resolved',
+  'delegation.granted',
+  'key.released',
+  'alert',
+  'switch',
+  'store.recovered',
+] as const;
+export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
+
+/** What an event says besides its subjects: codes, counts, digests and pseudonyms; never free text or a value from a row. */
+export type Facts = { readonly [name: string]: string | number | boolean | readonly string[] };
+
+export interface Subject {
+  /** What kind of thing and which, e.g. `job/7f3a…` or `dataset/hospital-visits/3`. */
+  readonly name: string;
+  /** SHA-256 of the thing, 64 lower-case hex digits. */
+  readonly sha256: string;
+}
+
+/** An event before it is logged. */
+export interface EvidenceEvent {
+  readonly kind: EvidenceKind;
+  /** When, milliseconds since 1970. */
+  readonly atMs: number;
+  readonly subjects: readonly Subject[];
+  readonly facts: Facts;
+}
+
+export const MAX_SUBJECTS = 64;
+export const MAX_FACTS = 64;
+export const MAX_FACT_CHARACTERS = 256;
+export const MAX_FACT_ITEMS = 256;
+const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
+const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
+const PREDICATE_PREFIX = 'urn:glovebox:evidence:v1:';
+
+/**
+ * An event as a log entry: canonical JSON of a DSSE envelope around an in-toto Statement v1, signed by `key`.
+ * Throws a RangeError when the event breaks a limit or a fact could be free text: the log is append-only, so
+ * whatever enters it can never be erased, and text from a row must have no way in.
+ */
+export function encodeEntry(
+  event: EvidenceEvent,
+  key: { readonly id: string; readonly privateKey: KeyObject },
+): Uint8Array {
+  checkEvent(event);
+  const payload = canonicalBytes({
+    _type: STATEMENT_TYPE,
+    subject: event.subjects.map(({ name, sha256 }) => ({ name, digest: { sha256 } })),
+    predicateType: PREDICATE_PREFIX + event.kind,
+    predicate: { at: new Date(event.atMs).toISOString(), facts: event.facts as Json },
+  });
+  const signature = sign(null, preAuthEncoding(payload), key.privateKey);
+  const entry = canonicalBytes({
+    payload: Buffer.from(payload).toString('base64'),
+    payloadType: PAYLOAD_TYPE,
+    signatures: [{ keyid: key.id, sig: signature.toString('base64') }],
+  });
+  if (entry.length > MAX_ENTRY_BYTES)
+    throw new RangeError(`entry of ${entry.length} bytes is above ${MAX_ENTRY_BYTES}`);
+  return entry;
+}
+
+export type OpenedEntry =
+  | { readonly kind: 'entry'; readonly event: EvidenceEvent }
+  | { readonly kind: 'invalid'; readonly reason: string };
+
+/** Reads an entry's bytes and checks its signature. Anything but exactly our own form is invalid. */
+export function openEntry(entry: Uint8Array, key: VerifierKey): OpenedEntry {
+  if (entry.length > MAX_ENTRY_BYTES) return invalid('longer than an entry may be');
+  const envelope = parseObject(entry);
+  if (envelope === undefined) return invalid('not a JSON object');
+  const { payload, payloadType, signatures } = envelope;
+  if (payloadType !== PAYLOAD_TYPE || typeof payload !== 'string')
+    return invalid('not a DSSE envelope of in-toto JSON');
+  const body = decodeBase64(payload);
+  const [signature, ...others] = Array.isArray(signatures) ? (signatures as unknown[]) : [];
+  if (body === undefined || !isObject(signature) || others.length > 0)
+    return invalid('not one signature over one payload');
+  const { keyid, sig } = signature;
+  const bytes = typeof sig === 'string' ? decodeBase64(sig) : undefined;
+  if (keyid !== key.id || bytes === undefined) return invalid('not signed by the log key');
+  if (!verifyEd25519(preAuthEncoding(body), bytes, key.publicKey)) return invalid('the signature does not match');
+  const event = eventOf(parseObject(body));
+  return event === undefined ? invalid('not an evidence statement') : { kind: 'entry', event };
+}
+
+/** SHA-256 as 64 lower-case hex digits: the form in which subjects are named. */
+export function sha256Hex(bytes: Uint8Array | string): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/**
+ * A name that means nothing without its salt: SHA-256(salt ‖ 0x00 ‖ text) cut to 128 bits. Deleting the salt
+ * erases the person from the log although the log itself never forgets. The salt must be at least 16 random bytes.
+ */
+export function pseudonymOf(salt: Uint8Array, text: string): string {
+  if (salt.length < 16) throw new RangeError('a pseudonym needs a salt of at least 16 bytes');
+  const digest = createHash('sha256')
+    .update(salt)
+    .update(Buffer.from([0]))
+    .update(text)
+    .digest();
+  return `p:${digest.subarray(0, 16).toString('hex')}`;
+}
+
+/** DSSE pre-authentication encoding: what is signed. */
+function preAuthEncoding(payload: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${payload.length} `), payload]);
+}
+
+function checkEvent(event: EvidenceEvent): void {
+  if (!isKind(event.kind)) throw new RangeError(`'${String(event.kind)}' is not a kind of evidence`);
+  if (!Number.isSafeInteger(event.atMs)) throw new RangeError(`${event.atMs} is not a time in milliseconds`);
+  if (event.subjects.length === 0 || event.subjects.length > MAX_SUBJECTS) {
+    throw new RangeError(`${event.subjects.length} subjects: an event has 1 to ${MAX_SUBJECTS}`);
+  }
+  for (const { name, sha256 } of event.subjects) {
+    if (!isToken(name)) throw new RangeError(`subject '${name}' is not a plain identifier`);
+    if (!/^[0-9a-f]{64}$/.test(sha256)) throw new RangeError(`subject '${name}' has no SHA-256 digest`);
+  }
+  const facts = Object.entries(event.facts);
+  if (facts.length > MAX_FACTS) throw new RangeError(`${facts.length} facts are above ${MAX_FACTS}`);
+  for (const [name, value] of facts) {
+    if (!/^[A-Za-z][A-Za-z0-9]{0,63}$/.test(name) || !isFact(value)) {
+      throw new RangeError(`fact '${name}' is not a code, a whole number, a digest or a list of codes`);
+    }
+  }
+}
+
+function isFact(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isSafeInteger(value);
+  if (typeof value === 'boolean') return true;
+  if (typeof value === 'string') return isToken(value);
+  return (
+    Array.isArray(value) &&
+    value.length <= MAX_FACT_ITEMS &&
+    value.every((one) => typeof one === 'string' && isToken(one))
+  );
+}
+
+function isToken(text: string): boolean {
+  return text.length <= MAX_FACT_CHARACTERS && /^[A-Za-z0-9._:/+=@#-]*$/.test(text);
+}
+
+function isKind(kind: string): kind is EvidenceKind {
+  return (EVIDENCE_KINDS as readonly string[]).includes(kind);
+}
+
+function eventOf(statement: Record<string, unknown> | undefined): EvidenceEvent | undefined {
+  const { _type: type, subject, predicateType, predicate } = statement ?? {};
+  if (type !== STATEMENT_TYPE || typeof predicateType !== 'string' || !isObject(predicate) || !Array.isArray(subject)) {
+    return undefined;
+  }
+  const { at, facts } = predicate;
+  const atMs = typeof at === 'string' ? Date.parse(at) : Number.NaN;
+  if (!predicateType.startsWith(PREDICATE_PREFIX) || !isObject(facts) || !Number.isSafeInteger(atMs)) return undefined;
+  const subjects = (subject as unknown[]).map((one) => {
+    const digest = isObject(one) ? one['digest'] : undefined;
+    return { name: isObject(one) ? one['name'] : undefined, sha256: isObject(digest) ? digest['sha256'] : undefined };
+  });
+  const event = { kind: predicateType.slice(PREDICATE_PREFIX.length), atMs, subjects, facts } as EvidenceEvent;
+  try {
+    checkEvent(event);
+  } catch {
+    return undefined;
+  }
+  return event;
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function invalid(reason: string): OpenedEntry {
+  return { kind: 'invalid', reason };
+}

@@ -1,0 +1,118 @@
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { StoreFault } from './fault.ts';
+
+/** Each entry brings the schema from its index to the next version; entries are never changed once released. */
+const MIGRATIONS: readonly string[] = [
+  `
+  create table record(
+    kind text not null, id text not null, owner text not null, state text not null, at integer not null,
+    body text not null, bytes blob, primary key (kind, id)
+  ) strict, without rowid;
+  create index record_by_time on record(kind, at desc, id desc);
+  create index record_by_owner on record(kind, owner, at desc, id desc);
+  create index record_by_state on record(kind, state, at desc, id desc);
+  create table balance(
+    budget text primary key, spent integer not null, held integer not null, topped_up integer not null,
+    window_ms integer not null, window_spent integer not null, window_from integer not null,
+    check (spent >= 0 and held >= 0 and topped_up >= 0 and window_spent >= 0)
+  ) strict, without rowid;
+  create table use(
+    budget text not null, at integer not null, reservation text not null, line integer not null, amount integer not null,
+    primary key (budget, at, reservation, line)
+  ) strict, without rowid;
+  create table evidence(position integer primary key, kind text not null, at integer not null, entry blob not null) strict;
+  create index evidence_by_kind on evidence(kind, position);
+  create table seal(
+    id integer primary key check (id = 1), digest blob not null, log_size integer not null, latest_ms integer not null,
+    checkpoint text not null, mac blob not null
+  ) strict;
+  `,
+];
+
+/** A file of this application, not any SQLite database: `Gbox` in ASCII. */
+const APPLICATION_ID = 0x47626f78;
+
+/**
+ * Opens (or creates) the database of a data directory for this process alone. Throws a StoreFault when another process
+ * holds it, when it is not ours or damaged, or when it is newer than this runtime.
+ */
+export function openDatabase(file: string): { readonly database: DatabaseSync; readonly isNew: boolean } {
+  const folder = dirname(file);
+  makePrivateFolder(folder);
+  closeSync(openSync(file, 'a', 0o600)); // created by us, so that it never exists with wider rights
+  chmodSync(file, 0o600);
+  const database = new DatabaseSync(file, { timeout: 0, allowExtension: false });
+  try {
+    // Exclusive before WAL: the lock then lasts until close or death, and the wal-index lives in memory, not in a file.
+    database.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full;');
+    database.exec('pragma trusted_schema = off; pragma cell_size_check = on; pragma temp_store = memory;');
+    database.exec('begin exclusive');
+    const isNew = migrate(database, file);
+    database.exec('commit');
+    fsyncFolder(folder);
+    fsyncFolder(dirname(folder));
+    return { database, isNew };
+  } catch (error) {
+    database.close();
+    throw openFault(error, file);
+  }
+}
+
+function migrate(database: DatabaseSync, file: string): boolean {
+  const version = pragma(database, 'user_version');
+  const application = pragma(database, 'application_id');
+  const tables = database.prepare('select count(*) as n from sqlite_schema').get()?.['n'];
+  const isNew = version === 0 && application === 0 && tables === 0;
+  if (!isNew && application !== APPLICATION_ID) {
+    throw new StoreFault('state-tampered', `'${file}' is not the state of a Glovebox`);
+  }
+  if (version > MIGRATIONS.length) {
+    throw new StoreFault(
+      'state-too-new',
+      `'${file}' has schema version ${version}, this runtime knows ${MIGRATIONS.length}: use a newer runtime`,
+    );
+  }
+  for (const step of MIGRATIONS.slice(version)) database.exec(step);
+  database.exec(`pragma application_id = ${APPLICATION_ID}; pragma user_version = ${MIGRATIONS.length};`);
+  return isNew;
+}
+
+function pragma(database: DatabaseSync, name: string): number {
+  return Number(database.prepare(`pragma ${name}`).get()?.[name]);
+}
+
+function openFault(error: unknown, file: string): StoreFault {
+  if (error instanceof StoreFault) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (/locked|busy/i.test(message)) {
+    return new StoreFault('state-locked', `'${file}' is in use by another Glovebox process`, { cause: error });
+  }
+  return new StoreFault('state-tampered', `'${file}' cannot be read as state: ${message}`, { cause: error });
+}
+
+/** Makes a folder that only this user may enter, and makes its existence durable. */
+export function makePrivateFolder(folder: string): void {
+  const created = mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (created !== undefined) fsyncFolder(dirname(created));
+}
+
+/** A new name in a folder survives a power loss only after the folder itself was synced. */
+export function fsyncFolder(folder: string): void {
+  const handle = openSync(folder, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** Where the parts of the state lie in a data directory. */
+export function layoutOf(path: string): { readonly database: string; readonly key: string; readonly evidence: string } {
+  return {
+    database: join(path, 'state', 'glovebox.db'),
+    key: join(path, 'keys', 'evidence.pem'),
+    evidence: join(path, 'evidence'),
+  };
+}

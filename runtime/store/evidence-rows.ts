@@ -1,0 +1,102 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { openCheckpoint, signCheckpoint } from '../evidence/checkpoint.ts';
+import { encodeEntry, type EvidenceEvent, type EvidenceKind } from '../evidence/entry.ts';
+import { leafHash, MerkleTree, sameDigest } from '../evidence/merkle.ts';
+import type { NoteSigner } from '../evidence/note.ts';
+import { formatReceipt } from '../evidence/receipt.ts';
+import { StoreFault } from './fault.ts';
+
+/** The log's entries in the database, and their tree in memory. The database is the source; files are derived from it. */
+export class EvidenceRows {
+  readonly tree = new MerkleTree();
+  readonly #signer: NoteSigner;
+  readonly #insert: StatementSync;
+  readonly #entry: StatementSync;
+  readonly #range: StatementSync;
+  readonly #byKind: StatementSync;
+  #checkpoint = '';
+  #signedSize = 0;
+
+  constructor(database: DatabaseSync, signer: NoteSigner) {
+    this.#signer = signer;
+    this.#insert = database.prepare('insert into evidence values (?, ?, ?, ?)');
+    this.#entry = database.prepare('select entry from evidence where position = ?');
+    this.#range = database.prepare('select entry from evidence where position >= ? and position < ? order by position');
+    this.#byKind = database.prepare('select position from evidence where kind = ? order by position desc limit ?');
+  }
+
+  get checkpoint(): string {
+    return this.#checkpoint;
+  }
+
+  /** Rebuilds the tree from the rows and holds it against the last signed checkpoint. */
+  load(database: DatabaseSync, sealed: { readonly logSize: number; readonly checkpoint: string } | undefined): void {
+    for (const row of database.prepare('select position, entry from evidence order by position').iterate()) {
+      const entry = row['entry'] as Uint8Array;
+      if (row['position'] !== this.tree.size) throw tampered(`entry ${this.tree.size} of the log is missing`);
+      this.tree.append(leafHash(entry));
+    }
+    if (sealed === undefined) {
+      if (this.tree.size > 0) throw tampered('the log has entries but no checkpoint');
+      this.sign();
+      return;
+    }
+    const checkpoint = openCheckpoint(sealed.checkpoint, this.#signer.verifier);
+    if (checkpoint === undefined) {
+      throw new StoreFault('state-key', `the log was not signed by ${this.#signer.verifier.name} with the present key`);
+    }
+    if (checkpoint.size !== this.tree.size || sealed.logSize !== this.tree.size) {
+      throw tampered(`the log has ${this.tree.size} entries, its checkpoint was signed over ${checkpoint.size}`);
+    }
+    if (!sameDigest(checkpoint.root, this.tree.root()))
+      throw tampered('the entries of the log are not those that were signed');
+    this.#checkpoint = sealed.checkpoint;
+    this.#signedSize = checkpoint.size;
+  }
+
+  /** Signs and appends an event; returns its position. */
+  append(event: EvidenceEvent): number {
+    const entry = encodeEntry(event, { id: this.#signer.verifier.id, privateKey: this.#signer.privateKey });
+    const position = this.tree.append(leafHash(entry));
+    this.#insert.run(position, event.kind, event.atMs, entry);
+    return position;
+  }
+
+  /** Signs the present size and root, once per commit. */
+  sign(): string {
+    if (this.#checkpoint === '' || this.#signedSize !== this.tree.size) {
+      const { size } = this.tree;
+      const checkpoint = { origin: this.#signer.verifier.name, size, root: this.tree.root() };
+      this.#checkpoint = signCheckpoint(checkpoint, this.#signer);
+      this.#signedSize = size;
+    }
+    return this.#checkpoint;
+  }
+
+  /** Goes back to what was signed before a commit that failed. */
+  restore(size: number, checkpoint: string): void {
+    this.tree.truncate(size);
+    this.#checkpoint = checkpoint;
+    this.#signedSize = size;
+  }
+
+  /** The receipt of an entry against the last checkpoint; undefined when there is no such entry. */
+  receipt(position: number): string | undefined {
+    const entry = position < this.#signedSize ? this.#entry.get(position) : undefined;
+    if (entry === undefined) return undefined;
+    const path = this.tree.inclusionProof(position, this.#signedSize);
+    return formatReceipt({ entry: entry['entry'] as Uint8Array, index: position, path, checkpoint: this.#checkpoint });
+  }
+
+  entries(from: number, to: number): Uint8Array[] {
+    return this.#range.all(from, to).map((row) => row['entry'] as Uint8Array);
+  }
+
+  positionsOf(kind: EvidenceKind, limit: number): number[] {
+    return this.#byKind.all(kind, limit).map((row) => row['position'] as number);
+  }
+}
+
+function tampered(message: string): StoreFault {
+  return new StoreFault('state-tampered', message);
+}

@@ -1,0 +1,73 @@
+import type { KeyObject } from 'node:crypto';
+import type { EvidenceKind } from '../evidence/entry.ts';
+import type { BudgetId } from '../ledger/budget.ts';
+import type { StoreFaultCode } from './fault.ts';
+import type { DenyInput, FailInput, RedeemInput, ReleaseInput, ReserveInput, Step } from './jobs.ts';
+import type { RecordFilter, StoredRecord, TableName } from './records.ts';
+
+/** What changes state: answered after it is durable. */
+export type WriteRequest =
+  | { readonly do: 'reserve'; readonly input: ReserveInput }
+  | { readonly do: 'start'; readonly jobId: string }
+  | { readonly do: 'release'; readonly input: ReleaseInput }
+  | { readonly do: 'deny'; readonly input: DenyInput }
+  | { readonly do: 'fail'; readonly input: FailInput }
+  | { readonly do: 'redeem'; readonly input: RedeemInput }
+  | { readonly do: 'transact'; readonly steps: readonly Step[] };
+
+/** What changes nothing: needs no transaction and waits for no disk. */
+export type ReadRequest =
+  | { readonly do: 'get'; readonly table: TableName; readonly id: string }
+  | { readonly do: 'list'; readonly table: TableName; readonly filter: RecordFilter }
+  | { readonly do: 'balance'; readonly budget: BudgetId; readonly windowMs: number | undefined }
+  | { readonly do: 'receipt'; readonly position: number }
+  | { readonly do: 'entries'; readonly from: number; readonly to: number }
+  | { readonly do: 'positions'; readonly kind: EvidenceKind; readonly limit: number }
+  | { readonly do: 'checkpoint' }
+  | { readonly do: 'consistency'; readonly from: number }
+  | { readonly do: 'publish' }
+  | { readonly do: 'close' };
+
+/** What the gateway's thread asks of the store's thread. */
+export type Request = WriteRequest | ReadRequest;
+
+const WRITES: readonly WriteRequest['do'][] = ['reserve', 'start', 'release', 'deny', 'fail', 'redeem', 'transact'];
+
+export function isWrite(request: Request): request is WriteRequest {
+  return (WRITES as readonly string[]).includes(request.do);
+}
+
+export interface Call {
+  readonly id: number;
+  readonly nowMs: number;
+  readonly request: Request;
+}
+
+export type Reply =
+  | { readonly id: number; readonly answer: unknown }
+  | { readonly id: number; readonly fault: { readonly code: StoreFaultCode; readonly message: string } };
+
+/** What the store's thread says first: everything that the gateway's thread keeps a copy of, or why it cannot start. */
+export type Hello =
+  | {
+      readonly kind: 'ready';
+      readonly records: readonly StoredRecord[];
+      readonly verifierKey: string;
+      readonly recovered: Recovered;
+    }
+  | { readonly kind: 'fault'; readonly code: StoreFaultCode; readonly message: string };
+
+/** What opening found and repaired. */
+export interface Recovered {
+  /** Jobs that a crash had interrupted; they are failed now. */
+  readonly interruptedJobs: number;
+  /** Published log files that were missing or changed; they were written again from the database. */
+  readonly repairedFiles: number;
+}
+
+export interface WorkerData {
+  readonly path: string;
+  readonly origin: string | undefined;
+  readonly privateKey: KeyObject | undefined;
+  readonly nowMs: number;
+}

@@ -1,0 +1,360 @@
+import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { formatVerifierKey } from '../evidence/note.ts';
+import { sha256Hex } from '../evidence/entry.ts';
+import { layoutOf, openDatabase } from './database.ts';
+import { EvidenceFiles } from './evidence-files.ts';
+import { EvidenceRows } from './evidence-rows.ts';
+import { StoreFault } from './fault.ts';
+import { loadSigningKey, sealKeyOf, signerOf } from './keys.ts';
+import { LedgerRows } from './ledger-rows.ts';
+import {
+  denyJob,
+  endInterruptedJobs,
+  failJob,
+  redeemTicket,
+  releaseJob,
+  reserveJob,
+  startJob,
+  transact,
+} from './operations.ts';
+import type { Tables } from './operations.ts';
+import { isWrite, type WorkerData } from './protocol.ts';
+import type { Call, Hello, ReadRequest, Recovered, Reply, WriteRequest } from './protocol.ts';
+import { MIRRORED } from './records.ts';
+import { digestBytes, digestOfAll, readSeal, RowDigest, Rows, sealMac } from './rows.ts';
+
+/** At most this many transactions share one commit: bounds what waits for it. */
+const MAX_GROUP = 1024;
+/** Files may lag behind the database by this much. */
+const PUBLISH_AFTER_MS = 100;
+
+/**
+ * The store's thread: answers calls from `port` until it is told to close. Calls that arrive while a commit waits for
+ * the disk are committed together afterwards, so one call alone waits for nobody and many share one fsync.
+ * `step` is called at every named place at which a crash could matter; only tests give one.
+ */
+export function serveStore(port: MessagePort, data: WorkerData, step: (name: string) => void = () => {}): void {
+  let engine: Engine;
+  try {
+    engine = new Engine(data, step);
+  } catch (error) {
+    port.postMessage({ kind: 'fault', ...faultOf(error) } satisfies Hello);
+    port.close();
+    return;
+  }
+  const waiting: Call[] = [];
+  let isScheduled = false;
+  let publishing: NodeJS.Timeout | undefined;
+
+  const flush = (): void => {
+    isScheduled = false;
+    for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
+      waiting.push(...(more.message as Call[]));
+    }
+    const group = waiting.splice(0, MAX_GROUP);
+    const closing = group.find((call) => call.request.do === 'close');
+    if (closing !== undefined) {
+      clearTimeout(publishing);
+      const calls = [...group.filter((call) => call !== closing), ...waiting.splice(0)];
+      port.postMessage([...engine.run(calls), engine.close(closing)]);
+      port.close();
+      return;
+    }
+    port.postMessage(engine.run(group));
+    step('answered');
+    if (engine.hasUnpublished) publishing ??= setTimeout(publish, PUBLISH_AFTER_MS);
+    if (waiting.length > 0) schedule();
+  };
+  const publish = (): void => {
+    publishing = undefined;
+    engine.publish();
+  };
+  const schedule = (): void => {
+    if (isScheduled) return;
+    isScheduled = true;
+    setImmediate(flush);
+  };
+
+  port.on('message', (calls: Call[]) => {
+    waiting.push(...calls);
+    schedule();
+  });
+  port.postMessage(engine.hello);
+}
+
+class Engine {
+  readonly hello: Hello;
+  readonly #database: DatabaseSync;
+  readonly #sealKey: Buffer;
+  readonly #digest: RowDigest;
+  readonly #rows: Rows;
+  readonly #ledger: LedgerRows;
+  readonly #log: EvidenceRows;
+  readonly #files: EvidenceFiles;
+  readonly #step: (name: string) => void;
+  readonly #sql: Record<'begin' | 'commit' | 'savepoint' | 'release' | 'seal', StatementSync>;
+  #latestMs: number;
+  #publishedCheckpoint = '';
+  /** Set when a write failed in a way after which nothing the database says can be trusted. */
+  #broken: StoreFault | undefined;
+
+  constructor(data: WorkerData, step: (name: string) => void) {
+    const layout = layoutOf(data.path);
+    const { database, isNew } = openDatabase(layout.database);
+    try {
+      this.#database = database;
+      this.#step = step;
+      const privateKey = data.privateKey ?? loadSigningKey(layout.key, isNew || !hasSeal(database));
+      const signer = signerOf(privateKey, data.origin);
+      this.#sealKey = sealKeyOf(privateKey);
+      this.#digest = new RowDigest(this.#sealKey);
+      const seal = readSeal(database, this.#sealKey);
+      this.#digest.value = digestOfAll(database, this.#sealKey);
+      if (seal === undefined ? this.#digest.value !== 0n : seal.digest !== this.#digest.value) {
+        throw new StoreFault('state-tampered', 'the rows of the state are not those that were sealed');
+      }
+      this.#latestMs = Math.max(seal?.latestMs ?? 0, data.nowMs);
+      this.#rows = new Rows(database, this.#digest);
+      this.#ledger = new LedgerRows(database, this.#digest);
+      this.#log = new EvidenceRows(database, signer);
+      this.#log.load(database, seal);
+      this.#files = new EvidenceFiles(layout.evidence, this.#log, signer.verifier);
+      this.#sql = {
+        begin: database.prepare('begin immediate'),
+        commit: database.prepare('commit'),
+        savepoint: database.prepare('savepoint one'),
+        release: database.prepare('release one'),
+        seal: database.prepare('insert or replace into seal values (1, ?, ?, ?, ?, ?)'),
+      };
+      const recovered = this.#recover();
+      const records = MIRRORED.flatMap((table) => this.#rows.all(table));
+      this.hello = { kind: 'ready', records, verifierKey: formatVerifierKey(signer.verifier), recovered };
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  get hasUnpublished(): boolean {
+    return this.#publishedCheckpoint !== this.#log.checkpoint;
+  }
+
+  publish(): void {
+    if (!this.hasUnpublished) return;
+    this.#files.publish();
+    this.#publishedCheckpoint = this.#log.checkpoint;
+    this.#step('published');
+  }
+
+  close(call: Call): Reply {
+    try {
+      this.publish();
+      this.#database.close();
+      return { id: call.id, answer: null };
+    } catch (error) {
+      return { id: call.id, fault: faultOf(error) };
+    }
+  }
+
+  /** Runs calls in order; all that write share one commit, each on its own savepoint. */
+  run(calls: readonly Call[]): Reply[] {
+    if (calls.length === 0) return [];
+    const outcomes: (() => Reply)[] = [];
+    const writes = calls.some((call) => isWrite(call.request));
+    const before = { digest: this.#digest.value, size: this.#log.tree.size, checkpoint: this.#log.checkpoint };
+    const latestBefore = this.#latestMs;
+    let isCommitting = false;
+    try {
+      if (this.#broken !== undefined) throw this.#broken;
+      if (writes) {
+        this.#sql.begin.run();
+        this.#step('begun');
+      }
+      for (const call of calls) {
+        // The clock may stand still, never go back: a window that has slid on stays where it is.
+        this.#latestMs = Math.max(this.#latestMs, call.nowMs);
+        outcomes.push(isWrite(call.request) ? this.#write(call.id, call.request) : this.#read(call.id, call.request));
+      }
+      if (writes) {
+        isCommitting = true;
+        this.#seal();
+        this.#step('sealed');
+        this.#sql.commit.run();
+        this.#step('committed');
+      }
+    } catch (error) {
+      this.#rollBack(before);
+      this.#latestMs = latestBefore;
+      // After a failed commit or sync the disk may hold either state: only a new start, which checks, may go on.
+      if (isCommitting || this.#database.isTransaction) this.#broken ??= asFault(error);
+      return calls.map(({ id }) => ({ id, fault: faultOf(error) }));
+    }
+    return outcomes.map((reply) => reply());
+  }
+
+  #write(id: number, request: WriteRequest): () => Reply {
+    const before = { digest: this.#digest.value, size: this.#log.tree.size, checkpoint: this.#log.checkpoint };
+    this.#sql.savepoint.run();
+    try {
+      const answer = this.#dispatch(request);
+      // An answer that is a refusal leaves no trace, whatever the operation had written before it knew.
+      if (isRefusal(answer)) this.#undo(before);
+      this.#sql.release.run();
+      return () => ({ id, answer: this.#withReceipts(request, answer) });
+    } catch (error) {
+      this.#undo(before);
+      this.#sql.release.run();
+      const fault = faultOf(error);
+      return () => ({ id, fault });
+    }
+  }
+
+  #dispatch(request: WriteRequest): object {
+    const tables: Tables = {
+      rows: this.#rows,
+      ledger: this.#ledger,
+      log: this.#log,
+      nowMs: this.#latestMs,
+      step: this.#step,
+    };
+    switch (request.do) {
+      case 'reserve':
+        return reserveJob(tables, request.input);
+      case 'start':
+        return startJob(tables, request.jobId);
+      case 'release':
+        return releaseJob(tables, request.input);
+      case 'deny':
+        return denyJob(tables, request.input);
+      case 'fail':
+        return failJob(tables, request.input);
+      case 'redeem':
+        return redeemTicket(tables, request.input);
+      case 'transact':
+        return transact(tables, request.steps);
+    }
+  }
+
+  #read(id: number, request: ReadRequest): () => Reply {
+    return () => {
+      try {
+        return { id, answer: this.#lookUp(request) };
+      } catch (error) {
+        return { id, fault: faultOf(error) };
+      }
+    };
+  }
+
+  /** Runs after the commit of its group, so that nobody reads what could still be undone. */
+  #lookUp(request: ReadRequest): unknown {
+    switch (request.do) {
+      case 'get':
+        return this.#rows.get(request.table, request.id);
+      case 'list':
+        return this.#rows.list(request.table, request.filter);
+      case 'balance':
+        return this.#ledger.balance(request.budget, request.windowMs, this.#latestMs);
+      case 'receipt':
+        return this.#log.receipt(request.position);
+      case 'entries':
+        return this.#log.entries(request.from, request.to);
+      case 'positions':
+        return this.#log.positionsOf(request.kind, request.limit);
+      case 'checkpoint':
+        return this.#log.checkpoint;
+      case 'consistency':
+        return this.#log.tree.consistencyProof(request.from);
+      case 'publish':
+        return this.publish();
+      case 'close':
+        throw new StoreFault('state-misuse', 'closing is not a read');
+    }
+  }
+
+  #withReceipts(request: WriteRequest, answer: object): object {
+    if (!('evidence' in answer) || request.do === 'reserve') return answer;
+    const receipts = (answer.evidence as number[]).map((position) => this.#log.receipt(position) ?? '');
+    return { ...answer, receipts };
+  }
+
+  #seal(): void {
+    const seal = {
+      digest: this.#digest.value,
+      logSize: this.#log.tree.size,
+      latestMs: this.#latestMs,
+      checkpoint: this.#log.sign(),
+    };
+    const mac = sealMac(this.#sealKey, seal);
+    this.#sql.seal.run(digestBytes(seal.digest), seal.logSize, seal.latestMs, seal.checkpoint, mac);
+  }
+
+  #undo(before: Before): void {
+    this.#database.exec('rollback to one');
+    this.#digest.value = before.digest;
+    this.#log.tree.truncate(before.size);
+  }
+
+  #rollBack(before: Before): void {
+    try {
+      if (this.#database.isTransaction) this.#database.exec('rollback');
+    } catch {
+      // What was thrown first is what the caller hears; `run` sees that the transaction is still open.
+    }
+    this.#digest.value = before.digest;
+    this.#log.restore(before.size, before.checkpoint);
+  }
+
+  /** Brings state and files to rest after whatever ended the last process. */
+  #recover(): Recovered {
+    const repairedFiles = this.#files.rebuild();
+    this.#sql.begin.run();
+    const tables = { rows: this.#rows, ledger: this.#ledger, log: this.#log, nowMs: this.#latestMs, step: this.#step };
+    const interruptedJobs = endInterruptedJobs(tables, (job, reservation) => ({
+      kind: 'job.failed',
+      atMs: this.#latestMs,
+      subjects: [{ name: `job/${job.id}`, sha256: sha256Hex(job.id) }],
+      facts: { reason: 'interrupted', reservation },
+    }));
+    if (repairedFiles > 0) {
+      this.#log.append({
+        kind: 'alert',
+        atMs: this.#latestMs,
+        subjects: [{ name: 'log', sha256: sha256Hex(this.#log.checkpoint) }],
+        facts: { reason: 'log-files-repaired', files: repairedFiles },
+      });
+    }
+    this.#seal();
+    this.#step('recovered');
+    this.#sql.commit.run();
+    this.#files.publish();
+    this.#publishedCheckpoint = this.#log.checkpoint;
+    return { interruptedJobs, repairedFiles };
+  }
+}
+
+interface Before {
+  readonly digest: bigint;
+  readonly size: number;
+  readonly checkpoint: string;
+}
+
+function hasSeal(database: DatabaseSync): boolean {
+  return database.prepare('select 1 from seal').get() !== undefined;
+}
+
+function isRefusal(answer: object): boolean {
+  return 'kind' in answer && (answer.kind === 'refused' || answer.kind === 'exhausted' || answer.kind === 'known');
+}
+
+function asFault(error: unknown): StoreFault {
+  if (error instanceof StoreFault) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof RangeError) return new StoreFault('state-misuse', message, { cause: error });
+  return new StoreFault('state-write-failed', `the state could not be written: ${message}`, { cause: error });
+}
+
+function faultOf(error: unknown): { readonly code: StoreFault['code']; readonly message: string } {
+  const { code, message } = asFault(error);
+  return { code, message };
+}

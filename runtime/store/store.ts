@@ -1,0 +1,265 @@
+import type { KeyObject } from 'node:crypto';
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { Json } from '../evidence/canonical-json.ts';
+import type { EvidenceEvent, EvidenceKind } from '../evidence/entry.ts';
+import type { Digest } from '../evidence/merkle.ts';
+import { parseVerifierKey, type VerifierKey } from '../evidence/note.ts';
+import type { Balance, BudgetId } from '../ledger/budget.ts';
+import { StoreFault } from './fault.ts';
+import type {
+  Blocked,
+  DenyInput,
+  DenyOutcome,
+  FailInput,
+  FailOutcome,
+  JobRecord,
+  RedeemInput,
+  RedeemOutcome,
+  ReleaseInput,
+  ReleaseOutcome,
+  ReserveInput,
+  ReserveOutcome,
+  Step,
+  TransactOutcome,
+} from './jobs.ts';
+import type { Call, Hello, Recovered, Reply, Request, WorkerData } from './protocol.ts';
+import { MIRRORED, type RecordFilter, type StoredRecord, type TableName } from './records.ts';
+
+export interface StoreOptions {
+  /** The data directory. The store keeps `state/`, `keys/` and `evidence/` in it. */
+  readonly path: string;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+  /** The log's name: `host/path` without a scheme. Default: a name made from the key's digest. */
+  readonly origin?: string;
+  /** An Ed25519 key to sign the log with; default: the one in `keys/evidence.pem`, created at first. */
+  readonly privateKey?: KeyObject;
+  /** Another entry for the store's thread; tests put one here that dies at a chosen step. */
+  readonly workerEntry?: URL;
+}
+
+/**
+ * Opens the durable state of a data directory for this process alone, after checking that nobody changed it and
+ * ending what a crash had interrupted. Rejects with a StoreFault when it must not be used.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const entry = options.workerEntry ?? new URL(`./worker-entry${extname(import.meta.filename)}`, import.meta.url);
+  const workerData: WorkerData = {
+    path: options.path,
+    origin: options.origin,
+    privateKey: options.privateKey,
+    nowMs: options.clock(),
+  };
+  const worker = new Worker(entry, { workerData, name: 'store' });
+  const hello = await new Promise<Hello>((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', () => reject(new StoreFault('state-closed', 'the store ended before it was open')));
+  });
+  if (hello.kind === 'fault') throw new StoreFault(hello.code, hello.message);
+  return new Store(worker, hello, options.clock);
+}
+
+/** Durable state. Every promise of a write resolves only after the write is on disk. */
+export class Store {
+  /** What verifies this store's log and receipts, anywhere. */
+  readonly verifierKey: VerifierKey;
+  readonly verifierKeyText: string;
+  readonly recovered: Recovered;
+  readonly #worker: Worker;
+  readonly #clock: () => number;
+  readonly #mirror = new Map<TableName, Map<string, StoredRecord>>(MIRRORED.map((table) => [table, new Map()]));
+  readonly #pending = new Map<number, { resolve: (answer: never) => void; reject: (fault: unknown) => void }>();
+  #outbox: Call[] = [];
+  #nextId = 0;
+  #ended: StoreFault | undefined;
+
+  /** Use openStore(). */
+  constructor(worker: Worker, hello: Extract<Hello, { kind: 'ready' }>, clock: () => number) {
+    const verifierKey = parseVerifierKey(hello.verifierKey);
+    if (verifierKey === undefined) throw new StoreFault('state-key', 'the store has no valid verifier key');
+    this.verifierKey = verifierKey;
+    this.verifierKeyText = hello.verifierKey;
+    this.recovered = hello.recovered;
+    this.#worker = worker;
+    this.#clock = clock;
+    for (const record of hello.records) this.#mirror.get(record.table)?.set(record.id, record);
+    worker.on('message', (replies: Reply[]) => this.#receive(replies));
+    worker.on('error', (cause) => this.#end(new StoreFault('state-closed', 'the store broke down', { cause })));
+    worker.on('exit', () => this.#end(new StoreFault('state-closed', 'the store is closed')));
+  }
+
+  /** A record of a mirrored table (parties, agreements, policies …), without waiting. */
+  peek<Body extends Json = Json>(table: TableName, id: string): StoredRecord<Body> | undefined {
+    return this.#mirrorOf(table).get(id) as StoredRecord<Body> | undefined;
+  }
+
+  /** All records of a mirrored table, in no order, without waiting. */
+  peekAll<Body extends Json = Json>(table: TableName): readonly StoredRecord<Body>[] {
+    return [...this.#mirrorOf(table).values()] as StoredRecord<Body>[];
+  }
+
+  get<Body extends Json = Json>(table: TableName, id: string): Promise<StoredRecord<Body> | undefined> {
+    return this.#call({ do: 'get', table, id });
+  }
+
+  /** Records of a table, newest first, at most MAX_PAGE at once. */
+  list<Body extends Json = Json>(table: TableName, filter: RecordFilter = {}): Promise<readonly StoredRecord<Body>[]> {
+    return this.#call({ do: 'list', table, filter });
+  }
+
+  job(id: string): Promise<JobRecord | undefined> {
+    return this.#call({ do: 'get', table: 'job', id });
+  }
+
+  jobs(filter: RecordFilter = {}): Promise<readonly JobRecord[]> {
+    return this.#call({ do: 'list', table: 'job', filter });
+  }
+
+  /** Writes one record, with evidence when events are given. */
+  async put(record: StoredRecord, ...events: readonly EvidenceEvent[]): Promise<readonly string[]> {
+    const steps: Step[] = [{ do: 'put', record }, ...events.map((event) => ({ do: 'record', event }) as const)];
+    const outcome = await this.transact(steps);
+    return outcome.kind === 'done' ? outcome.receipts : [];
+  }
+
+  /** Several steps as one durable transaction: all or none. */
+  async transact(steps: readonly Step[]): Promise<TransactOutcome> {
+    const outcome = await this.#call<TransactOutcome>({ do: 'transact', steps });
+    if (outcome.kind === 'done') this.#reflect(steps);
+    return outcome;
+  }
+
+  /** Records a new job, its evidence, and holds its budget, or refuses. */
+  reserve(input: ReserveInput): Promise<ReserveOutcome> {
+    return this.#call({ do: 'reserve', input });
+  }
+
+  /** Marks a reserved job as running: data may be touched from here on. */
+  startJob(jobId: string): Promise<{ kind: 'started' } | { kind: 'refused'; reason: Blocked }> {
+    return this.#call({ do: 'start', jobId });
+  }
+
+  /** Spends, meters, records and issues the ticket, in one transaction; nothing may leave before this resolves. */
+  commitRelease(input: ReleaseInput): Promise<ReleaseOutcome> {
+    return this.#call({ do: 'release', input });
+  }
+
+  recordDenial(input: DenyInput): Promise<DenyOutcome> {
+    return this.#call({ do: 'deny', input });
+  }
+
+  failJob(input: FailInput): Promise<FailOutcome> {
+    return this.#call({ do: 'fail', input });
+  }
+
+  redeemTicket(input: RedeemInput): Promise<RedeemOutcome> {
+    return this.#call({ do: 'redeem', input });
+  }
+
+  /** Where a budget stands, for limits with this window (none: for ever). */
+  balance(budget: BudgetId, windowMs?: number): Promise<Balance> {
+    return this.#call({ do: 'balance', budget, windowMs });
+  }
+
+  /** The receipt (tlog-proof text) of a log entry against the latest checkpoint. */
+  receipt(position: number): Promise<string | undefined> {
+    return this.#call({ do: 'receipt', position });
+  }
+
+  /** Raw log entries from…to (exclusive). */
+  entries(from: number, to: number): Promise<readonly Uint8Array[]> {
+    return this.#call({ do: 'entries', from, to });
+  }
+
+  /** Positions of the latest entries of a kind, newest first. */
+  positionsOf(kind: EvidenceKind, limit: number): Promise<readonly number[]> {
+    return this.#call({ do: 'positions', kind, limit });
+  }
+
+  /** The latest signed checkpoint. */
+  checkpoint(): Promise<string> {
+    return this.#call({ do: 'checkpoint' });
+  }
+
+  /** Proof that the log only grew since it had `from` entries: what a witness asks for. */
+  consistencyProof(from: number): Promise<readonly Digest[]> {
+    return this.#call({ do: 'consistency', from });
+  }
+
+  /** Writes the log's files now instead of within a moment. */
+  publishEvidence(): Promise<void> {
+    return this.#call({ do: 'publish' });
+  }
+
+  /** Finishes what was called, publishes the log and gives the directory free. */
+  async close(): Promise<void> {
+    if (this.#ended !== undefined) return;
+    await this.#call({ do: 'close' });
+    this.#end(new StoreFault('state-closed', 'the store is closed'));
+    await this.#worker.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #call<Answer>(request: Request): Promise<Answer> {
+    return new Promise<Answer>((resolve, reject) => {
+      if (this.#ended !== undefined) return reject(this.#ended);
+      const id = this.#nextId++;
+      this.#pending.set(id, { resolve, reject });
+      // One message for all calls of this turn: they then share one commit, too.
+      if (this.#outbox.length === 0) queueMicrotask(() => this.#send());
+      this.#outbox.push({ id, nowMs: this.#clock(), request });
+    });
+  }
+
+  #send(): void {
+    const calls = this.#outbox;
+    this.#outbox = [];
+    try {
+      this.#worker.postMessage(calls);
+    } catch (cause) {
+      const fault = new StoreFault('state-misuse', 'a call holds something that cannot be sent to the store', {
+        cause,
+      });
+      for (const { id } of calls) this.#settle(id)?.reject(fault);
+    }
+  }
+
+  #receive(replies: readonly Reply[]): void {
+    for (const reply of replies) {
+      const caller = this.#settle(reply.id);
+      if ('fault' in reply) caller?.reject(new StoreFault(reply.fault.code, reply.fault.message));
+      else caller?.resolve(reply.answer as never);
+    }
+  }
+
+  #settle(id: number): { resolve: (answer: never) => void; reject: (fault: unknown) => void } | undefined {
+    const caller = this.#pending.get(id);
+    this.#pending.delete(id);
+    return caller;
+  }
+
+  #reflect(steps: readonly Step[]): void {
+    for (const step of steps) {
+      if (step.do === 'put') this.#mirror.get(step.record.table)?.set(step.record.id, step.record);
+      if (step.do === 'remove') this.#mirror.get(step.table)?.delete(step.id);
+    }
+  }
+
+  #mirrorOf(table: TableName): Map<string, StoredRecord> {
+    const records = this.#mirror.get(table);
+    if (records === undefined)
+      throw new StoreFault('state-misuse', `table '${table}' is not mirrored: use get() or list()`);
+    return records;
+  }
+
+  #end(fault: StoreFault): void {
+    this.#ended ??= fault;
+    for (const { reject } of this.#pending.values()) reject(this.#ended);
+    this.#pending.clear();
+  }
+}
