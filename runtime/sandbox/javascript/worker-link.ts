@@ -1,0 +1,100 @@
+import { frameType, parseJsonPayload } from '../channel.ts';
+import type { Frame, FrameType } from '../channel.ts';
+import type { Complaint } from './complaint.ts';
+import { javascriptLimits } from './limits.ts';
+import type { Prepared } from './prepare.ts';
+import { decodeRowProgram } from './row-function/program.ts';
+import type { RowInterface } from './row-function/program.ts';
+import type { WorkerJob } from './worker-job.ts';
+
+/** A leased, jailed worker; `LeasedWorker` of the pool is one. It is used for one job and then destroyed. */
+export interface JavaScriptWorker {
+  send(type: FrameType, payload: Uint8Array): Promise<void>;
+  sendJson(type: FrameType, value: unknown): Promise<void>;
+  sendData(bytes: Uint8Array): Promise<void>;
+  next(): Promise<Frame>;
+  destroy(): Promise<unknown>;
+}
+
+/** Which compilers run in a worker: `balanced` has no TurboFan, `strict` no compiler at all (and no type stripping). */
+export type Tier = 'balanced' | 'strict';
+
+/** Where workers come from. `wallMs` bounds the whole lease from outside. */
+export interface JavaScriptWorkers {
+  lease(terms: { readonly tier: Tier; readonly wallMs: number }): Promise<JavaScriptWorker>;
+}
+
+/** The worker did not do what a job asks: it died, hung, or sent something else. For the operator only. */
+export class WorkerLost extends Error {
+  override readonly name = 'WorkerLost';
+}
+
+/** Starts a job in a worker. */
+export async function startJob(worker: JavaScriptWorker, job: WorkerJob): Promise<void> {
+  await worker.sendJson(frameType.JOB, {});
+  await sendBody(worker, new TextEncoder().encode(JSON.stringify(job)), 0);
+}
+
+/** Sends bytes with their announcement. */
+export async function sendBody(worker: JavaScriptWorker, bytes: Uint8Array, rows: number): Promise<void> {
+  await worker.sendJson(frameType.CONTROL, { bytes: bytes.byteLength, rows });
+  await worker.sendData(bytes);
+}
+
+/** Says that no more columns come. */
+export async function sendEnd(worker: JavaScriptWorker): Promise<void> {
+  await worker.sendJson(frameType.CONTROL, { end: true });
+}
+
+/** Waits for one answer of at most `maxBytes`; throws WorkerLost for anything else and when `timeoutMs` are over. */
+export async function nextAnswer(worker: JavaScriptWorker, limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<Uint8Array> {
+  const frame = await within(limits.timeoutMs, worker.next());
+  if (frame.type !== frameType.DATA || frame.payload.byteLength > limits.maxBytes) throw new WorkerLost('the worker sent no answer');
+  return frame.payload;
+}
+
+/** Rejects with WorkerLost when a promise takes longer; the caller then destroys the worker. */
+export async function within<T>(timeoutMs: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new WorkerLost(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+    promise.catch(() => {}); // a late rejection of the loser belongs to nobody
+  }
+}
+
+/** Reads the answer of a `prepare` job; undefined when it is none. Row programs are checked node by node. */
+export function decodePrepared(bytes: Uint8Array, face: RowInterface | undefined): Prepared | undefined {
+  let value: Readonly<Record<string, unknown>>;
+  try {
+    // A program may nest deeper than the channel's JSON: its own decoder bounds it.
+    value = face === undefined ? parseJsonPayload(bytes) : (JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Record<string, unknown>);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (value.kind === 'refused' && Array.isArray(value.reasons)) {
+    const reasons = value.reasons.slice(0, javascriptLimits.reasons).map(complaintOf);
+    return { kind: 'refused', reasons };
+  }
+  if (face === undefined) {
+    const { factory } = value;
+    const isText = value.kind === 'program' && typeof factory === 'string' && factory.length <= javascriptLimits.sourceBytes + 200;
+    return isText ? { kind: 'program', factory } : undefined;
+  }
+  const program = value.kind === 'rowFunction' ? decodeRowProgram(value.program, face) : undefined;
+  return program === undefined ? undefined : { kind: 'rowFunction', program };
+}
+
+function complaintOf(value: unknown): Complaint {
+  const { line, column, message } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
+  return {
+    line: typeof line === 'number' && Number.isInteger(line) ? line : 1,
+    column: typeof column === 'number' && Number.isInteger(column) ? column : 1,
+    message: typeof message === 'string' ? message.slice(0, 500) : 'the source was refused',
+  };
+}

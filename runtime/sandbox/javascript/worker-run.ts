@@ -1,0 +1,151 @@
+import { frameType, parseJsonPayload } from '../channel.ts';
+import type { SyncWorkerChannel } from '../channel.ts';
+import { layoutOf } from './columns.ts';
+import type { ColumnKind } from './columns.ts';
+import { KernelIsolate, emptyNumbers, runGuest, runPost } from './isolates.ts';
+import type { GuestInput, GuestResult, LibrarySources } from './isolates.ts';
+import { javascriptLimits } from './limits.ts';
+import { prepareSource } from './prepare.ts';
+import { statusByte } from './status.ts';
+import type { WorkerJob } from './worker-job.ts';
+
+type Channel = Pick<SyncWorkerChannel, 'read' | 'send' | 'sendJson' | 'sendData'>;
+
+interface Body {
+  readonly bytes: ArrayBuffer;
+  readonly rows: number;
+}
+
+/** Reads one job and its columns, runs it, and sends its answers; see WorkerJob for the order of the frames. */
+export function runWorkerJob(channel: Channel, libraries: LibrarySources): void {
+  const first = channel.read();
+  if (first?.type !== frameType.JOB) throw new RangeError('expected a job');
+  const body = readBody(channel);
+  if (body === undefined) throw new RangeError('expected the job itself');
+  const job = JSON.parse(new TextDecoder().decode(body.bytes)) as WorkerJob;
+  run(channel, job, libraries);
+  channel.sendJson(frameType.RESULT, {});
+}
+
+function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void {
+  switch (job.kind) {
+    case 'prepare':
+      channel.send(frameType.DATA, new TextEncoder().encode(JSON.stringify(prepareSource(job.request))));
+      return;
+    case 'rowFunction':
+      runRowFunction(channel, job);
+      return;
+    case 'blocks':
+      forEachBody(channel, (input, block) => {
+        const collector = { kind: 'numbers', outputs: job.outputs } as const;
+        const seed = (job.terms.seed + Math.imul(block + job.firstBlock, 0x9e3779b1)) >>> 0;
+        return numbersAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.outputs.length);
+      }, job.terms.columns.map((column) => column.kind));
+      return;
+    case 'table':
+      forEachBody(channel, (input, block) => {
+        const collector = { kind: 'table', table: job.table, maxRows: job.maxRows, maxBytes: job.maxBytes } as const;
+        const seed = (job.terms.seed + Math.imul(block + job.firstBlock, 0x9e3779b1)) >>> 0;
+        return bytesAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.maxBytes);
+      }, job.terms.columns.map((column) => column.kind));
+      return;
+    case 'debug':
+      forEachBody(channel, (input) => {
+        const collector = { kind: 'debug', maxCharacters: job.maxCharacters } as const;
+        const result = runGuest(job.terms, collector, input, { seed: job.terms.seed, libraries });
+        const text = result.status === 'ok' && typeof result.value === 'string' ? result.value : JSON.stringify({ error: result.status });
+        return new TextEncoder().encode(text);
+      }, job.terms.columns.map((column) => column.kind));
+      return;
+    case 'post':
+      channel.send(frameType.DATA, bytesAnswer(runPost(job.terms, job.input, { maxBytes: job.maxBytes, libraries }), job.maxBytes + 1));
+      return;
+  }
+}
+
+function runRowFunction(channel: Channel, job: Extract<WorkerJob, { kind: 'rowFunction' }>): void {
+  using kernel = new KernelIsolate(job.kernel, job);
+  let totals: BigInt64Array | undefined;
+  for (let input = nextInput(channel, job.kinds); input !== undefined; input = nextInput(channel, job.kinds)) {
+    kernel.add(input);
+    // One batch stays below 2^53 in every cell; across batches the sum is exact in 64-bit integers.
+    const cells = kernel.takeCells();
+    totals ??= new BigInt64Array(cells.length);
+    for (let i = 0; i < cells.length; i++) totals[i] = (totals[i] ?? 0n) + BigInt(cells[i] ?? 0);
+  }
+  totals ??= new BigInt64Array(kernel.takeCells().length);
+  channel.send(frameType.DATA, new Uint8Array(totals.buffer));
+  if (job.isCountingUnits) channel.send(frameType.DATA, new Uint8Array(kernel.units().buffer));
+}
+
+function forEachBody(
+  channel: Channel,
+  answer: (input: GuestInput, index: number) => Uint8Array,
+  kinds: readonly ColumnKind[],
+): void {
+  for (let index = 0; ; index++) {
+    const input = nextInput(channel, kinds);
+    if (input === undefined) return;
+    channel.send(frameType.DATA, answer(input, index));
+  }
+}
+
+function nextInput(channel: Channel, kinds: readonly ColumnKind[]): GuestInput | undefined {
+  const body = readBody(channel);
+  if (body === undefined) return undefined;
+  const { places, bytes } = layoutOf(kinds, body.rows);
+  if (bytes !== body.bytes.byteLength) throw new RangeError('columns of another size than announced');
+  return { buffer: body.bytes, rows: body.rows, places };
+}
+
+/** CONTROL `{ bytes, rows }` and the bytes, in a buffer of their own that can be moved; undefined at `{ end: true }`. */
+function readBody(channel: Channel): Body | undefined {
+  const announced = channel.read();
+  if (announced === undefined) process.exit(0); // the gateway is gone
+  if (announced.type !== frameType.CONTROL) throw new RangeError('expected an announcement');
+  const { end, bytes, rows } = parseJsonPayload(announced.payload);
+  if (end === true) return undefined;
+  if (typeof bytes !== 'number' || typeof rows !== 'number' || bytes > javascriptLimits.batchBytes) {
+    throw new RangeError('an announcement without a size');
+  }
+  const target = new Uint8Array(bytes);
+  for (let at = 0; at < bytes; ) {
+    const frame = channel.read();
+    if (frame?.type !== frameType.DATA) throw new RangeError('expected bytes');
+    target.set(frame.payload, at);
+    at += frame.payload.byteLength;
+  }
+  return { bytes: target.buffer, rows };
+}
+
+function numbersAnswer(result: GuestResult<unknown>, outputs: number): Uint8Array {
+  if (result.status !== 'ok') return emptyNumbers(result.status, outputs);
+  const values = result.value;
+  if (!(values instanceof Float64Array) || values.length !== outputs + 1) return emptyNumbers('failed', outputs);
+  const bytes = new Uint8Array(1 + 8 * outputs);
+  bytes[0] = values[0] ?? 0;
+  bytes.set(new Uint8Array(values.buffer, values.byteOffset + 8, 8 * outputs), 1);
+  return bytes;
+}
+
+function bytesAnswer(result: GuestResult<unknown>, maxBytes: number): Uint8Array {
+  if (result.status !== 'ok') return Uint8Array.of(statusByte(result.status));
+  const bytes = result.value;
+  return bytes instanceof Uint8Array && bytes.length >= 1 && bytes.length <= maxBytes ? bytes : Uint8Array.of(statusByte('failed'));
+}
+
+/** Makes the first job as fast as the later ones: compiles the trusted scripts and runs each kind of isolate once. */
+export function warmUp(): void {
+  const terms = {
+    factory: '(function(){"use strict";return function(input){let s=0;for(let i=0;i<input.rows;i++)s+=input.columns.x[i];return s}})',
+    columns: [{ name: 'x', kind: 'float64' }],
+    timeoutMs: 1000,
+    isolateMiB: 16,
+    nowMs: 0,
+    seed: 1,
+    libraries: [],
+  } as const;
+  const { places } = layoutOf(['float64'], 8);
+  const collector = { kind: 'numbers', outputs: ['s'] } as const;
+  runGuest(terms, collector, { buffer: new ArrayBuffer(64), rows: 8, places }, { seed: 1, libraries: new Map() });
+}
