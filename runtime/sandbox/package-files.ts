@@ -62,9 +62,23 @@ async function collect(modules: string, folder: string, files: PackageFile[]): P
       // Prebuilt add-ons of other machines stay out.
       const isForeign = folder.endsWith(`${sep}prebuilds`) && entry.name !== `${process.platform}-${process.arch}`;
       if (!skippedFolders.has(entry.name) && !isForeign) await collect(modules, path, files);
-    } else if (entry.isFile() && wanted.test(entry.name)) {
+    } else if (entry.isFile() && wanted.test(entry.name) && !isForeignAddon(entry.name)) {
       if (files.length >= limits.files) throw new Error(`packages have more than ${limits.files} files`);
       files.push({ guestPath: join('node_modules', relative(modules, path)), path });
     }
   }
 }
+
+/** Prebuilt add-ons name their ABI and C library (`x.abi137.glibc.node`); those of another node or libc stay out. */
+function isForeignAddon(name: string): boolean {
+  const abi = /\.abi(\d+)\./.exec(name)?.[1];
+  if (abi !== undefined && abi !== process.versions.modules) return true;
+  return new RegExp(`\\.${isGlibc ? 'musl' : 'glibc'}\\.node$`).test(name);
+}
+
+const isGlibc = ((): boolean => {
+  const report = process.report.getReport() as unknown as {
+    readonly header: { readonly glibcVersionRuntime?: string };
+  };
+  return report.header.glibcVersionRuntime !== undefined;
+})();

@@ -10,6 +10,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { build } from 'esbuild';
 import { imageLibraries } from '../../runtime/sandbox/javascript/libraries.ts';
 
@@ -50,7 +51,11 @@ export async function buildLibraries(): Promise<readonly Built[]> {
     // A module with one default export becomes that export itself.
     const unwrap = isDefaultOnly ? `${library.global}=${library.global}.default;` : '';
     built.push({ path: `dist/${library.file}.js`, text: `${output.text.trimEnd()}${unwrap}\n` });
-    const packages = new Set(Object.keys(result.metafile.inputs).flatMap((input) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? []));
+    const packages = new Set(
+      Object.keys(result.metafile.inputs).flatMap(
+        (input) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? [],
+      ),
+    );
     for (const name of [...packages].toSorted()) notices.push(await noticeOf(name));
   }
   const text = `Licences of what is bundled in this folder.\n\n${[...new Set(notices)].join('\n')}`;
@@ -59,11 +64,15 @@ export async function buildLibraries(): Promise<readonly Built[]> {
 
 async function noticeOf(name: string): Promise<string> {
   const home = join(root, 'node_modules', name);
-  const { version, license } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8')) as { version: string; license?: string };
+  const { version, license } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8')) as {
+    version: string;
+    license?: string;
+  };
   const names = ['LICENSE', 'LICENSE.md', 'LICENSE.txt', 'license', 'LICENCE', 'COPYING'];
   for (const file of names) {
     const text = await readFile(join(home, file), 'utf8').catch(() => undefined);
-    if (text !== undefined) return `==== ${name}@${version} (${license ?? 'see below'})\n\n${text.trim().replaceAll('\r', '')}\n`;
+    if (text !== undefined)
+      return `==== ${name}@${version} (${license ?? 'see below'})\n\n${text.trim().replaceAll('\r', '')}\n`;
   }
   return `==== ${name}@${version} (${license ?? 'no licence named'})\n`;
 }
@@ -75,11 +84,15 @@ function digestOf(text: string): string {
 if (import.meta.filename === process.argv[1]) {
   const built = await buildLibraries();
   const file = join(folder, 'image.json');
-  const image = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown> & { settings: Record<string, unknown> };
+  const image = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown> & {
+    settings: Record<string, unknown>;
+  };
   image.files = built.map(({ path, text }) => ({ path, sha256: digestOf(text) }));
   const named: Record<string, string> = {};
   for (const library of imageLibraries) {
-    const manifest = JSON.parse(await readFile(join(root, 'node_modules', library.package, 'package.json'), 'utf8')) as { version: string };
+    const manifest = JSON.parse(
+      await readFile(join(root, 'node_modules', library.package, 'package.json'), 'utf8'),
+    ) as { version: string };
     named[library.file] = `${library.package}@${manifest.version} as ${library.global}`;
   }
   image.settings.libraries = named;
@@ -87,7 +100,9 @@ if (import.meta.filename === process.argv[1]) {
   const changed: string[] = [];
   for (const { path, text } of wanted) {
     const target = join(folder, path);
-    if ((await readFile(target, 'utf8').catch(() => '')) === text) continue;
+    const present = await readFile(target, 'utf8').catch(() => '');
+    // The manifest may be laid out by the formatter: its content counts.
+    if (present === text || (path === 'image.json' && isDeepStrictEqual(JSON.parse(present), image))) continue;
     changed.push(path);
     if (process.argv.includes('--check')) continue;
     await mkdir(dirname(target), { recursive: true });

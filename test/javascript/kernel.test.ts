@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { runInThisContext } from 'node:vm';
 import fc from 'fast-check';
 import { encodeBatch, layoutOf, wireKinds } from '../../runtime/sandbox/javascript/columns.ts';
 import type { ColumnBatch, ColumnSpec } from '../../runtime/sandbox/javascript/columns.ts';
@@ -33,7 +34,10 @@ function batchOf(rows: readonly Row[]): ColumnBatch {
   return {
     rows: rows.length,
     columns: [
-      { values: Float64Array.from(rows, (row) => row.x ?? 0), validity: Uint8Array.from(rows, (row) => Number(row.x !== undefined)) },
+      {
+        values: Float64Array.from(rows, (row) => row.x ?? 0),
+        validity: Uint8Array.from(rows, (row) => Number(row.x !== undefined)),
+      },
       { values: Float64Array.from(rows, (row) => row.y) },
       { values: Int32Array.from(rows, (row) => row.g) },
     ],
@@ -48,13 +52,22 @@ function checkedFor(reducer: Reducer, rowsPerUnit = 2): CheckedRowFunction {
 }
 
 /** Runs the printed kernel in this process, which is fine: its text is ours. */
-function runKernel(reducer: Reducer, batches: readonly (readonly Row[])[], rowsPerUnit = 2): { cells: number[]; units: number[] } {
+function runKernel(
+  reducer: Reducer,
+  batches: readonly (readonly Row[])[],
+  rowsPerUnit = 2,
+): { cells: number[]; units: number[] } {
   const checked = checkedFor(reducer, rowsPerUnit);
   const kernel = printKernel(checked.program, {
-    columns, reducer, plan: checked.plan, parameters: {}, codeOf: () => undefined,
-    groupBy: { column: 'g', keys: [0, 2, undefined] }, units: { count: 8, rowsPerUnit, isCounted: true },
+    columns,
+    reducer,
+    plan: checked.plan,
+    parameters: {},
+    codeOf: () => undefined,
+    groupBy: { column: 'g', keys: [0, 2, undefined] },
+    units: { count: 8, rowsPerUnit, isCounted: true },
   });
-  const run = (0, eval)(kernel) as (buffer?: ArrayBuffer, rows?: number, ...offsets: number[]) => Float64Array;
+  const run = runInThisContext(kernel) as (buffer?: ArrayBuffer, rows?: number, ...offsets: number[]) => Float64Array;
   for (const rows of batches) {
     const { places } = layoutOf(wireKinds(columns, true), rows.length);
     run(encodeBatch(columns, batchOf(rows), true).buffer, rows.length, ...places.map((place) => place.offset));
@@ -63,14 +76,15 @@ function runKernel(reducer: Reducer, batches: readonly (readonly Row[])[], rowsP
   return { cells: [...run()], units };
 }
 
-const quantise = (grid: Grid, value: number): number => Math.round((Math.min(grid.hi, Math.max(grid.lo, value)) - grid.origin) / grid.step);
+const quantise = (grid: Grid, value: number): number =>
+  Math.round((Math.min(grid.hi, Math.max(grid.lo, value)) - grid.origin) / grid.step);
 
 /** The same statistics written plainly. */
 function expectedCells(reducer: Reducer, rows: readonly Row[], rowsPerUnit: number): number[] {
   const planned = planReducer(outputs, reducer);
   if (planned.kind === 'refused') throw new Error(planned.reasons.join());
   const { grids, cells } = planned.plan;
-  const all = new Array<number>(groups * cells.length).fill(0);
+  const all = Array.from({ length: groups * cells.length }, () => 0);
   const seen = new Map<number, number>();
   for (const row of rows) {
     const before = seen.get(row.unit) ?? 0;
@@ -102,7 +116,10 @@ function expectedCells(reducer: Reducer, rows: readonly Row[], rowsPerUnit: numb
         let first = 0;
         reducer.edges.forEach((edges, i) => {
           const value = values[i] ?? Number.NaN;
-          const bin = edges.findIndex((edge, b) => value >= edge && (value < (edges[b + 1] ?? edge) || (b === edges.length - 2 && value === edges[b + 1])));
+          const bin = edges.findIndex(
+            (edge, b) =>
+              value >= edge && (value < (edges[b + 1] ?? edge) || (b === edges.length - 2 && value === edges[b + 1])),
+          );
           if (bin >= 0 && bin < edges.length - 1) add(first + bin, 1);
           first += edges.length - 1;
         });
@@ -111,7 +128,9 @@ function expectedCells(reducer: Reducer, rows: readonly Row[], rowsPerUnit: numb
       case 'clusterSums': {
         if (!isWhole) break;
         const clamped = values.map((value, i) => Math.min(grids[i]?.hi ?? 0, Math.max(grids[i]?.lo ?? 0, value)));
-        const distances = reducer.centres.map((centre) => centre.reduce((sum, each, i) => sum + ((clamped[i] ?? 0) - each) ** 2, 0));
+        const distances = reducer.centres.map((centre) =>
+          centre.reduce((sum, each, i) => sum + ((clamped[i] ?? 0) - each) ** 2, 0),
+        );
         const c = distances.indexOf(Math.min(...distances));
         q.forEach((each, i) => add(c * 3 + i, each));
         add(c * 3 + 2, 1);
@@ -125,15 +144,34 @@ function expectedCells(reducer: Reducer, rows: readonly Row[], rowsPerUnit: numb
 }
 
 const row: fc.Arbitrary<Row> = fc.record({
-  x: fc.option(fc.oneof(fc.double({ noNaN: true, min: -20, max: 20 }), fc.constantFrom(Infinity, -Infinity, 1e300, -0, 2.5)), { nil: undefined }),
+  x: fc.option(
+    fc.oneof(fc.double({ noNaN: true, min: -20, max: 20 }), fc.constantFrom(Infinity, -Infinity, 1e300, -0, 2.5)),
+    { nil: undefined },
+  ),
   y: fc.oneof(fc.double({ min: -1, max: 4 }), fc.integer({ min: 0, max: 3 })),
   g: fc.integer({ min: 0, max: 3 }),
   unit: fc.integer({ min: 0, max: 7 }),
 });
 const reducers: readonly Reducer[] = [
-  { kind: 'sum' }, { kind: 'mean' }, { kind: 'variance' }, { kind: 'covariance' },
-  { kind: 'histogram', edges: [[-5, 0, 2.5, 10], [0, 1, 3]] },
-  { kind: 'clusterSums', centres: [[0, 0], [5, 2], [9, 1]] },
+  { kind: 'sum' },
+  { kind: 'mean' },
+  { kind: 'variance' },
+  { kind: 'covariance' },
+  {
+    kind: 'histogram',
+    edges: [
+      [-5, 0, 2.5, 10],
+      [0, 1, 3],
+    ],
+  },
+  {
+    kind: 'clusterSums',
+    centres: [
+      [0, 0],
+      [5, 2],
+      [9, 1],
+    ],
+  },
 ];
 
 test('every reducer sums exactly what its definition says, over any batches', () => {
@@ -141,7 +179,10 @@ test('every reducer sums exactly what its definition says, over any batches', ()
     fc.assert(
       fc.property(fc.array(row, { maxLength: 30 }), fc.integer({ min: 0, max: 30 }), (rows, cut) => {
         const { cells } = runKernel(reducer, [rows.slice(0, cut), rows.slice(cut)]);
-        assert.deepEqual(cells.map((each) => each + 0), expectedCells(reducer, rows, 2).map((each) => each + 0));
+        assert.deepEqual(
+          cells.map((each) => each + 0),
+          expectedCells(reducer, rows, 2).map((each) => each + 0),
+        );
       }),
       { numRuns: 40 },
     );
@@ -155,18 +196,26 @@ test('adding all rows of one unit moves the cells by no more than the stated sen
   ];
   for (const reducer of [...reducers, ...gradient]) {
     fc.assert(
-      fc.property(fc.array(row, { maxLength: 20 }), fc.array(row, { maxLength: 5 }), fc.integer({ min: 1, max: 3 }), (rows, own, limit) => {
-        const others = rows.map((each) => ({ ...each, unit: each.unit % 7 }));
-        const mine = own.map((each) => ({ ...each, unit: 7 }));
-        const { plan } = checkedFor(reducer, limit);
-        const bound = sensitivityOf(plan, limit);
-        const [without, whole] = [runKernel(reducer, [others], limit).cells, runKernel(reducer, [[...mine, ...others]], limit).cells];
-        const moved = whole.map((each, i) => BigInt(each) - BigInt(without[i] ?? 0));
-        const size = (value: bigint): bigint => (value < 0n ? -value : value);
-        assert.ok(moved.reduce((sum, each) => sum + size(each), 0n) <= bound.l1);
-        assert.ok(moved.reduce((sum, each) => sum + each * each, 0n) <= bound.l2Squared);
-        moved.forEach((each, i) => assert.ok(size(each) <= (bound.perCell[i % plan.cells.length] ?? 0n)));
-      }),
+      fc.property(
+        fc.array(row, { maxLength: 20 }),
+        fc.array(row, { maxLength: 5 }),
+        fc.integer({ min: 1, max: 3 }),
+        (rows, own, limit) => {
+          const others = rows.map((each) => ({ ...each, unit: each.unit % 7 }));
+          const mine = own.map((each) => ({ ...each, unit: 7 }));
+          const { plan } = checkedFor(reducer, limit);
+          const bound = sensitivityOf(plan, limit);
+          const [without, whole] = [
+            runKernel(reducer, [others], limit).cells,
+            runKernel(reducer, [[...mine, ...others]], limit).cells,
+          ];
+          const moved = whole.map((each, i) => BigInt(each) - BigInt(without[i] ?? 0));
+          const size = (value: bigint): bigint => (value < 0n ? -value : value);
+          assert.ok(moved.reduce((sum, each) => sum + size(each), 0n) <= bound.l1);
+          assert.ok(moved.reduce((sum, each) => sum + each * each, 0n) <= bound.l2Squared);
+          moved.forEach((each, i) => assert.ok(size(each) <= (bound.perCell[i % plan.cells.length] ?? 0n)));
+        },
+      ),
       { numRuns: 40 },
     );
   }
@@ -182,17 +231,31 @@ test('noise-free cells give the textbook statistics within the grid', () => {
   const finish = (reducer: Reducer): Record<string, number> => {
     const { plan } = checkedFor(reducer);
     const cells = runKernel(reducer, [rows]).cells.slice(0, plan.cells.length).map(BigInt);
-    return Object.fromEntries(finishReducer(outputs, reducer, plan, cells).values.map(({ name, value }) => [name, value]));
+    return Object.fromEntries(
+      finishReducer(outputs, reducer, plan, cells).values.map(({ name, value }) => [name, value]),
+    );
   };
-  const near = (value: number | undefined, expected: number): void => assert.ok(Math.abs((value ?? Number.NaN) - expected) < 0.001, `${value} is not ${expected}`);
+  const near = (value: number | undefined, expected: number): void =>
+    assert.ok(Math.abs((value ?? Number.NaN) - expected) < 0.001, `${value} is not ${expected}`);
   near(finish({ kind: 'sum' })['sum(a)'], 16);
   near(finish({ kind: 'mean' })['mean(a)'], 3.2);
   near(finish({ kind: 'mean' })['count'], 5);
   near(finish({ kind: 'variance' })['variance(a)'], 2.96);
   near(finish({ kind: 'covariance' })['covariance(a, b)'], 1.48);
   const slope = finish({ kind: 'gradient', model: 'linear', weights: [0, 1], clip: 100 });
-  near(slope['gradient(bias)'], (1 + 2 + 3 + 4 + 6) / 5 * -0.5);
-  assert.deepEqual(Object.values(finish({ kind: 'histogram', edges: [[0, 2, 4, 8], [0, 3]] })), [1, 2, 2, 5]);
+  near(slope['gradient(bias)'], ((1 + 2 + 3 + 4 + 6) / 5) * -0.5);
+  assert.deepEqual(
+    Object.values(
+      finish({
+        kind: 'histogram',
+        edges: [
+          [0, 2, 4, 8],
+          [0, 3],
+        ],
+      }),
+    ),
+    [1, 2, 2, 5],
+  );
 });
 
 test('declarations that cannot be exact are refused in words', () => {
@@ -206,7 +269,16 @@ test('declarations that cannot be exact are refused in words', () => {
   assert.match(reasons([{ name: 'a', range: [0, 1], step: 1e-12 }], { kind: 'sum' }), /too fine/);
   assert.match(reasons([{ name: 'a', range: [0, 1], step: 1e-6 }], { kind: 'variance' }), /too fine/);
   assert.match(reasons(outputs, { kind: 'histogram', edges: [[0, 1]] }), /every output/);
-  assert.match(reasons(outputs, { kind: 'histogram', edges: [[0, 1], [1, 1]] }), /rise/);
+  assert.match(
+    reasons(outputs, {
+      kind: 'histogram',
+      edges: [
+        [0, 1],
+        [1, 1],
+      ],
+    }),
+    /rise/,
+  );
   assert.match(reasons(outputs, { kind: 'gradient', model: 'linear', weights: [1], clip: 1 }), /2 weights/);
   assert.match(reasons(outputs, { kind: 'gradient', model: 'linear', weights: [1, Number.NaN], clip: 1 }), /finite/);
   assert.match(reasons(outputs, { kind: 'clusterSums', centres: [[1]] }), /every centre/);

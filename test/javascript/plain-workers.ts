@@ -8,7 +8,10 @@ import type { JavaScriptWorker, JavaScriptWorkers, Tier } from '../../runtime/sa
 
 const entry = new URL('../../runtime/sandbox/javascript/worker.ts', import.meta.url).pathname;
 export const nodeFlags = ['--no-node-snapshot', '--disable-wasm-trap-handler'] as const;
-export const tierFlags: Readonly<Record<Tier, readonly string[]>> = { balanced: ['--no-turbofan'], strict: ['--jitless'] };
+export const tierFlags: Readonly<Record<Tier, readonly string[]>> = {
+  balanced: ['--no-turbofan'],
+  strict: ['--jitless'],
+};
 
 /** The real worker in a plain child process, without the jail: for tests of what the worker and the gateway say to each other. */
 export class PlainWorker implements JavaScriptWorker {
@@ -21,10 +24,14 @@ export class PlainWorker implements JavaScriptWorker {
   constructor(tier: Tier) {
     const data = 700 + 527 * 2;
     const limits = tier === 'strict' ? '--data=1073741824' : `--data=${data * 2 ** 20}`;
-    this.#child = spawn('prlimit', [limits, '--core=0', '--', process.execPath, ...nodeFlags, ...tierFlags[tier], entry], {
-      stdio: ['ignore', 'ignore', process.env.WORKER_STDERR === undefined ? 'ignore' : 'inherit', 'pipe', 'pipe'],
-      env: { PATH: '/usr/bin:/bin', TZ: 'UTC' },
-    });
+    this.#child = spawn(
+      'prlimit',
+      [limits, '--core=0', '--', process.execPath, ...nodeFlags, ...tierFlags[tier], entry],
+      {
+        stdio: ['ignore', 'ignore', process.env.WORKER_STDERR === undefined ? 'ignore' : 'inherit', 'pipe', 'pipe'],
+        env: { PATH: '/usr/bin:/bin', TZ: 'UTC' },
+      },
+    );
     const decoder = new FrameDecoder();
     this.#output.on('data', (chunk: Buffer) => {
       try {

@@ -1,9 +1,14 @@
+/* oxlint-disable typescript/no-implied-eval -- the printed form is run here to compare it with plain JavaScript */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { checkRowFunction, planRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';
 import type { RowFunctionSpec } from '../../runtime/sandbox/javascript/row-function/check.ts';
-import { decodeRowProgram, mathFunctions, unaryOperators } from '../../runtime/sandbox/javascript/row-function/program.ts';
+import {
+  decodeRowProgram,
+  mathFunctions,
+  unaryOperators,
+} from '../../runtime/sandbox/javascript/row-function/program.ts';
 
 const spec: RowFunctionSpec = {
   columns: [
@@ -17,7 +22,13 @@ const spec: RowFunctionSpec = {
   parameters: { w: 2 },
   rowsPerUnit: 3,
 };
-const two: RowFunctionSpec = { ...spec, outputs: [{ name: 'a', range: [0, 1] }, { name: 'b', range: [0, 1] }] };
+const two: RowFunctionSpec = {
+  ...spec,
+  outputs: [
+    { name: 'a', range: [0, 1] },
+    { name: 'b', range: [0, 1] },
+  ],
+};
 
 /** Runs the printed form for one row, texts never equal (their codes are not known to the check). */
 function evaluate(source: string, row: readonly unknown[], s: RowFunctionSpec = spec): unknown {
@@ -25,7 +36,7 @@ function evaluate(source: string, row: readonly unknown[], s: RowFunctionSpec = 
   assert.equal(checked.kind, 'ok', checked.kind === 'refused' ? JSON.stringify(checked.reasons) : '');
   if (checked.kind !== 'ok') return undefined;
   const printed = new Function(`return ${checked.printed}`)() as (...cells: unknown[]) => unknown;
-  const out = new Array<unknown>(s.outputs.length);
+  const out = Array.from<unknown>({ length: s.outputs.length });
   const value = printed(...row, out);
   return s.outputs.length === 1 ? value : out;
 }
@@ -36,7 +47,10 @@ test('accepted functions mean what they mean in JavaScript', () => {
   const accepted: readonly (readonly [string, unknown])[] = [
     ['(r) => r.x', 3],
     ['r => r.x + r.y * 2', 11],
-    ['(r) => { const q = r.x / (1 + r.y); if (q > 5) return Math.log1p(q); return q * 0.25 - (r.y > 3 ? 1 : 0); }', 3 / 5 * 0.25 - 1],
+    [
+      '(r) => { const q = r.x / (1 + r.y); if (q > 5) return Math.log1p(q); return q * 0.25 - (r.y > 3 ? 1 : 0); }',
+      (3 / 5) * 0.25 - 1,
+    ],
     ['function score(r) { let s = 0; if (r.isOld) s += 2; else s -= 1; s *= 3; return s }', 6],
     ['export default (r) => r.x ** 2', 9],
     ['(r, c) => c.w * r.x', 6],
@@ -69,23 +83,132 @@ test('several outputs come back by position or by name, and a choice between res
 
 const refused = [
   // reaching anything that is not the row
-  '(r)=>r.x+globalThis.y', '(r)=>r.constructor', '(r)=>r.__proto__', '(r)=>r["x"]', '(r)=>r?.x', '(r)=>r', '(r)=>this.x', '(r)=>process', '(r)=>r.x.constructor',
-  '(r)=>r.x.toString()', '(r)=>Math', '(r)=>Math.constructor("x")', '(r)=>Math.max.call(1)', '(r)=>Math["max"](1)', '(r)=>Math?.max(1)', '(r)=>Math.random()',
-  '(r)=>Math.imul', '(r)=>Number("1")', '(r)=>Number.constructor(1)', '(r)=>arguments[0]', '(r)=>new.target', '(r)=>import("fs")', '(r)=>import.meta.url',
-  '(r)=>eval("1")', '(r)=>Function("1")', '(r)=>(()=>1)()', '(r)=>r.x()', '(r)=>new Date()', '(r)=>Date.now()', '(r)=>performance.now()', '(r)=>(0,1)', '(r)=>r.secret',
+  '(r)=>r.x+globalThis.y',
+  '(r)=>r.constructor',
+  '(r)=>r.__proto__',
+  '(r)=>r["x"]',
+  '(r)=>r?.x',
+  '(r)=>r',
+  '(r)=>this.x',
+  '(r)=>process',
+  '(r)=>r.x.constructor',
+  '(r)=>r.x.toString()',
+  '(r)=>Math',
+  '(r)=>Math.constructor("x")',
+  '(r)=>Math.max.call(1)',
+  '(r)=>Math["max"](1)',
+  '(r)=>Math?.max(1)',
+  '(r)=>Math.random()',
+  '(r)=>Math.imul',
+  '(r)=>Number("1")',
+  '(r)=>Number.constructor(1)',
+  '(r)=>arguments[0]',
+  '(r)=>new.target',
+  '(r)=>import("fs")',
+  '(r)=>import.meta.url',
+  '(r)=>eval("1")',
+  '(r)=>Function("1")',
+  '(r)=>(()=>1)()',
+  '(r)=>r.x()',
+  '(r)=>new Date()',
+  '(r)=>Date.now()',
+  '(r)=>performance.now()',
+  '(r)=>(0,1)',
+  '(r)=>r.secret',
   // loops, functions, statements with state
-  '(r)=>{while(1);}', '(r)=>{for(;;);}', '(r)=>{for(const q of r);}', '(r)=>{do{}while(1)}', '(r)=>{const f=()=>1;return f()}', '(r)=>{function f(){}return 1}', '(r)=>{class A{}return 1}',
-  '(r)=>{throw 1}', '(r)=>{try{}catch{}return 1}', '(r)=>{switch(r.x){case 1:return 1}}', '(r)=>{a:{break a}return 1}', '(r)=>{var s=0;return s}', '(r)=>{let s;return s}', '(r)=>{with(r){return x}}', '(r)=>{debugger}',
-  '(r)=>r.x=1', '(r)=>r.x++', '(r)=>{const q=1;q=2;return q}', '(r)=>{r=1;return 1}', '(r)=>{let s=0;s++;return s}', '(r)=>{let s=0;s**=2;return s}', '(r)=>{globalThis.n=1;return 1}', '(r)=>{const {x}=r;return x}', '(r)=>{let s=0;(s=1);return (s=2)}',
+  '(r)=>{while(1);}',
+  '(r)=>{for(;;);}',
+  '(r)=>{for(const q of r);}',
+  '(r)=>{do{}while(1)}',
+  '(r)=>{const f=()=>1;return f()}',
+  '(r)=>{function f(){}return 1}',
+  '(r)=>{class A{}return 1}',
+  '(r)=>{throw 1}',
+  '(r)=>{try{}catch{}return 1}',
+  '(r)=>{switch(r.x){case 1:return 1}}',
+  '(r)=>{a:{break a}return 1}',
+  '(r)=>{var s=0;return s}',
+  '(r)=>{let s;return s}',
+  '(r)=>{with(r){return x}}',
+  '(r)=>{debugger}',
+  '(r)=>r.x=1',
+  '(r)=>r.x++',
+  '(r)=>{const q=1;q=2;return q}',
+  '(r)=>{r=1;return 1}',
+  '(r)=>{let s=0;s++;return s}',
+  '(r)=>{let s=0;s**=2;return s}',
+  '(r)=>{globalThis.n=1;return 1}',
+  '(r)=>{const {x}=r;return x}',
+  '(r)=>{let s=0;(s=1);return (s=2)}',
   // values that can grow or throw for chosen rows
-  '(r)=>"a"+r.x', '(r)=>`${r.x}`', '(r)=>1n', '(r)=>/a/.test("b")', '(r)=>[1,2]', '(r)=>[...r]', '(r)=>({})', '(r)=>({score:1,score:2})', '(r)=>({get score(){return 1}})', '(r)=>({...r})', '(r)=>({["score"]:1})', '(r)=>({__proto__:r})', '(r)=>typeof r.x', '(r)=>void 0', '(r)=>delete r.x',
-  '(r)=>"x" in r', '(r)=>r.x instanceof r', '(r)=>r.sex', '(r)=>r.sex+1', '(r)=>r.sex===r.sex', '(r)=>r.sex<"F"', '(r)=>null+1', '(r)=>Math.max(null)', '(r)=>-null',
+  '(r)=>"a"+r.x',
+  '(r)=>`${r.x}`',
+  '(r)=>1n',
+  '(r)=>/a/.test("b")',
+  '(r)=>[1,2]',
+  '(r)=>[...r]',
+  '(r)=>({})',
+  '(r)=>({score:1,score:2})',
+  '(r)=>({get score(){return 1}})',
+  '(r)=>({...r})',
+  '(r)=>({["score"]:1})',
+  '(r)=>({__proto__:r})',
+  '(r)=>typeof r.x',
+  '(r)=>void 0',
+  '(r)=>delete r.x',
+  '(r)=>"x" in r',
+  '(r)=>r.x instanceof r',
+  '(r)=>r.sex',
+  '(r)=>r.sex+1',
+  '(r)=>r.sex===r.sex',
+  '(r)=>r.sex<"F"',
+  '(r)=>null+1',
+  '(r)=>Math.max(null)',
+  '(r)=>-null',
   // shapes of the function itself
-  'async (r)=>1', 'async function f(r){return 1}', 'function*f(r){return 1}', '(r)=>await 1', '(r,s,t)=>1', '()=>1', '({x})=>x', '(r=1)=>1', '(...r)=>1', '(Math)=>Math.x', '(undefined)=>1', '(r,r)=>1', '(r)=>1;alert(1)', 'r.x', '', ';', 'import fs from "fs"', 'export const f=(r)=>1', '(r)=>{return 1', '(r)=>1)', '<!--', '#!/bin/sh\n(r)=>1;1',
-  '(r)=>{const r=1;return r}', '(r)=>{const Math={max:()=>1};return Math.max()}', '(r)=>{const NaN=1;return NaN}', '(r, c)=>c.unknown', '(r, c)=>c',
+  'async (r)=>1',
+  'async function f(r){return 1}',
+  'function*f(r){return 1}',
+  '(r)=>await 1',
+  '(r,s,t)=>1',
+  '()=>1',
+  '({x})=>x',
+  '(r=1)=>1',
+  '(...r)=>1',
+  '(Math)=>Math.x',
+  '(undefined)=>1',
+  '(r,r)=>1',
+  '(r)=>1;alert(1)',
+  'r.x',
+  '',
+  ';',
+  'import fs from "fs"',
+  'export const f=(r)=>1',
+  '(r)=>{return 1',
+  '(r)=>1)',
+  '<!--',
+  '#!/bin/sh\n(r)=>1;1',
+  '(r)=>{const r=1;return r}',
+  '(r)=>{const Math={max:()=>1};return Math.max()}',
+  '(r)=>{const NaN=1;return NaN}',
+  '(r, c)=>c.unknown',
+  '(r, c)=>c',
   // the three holes
-  '(r)=>{ {const s=0} return s+1 }', '(r)=>{ if(r.x){const s=0} return s }', '(r)=>s', '(r)=>n', '(r)=>cells', '(r)=>at', '(r)=>i', '(r)=>c0', '(r)=>v0', '(r)=>o', '(r)=>seen',
-  '(r)=>{const q=1;{const w=q;const q=2;return w}}', '(r)=>{const q=q+1;return q}', '(r)=>{const a=b;const b=1;return a}', '(r)=>{const q="x";return q+q}',
+  '(r)=>{ {const s=0} return s+1 }',
+  '(r)=>{ if(r.x){const s=0} return s }',
+  '(r)=>s',
+  '(r)=>n',
+  '(r)=>cells',
+  '(r)=>at',
+  '(r)=>i',
+  '(r)=>c0',
+  '(r)=>v0',
+  '(r)=>o',
+  '(r)=>seen',
+  '(r)=>{const q=1;{const w=q;const q=2;return w}}',
+  '(r)=>{const q=q+1;return q}',
+  '(r)=>{const a=b;const b=1;return a}',
+  '(r)=>{const q="x";return q+q}',
 ];
 
 test('everything outside of the language is refused with its place', () => {
@@ -93,16 +216,30 @@ test('everything outside of the language is refused with its place', () => {
     const checked = checkRowFunction(source, spec);
     assert.equal(checked.kind, 'refused', source);
     if (checked.kind === 'refused') {
-      assert.ok(checked.reasons.length > 0 && checked.reasons.every(({ line, column, message }) => line >= 1 && column >= 1 && message !== ''), source);
+      assert.ok(
+        checked.reasons.length > 0 &&
+          checked.reasons.every(({ line, column, message }) => line >= 1 && column >= 1 && message !== ''),
+        source,
+      );
     }
   }
   const placed = checkRowFunction('(r) => {\n  const a = 1;\n  return a + secret;\n}', spec);
-  assert.deepEqual(placed, { kind: 'refused', reasons: [{ line: 3, column: 14, message: '`secret` is not known here' }] });
+  assert.deepEqual(placed, {
+    kind: 'refused',
+    reasons: [{ line: 3, column: 14, message: '`secret` is not known here' }],
+  });
 });
 
 test('a text that is too long, too deep or too large is refused, and quickly', () => {
   const many = `(r)=>${'r.x+'.repeat(1100)}1`;
-  for (const source of ['('.repeat(8000), `(r)=>${'-'.repeat(1000).replaceAll('-', '- ')}r.x`, many, `(r)=>${'!'.repeat(5000)}1`, `(r)=>${' '.repeat(20_000)}1`, `(r)=>${'['.repeat(7000)}`]) {
+  for (const source of [
+    '('.repeat(8000),
+    `(r)=>${'-'.repeat(1000).replaceAll('-', '- ')}r.x`,
+    many,
+    `(r)=>${'!'.repeat(5000)}1`,
+    `(r)=>${' '.repeat(20_000)}1`,
+    `(r)=>${'['.repeat(7000)}`,
+  ]) {
     const started = performance.now();
     assert.equal(checkRowFunction(source, spec).kind, 'refused', source.slice(0, 20));
     assert.ok(performance.now() - started < 1000);
@@ -110,7 +247,10 @@ test('a text that is too long, too deep or too large is refused, and quickly', (
 });
 
 test('nothing of the consumer text is printed: names and texts are gone', () => {
-  const checked = checkRowFunction('(patientRecord) => { const secretName = patientRecord.sex === "female" ? 1 : 0; return secretName }', spec);
+  const checked = checkRowFunction(
+    '(patientRecord) => { const secretName = patientRecord.sex === "female" ? 1 : 0; return secretName }',
+    spec,
+  );
   assert.ok(checked.kind === 'ok' && !/secretName|patientRecord|female|sex/.test(checked.printed));
 });
 
@@ -123,10 +263,18 @@ const { expression } = fc.letrec<{ expression: string }>((tie) => ({
   expression: fc.oneof(
     { maxDepth: 6, withCrossShrink: true },
     leaf,
-    fc.tuple(tie('expression'), fc.constantFrom('+', '-', '*', '/', '%', '<', '>=', '==', '!==', '&', '|', '<<', '>>>', '&&', '||', '??'), tie('expression')).map(([a, op, b]) => `((${a})${op}(${b}))`),
+    fc
+      .tuple(
+        tie('expression'),
+        fc.constantFrom('+', '-', '*', '/', '%', '<', '>=', '==', '!==', '&', '|', '<<', '>>>', '&&', '||', '??'),
+        tie('expression'),
+      )
+      .map(([a, op, b]) => `((${a})${op}(${b}))`),
     fc.tuple(fc.constantFrom(...unaryOperators), tie('expression')).map(([op, a]) => `(${op}(${a}))`),
     fc.tuple(tie('expression'), tie('expression'), tie('expression')).map(([a, b, c]) => `((${a})?(${b}):(${c}))`),
-    fc.tuple(fc.constantFrom(...mathFunctions), fc.array(tie('expression'), { maxLength: 3 })).map(([f, args]) => `Math.${f}(${args.join(',')})`),
+    fc
+      .tuple(fc.constantFrom(...mathFunctions), fc.array(tie('expression'), { maxLength: 3 }))
+      .map(([f, args]) => `Math.${f}(${args.join(',')})`),
   ),
 }));
 const cell = fc.oneof(fc.double(), fc.constantFrom(0, -0, Number.NaN, Infinity, 1e308));
@@ -135,7 +283,10 @@ test('every function of the grammar is accepted, total, and gives what plain Jav
   fc.assert(
     fc.property(expression, cell, fc.option(cell, { nil: undefined }), fc.boolean(), (source, x, y, isOld) => {
       const text = `(r, c) => { const a = ${source}; let b = a; if (a > 0) b = -a; return b }`;
-      const expected = (new Function(`return ${text}`)() as (r: unknown, c: unknown) => unknown)({ x, y, isOld }, { w: 2 });
+      const expected = (new Function(`return ${text}`)() as (r: unknown, c: unknown) => unknown)(
+        { x, y, isOld },
+        { w: 2 },
+      );
       const value = evaluate(text, [x, y, isOld, 0]);
       assert.ok(value === undefined || typeof value === 'number' || typeof value === 'boolean');
       assert.deepEqual(value, expected);
@@ -153,11 +304,44 @@ test('what a hostile worker answers is a program of the language or nothing', ()
   let deep: unknown = one;
   for (let i = 0; i < 300; i++) deep = { kind: 'unary', operator: '-', operand: deep };
   const bad: readonly unknown[] = [
-    undefined, null, 1, 'x', [], {}, { steps: [], locals: -1 }, { steps: {}, locals: 0 }, { ...good, extra: 1 }, { steps: [{ kind: 'return', values: [] }], locals: 0 },
-    { steps: [{ kind: 'while', test: one }], locals: 0 }, { steps: [{ kind: 'set', index: 0, value: one }], locals: 0 }, { steps: [{ kind: 'if', test: one, yes: [{ kind: 'set', index: 0, value: one }], no: [] }, { kind: 'return', values: [{ kind: 'local', index: 0 }] }], locals: 1 },
-    value({ kind: 'column', name: 'sex' }), value({ kind: 'column', name: 'secret' }), value({ kind: 'column', name: 'x);globalThis.y=(1' }), value({ kind: 'parameter', name: 'toString' }), value({ kind: 'number', value: 'process' }), value({ kind: 'number', value: null }), value({ kind: 'number', value: 1, toString: 1 }),
-    value({ kind: 'unary', operator: '-(process)', operand: one }), value({ kind: 'unary', operator: 'typeof', operand: one }), value({ kind: 'binary', operator: 'in', left: one, right: one }), value({ kind: 'call', name: 'random', arguments: [] }), value({ kind: 'call', name: 'constructor', arguments: [] }),
-    value({ kind: 'constant', name: 'constructor' }), value({ kind: 'test', name: 'parseFloat', operand: one }), value({ kind: 'textIs', column: 'x', text: 'a', isNegated: false }), value({ kind: 'textIs', column: 'sex', text: 'a', isNegated: 'false;process' }), value({ kind: 'local', index: 0 }), value({ kind: 'raw', text: 'process' }), value(deep),
+    undefined,
+    null,
+    1,
+    'x',
+    [],
+    {},
+    { steps: [], locals: -1 },
+    { steps: {}, locals: 0 },
+    { ...good, extra: 1 },
+    { steps: [{ kind: 'return', values: [] }], locals: 0 },
+    { steps: [{ kind: 'while', test: one }], locals: 0 },
+    { steps: [{ kind: 'set', index: 0, value: one }], locals: 0 },
+    {
+      steps: [
+        { kind: 'if', test: one, yes: [{ kind: 'set', index: 0, value: one }], no: [] },
+        { kind: 'return', values: [{ kind: 'local', index: 0 }] },
+      ],
+      locals: 1,
+    },
+    value({ kind: 'column', name: 'sex' }),
+    value({ kind: 'column', name: 'secret' }),
+    value({ kind: 'column', name: 'x);globalThis.y=(1' }),
+    value({ kind: 'parameter', name: 'toString' }),
+    value({ kind: 'number', value: 'process' }),
+    value({ kind: 'number', value: null }),
+    value({ kind: 'number', value: 1, toString: 1 }),
+    value({ kind: 'unary', operator: '-(process)', operand: one }),
+    value({ kind: 'unary', operator: 'typeof', operand: one }),
+    value({ kind: 'binary', operator: 'in', left: one, right: one }),
+    value({ kind: 'call', name: 'random', arguments: [] }),
+    value({ kind: 'call', name: 'constructor', arguments: [] }),
+    value({ kind: 'constant', name: 'constructor' }),
+    value({ kind: 'test', name: 'parseFloat', operand: one }),
+    value({ kind: 'textIs', column: 'x', text: 'a', isNegated: false }),
+    value({ kind: 'textIs', column: 'sex', text: 'a', isNegated: 'false;process' }),
+    value({ kind: 'local', index: 0 }),
+    value({ kind: 'raw', text: 'process' }),
+    value(deep),
   ];
   for (const program of bad) {
     assert.equal(decodeRowProgram(program, face), undefined, JSON.stringify(program)?.slice(0, 100));

@@ -21,9 +21,14 @@ import type { BlockStatus } from './status.ts';
  */
 export function assignBlocks(key: Uint8Array, units: number, blocks: number): Int32Array {
   if (key.length < 16) throw new RangeError('a block key has at least 16 bytes');
-  if (units > javascriptLimits.units || blocks < 1 || blocks > javascriptLimits.blocks) throw new RangeError('too many units or blocks');
+  if (units > javascriptLimits.units || blocks < 1 || blocks > javascriptLimits.blocks)
+    throw new RangeError('too many units or blocks');
   const assignment = new Int32Array(units);
-  const cipher = createCipheriv('aes-256-ctr', createHash('sha256').update('glovebox/blocks/1').update(key).digest(), new Uint8Array(16));
+  const cipher = createCipheriv(
+    'aes-256-ctr',
+    createHash('sha256').update('glovebox/blocks/1').update(key).digest(),
+    new Uint8Array(16),
+  );
   const chunk = 65_536;
   const zeros = new Uint8Array(chunk * 8);
   for (let first = 0; first < units; first += chunk) {
@@ -36,7 +41,11 @@ export function assignBlocks(key: Uint8Array, units: number, blocks: number): In
 }
 
 /** Sorts the rows of all batches into blocks; a row keeps its place among the rows of its block. */
-export function partition(batches: readonly ColumnBatch[], blockOfUnit: Int32Array, blocks: number): readonly (readonly BatchPart[])[] {
+export function partition(
+  batches: readonly ColumnBatch[],
+  blockOfUnit: Int32Array,
+  blocks: number,
+): readonly (readonly BatchPart[])[] {
   const parts: BatchPart[][] = Array.from({ length: blocks }, () => []);
   for (const batch of batches) {
     const { unit } = batch;
@@ -89,7 +98,10 @@ export function decodeBlock(bytes: Uint8Array, outputs: readonly BlockOutput[]):
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values = outputs.map((_, i) => (status === 'ok' ? view.getFloat64(1 + 8 * i, true) : Number.NaN));
   const isWhole = values.every(Number.isFinite);
-  return { status: status === 'ok' && !isWhole ? 'wrongType' : status, integers: outputs.map((output, i) => integerOf(values[i], output)) };
+  return {
+    status: status === 'ok' && !isWhole ? 'wrongType' : status,
+    integers: outputs.map((output, i) => integerOf(values[i], output)),
+  };
 }
 
 /** The values of a block that never answered. */
@@ -110,7 +122,12 @@ export interface BlockOutcome {
   readonly blocks: readonly BlockValues[];
   /** sum over the blocks per output; `mean = lo + step · sum / B` */
   readonly sums: readonly bigint[];
-  readonly sensitivity: { readonly neighbours: 'addOrRemoveOneUnit'; readonly perCell: readonly bigint[]; readonly l1: bigint; readonly l2Squared: bigint };
+  readonly sensitivity: {
+    readonly neighbours: 'addOrRemoveOneUnit';
+    readonly perCell: readonly bigint[];
+    readonly l1: bigint;
+    readonly l2Squared: bigint;
+  };
 }
 
 /** Sums the blocks and states how far one privacy unit can move the sums. */
@@ -123,7 +140,11 @@ export function summariseBlocks(outputs: readonly BlockOutput[], blocks: readonl
 }
 
 /** Turns noisy sums into values: the mean over blocks, in the declared range. Post-processing of a released result. */
-export function meansOfBlocks(outputs: readonly OutputSpec[], noisySums: readonly bigint[], blocks: number): readonly number[] {
+export function meansOfBlocks(
+  outputs: readonly OutputSpec[],
+  noisySums: readonly bigint[],
+  blocks: number,
+): readonly number[] {
   return outputs.map((output, i) => {
     const grid = blockGrid(output);
     const mean = grid.lo + (grid.step * Number(noisySums[i] ?? 0n)) / blocks;
@@ -144,13 +165,23 @@ export interface BlockAdvice {
  * of a smooth estimator on a block of n/B units grows as B/n ranges (Smith 2011, "Privacy-preserving statistical estimation
  * with optimal convergence rates"): their sum is least at B = √(√2·k·n/ε). A block keeps at least 30 units.
  */
-export function recommendBlocks(known: { readonly units: number; readonly epsilon: number; readonly outputs: readonly OutputSpec[] }): BlockAdvice {
+export function recommendBlocks(known: {
+  readonly units: number;
+  readonly epsilon: number;
+  readonly outputs: readonly OutputSpec[];
+}): BlockAdvice {
   const balanced = Math.sqrt((Math.SQRT2 * known.outputs.length * known.units) / known.epsilon);
   const blocks = Math.max(1, Math.floor(Math.min(javascriptLimits.blocks, known.units / 30, balanced)));
   return { blocks, unitsPerBlock: known.units / blocks, noiseStandardDeviation: blockNoise({ ...known, blocks }) };
 }
 
 /** Standard deviation of the noise on each mean when Laplace noise shares `epsilon` evenly over the outputs. */
-export function blockNoise(known: { readonly blocks: number; readonly epsilon: number; readonly outputs: readonly OutputSpec[] }): readonly number[] {
-  return known.outputs.map(({ range: [lo, hi] }) => (Math.SQRT2 * known.outputs.length * (hi - lo)) / (known.blocks * known.epsilon));
+export function blockNoise(known: {
+  readonly blocks: number;
+  readonly epsilon: number;
+  readonly outputs: readonly OutputSpec[];
+}): readonly number[] {
+  return known.outputs.map(
+    ({ range: [lo, hi] }) => (Math.SQRT2 * known.outputs.length * (hi - lo)) / (known.blocks * known.epsilon),
+  );
 }

@@ -63,7 +63,11 @@ export interface BatchPart {
 }
 
 /** Lays one batch out in one buffer; with `withUnit` the unit numbers follow the last column. */
-export function encodeBatch(specs: readonly ColumnSpec[], batch: ColumnBatch, withUnit = false): Uint8Array<ArrayBuffer> {
+export function encodeBatch(
+  specs: readonly ColumnSpec[],
+  batch: ColumnBatch,
+  withUnit = false,
+): Uint8Array<ArrayBuffer> {
   return encodeParts(specs, [{ batch }], withUnit);
 }
 
@@ -82,7 +86,8 @@ export function encodeParts(
     let at = 0;
     for (const { batch, pick } of parts) {
       const data = index < specs.length ? batch.columns[index] : batch.unit && { values: batch.unit };
-      if (data === undefined || data.values.length < batch.rows) throw new RangeError('a batch lacks a column or a part of it');
+      if (data === undefined || data.values.length < batch.rows)
+        throw new RangeError('a batch lacks a column or a part of it');
       const count = pick?.length ?? batch.rows;
       fillColumn(target.subarray(at, at + count), place.kind, data, pick);
       at += count;

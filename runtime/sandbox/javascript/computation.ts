@@ -94,8 +94,17 @@ class Reader {
     const mode = isFields(value) ? value.mode : undefined;
     switch (mode) {
       case 'rowFunction': {
-        const fields = this.#fields(value, '', [...commonFields, 'table', 'columns', 'outputs', 'reducer', 'parameters', 'groupBy', 'iterate']);
-        const outputs = this.#outputs(fields.outputs).map(({ default: _, ...output }) => output);
+        const fields = this.#fields(value, '', [
+          ...commonFields,
+          'table',
+          'columns',
+          'outputs',
+          'reducer',
+          'parameters',
+          'groupBy',
+          'iterate',
+        ]);
+        const outputs = this.#outputs(fields.outputs);
         const reducer = this.#reducer(fields.reducer);
         const iterate = fields.iterate === undefined ? undefined : this.#iteration(fields.iterate, outputs.length);
         if (this.reasons.length === 0 && iterate === undefined) {
@@ -116,34 +125,59 @@ class Reader {
       }
       case 'blocks': {
         const fields = this.#fields(value, '', [...commonFields, 'table', 'columns', 'outputs', 'blocks']);
-        const outputs = this.#outputs(fields.outputs);
+        const outputs = this.#blockOutputs(fields.outputs);
         const blocks = this.#fields(fields.blocks, 'blocks', ['count', 'timeoutMs', 'aggregate']);
-        const count = blocks.count === undefined ? undefined : this.#integer(blocks.count, 'blocks.count', 2, javascriptLimits.blocks);
+        const count =
+          blocks.count === undefined
+            ? undefined
+            : this.#integer(blocks.count, 'blocks.count', 2, javascriptLimits.blocks);
         return {
           mode,
           ...this.#overTable(fields),
           outputs,
           blocks: {
             ...optional('count', count),
-            timeoutMs: blocks.timeoutMs === undefined ? 1000 : this.#integer(blocks.timeoutMs, 'blocks.timeoutMs', 1, javascriptLimits.blockTimeoutMs),
-            aggregate: blocks.aggregate === undefined ? 'mean' : this.#one(blocks.aggregate, 'blocks.aggregate', ['mean', 'median']),
+            timeoutMs:
+              blocks.timeoutMs === undefined
+                ? 1000
+                : this.#integer(blocks.timeoutMs, 'blocks.timeoutMs', 1, javascriptLimits.blockTimeoutMs),
+            aggregate:
+              blocks.aggregate === undefined
+                ? 'mean'
+                : this.#one(blocks.aggregate, 'blocks.aggregate', ['mean', 'median']),
           },
         };
       }
       case 'approved': {
-        const fields = this.#fields(value, '', [...commonFields, 'table', 'columns', 'result', 'maxRowsPerGroup', 'groupBy', 'timeoutMs']);
+        const fields = this.#fields(value, '', [
+          ...commonFields,
+          'table',
+          'columns',
+          'result',
+          'maxRowsPerGroup',
+          'groupBy',
+          'timeoutMs',
+        ]);
         return {
           mode,
           ...this.#overTable(fields),
           result: this.#result(fields.result),
-          maxRowsPerGroup: fields.maxRowsPerGroup === undefined ? 1 : this.#integer(fields.maxRowsPerGroup, 'maxRowsPerGroup', 1, javascriptLimits.approvedRowsPerGroup),
+          maxRowsPerGroup:
+            fields.maxRowsPerGroup === undefined
+              ? 1
+              : this.#integer(fields.maxRowsPerGroup, 'maxRowsPerGroup', 1, javascriptLimits.approvedRowsPerGroup),
           ...optional('groupBy', this.#groupBy(fields.groupBy)),
           timeoutMs: this.#timeout(fields.timeoutMs),
         };
       }
       case 'post': {
         const fields = this.#fields(value, '', [...commonFields, 'results', 'timeoutMs']);
-        return { mode, ...this.#common(fields), results: this.#names(fields.results, 'results', 16), timeoutMs: this.#timeout(fields.timeoutMs) };
+        return {
+          mode,
+          ...this.#common(fields),
+          results: this.#names(fields.results, 'results', 16),
+          timeoutMs: this.#timeout(fields.timeoutMs),
+        };
       }
       default:
         this.#complain('mode', 'must be `rowFunction`, `blocks`, `approved` or `post`');
@@ -160,14 +194,16 @@ class Reader {
       this.#complain(path, value === undefined ? 'is missing' : 'must be an object');
       return {};
     }
-    for (const key of Object.keys(value)) if (!known.includes(key)) this.#complain(path === '' ? key : `${path}.${key}`, 'is not known');
+    for (const key of Object.keys(value))
+      if (!known.includes(key)) this.#complain(path === '' ? key : `${path}.${key}`, 'is not known');
     return Object.fromEntries(known.filter((key) => Object.hasOwn(value, key)).map((key) => [key, value[key]]));
   }
 
   #common(fields: Fields, maxBytes: number = javascriptLimits.sourceBytes): Common {
     const libraries = fields.libraries === undefined ? undefined : this.#names(fields.libraries, 'libraries', 16);
     for (const name of libraries ?? []) {
-      if (!imageLibraries.some((each) => each.file === name)) this.#complain('libraries', `\`${name}\` is not in the image`);
+      if (!imageLibraries.some((each) => each.file === name))
+        this.#complain('libraries', `\`${name}\` is not in the image`);
     }
     const { source } = fields;
     if (typeof source !== 'string' || source.trim() === '') this.#complain('source', 'is missing');
@@ -179,26 +215,37 @@ class Reader {
     };
   }
 
-  #overTable(fields: Fields, maxBytes?: number): Common & { readonly table: string; readonly columns: readonly string[] } {
+  #overTable(
+    fields: Fields,
+    maxBytes?: number,
+  ): Common & { readonly table: string; readonly columns: readonly string[] } {
     const columns = this.#names(fields.columns, 'columns', javascriptLimits.columns);
     return { ...this.#common(fields, maxBytes), table: this.#text(fields.table, 'table'), columns };
   }
 
-  #outputs(value: unknown): (OutputSpec & { readonly default: number })[] {
+  #outputs(value: unknown, known: readonly string[] = ['name', 'range', 'step']): OutputSpec[] {
     const names = new Set<string>();
     return this.#list(value, 'outputs', javascriptLimits.outputs).map((each, i) => {
       const path = `outputs[${i}]`;
-      const fields = this.#fields(each, path, ['name', 'range', 'step', 'default']);
+      const fields = this.#fields(each, path, known);
       const name = this.#text(fields.name, `${path}.name`);
       if (names.has(name)) this.#complain(`${path}.name`, `\`${name}\` is declared twice`);
       names.add(name);
       const [lo, hi] = this.#numbers(fields.range, `${path}.range`, 2);
-      const range = [lo ?? 0, hi ?? 1] as const;
       const step = fields.step === undefined ? undefined : this.#number(fields.step, `${path}.step`);
-      const output = { name, range, ...optional('step', step) };
+      const output = { name, range: [lo ?? 0, hi ?? 1] as const, ...optional('step', step) };
       this.reasons.push(...complaintsAboutOutput(output));
-      const fallback = fields.default === undefined ? (range[0] + range[1]) / 2 : this.#number(fields.default, `${path}.default`);
-      if (fallback < range[0] || fallback > range[1]) this.#complain(`${path}.default`, 'is outside of the range');
+      return output;
+    });
+  }
+
+  /** Outputs of blocks have a default: the middle of the range unless another one is declared. */
+  #blockOutputs(value: unknown): (OutputSpec & { readonly default: number })[] {
+    return this.#outputs(value, ['name', 'range', 'step', 'default']).map((output, i) => {
+      const [lo, hi] = output.range;
+      const declared: unknown = Array.isArray(value) && isFields(value[i]) ? value[i].default : undefined;
+      const fallback = declared === undefined ? lo / 2 + hi / 2 : this.#number(declared, `outputs[${i}].default`);
+      if (fallback < lo || fallback > hi) this.#complain(`outputs[${i}].default`, 'is outside of the range');
       return { ...output, default: fallback };
     });
   }
@@ -226,15 +273,23 @@ class Reader {
         const centres = this.#list(fields.centres, 'reducer.centres', javascriptLimits.bins);
         return { kind, centres: centres.map((each, i) => this.#numbers(each, `reducer.centres[${i}]`)) };
       }
-      default:
+      case 'sum':
+      case 'mean':
+      case 'variance':
+      case 'covariance':
         this.#fields(value, 'reducer', ['kind']);
         return { kind };
     }
   }
 
   #iteration(value: unknown, outputs: number): IterationPlan | undefined {
-    const algorithm = this.#one(isFields(value) ? value.algorithm : undefined, 'iterate.algorithm', ['kMeans', 'linearRegression', 'logisticRegression']);
-    const rounds = (fields: Fields): number => this.#integer(fields.rounds, 'iterate.rounds', 1, javascriptLimits.rounds);
+    const algorithm = this.#one(isFields(value) ? value.algorithm : undefined, 'iterate.algorithm', [
+      'kMeans',
+      'linearRegression',
+      'logisticRegression',
+    ]);
+    const rounds = (fields: Fields): number =>
+      this.#integer(fields.rounds, 'iterate.rounds', 1, javascriptLimits.rounds);
     if (algorithm === 'kMeans') {
       const fields = this.#fields(value, 'iterate', ['algorithm', 'rounds', 'centres']);
       const centres = this.#list(fields.centres, 'iterate.centres', javascriptLimits.bins).map((each, i) =>
@@ -247,7 +302,10 @@ class Reader {
     return {
       algorithm,
       rounds: rounds(fields),
-      weights: fields.weights === undefined ? Array.from({ length: outputs }, () => 0) : this.#numbers(fields.weights, 'iterate.weights', outputs),
+      weights:
+        fields.weights === undefined
+          ? Array.from({ length: outputs }, () => 0)
+          : this.#numbers(fields.weights, 'iterate.weights', outputs),
       clip: this.#number(fields.clip, 'iterate.clip'),
       rate: this.#number(fields.rate, 'iterate.rate'),
     };
@@ -267,7 +325,8 @@ class Reader {
     if (value === undefined) return undefined;
     const fields = this.#fields(value, 'groupBy', ['column', 'keys']);
     const keys = this.#list(fields.keys, 'groupBy.keys', javascriptLimits.groupKeys).filter((key): key is GroupKey => {
-      const isKey = typeof key === 'string' || typeof key === 'boolean' || (typeof key === 'number' && Number.isFinite(key));
+      const isKey =
+        typeof key === 'string' || typeof key === 'boolean' || (typeof key === 'number' && Number.isFinite(key));
       if (!isKey) this.#complain('groupBy.keys', 'must be texts, numbers or booleans');
       return isKey;
     });
@@ -284,7 +343,10 @@ class Reader {
       if (names.has(name)) this.#complain(`${path}.name`, `\`${name}\` is declared twice`);
       names.add(name);
       const kind = this.#one(fields.kind, `${path}.kind`, ['float64', 'int32', 'boolean', 'text']);
-      const maxBytes = fields.maxBytes === undefined ? 64 : this.#integer(fields.maxBytes, `${path}.maxBytes`, 1, javascriptLimits.approvedTextBytes);
+      const maxBytes =
+        fields.maxBytes === undefined
+          ? 64
+          : this.#integer(fields.maxBytes, `${path}.maxBytes`, 1, javascriptLimits.approvedTextBytes);
       return { name, kind, maxBytes: kind === 'text' ? maxBytes : 0 };
     });
   }

@@ -1,6 +1,12 @@
 import ivm from 'isolated-vm';
 import type { ColumnPlace } from './columns.ts';
-import { collectDebugText, collectJsonText, collectNumbersText, collectTableText, columnViewsText } from './guest/collectors.ts';
+import {
+  collectDebugText,
+  collectJsonText,
+  collectNumbersText,
+  collectTableText,
+  columnViewsText,
+} from './guest/collectors.ts';
 import { preludeText } from './guest/prelude.ts';
 import { statusByte } from './status.ts';
 import type { BlockStatus } from './status.ts';
@@ -18,7 +24,12 @@ export interface GuestInput {
 
 type Collector =
   | { readonly kind: 'numbers'; readonly outputs: readonly string[] }
-  | { readonly kind: 'table'; readonly table: readonly TableColumn[]; readonly maxRows: number; readonly maxBytes: number }
+  | {
+      readonly kind: 'table';
+      readonly table: readonly TableColumn[];
+      readonly maxRows: number;
+      readonly maxBytes: number;
+    }
   | { readonly kind: 'debug'; readonly maxCharacters: number };
 
 const collectorTexts = { numbers: collectNumbersText, table: collectTableText, debug: collectDebugText };
@@ -67,7 +78,9 @@ const copied = (value: unknown): ivm.Copy<unknown> => new ivm.ExternalCopy(value
 const moved = (buffer: ArrayBuffer): ivm.Copy<ArrayBuffer> =>
   new ivm.ExternalCopy(buffer, { transferOut: true }).copyInto({ release: true, transferIn: true });
 
-export type GuestResult<T> = { readonly status: 'ok'; readonly value: T } | { readonly status: Exclude<BlockStatus, 'ok'> };
+export type GuestResult<T> =
+  | { readonly status: 'ok'; readonly value: T }
+  | { readonly status: Exclude<BlockStatus, 'ok'> };
 
 /**
  * Runs consumer code once, in an isolate of its own that ends with it: nothing that one block does is there for the next.
@@ -90,10 +103,14 @@ export function runGuest(
     const factory = compileGuest(isolate, context, terms);
     if (factory === undefined) return { status: 'notCompiled' };
     const offsets = input.places.map((place) => place.offset);
-    const value: unknown = bind.applySync(undefined, [factory.derefInto(), moved(input.buffer), input.rows, copied(offsets)], {
-      timeout: terms.timeoutMs,
-      result: { copy: true },
-    });
+    const value: unknown = bind.applySync(
+      undefined,
+      [factory.derefInto(), moved(input.buffer), input.rows, copied(offsets)],
+      {
+        timeout: terms.timeoutMs,
+        result: { copy: true },
+      },
+    );
     return { status: 'ok', value };
   });
 }
@@ -155,7 +172,10 @@ export class KernelIsolate implements Disposable {
   }
 }
 
-function withIsolate<T>(memoryLimit: number, body: (isolate: ivm.Isolate, context: ivm.Context) => GuestResult<T>): GuestResult<T> {
+function withIsolate<T>(
+  memoryLimit: number,
+  body: (isolate: ivm.Isolate, context: ivm.Context) => GuestResult<T>,
+): GuestResult<T> {
   const isolate = new ivm.Isolate({ memoryLimit });
   try {
     return body(isolate, isolate.createContextSync());

@@ -53,13 +53,20 @@ export function absorb(state: IterationState, noisyCells: readonly bigint[]): It
   return { ...state, round: state.round + 1, numbers: nextNumbers(state, finished) };
 }
 
-function nextNumbers(state: IterationState, finished: ReturnType<typeof finishReducer>): readonly (readonly number[])[] {
+function nextNumbers(
+  state: IterationState,
+  finished: ReturnType<typeof finishReducer>,
+): readonly (readonly number[])[] {
   const { plan } = state;
   const { values } = finished;
   if (plan.algorithm === 'kMeans') {
     const width = state.outputs.length + 1;
     // A centre that (noisily) has no rows stays where it is.
-    return state.numbers.map((centre, c) => ((values[c * width + width - 1]?.value ?? 0) < 1 ? centre : centre.map((_, i) => values[c * width + i]?.value ?? 0)));
+    return state.numbers.map((centre, c) =>
+      (values[c * width + width - 1]?.value ?? 0) < 1
+        ? centre
+        : centre.map((_, i) => values[c * width + i]?.value ?? 0),
+    );
   }
   const weights = state.numbers[0] ?? plan.weights;
   // Bounded, so that a run-away rate cannot make a round's reducer refuse its own numbers.
@@ -71,7 +78,7 @@ export async function runIteration(
   state: IterationState,
   runRound: (reducer: Reducer, round: number) => Promise<readonly bigint[] | undefined>,
 ): Promise<IterationState> {
-  for (let now = state; ; ) {
+  for (let now = state; ;) {
     const reducer = nextReducer(now);
     if (reducer === undefined) return now;
     const cells = await runRound(reducer, now.round);

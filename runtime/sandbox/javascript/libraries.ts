@@ -6,6 +6,11 @@ export const imageLibraries = [
   { file: 'ml-regression', package: 'ml-regression', global: 'mlRegression', isDefaultOnly: false },
   { file: 'ml-kmeans', package: 'ml-kmeans', global: 'mlKmeans', isDefaultOnly: false },
   { file: 'ml-pca', package: 'ml-pca', global: 'mlPca', isDefaultOnly: false },
-  { file: 'ml-logistic-regression', package: 'ml-logistic-regression', global: 'mlLogisticRegression', isDefaultOnly: true },
+  {
+    file: 'ml-logistic-regression',
+    package: 'ml-logistic-regression',
+    global: 'mlLogisticRegression',
+    isDefaultOnly: true,
+  },
   { file: 'jstat', package: 'jstat', global: 'jStat', isDefaultOnly: true },
 ] as const;

@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/switch-exhaustiveness-check -- only statements can hold a `return`; every other node type has none */
 import { stripTypeScriptTypes } from 'node:module';
 import * as acorn from 'acorn';
 import { RefusedSource, complaintOfParser, placeOf } from './complaint.ts';
@@ -51,7 +52,11 @@ function stripped(source: string): string {
     if (!(error instanceof SyntaxError)) throw error;
     const line = /^(?:[^\n]*):(\d+)\n/.exec(error.stack ?? '')?.[1];
     const message = error.message.split('\n')[0] ?? 'syntax error';
-    throw new RefusedSource({ line: line === undefined ? 1 : Number(line), column: 1, message: `TypeScript: ${message}` });
+    throw new RefusedSource({
+      line: line === undefined ? 1 : Number(line),
+      column: 1,
+      message: `TypeScript: ${message}`,
+    });
   }
 }
 
@@ -82,7 +87,9 @@ function refuseModuleSyntax(script: acorn.Program, text: string): void {
   for (const node of script.body) {
     const isImport = node.type === 'ImportDeclaration';
     if (isImport || node.type === 'ExportNamedDeclaration' || node.type === 'ExportAllDeclaration') {
-      const message = isImport ? 'nothing can be imported; name the image library in the job instead' : 'only `export default` can be exported';
+      const message = isImport
+        ? 'nothing can be imported; name the image library in the job instead'
+        : 'only `export default` can be exported';
       throw new RefusedSource({ ...placeOf(text, node.start), message });
     }
   }
@@ -105,7 +112,10 @@ function returnsAtTop(node: acorn.AnyNode): boolean {
     case 'LabeledStatement':
       return returnsAtTop(node.body);
     case 'TryStatement':
-      return returnsAtTop(node.block) || [node.handler?.body, node.finalizer].some((part) => part != null && returnsAtTop(part));
+      return (
+        returnsAtTop(node.block) ||
+        [node.handler?.body, node.finalizer].some((part) => part != null && returnsAtTop(part))
+      );
     case 'SwitchStatement':
       return node.cases.some((each) => each.consequent.some(returnsAtTop));
     default:
@@ -120,7 +130,8 @@ function mainReturned(script: acorn.Program, text: string): string {
     const before = text.slice(0, exported.start);
     const after = text.slice(exported.end);
     const value = text.slice(declaration.start, declaration.end);
-    const isNamed = (declaration.type === 'FunctionDeclaration' || declaration.type === 'ClassDeclaration') && declaration.id;
+    const isNamed =
+      (declaration.type === 'FunctionDeclaration' || declaration.type === 'ClassDeclaration') && declaration.id;
     if (isNamed) return `${before}${value}${after}\n;return ${declaration.id?.name ?? ''};`;
     return `${before}const $main=(${value}\n);${after}\n;return $main;`;
   }

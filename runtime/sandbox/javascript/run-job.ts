@@ -46,9 +46,16 @@ export interface JobFailed {
 }
 
 /** Parses (and strips) a consumer's text in a worker that holds no data; its complaints may be shown to the consumer. */
-export async function prepareInWorker(workers: JavaScriptWorkers, request: PrepareRequest): Promise<Prepared | JobFailed> {
+export async function prepareInWorker(
+  workers: JavaScriptWorkers,
+  request: PrepareRequest,
+): Promise<Prepared | JobFailed> {
   const { rowNames } = request;
-  const face = rowNames && { columns: rowNames.columns, parameters: rowNames.parameters, outputs: rowNames.outputs.length };
+  const face = rowNames && {
+    columns: rowNames.columns,
+    parameters: rowNames.parameters,
+    outputs: rowNames.outputs.length,
+  };
   return withWorker(workers, { tier: 'balanced', wallMs: 10_000 }, async (worker) => {
     await startJob(worker, { kind: 'prepare', request });
     const bytes = await nextAnswer(worker, { maxBytes: 4 * 1024 * 1024, timeoutMs: 10_000 });
@@ -87,20 +94,31 @@ export async function runRowFunction(
   const cells = groups * plan.cells.length;
   if (cells > javascriptLimits.cells) throw new RangeError(`${cells} cells, limit is ${javascriptLimits.cells}`);
   const isCountingUnits = job.isCountingUnits === true;
-  if (isCountingUnits && groups * source.units > javascriptLimits.unitGroupBits) throw new RangeError('too many groups and units to count units');
+  if (isCountingUnits && groups * source.units > javascriptLimits.unitGroupBits)
+    throw new RangeError('too many groups and units to count units');
   const kernel = printKernel(job.checked.program, {
     columns: source.columns,
     reducer: job.reducer,
     plan,
     parameters: job.parameters ?? {},
     codeOf: (column, text) => codeOf(source, column, text),
-    groupBy: job.groupBy && { column: job.groupBy.column, keys: storedKeys(source, job.groupBy.column, job.groupBy.keys) },
+    groupBy: job.groupBy && {
+      column: job.groupBy.column,
+      keys: storedKeys(source, job.groupBy.column, job.groupBy.keys),
+    },
     units: { count: source.units, rowsPerUnit: job.rowsPerUnit, isCounted: isCountingUnits },
   });
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.graceMs }, async (worker) => {
     const kinds = wireKinds(source.columns, true);
     const { rowIsolateMiB: isolateMiB } = javascriptLimits;
-    await startJob(worker, { kind: 'rowFunction', kernel, kinds, isCountingUnits, timeoutMs: terms.timeoutMs, isolateMiB });
+    await startJob(worker, {
+      kind: 'rowFunction',
+      kernel,
+      kinds,
+      isCountingUnits,
+      timeoutMs: terms.timeoutMs,
+      isolateMiB,
+    });
     let rows = 0;
     for await (const batch of source.batches()) {
       terms.signal?.throwIfAborted();
@@ -111,8 +129,14 @@ export async function runRowFunction(
     }
     await sendEnd(worker);
     const totals = await nextAnswer(worker, { maxBytes: cells * 8, timeoutMs: terms.timeoutMs });
-    const units = isCountingUnits ? await nextAnswer(worker, { maxBytes: groups * 8, timeoutMs: terms.timeoutMs }) : undefined;
-    return { kind: 'done', groups: decodeCells(totals, units, job, groups, rows), sensitivity: job.checked.sensitivity };
+    const units = isCountingUnits
+      ? await nextAnswer(worker, { maxBytes: groups * 8, timeoutMs: terms.timeoutMs })
+      : undefined;
+    return {
+      kind: 'done',
+      groups: decodeCells(totals, units, job, groups, rows),
+      sensitivity: job.checked.sensitivity,
+    };
   });
 }
 
@@ -142,7 +166,8 @@ function decodeCells(
 }
 
 function countOf(value: number): number {
-  if (!Number.isInteger(value) || value < 0 || value > javascriptLimits.units) throw new WorkerLost('an impossible count');
+  if (!Number.isInteger(value) || value < 0 || value > javascriptLimits.units)
+    throw new WorkerLost('an impossible count');
   return value;
 }
 
@@ -152,7 +177,11 @@ function codeOf(source: ColumnSource, column: string, text: string): number | un
 }
 
 /** The declared keys as the column stores them; undefined for a key that no row can hold. */
-export function storedKeys(source: ColumnSource, name: string, keys: readonly GroupKey[]): readonly (number | undefined)[] {
+export function storedKeys(
+  source: ColumnSource,
+  name: string,
+  keys: readonly GroupKey[],
+): readonly (number | undefined)[] {
   const column = source.columns.find((each) => each.name === name);
   if (column === undefined) throw new RangeError(`group column ${JSON.stringify(name)} is not in the data`);
   const codes = new Map((source.dictionaries.get(name) ?? []).map((text, code) => [text, code]));
@@ -199,7 +228,11 @@ export async function runBlocks(
   return { kind: 'done', ...summariseBlocks(job.outputs, values) };
 }
 
-async function partsOf(source: ColumnSource, blockOfUnit: Int32Array, blocks: number): Promise<readonly (readonly BatchPart[])[]> {
+async function partsOf(
+  source: ColumnSource,
+  blockOfUnit: Int32Array,
+  blocks: number,
+): Promise<readonly (readonly BatchPart[])[]> {
   const batches: ColumnBatch[] = [];
   for await (const batch of source.batches()) batches.push(batch);
   return partition(batches, blockOfUnit, blocks);
@@ -221,7 +254,11 @@ export interface ApprovedJob {
 /** The table of each group, with the number of units that the runtime counted in it. */
 export interface ApprovedOutcome {
   readonly kind: 'done';
-  readonly groups: readonly (GroupTable & { readonly key: GroupKey | undefined; readonly units: number; readonly rowsIn: number })[];
+  readonly groups: readonly (GroupTable & {
+    readonly key: GroupKey | undefined;
+    readonly units: number;
+    readonly rowsIn: number;
+  })[];
 }
 
 /**
@@ -247,7 +284,8 @@ export async function runApproved(
   const tables: GroupTable[] = [];
   await runLanes(workers, job, terms, {
     bodies: groups.map((part) => () => ({ bytes: encodeParts(source.columns, part), rows: rowsOf(part) })),
-    start: (worker, firstBlock) => startJob(worker, { kind: 'table', terms: guest, table: job.table, maxRows, maxBytes, firstBlock }),
+    start: (worker, firstBlock) =>
+      startJob(worker, { kind: 'table', terms: guest, table: job.table, maxRows, maxBytes, firstBlock }),
     take: (group, bytes) => {
       const decoded = bytes && decodeGroupTable(bytes, job.table, maxRows);
       tables[group] = decoded ?? { status: 'lost', rows: [] };
@@ -274,7 +312,9 @@ function groupParts(
   if (groupBy === undefined) return [batches.map((batch) => ({ batch }))];
   const index = source.columns.findIndex((column) => column.name === groupBy.column);
   const groupOf = new Map<number, number>();
-  storedKeys(source, groupBy.column, groupBy.keys).forEach((key, group) => key !== undefined && groupOf.set(key, group));
+  storedKeys(source, groupBy.column, groupBy.keys).forEach(
+    (key, group) => key !== undefined && groupOf.set(key, group),
+  );
   const parts: BatchPart[][] = groupBy.keys.map(() => []);
   for (const batch of batches) {
     const column = batch.columns[index];
@@ -303,7 +343,13 @@ function unitsOf(parts: readonly BatchPart[]): number {
 
 /** After an overrun the process may hold memory of the block that the next one would feel: only a clean end keeps it. */
 function isClean(status: BlockStatus | undefined): boolean {
-  return status === 'ok' || status === 'wrongType' || status === 'wrongShape' || status === 'threw' || status === 'notCompiled';
+  return (
+    status === 'ok' ||
+    status === 'wrongType' ||
+    status === 'wrongShape' ||
+    status === 'threw' ||
+    status === 'notCompiled'
+  );
 }
 
 interface Lanes {
@@ -400,12 +446,16 @@ export async function runPost(
   terms: RunTerms,
 ): Promise<{ readonly kind: 'done'; readonly value: unknown } | JobFailed> {
   const input = JSON.stringify(job.input);
-  if (Buffer.byteLength(input) > javascriptLimits.postBytes) return { kind: 'failed', detail: 'the released results are too large' };
+  if (Buffer.byteLength(input) > javascriptLimits.postBytes)
+    return { kind: 'failed', detail: 'the released results are too large' };
   const guest = { ...guestTerms(job.factory, emptySource, terms), isolateMiB: javascriptLimits.isolateMiB };
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + 10_000 }, async (worker) => {
     const maxBytes = javascriptLimits.postBytes;
     await startJob(worker, { kind: 'post', terms: guest, input, maxBytes });
-    const bytes = await nextAnswer(worker, { maxBytes: maxBytes + 1, timeoutMs: terms.timeoutMs + javascriptLimits.graceMs });
+    const bytes = await nextAnswer(worker, {
+      maxBytes: maxBytes + 1,
+      timeoutMs: terms.timeoutMs + javascriptLimits.graceMs,
+    });
     const status = statusOf(bytes[0]);
     if (status !== 'ok') return { kind: 'failed', detail: status ?? 'not an answer' };
     const value = decodeJson(bytes.subarray(1));
@@ -419,7 +469,10 @@ export async function runOnTwin(
   job: { readonly factory: string },
   twin: ColumnSource,
   terms: RunTerms,
-): Promise<{ readonly kind: 'done'; readonly console: readonly string[]; readonly result?: string; readonly error?: string } | JobFailed> {
+): Promise<
+  | { readonly kind: 'done'; readonly console: readonly string[]; readonly result?: string; readonly error?: string }
+  | JobFailed
+> {
   const batches: ColumnBatch[] = [];
   for await (const batch of twin.batches()) batches.push(batch);
   const parts = batches.map((batch) => ({ batch }));
@@ -427,7 +480,10 @@ export async function runOnTwin(
     const maxCharacters = javascriptLimits.debugCharacters;
     await startJob(worker, { kind: 'debug', terms: guestTerms(job.factory, twin, terms), maxCharacters });
     await sendBody(worker, encodeParts(twin.columns, parts), rowsOf(parts));
-    const bytes = await nextAnswer(worker, { maxBytes: 4 * 1024 * 1024, timeoutMs: terms.timeoutMs + javascriptLimits.graceMs });
+    const bytes = await nextAnswer(worker, {
+      maxBytes: 4 * 1024 * 1024,
+      timeoutMs: terms.timeoutMs + javascriptLimits.graceMs,
+    });
     const said = decodeJson(bytes)?.json;
     if (typeof said !== 'object' || said === null) return { kind: 'failed', detail: 'not an answer' };
     const { console: lines, result, error } = said as Record<string, unknown>;

@@ -2,7 +2,17 @@
  * How a block (or a whole program) ended. Only the gateway and the operator's log see it: to a consumer every status but
  * `ok` is the same, and in `blocks` it is silently the declared default.
  */
-export const blockStatuses = ['failed', 'ok', 'wrongType', 'wrongShape', 'threw', 'timeout', 'memory', 'notCompiled', 'lost'] as const;
+export const blockStatuses = [
+  'failed',
+  'ok',
+  'wrongType',
+  'wrongShape',
+  'threw',
+  'timeout',
+  'memory',
+  'notCompiled',
+  'lost',
+] as const;
 export type BlockStatus = (typeof blockStatuses)[number];
 
 /** Returns the byte of a status on the wire. */

@@ -98,7 +98,9 @@ class TableReader {
         const at = this.#take(length);
         if (at === undefined) return undefined;
         try {
-          return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.#bytes.subarray(at, at + length));
+          return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+            this.#bytes.subarray(at, at + length),
+          );
         } catch {
           return undefined;
         }

@@ -47,7 +47,12 @@ export type WorkerJob =
       readonly timeoutMs: number;
       readonly isolateMiB: number;
     }
-  | { readonly kind: 'blocks'; readonly terms: GuestTerms; readonly outputs: readonly string[]; readonly firstBlock: number }
+  | {
+      readonly kind: 'blocks';
+      readonly terms: GuestTerms;
+      readonly outputs: readonly string[];
+      readonly firstBlock: number;
+    }
   | {
       readonly kind: 'table';
       readonly terms: GuestTerms;

@@ -47,9 +47,13 @@ export async function sendEnd(worker: JavaScriptWorker): Promise<void> {
 }
 
 /** Waits for one answer of at most `maxBytes`; throws WorkerLost for anything else and when `timeoutMs` are over. */
-export async function nextAnswer(worker: JavaScriptWorker, limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<Uint8Array> {
+export async function nextAnswer(
+  worker: JavaScriptWorker,
+  limits: { readonly maxBytes: number; readonly timeoutMs: number },
+): Promise<Uint8Array> {
   const frame = await within(limits.timeoutMs, worker.next());
-  if (frame.type !== frameType.DATA || frame.payload.byteLength > limits.maxBytes) throw new WorkerLost('the worker sent no answer');
+  if (frame.type !== frameType.DATA || frame.payload.byteLength > limits.maxBytes)
+    throw new WorkerLost('the worker sent no answer');
   return frame.payload;
 }
 
@@ -72,7 +76,10 @@ export function decodePrepared(bytes: Uint8Array, face: RowInterface | undefined
   let value: Readonly<Record<string, unknown>>;
   try {
     // A program may nest deeper than the channel's JSON: its own decoder bounds it.
-    value = face === undefined ? parseJsonPayload(bytes) : (JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Record<string, unknown>);
+    value =
+      face === undefined
+        ? parseJsonPayload(bytes)
+        : (JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Record<string, unknown>);
   } catch {
     return undefined;
   }
@@ -83,7 +90,8 @@ export function decodePrepared(bytes: Uint8Array, face: RowInterface | undefined
   }
   if (face === undefined) {
     const { factory } = value;
-    const isText = value.kind === 'program' && typeof factory === 'string' && factory.length <= javascriptLimits.sourceBytes + 200;
+    const isText =
+      value.kind === 'program' && typeof factory === 'string' && factory.length <= javascriptLimits.sourceBytes + 200;
     return isText ? { kind: 'program', factory } : undefined;
   }
   const program = value.kind === 'rowFunction' ? decodeRowProgram(value.program, face) : undefined;
@@ -91,7 +99,10 @@ export function decodePrepared(bytes: Uint8Array, face: RowInterface | undefined
 }
 
 function complaintOf(value: unknown): Complaint {
-  const { line, column, message } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
+  const { line, column, message } = (typeof value === 'object' && value !== null ? value : {}) as Record<
+    string,
+    unknown
+  >;
   return {
     line: typeof line === 'number' && Number.isInteger(line) ? line : 1,
     column: typeof column === 'number' && Number.isInteger(column) ? column : 1,

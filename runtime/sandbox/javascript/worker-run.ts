@@ -36,29 +36,47 @@ function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void 
       runRowFunction(channel, job);
       return;
     case 'blocks':
-      forEachBody(channel, (input, block) => {
-        const collector = { kind: 'numbers', outputs: job.outputs } as const;
-        const seed = (job.terms.seed + Math.imul(block + job.firstBlock, 0x9e3779b1)) >>> 0;
-        return numbersAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.outputs.length);
-      }, job.terms.columns.map((column) => column.kind));
+      forEachBody(
+        channel,
+        (input, block) => {
+          const collector = { kind: 'numbers', outputs: job.outputs } as const;
+          const seed = (job.terms.seed + Math.imul(block + job.firstBlock, 0x9e3779b1)) >>> 0;
+          return numbersAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.outputs.length);
+        },
+        job.terms.columns.map((column) => column.kind),
+      );
       return;
     case 'table':
-      forEachBody(channel, (input, block) => {
-        const collector = { kind: 'table', table: job.table, maxRows: job.maxRows, maxBytes: job.maxBytes } as const;
-        const seed = (job.terms.seed + Math.imul(block + job.firstBlock, 0x9e3779b1)) >>> 0;
-        return bytesAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.maxBytes);
-      }, job.terms.columns.map((column) => column.kind));
+      forEachBody(
+        channel,
+        (input, block) => {
+          const collector = { kind: 'table', table: job.table, maxRows: job.maxRows, maxBytes: job.maxBytes } as const;
+          const seed = (job.terms.seed + Math.imul(block + job.firstBlock, 0x9e3779b1)) >>> 0;
+          return bytesAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.maxBytes);
+        },
+        job.terms.columns.map((column) => column.kind),
+      );
       return;
     case 'debug':
-      forEachBody(channel, (input) => {
-        const collector = { kind: 'debug', maxCharacters: job.maxCharacters } as const;
-        const result = runGuest(job.terms, collector, input, { seed: job.terms.seed, libraries });
-        const text = result.status === 'ok' && typeof result.value === 'string' ? result.value : JSON.stringify({ error: result.status });
-        return new TextEncoder().encode(text);
-      }, job.terms.columns.map((column) => column.kind));
+      forEachBody(
+        channel,
+        (input) => {
+          const collector = { kind: 'debug', maxCharacters: job.maxCharacters } as const;
+          const result = runGuest(job.terms, collector, input, { seed: job.terms.seed, libraries });
+          const text =
+            result.status === 'ok' && typeof result.value === 'string'
+              ? result.value
+              : JSON.stringify({ error: result.status });
+          return new TextEncoder().encode(text);
+        },
+        job.terms.columns.map((column) => column.kind),
+      );
       return;
     case 'post':
-      channel.send(frameType.DATA, bytesAnswer(runPost(job.terms, job.input, { maxBytes: job.maxBytes, libraries }), job.maxBytes + 1));
+      channel.send(
+        frameType.DATA,
+        bytesAnswer(runPost(job.terms, job.input, { maxBytes: job.maxBytes, libraries }), job.maxBytes + 1),
+      );
       return;
   }
 }
@@ -109,7 +127,7 @@ function readBody(channel: Channel): Body | undefined {
     throw new RangeError('an announcement without a size');
   }
   const target = new Uint8Array(bytes);
-  for (let at = 0; at < bytes; ) {
+  for (let at = 0; at < bytes;) {
     const frame = channel.read();
     if (frame?.type !== frameType.DATA) throw new RangeError('expected bytes');
     target.set(frame.payload, at);
@@ -131,13 +149,16 @@ function numbersAnswer(result: GuestResult<unknown>, outputs: number): Uint8Arra
 function bytesAnswer(result: GuestResult<unknown>, maxBytes: number): Uint8Array {
   if (result.status !== 'ok') return Uint8Array.of(statusByte(result.status));
   const bytes = result.value;
-  return bytes instanceof Uint8Array && bytes.length >= 1 && bytes.length <= maxBytes ? bytes : Uint8Array.of(statusByte('failed'));
+  return bytes instanceof Uint8Array && bytes.length >= 1 && bytes.length <= maxBytes
+    ? bytes
+    : Uint8Array.of(statusByte('failed'));
 }
 
 /** Makes the first job as fast as the later ones: compiles the trusted scripts and runs each kind of isolate once. */
 export function warmUp(): void {
   const terms = {
-    factory: '(function(){"use strict";return function(input){let s=0;for(let i=0;i<input.rows;i++)s+=input.columns.x[i];return s}})',
+    factory:
+      '(function(){"use strict";return function(input){let s=0;for(let i=0;i<input.rows;i++)s+=input.columns.x[i];return s}})',
     columns: [{ name: 'x', kind: 'float64' }],
     timeoutMs: 1000,
     isolateMiB: 16,

@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/unbound-method -- builtins are captured here and bound with `Function.prototype.call` */
 /**
  * The code that stands between consumer code and the bytes that leave an isolate. Each function below is turned into
  * text and compiled inside of the isolate, before consumer code runs, so it must not use any name of this module.
@@ -57,7 +58,11 @@ function collectTable(
   const numberBytes = new Uint8Array(number.buffer);
   const integer = new Int32Array(1);
   const integerBytes = new Uint8Array(integer.buffer);
-  const slice = Function.prototype.call.bind(Uint8Array.prototype.slice) as (bytes: Uint8Array, from: number, to: number) => Uint8Array;
+  const slice = Function.prototype.call.bind(Uint8Array.prototype.slice) as (
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+  ) => Uint8Array;
   // `slice` asks the constructor for its species: an own one cannot be replaced through the prototype.
   Object.defineProperty(out, 'constructor', { value: undefined });
   let end = 0;
@@ -178,7 +183,11 @@ function collectJson(maxBytes: number): unknown {
   const { parse, stringify } = JSON;
   const out = new Uint8Array(maxBytes + 1);
   const charCodeAt = Function.prototype.call.bind(String.prototype.charCodeAt) as (text: string, at: number) => number;
-  const slice = Function.prototype.call.bind(Uint8Array.prototype.slice) as (bytes: Uint8Array, from: number, to: number) => Uint8Array;
+  const slice = Function.prototype.call.bind(Uint8Array.prototype.slice) as (
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+  ) => Uint8Array;
   Object.defineProperty(out, 'constructor', { value: undefined });
   return function collect(factory: () => unknown, inputText: string): Uint8Array {
     let status = 4;
@@ -239,7 +248,10 @@ function collectDebug(maxCharacters: number): unknown {
   const log = (...values: unknown[]): void => write('', values);
   const warn = (...values: unknown[]): void => write('warning: ', values);
   const fail = (...values: unknown[]): void => write('error: ', values);
-  Object.defineProperty(globalThis, 'console', { value: { log, info: log, debug: log, warn, error: fail }, configurable: true });
+  Object.defineProperty(globalThis, 'console', {
+    value: { log, info: log, debug: log, warn, error: fail },
+    configurable: true,
+  });
   return function collect(factory: () => unknown, makeInput: () => unknown): string {
     let result: string | undefined;
     let error: string | undefined;
@@ -269,7 +281,11 @@ function columnViews(
     const columns = create(null) as Record<string, unknown>;
     const labels = create(null) as Record<string, unknown>;
     for (let i = 0; i < places.length; i++) {
-      const place = places[i] as { readonly name: string; readonly kind: keyof typeof kinds; readonly labels?: readonly string[] };
+      const place = places[i] as {
+        readonly name: string;
+        readonly kind: keyof typeof kinds;
+        readonly labels?: readonly string[];
+      };
       columns[place.name] = new kinds[place.kind](buffer, offsets[i] as number, rows);
       if (place.labels !== undefined) labels[place.name] = place.labels;
     }

@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/unbound-method -- builtins move from one realm object to another, unbound on purpose */
 /**
  * Hardens a fresh realm before consumer code runs in it: no code from strings, no memory outside of the heap limit, no clock,
  * no randomness but a seeded one, no locale, no stack, nothing that outlives the realm.
@@ -12,10 +13,22 @@ function harden(nowMs: number, seed: number): void {
   const { defineProperty, getPrototypeOf, create } = Object;
   const { construct } = Reflect;
   const define = (target: object, key: PropertyKey, value: unknown): void => {
-    defineProperty(target, key, { __proto__: null, value, writable: true, enumerable: false, configurable: true } as PropertyDescriptor);
+    defineProperty(target, key, {
+      __proto__: null,
+      value,
+      writable: true,
+      enumerable: false,
+      configurable: true,
+    } as PropertyDescriptor);
   };
   const freeze = (target: object, key: PropertyKey, value: unknown): void => {
-    defineProperty(target, key, { __proto__: null, value, writable: false, enumerable: false, configurable: false } as PropertyDescriptor);
+    defineProperty(target, key, {
+      __proto__: null,
+      value,
+      writable: false,
+      enumerable: false,
+      configurable: false,
+    } as PropertyDescriptor);
   };
   const drop = (target: object, keys: readonly string[]): void => {
     for (const key of keys) delete (target as Loose)[key];

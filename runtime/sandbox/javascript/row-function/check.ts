@@ -46,7 +46,11 @@ export function checkRowFunction(source: string, spec: RowFunctionSpec): Checked
   const parameters = Object.keys(spec.parameters ?? {});
   let program: RowProgram;
   try {
-    program = parseRowFunction(source, { columns: spec.columns, parameters, outputs: spec.outputs.map((each) => each.name) });
+    program = parseRowFunction(source, {
+      columns: spec.columns,
+      parameters,
+      outputs: spec.outputs.map((each) => each.name),
+    });
   } catch (error) {
     const complaint = complaintOfParser(error);
     if (complaint === undefined) throw error;

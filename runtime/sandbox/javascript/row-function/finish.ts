@@ -16,7 +16,8 @@ export function finishReducer(
   plan: ReducerPlan,
   cells: readonly bigint[],
 ): { readonly values: readonly NamedValue[] } {
-  if (cells.length !== plan.cells.length) throw new RangeError(`${cells.length} cells, planned are ${plan.cells.length}`);
+  if (cells.length !== plan.cells.length)
+    throw new RangeError(`${cells.length} cells, planned are ${plan.cells.length}`);
   const at = (i: number): number => Number(cells[i] ?? 0n) * (plan.cells[i]?.step ?? 1);
   const nameOf = (i: number): string => outputs[i]?.name ?? '';
   const k = outputs.length;
@@ -54,7 +55,10 @@ export function finishReducer(
     }
     case 'gradient': {
       const count = Math.max(1, at(k));
-      const values = outputs.map((output, i) => ({ name: `gradient(${i === 0 ? 'bias' : output.name})`, value: at(i) / count }));
+      const values = outputs.map((output, i) => ({
+        name: `gradient(${i === 0 ? 'bias' : output.name})`,
+        value: at(i) / count,
+      }));
       return { values: [...values, { name: 'count', value: at(k) }] };
     }
     case 'clusterSums':
@@ -62,7 +66,10 @@ export function finishReducer(
         values: reducer.centres.flatMap((_, c) => {
           const first = c * (k + 1);
           const count = Math.max(1, at(first + k));
-          const coordinates = plan.grids.map((grid, i) => ({ name: `cluster ${c}: mean(${nameOf(i)})`, value: meanOf(grid, at(first + i), count) }));
+          const coordinates = plan.grids.map((grid, i) => ({
+            name: `cluster ${c}: mean(${nameOf(i)})`,
+            value: meanOf(grid, at(first + i), count),
+          }));
           return [...coordinates, { name: `cluster ${c}: count`, value: at(first + k) }];
         }),
       };

@@ -37,8 +37,12 @@ export function printKernel(program: RowProgram, terms: KernelTerms): string {
   const names = columns.map((_, index) => `a${index}`);
   const offsets = [...names, ...(units === undefined ? [] : ['u'])].map((name) => `${name}o`);
   const perRow = [
-    units === undefined ? '' : `const w=u[i];if(w<0||w>=${units.count}||seen[w]>=${units.rowsPerUnit})continue;seen[w]++;`,
-    groupBy === undefined ? 'const at=0;' : `const g=${groupIndex(groupBy, columns)};if(g<0)continue;const at=g*${width};`,
+    units === undefined
+      ? ''
+      : `const w=u[i];if(w<0||w>=${units.count}||seen[w]>=${units.rowsPerUnit})continue;seen[w]++;`,
+    groupBy === undefined
+      ? 'const at=0;'
+      : `const g=${groupIndex(groupBy, columns)};if(g<0)continue;const at=g*${width};`,
     units?.isCounted === true ? countUnit(groups, units.count) : '',
     valuesText(names, columns, outputs),
     reduceText(terms.reducer, plan),
@@ -46,10 +50,14 @@ export function printKernel(program: RowProgram, terms: KernelTerms): string {
   return [
     `(function(){'use strict';const f=${rowFunction};return (function(){`,
     `const cells=new Float64Array(${groups * width}),o=new Float64Array(${outputs});`,
-    terms.reducer.kind === 'histogram' ? terms.reducer.edges.map((edges, k) => `const e${k}=Float64Array.of(${edges.map(text).join(',')});`).join('') : '',
+    terms.reducer.kind === 'histogram'
+      ? terms.reducer.edges.map((edges, k) => `const e${k}=Float64Array.of(${edges.map(text).join(',')});`).join('')
+      : '',
     terms.reducer.kind === 'gradient' ? `const x=new Float64Array(${outputs});` : '',
     units === undefined ? '' : `const seen=new Uint32Array(${units.count});`,
-    units?.isCounted === true ? `const met=new Uint8Array(${Math.ceil((groups * units.count) / 8)}),people=new Float64Array(${groups});` : '',
+    units?.isCounted === true
+      ? `const met=new Uint8Array(${Math.ceil((groups * units.count) / 8)}),people=new Float64Array(${groups});`
+      : '',
     groupBy === undefined ? '' : groupTable(groupBy, columns),
     `return function(b,n${offsets.map((offset) => `,${offset}`).join('')}){`,
     `if(b===undefined){const done=${units?.isCounted === true ? 'n===1?people.slice():cells.slice()' : 'cells.slice()'};if(n!==1)cells.fill(0);return done}`,
@@ -96,7 +104,9 @@ function gridText(grid: Grid, name: string): string {
   const clamped = `(${name}<${text(grid.lo)}?${text(grid.lo)}:${name}>${text(grid.hi)}?${text(grid.hi)}:${name})`;
   const moved = grid.origin === 0 ? clamped : `(${clamped}-${text(grid.origin)})`;
   // Multiplying by the inverse of a power of two is exact; any other step is divided by.
-  const scaled = Number.isInteger(Math.log2(grid.step)) ? `${moved}*${text(1 / grid.step)}` : `${moved}/${text(grid.step)}`;
+  const scaled = Number.isInteger(Math.log2(grid.step))
+    ? `${moved}*${text(1 / grid.step)}`
+    : `${moved}/${text(grid.step)}`;
   return `Math.round(${scaled})`;
 }
 
@@ -136,7 +146,11 @@ function reduceText(reducer: Reducer, plan: ReducerPlan): string {
       const cell = plan.cells[0];
       if (cell === undefined) throw new RangeError('a gradient has no cells');
       const [bias, ...weights] = reducer.weights;
-      const clamped = grids.map((grid, k) => `y${k}=y${k}<${text(grid.lo)}?${text(grid.lo)}:y${k}>${text(grid.hi)}?${text(grid.hi)}:y${k};`).join('');
+      const clamped = grids
+        .map(
+          (grid, k) => `y${k}=y${k}<${text(grid.lo)}?${text(grid.lo)}:y${k}>${text(grid.hi)}?${text(grid.hi)}:y${k};`,
+        )
+        .join('');
       const score = `${text(bias ?? 0)}${weights.map((weight, k) => `+${text(weight)}*y${k + 1}`).join('')}`;
       const predicted = reducer.model === 'logistic' ? `1/(1+Math.exp(-(${score})))` : score;
       const residual = `const r=(${predicted})-y0;x[0]=r;${weights.map((_, k) => `x[${k + 1}]=r*y${k + 1};`).join('')}`;
@@ -152,7 +166,11 @@ function reduceText(reducer: Reducer, plan: ReducerPlan): string {
           return `{const d=${terms};if(d<best){best=d;c=${c}}}`;
         })
         .join('');
-      const clamped = grids.map((grid, k) => `y${k}=y${k}<${text(grid.lo)}?${text(grid.lo)}:y${k}>${text(grid.hi)}?${text(grid.hi)}:y${k};`).join('');
+      const clamped = grids
+        .map(
+          (grid, k) => `y${k}=y${k}<${text(grid.lo)}?${text(grid.lo)}:y${k}>${text(grid.hi)}?${text(grid.hi)}:y${k};`,
+        )
+        .join('');
       const sums = grids.map((grid, k) => `cells[p+${k}]+=${gridText(grid, `y${k}`)};`).join('');
       return `if(${all}){${clamped}let best=Infinity,c=0;${distances}const p=at+c*${count + 1};${sums}cells[p+${count}]++}`;
     }

@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/switch-exhaustiveness-check -- default deny: every node type that is not named is refused */
 import * as acorn from 'acorn';
 import { RefusedSource, placeOf } from '../complaint.ts';
 import { javascriptLimits } from '../limits.ts';
@@ -35,13 +36,21 @@ export function parseRowFunction(source: string, names: RowNames): RowProgram {
   return parser.program(found);
 }
 
-type RowFunctionNode = acorn.ArrowFunctionExpression | acorn.FunctionDeclaration | acorn.FunctionExpression | acorn.AnonymousFunctionDeclaration;
+type RowFunctionNode =
+  | acorn.ArrowFunctionExpression
+  | acorn.FunctionDeclaration
+  | acorn.FunctionExpression
+  | acorn.AnonymousFunctionDeclaration;
 
 function functionOf(script: acorn.Program): RowFunctionNode | undefined {
   const [only, second] = script.body;
   if (only === undefined || second !== undefined) return undefined;
   const node =
-    only.type === 'ExpressionStatement' ? only.expression : only.type === 'ExportDefaultDeclaration' ? only.declaration : only;
+    only.type === 'ExpressionStatement'
+      ? only.expression
+      : only.type === 'ExportDefaultDeclaration'
+        ? only.declaration
+        : only;
   switch (node.type) {
     case 'ArrowFunctionExpression':
     case 'FunctionExpression':
@@ -96,7 +105,8 @@ class RowParser {
   program(found: RowFunctionNode): RowProgram {
     for (const name of [this.#row, this.#constants]) {
       if (name === undefined) continue;
-      if (reservedNames.has(name) || this.#declared.has(name)) this.#refuse(found, `the parameter cannot be named \`${name}\``);
+      if (reservedNames.has(name) || this.#declared.has(name))
+        this.#refuse(found, `the parameter cannot be named \`${name}\``);
       this.#declared.add(name);
     }
     const body = found.body;
@@ -127,7 +137,9 @@ class RowParser {
       case 'BlockStatement':
         return this.#block(node.body, depth + 1);
       case 'ReturnStatement':
-        return node.argument ? this.#returned(node.argument, depth + 1) : [{ kind: 'return', values: this.#allMissing() }];
+        return node.argument
+          ? this.#returned(node.argument, depth + 1)
+          : [{ kind: 'return', values: this.#allMissing() }];
       case 'IfStatement':
         return [
           {
@@ -138,7 +150,8 @@ class RowParser {
           },
         ];
       case 'VariableDeclaration':
-        if (node.kind !== 'const' && node.kind !== 'let') return this.#refuse(node, 'use `const` or `let` instead of `var`');
+        if (node.kind !== 'const' && node.kind !== 'let')
+          return this.#refuse(node, 'use `const` or `let` instead of `var`');
         return node.declarations.map((each) => this.#declaration(each, node.kind === 'const', depth + 1));
       case 'ExpressionStatement':
         if (typeof node.directive === 'string') return [];
@@ -155,7 +168,8 @@ class RowParser {
     const name = node.id.name;
     if (!node.init) return this.#refuse(node, `\`${name}\` needs a value where it is declared`);
     if (reservedNames.has(name)) return this.#refuse(node.id, `\`${name}\` cannot be declared`);
-    if (this.#declared.has(name)) return this.#refuse(node.id, `\`${name}\` is declared twice; each name once per function`);
+    if (this.#declared.has(name))
+      return this.#refuse(node.id, `\`${name}\` is declared twice; each name once per function`);
     const value = this.#value(node.init, depth + 1);
     const index = this.#locals;
     this.#locals += 1;
@@ -166,7 +180,8 @@ class RowParser {
 
   #assignment(node: acorn.AssignmentExpression, depth: number): RowStep {
     this.#count(node, depth);
-    if (node.left.type !== 'Identifier') return this.#refuse(node.left, 'only a name declared with `let` can be assigned');
+    if (node.left.type !== 'Identifier')
+      return this.#refuse(node.left, 'only a name declared with `let` can be assigned');
     const local = this.#find(node.left.name);
     if (local === undefined || local.isConstant) {
       return this.#refuse(node.left, `\`${node.left.name}\` is not a name declared with \`let\``);
@@ -175,7 +190,11 @@ class RowParser {
     const operator = assignments.get(node.operator);
     const right = this.#value(node.right, depth + 1);
     const left: RowValue = { kind: 'local', index: local.index };
-    return { kind: 'set', index: local.index, value: operator === undefined ? right : { kind: 'binary', operator, left, right } };
+    return {
+      kind: 'set',
+      index: local.index,
+      value: operator === undefined ? right : { kind: 'binary', operator, left, right },
+    };
   }
 
   #find(name: string): Local | undefined {
@@ -200,16 +219,19 @@ class RowParser {
       return [{ kind: 'if', test, yes, no: this.#returned(node.alternate, depth + 1) }];
     }
     if (node.type === 'ArrayExpression') {
-      if (node.elements.length !== outputs.length) return this.#refuse(node, `returns ${node.elements.length} values, declared are ${outputs.length}`);
+      if (node.elements.length !== outputs.length)
+        return this.#refuse(node, `returns ${node.elements.length} values, declared are ${outputs.length}`);
       const values = node.elements.map((each) => {
-        if (each === null || each.type === 'SpreadElement') return this.#refuse(node, 'a hole or a spread cannot be returned');
+        if (each === null || each.type === 'SpreadElement')
+          return this.#refuse(node, 'a hole or a spread cannot be returned');
         return this.#outputValue(each, depth + 1);
       });
       return [{ kind: 'return', values }];
     }
     if (node.type === 'ObjectExpression') return [{ kind: 'return', values: this.#returnedObject(node, depth) }];
     if (isMissing(node)) return [{ kind: 'return', values: this.#allMissing() }];
-    if (outputs.length !== 1) return this.#refuse(node, `return an array or an object of the ${outputs.length} declared outputs`);
+    if (outputs.length !== 1)
+      return this.#refuse(node, `return an array or an object of the ${outputs.length} declared outputs`);
     return [{ kind: 'return', values: [this.#value(node, depth + 1)] }];
   }
 
@@ -263,7 +285,12 @@ class RowParser {
         return { kind: 'binary', operator, left: deeper(node.left), right: deeper(node.right) };
       }
       case 'ConditionalExpression':
-        return { kind: 'choice', test: deeper(node.test), yes: this.#branch(node.consequent, depth), no: this.#branch(node.alternate, depth) };
+        return {
+          kind: 'choice',
+          test: deeper(node.test),
+          yes: this.#branch(node.consequent, depth),
+          no: this.#branch(node.alternate, depth),
+        };
       case 'CallExpression':
         return this.#call(node, depth);
       default:
@@ -280,7 +307,8 @@ class RowParser {
     if (value !== undefined) return value;
     const local = this.#find(node.name);
     if (local !== undefined) return { kind: 'local', index: local.index };
-    if (node.name === this.#row) return this.#refuse(node, `use a column of \`${node.name}\`, as in \`${node.name}.column\``);
+    if (node.name === this.#row)
+      return this.#refuse(node, `use a column of \`${node.name}\`, as in \`${node.name}.column\``);
     return this.#refuse(node, `\`${node.name}\` is not known here`);
   }
 
@@ -291,9 +319,13 @@ class RowParser {
     }
     if (object.name === this.#row) {
       const kind = this.#kinds.get(property.name);
-      if (kind === undefined) return this.#refuse(property, `column \`${property.name}\` is not declared for this computation`);
+      if (kind === undefined)
+        return this.#refuse(property, `column \`${property.name}\` is not declared for this computation`);
       if (kind === 'dictionary') {
-        return this.#refuse(node, `text column \`${property.name}\` can only be compared with a text, as in \`=== 'text'\``);
+        return this.#refuse(
+          node,
+          `text column \`${property.name}\` can only be compared with a text, as in \`=== 'text'\``,
+        );
       }
       return { kind: 'column', name: property.name };
     }
@@ -342,7 +374,8 @@ class RowParser {
       const column = this.#textColumn(one);
       if (column !== undefined) {
         if (isMissing(other)) return { kind: 'textIs', column, text: null, isNegated };
-        if (other.type === 'Literal' && typeof other.value === 'string') return { kind: 'textIs', column, text: other.value, isNegated };
+        if (other.type === 'Literal' && typeof other.value === 'string')
+          return { kind: 'textIs', column, text: other.value, isNegated };
         return undefined;
       }
       if (isNull(other) && one.type !== 'PrivateIdentifier') {
@@ -355,7 +388,8 @@ class RowParser {
 
   #textColumn(node: acorn.AnyNode): string | undefined {
     if (node.type !== 'MemberExpression' || node.computed || node.optional) return undefined;
-    if (node.object.type !== 'Identifier' || node.object.name !== this.#row || node.property.type !== 'Identifier') return undefined;
+    if (node.object.type !== 'Identifier' || node.object.name !== this.#row || node.property.type !== 'Identifier')
+      return undefined;
     return this.#kinds.get(node.property.name) === 'dictionary' ? node.property.name : undefined;
   }
 }

@@ -21,7 +21,10 @@ export function printRowFunction(program: RowProgram, terms: PrintTerms): string
   const columns = terms.columns.map((_, index) => `c${index}`);
   const locals = Array.from({ length: program.locals }, (_, index) => `v${index}`);
   const declared = locals.length === 0 ? '' : `let ${locals.join(',')};`;
-  const last = printer.step({ kind: 'return', values: Array.from({ length: terms.outputs }, () => ({ kind: 'missing' })) });
+  const last = printer.step({
+    kind: 'return',
+    values: Array.from({ length: terms.outputs }, () => ({ kind: 'missing' })),
+  });
   return `((${[...columns, 'o'].join(',')})=>{${declared}${program.steps.map((step) => printer.step(step)).join('')}${last}})`;
 }
 

@@ -211,7 +211,9 @@ class ProgramReader {
 }
 
 function kindOf(value: unknown): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind') ? (value as Fields).kind : undefined;
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind')
+    ? (value as Fields).kind
+    : undefined;
 }
 
 function fieldsOf<K extends string>(value: unknown, names: readonly K[]): Readonly<Record<K, unknown>> {

@@ -21,7 +21,12 @@ export type Reducer =
   | { readonly kind: 'variance' }
   | { readonly kind: 'covariance' }
   | { readonly kind: 'histogram'; readonly edges: readonly (readonly number[])[] }
-  | { readonly kind: 'gradient'; readonly model: 'linear' | 'logistic'; readonly weights: readonly number[]; readonly clip: number }
+  | {
+      readonly kind: 'gradient';
+      readonly model: 'linear' | 'logistic';
+      readonly weights: readonly number[];
+      readonly clip: number;
+    }
   | { readonly kind: 'clusterSums'; readonly centres: readonly (readonly number[])[] };
 
 /** One integer that the kernel sums per group: `value = integer · step`, and one row adds at most `largest` in size. */
@@ -83,17 +88,22 @@ export function sensitivityOf(plan: ReducerPlan, rowsPerUnit: number): Sensitivi
 export function planReducer(
   outputs: readonly OutputSpec[],
   reducer: Reducer,
-): { readonly kind: 'ok'; readonly plan: ReducerPlan } | { readonly kind: 'refused'; readonly reasons: readonly string[] } {
+):
+  | { readonly kind: 'ok'; readonly plan: ReducerPlan }
+  | { readonly kind: 'refused'; readonly reasons: readonly string[] } {
   const reasons = [...outputs.flatMap(complaintsAboutOutput), ...complaintsAboutReducer(outputs, reducer)];
   if (reasons.length > 0) return { kind: 'refused', reasons };
   const plan = planOf(outputs, reducer);
   for (const [index, grid] of plan.grids.entries()) {
     const levels = isSquared(reducer) ? 2 ** 16 : javascriptLimits.gridLevels;
     if (Math.max(Math.abs(grid.low), Math.abs(grid.high)) > levels) {
-      reasons.push(`output \`${outputs[index]?.name}\`: step ${grid.step} is too fine for the range; use at least ${(grid.step * Math.max(Math.abs(grid.low), Math.abs(grid.high))) / levels}`);
+      reasons.push(
+        `output \`${outputs[index]?.name}\`: step ${grid.step} is too fine for the range; use at least ${(grid.step * Math.max(Math.abs(grid.low), Math.abs(grid.high))) / levels}`,
+      );
     }
   }
-  if (plan.cells.length > javascriptLimits.cells) reasons.push(`${plan.cells.length} cells, limit is ${javascriptLimits.cells}`);
+  if (plan.cells.length > javascriptLimits.cells)
+    reasons.push(`${plan.cells.length} cells, limit is ${javascriptLimits.cells}`);
   return reasons.length > 0 ? { kind: 'refused', reasons } : { kind: 'ok', plan };
 }
 
@@ -137,12 +147,16 @@ function complaintsAboutReducer(outputs: readonly OutputSpec[], reducer: Reducer
     }
     case 'gradient': {
       if (outputs.length < 2) return ['a gradient needs the target and at least one feature as outputs'];
-      if (reducer.weights.length !== outputs.length) return [`a gradient needs ${outputs.length} weights: bias, then one per feature`];
+      if (reducer.weights.length !== outputs.length)
+        return [`a gradient needs ${outputs.length} weights: bias, then one per feature`];
       if (!reducer.weights.every(isFine)) return ['weights must be finite'];
-      return Number.isFinite(reducer.clip) && reducer.clip > 0 && reducer.clip <= javascriptLimits.bound ? [] : ['`clip` must be above 0'];
+      return Number.isFinite(reducer.clip) && reducer.clip > 0 && reducer.clip <= javascriptLimits.bound
+        ? []
+        : ['`clip` must be above 0'];
     }
     case 'clusterSums': {
-      if (reducer.centres.length === 0 || reducer.centres.length > javascriptLimits.bins) return ['at least one centre is needed'];
+      if (reducer.centres.length === 0 || reducer.centres.length > javascriptLimits.bins)
+        return ['at least one centre is needed'];
       const isShaped = reducer.centres.every((centre) => centre.length === outputs.length && centre.every(isFine));
       return isShaped ? [] : [`every centre needs ${outputs.length} finite numbers`];
     }
@@ -180,7 +194,9 @@ function planOf(outputs: readonly OutputSpec[], reducer: Reducer): ReducerPlan {
     case 'histogram': {
       const grids = outputs.map((output) => gridOf(output, 0, 20));
       const cells = reducer.edges.flatMap((edges, i) =>
-        edges.slice(1).map((edge, bin): Cell => ({ name: `${outputs[i]?.name} in [${edges[bin]}, ${edge})`, step: 1, largest: 1 })),
+        edges
+          .slice(1)
+          .map((edge, bin): Cell => ({ name: `${outputs[i]?.name} in [${edges[bin]}, ${edge})`, step: 1, largest: 1 })),
       );
       // One row falls into at most one bin per output.
       return { grids, cells, rowL1: BigInt(outputs.length), rowL2Squared: BigInt(outputs.length) };
@@ -190,7 +206,11 @@ function planOf(outputs: readonly OutputSpec[], reducer: Reducer): ReducerPlan {
       const step = defaultStep(reducer.clip, 20);
       // The clipped gradient has length ≤ clip·(1 + 2^-44) in doubles, and truncation only shortens it.
       const largest = Math.ceil(reducer.clip / step) + 1;
-      const cells = outputs.map((output, i): Cell => ({ name: `gradient(${i === 0 ? 'bias' : output.name})`, step, largest }));
+      const cells = outputs.map((output, i): Cell => ({
+        name: `gradient(${i === 0 ? 'bias' : output.name})`,
+        step,
+        largest,
+      }));
       const length = BigInt(largest);
       const root = BigInt(Math.ceil(Math.sqrt(cells.length)));
       return { grids, cells: [...cells, countCell], rowL1: length * root + 1n, rowL2Squared: length * length + 1n };
@@ -198,7 +218,9 @@ function planOf(outputs: readonly OutputSpec[], reducer: Reducer): ReducerPlan {
     case 'clusterSums': {
       const grids = outputs.map((output) => gridOf(output, middleOf(output), 20));
       const one = [...outputs.map((output, i) => cellOf(`sum(${output.name})`, grids[i], 1)), countCell];
-      const cells = reducer.centres.flatMap((_, c) => one.map((cell): Cell => ({ ...cell, name: `cluster ${c}: ${cell.name}` })));
+      const cells = reducer.centres.flatMap((_, c) =>
+        one.map((cell): Cell => ({ ...cell, name: `cluster ${c}: ${cell.name}` })),
+      );
       return { ...joint(grids, one), cells }; // a row falls into one cluster
     }
   }
