@@ -20,9 +20,12 @@ export const PARSER_LIMITS = {
   /** bytes of a consumer's query; parsing time grows faster than the text */
   maxSqlBytes: 16 * 1024,
   /** bytes of the serialised tree or plan; it is 150–300 times the text */
-  maxTreeBytes: 900 * 1024,
+  maxTreeBytes: 8 * 2 ** 20,
   maxExpressionDepth: 200,
-  maxSchemaStatements: 256,
+  /** statements that describe empty tables, and statements to plan */
+  maxSchemaStatements: 1024,
+  maxPlanStatements: 64,
+  memoryMiB: 256,
 } as const;
 
 export const BATCH_LIMITS = {

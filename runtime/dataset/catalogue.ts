@@ -1,0 +1,172 @@
+/** From a dataset version, its policy and its layout to the tables that a query may see. Plain data in, plain data out. */
+import type { ColumnGrant, PrivacyUnit, TablePolicy } from '../policy/model.ts';
+import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/catalogue.ts';
+import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, type LayoutSpec, type LayoutTable } from '../query/layout.ts';
+import { DatasetError } from './dataset-error.ts';
+import { engineTypeOf } from './column-types.ts';
+import type { DatasetManifest, StoredTable } from './metadata.ts';
+import { quoteName } from './sql-text.ts';
+
+/** The table of the dataset that a table policy is about. Throws `DatasetError` when there is none. */
+export function storedTableOf(manifest: DatasetManifest, policy: Pick<TablePolicy, 'name'>): StoredTable {
+  const { tables, dataset } = manifest;
+  if (policy.name === null) {
+    const [only] = tables;
+    if (only !== undefined && tables.length === 1) return only;
+    const names = tables.map(({ name }) => `\`${name}\``).join(', ');
+    throw new DatasetError(
+      'invalid-layout',
+      `dataset \`${dataset}\` has the tables ${names}: the policy has to name the one it is about`,
+    );
+  }
+  const found = tables.find(({ name }) => name === policy.name);
+  if (found === undefined)
+    throw new DatasetError('invalid-layout', `table \`${policy.name}\` is not in dataset \`${dataset}\``);
+  return found;
+}
+
+/**
+ * The layout that a policy's tables need: every column that some grant names, clipped to the declared bounds.
+ * `maxRowsPerUnit` is the largest row bound of the policy's differentially private rules, null when there is none.
+ * Throws `DatasetError` when the policy names a table or column that the dataset does not have, or bounds that differ
+ * between the grants of one column (one file can hold only one clipped form).
+ */
+export function layoutSpecOf(
+  manifest: DatasetManifest,
+  policies: readonly TablePolicy[],
+  maxRowsPerUnit: number | null,
+): LayoutSpec {
+  return { tables: policies.map((policy) => layoutTableOf(manifest, policy, maxRowsPerUnit)) };
+}
+
+function layoutTableOf(manifest: DatasetManifest, policy: TablePolicy, maxRowsPerUnit: number | null): LayoutTable {
+  const stored = storedTableOf(manifest, policy);
+  const bounds: Record<string, { low: number; high: number }> = {};
+  for (const { name, grants } of policy.columns) {
+    if (!stored.columns.some((column) => column.name === name)) {
+      throw new DatasetError(
+        'invalid-layout',
+        `column \`${name}\` is not in table \`${stored.name}\` of dataset \`${manifest.dataset}\``,
+      );
+    }
+    const declared = grants.flatMap((grant) => (grant.bounds === null ? [] : [grant.bounds]));
+    const [first] = declared;
+    if (first === undefined) continue;
+    if (declared.some(({ low, high }) => low !== first.low || high !== first.high)) {
+      throw new DatasetError(
+        'invalid-layout',
+        `column \`${name}\` has different bounds in different grants; give it one pair`,
+      );
+    }
+    bounds[name] = { low: first.low, high: first.high };
+  }
+  return {
+    name: stored.name,
+    columns: policy.columns.map(({ name }) => name),
+    units: policy.privacyUnits,
+    rows: policy.rows,
+    bounds,
+    maxRowsPerUnit: policy.isPublic ? null : maxRowsPerUnit,
+  };
+}
+
+export interface CatalogueInput {
+  readonly manifest: DatasetManifest;
+  readonly policies: readonly TablePolicy[];
+  readonly consumer: string;
+  /** Catalogue name of the dataset's layout file in the worker, e.g. `d0`. */
+  readonly alias: string;
+  /** Rows of each laid-out table (its row scope applied), by name. */
+  readonly rowCounts: ReadonlyMap<string, number>;
+}
+
+/** The tables of one dataset as a query of this consumer may see them. */
+export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[] {
+  const { manifest, policies, consumer, alias, rowCounts } = input;
+  return policies.map((policy): CatalogueTable => {
+    const stored = storedTableOf(manifest, policy);
+    const columns = visibleColumns(policy, stored, consumer);
+    return {
+      dataset: manifest.dataset,
+      names: sqlNamesOf(manifest, stored.name),
+      physical: `${quoteName(alias)}.${quoteName(stored.name)}`,
+      isPublic: policy.isPublic,
+      columns,
+      units: policy.privacyUnits.map((unit, i) => unitColumns(unit, i, manifest, stored, columns)),
+      joins: policy.joins,
+      rowCount: BigInt(rowCounts.get(stored.name) ?? stored.rowCount),
+    };
+  });
+}
+
+function visibleColumns(policy: TablePolicy, stored: StoredTable, consumer: string): CatalogueColumn[] {
+  return policy.columns.flatMap(({ name, grants }): CatalogueColumn[] => {
+    const type = stored.columns.find((column) => column.name === name)?.type;
+    const held = grants.filter((grant: ColumnGrant) => grant.consumers === null || grant.consumers.includes(consumer));
+    return type === undefined || held.length === 0 ? [] : [{ name, type, grants: held }];
+  });
+}
+
+/**
+ * Names under which a table can be asked for, most specific last. `hospital/visits` with the one table `visits`:
+ * `visits`, `hospital.visits`, `"hospital/visits"`. With several tables each is `table` and `dataset.table`.
+ */
+export function sqlNamesOf(manifest: DatasetManifest, table: string): readonly string[] {
+  const parts = manifest.dataset.split('/');
+  const last = parts.at(-1) ?? '';
+  const schema = parts.at(-2);
+  const names = new Set([table]);
+  if (manifest.tables.length === 1) {
+    names.add(last.replaceAll(/[^a-z0-9_]/g, '_'));
+    if (schema !== undefined) names.add(`${schema}.${table}`);
+    names.add(`${manifest.dataset}`);
+  } else {
+    names.add(`${last}.${table}`);
+    names.add(`${manifest.dataset}.${table}`);
+  }
+  return [...names];
+}
+
+function unitColumns(
+  unit: PrivacyUnit,
+  index: number,
+  manifest: DatasetManifest,
+  stored: StoredTable,
+  columns: readonly CatalogueColumn[],
+): UnitColumns {
+  const isHere = unit.via.length === 0 && unit.columns.length > 0;
+  const isVisible = isHere && unit.columns.every((name) => columns.some((column) => column.name === name));
+  // The hash covers the values of the key alone, so equal keys are one unit wherever in the dataset they stand. A row
+  // that is its own unit is nowhere else.
+  const domain =
+    unit.columns.length === 0 ? `${manifest.dataset}#${stored.name}` : `${manifest.dataset}:${unit.columns.join(',')}`;
+  return { keyColumns: isVisible ? unit.columns : [], domain, hash: UNIT_HASH(index), oneHot: UNIT_ONE_HOT(index) };
+}
+
+/** Statements that make the layout's tables without rows, for the bound-plan check (`planInWorker`). */
+export function emptySchemaOf(alias: string, manifest: DatasetManifest, spec: LayoutSpec): readonly string[] {
+  const statements = [`ATTACH ':memory:' AS ${quoteName(alias)}`];
+  for (const table of spec.tables) {
+    const stored = storedTableOf(manifest, table);
+    const typeOf = (name: string): string => {
+      const column = stored.columns.find((candidate) => candidate.name === name);
+      if (column === undefined)
+        throw new DatasetError('invalid-layout', `column \`${name}\` is not in table \`${stored.name}\``);
+      return engineTypeOf(column.type);
+    };
+    const columns = [
+      ...table.columns.map((name) => `${quoteName(name)} ${typeOf(name)}`),
+      ...table.units.flatMap((_, i) => [`${quoteName(UNIT_HASH(i))} UBIGINT`, `${quoteName(UNIT_ONE_HOT(i))} UBIGINT`]),
+      ...(table.maxRowsPerUnit === null
+        ? []
+        : [
+            ...table.columns
+              .filter((name) => Object.hasOwn(table.bounds, name))
+              .map((name) => `${quoteName(FIXED_POINT(name))} BIGINT`),
+            `${quoteName(ROW_RANK)} UINTEGER`,
+          ]),
+    ];
+    statements.push(`CREATE TABLE ${quoteName(alias)}.${quoteName(table.name)} (${columns.join(', ')})`);
+  }
+  return statements;
+}

@@ -1,0 +1,103 @@
+/**
+ * Entry of the jailed SQL worker. It opens the layout files it was given read-only, runs one job at a time and answers
+ * with batches and counts, or with a code that says nothing about rows.
+ */
+import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { frameType, parseJsonPayload, WorkerChannel, type Frame } from '../../sandbox/channel.ts';
+import { DEFAULT_ENGINE_LIMITS, openSealedEngine } from '../engine.ts';
+import type { SqlFailCode, SqlJob } from '../sql-job.ts';
+import { executeJob, StoppedError, type JobStop } from './execute-job.ts';
+
+const channel = new WorkerChannel();
+
+/** The engine in use and the job settings it was opened for; kept between jobs while nothing went wrong in it. */
+let engine: { readonly key: string; readonly instance: DuckDBInstance } | null = null;
+
+function closeEngine(): void {
+  engine?.instance.closeSync();
+  engine = null;
+}
+
+async function engineFor(job: SqlJob): Promise<DuckDBInstance> {
+  const key = JSON.stringify([job.databases, job.limits]);
+  if (engine !== null && engine.key !== key) closeEngine();
+  engine ??= { key, instance: await openSealedEngine(job.databases, job.limits) };
+  return engine.instance;
+}
+
+class RunningJob implements JobStop {
+  isStopped = false;
+  #connection: DuckDBConnection | null = null;
+
+  using(connection: DuckDBConnection | null): void {
+    this.#connection = connection;
+  }
+
+  stop(): void {
+    this.isStopped = true;
+    this.#connection?.interrupt();
+  }
+}
+
+const fail = (code: SqlFailCode): Promise<void> => channel.sendJson(frameType.FAIL, { code });
+
+async function serve(job: SqlJob, running: RunningJob): Promise<void> {
+  let instance: DuckDBInstance;
+  try {
+    instance = await engineFor(job);
+  } catch {
+    closeEngine();
+    return fail('not-opened');
+  }
+  try {
+    const result = await executeJob(instance, job, running, (bytes) => channel.send(frameType.DATA, bytes));
+    await channel.sendJson(frameType.RESULT, result);
+  } catch (error) {
+    // What went wrong inside may depend on rows: the engine goes, and only a code leaves.
+    closeEngine();
+    await fail(running.isStopped || error instanceof StoppedError ? 'cancelled' : 'failed');
+  }
+}
+
+function jobOf(frame: Frame): SqlJob | null {
+  const job = parseJsonPayload(frame.payload) as unknown as SqlJob;
+  const isWhole =
+    Array.isArray(job.databases) &&
+    Array.isArray(job.setup) &&
+    Array.isArray(job.columns) &&
+    typeof job.result === 'string' &&
+    typeof job.summary === 'string' &&
+    typeof job.limits === 'object';
+  return isWhole ? job : null;
+}
+
+/** Loads the engine's library and its first instance before the worker calls itself ready: the first job is as fast as later ones. */
+async function warmUp(): Promise<void> {
+  const instance = await openSealedEngine([], { ...DEFAULT_ENGINE_LIMITS, threads: 1 });
+  const connection = await instance.connect();
+  await connection.run('SELECT 1');
+  connection.closeSync();
+  instance.closeSync();
+}
+
+await warmUp();
+await channel.ready({ kind: 'sql' });
+let running: RunningJob | null = null;
+for await (const frame of channel.frames()) {
+  if (frame.type === frameType.CANCEL) running?.stop();
+  else if (frame.type === frameType.JOB) {
+    const job = running === null ? jobOf(frame) : null;
+    if (job === null) {
+      await fail('bad-job');
+      continue;
+    }
+    const mine = new RunningJob();
+    running = mine;
+    // Not awaited: frames keep being read, so that CANCEL gets through.
+    void serve(job, mine).finally(() => {
+      running = null;
+    });
+  }
+}
+closeEngine();
+process.exit(0);
