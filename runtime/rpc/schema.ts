@@ -21,6 +21,8 @@ export function loadSchema(options: { readonly comments: boolean } = { comments:
   root.resolvePath = (_origin, target) =>
     target.startsWith('google/') ? join(GOOGLE_FOLDER, target) : join(PROTO_FOLDER, target.replace(PROTO_FOLDER, ''));
   root.loadSync(protoFiles(), { keepCase: true, alternateCommentMode: options.comments, preferTrailingComment: false });
+  // Flight SQL packs its commands in `Any` without importing it.
+  root.addJSON(protobuf.common.get('google/protobuf/any.proto')?.nested ?? {});
   root.resolveAll();
   return root;
 }

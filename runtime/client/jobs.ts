@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto';
+import type { Table } from 'apache-arrow';
+import type { Job, JobRequest, JobState, Reason, SubmitJobRequest, SubmitJobResponse } from '../gen/messages.ts';
+import type { JobServiceClient } from '../gen/services.ts';
+import type { CredentialBundle } from '../identity/credential.ts';
+import type { CallOptions, Init } from '../rpc/call.ts';
+import { signJobRequest } from '../rpc/job-statement.ts';
+import { codecOf } from '../rpc/translate.ts';
+import { serviceClient, type Channel } from './channel.ts';
+import { GloveboxError } from './error.ts';
+import { readTable } from './results.ts';
+
+/** How a job ended for its consumer. */
+export type JobOutcome =
+  | { readonly kind: 'released'; readonly job: Job; readonly table: Table }
+  /** Denied, withheld, cancelled, stopped or failed: the reasons say why and what would be allowed. */
+  | { readonly kind: 'refused'; readonly job: Job; readonly reasons: readonly Reason[] };
+
+export interface RunOptions extends CallOptions {
+  /** Called for each change of state or progress. */
+  readonly onChange?: (job: Job) => void;
+}
+
+export interface JobsClient extends JobServiceClient {
+  /** Submits, follows and fetches: the whole job in one call. The result is fetched once. */
+  run(job: Init<JobRequest>, options?: RunOptions): Promise<JobOutcome>;
+  /** `run` for SQL text. */
+  sql(text: string, job?: Init<Omit<JobRequest, 'computation'>>, options?: RunOptions): Promise<JobOutcome>;
+}
+
+const FINAL: ReadonlySet<JobState> = new Set(['released', 'withheld', 'denied', 'cancelled', 'stopped', 'failed']);
+
+/** Whether a job has ended. */
+export function hasEnded(job: Pick<Job, 'state'>): boolean {
+  return FINAL.has(job.state);
+}
+
+/** The jobs of a party; requests are signed with its key when there is one. */
+export function jobsClient(channel: Channel, credential: CredentialBundle | null): JobsClient {
+  const service = serviceClient<JobServiceClient>(channel, 'JobService');
+  const submit = async (request: Init<SubmitJobRequest>, options?: CallOptions): Promise<SubmitJobResponse> =>
+    await service.submit(signed(request, credential), options);
+  const run = async (job: Init<JobRequest>, options: RunOptions = {}): Promise<JobOutcome> => {
+    const started = (await submit({ job }, options)).job;
+    if (started === null) throw new GloveboxError('the runtime answered without a job', { status: 13 });
+    let last = started;
+    options.onChange?.(last);
+    if (!hasEnded(last)) {
+      for await (const { job: changed } of service.watch({ id: started.id }, options)) {
+        if (changed === null) continue;
+        last = changed;
+        options.onChange?.(last);
+      }
+    }
+    if (last.ticket === null) return { kind: 'refused', job: last, reasons: last.reasons };
+    return { kind: 'released', job: last, table: await readTable(channel, last.ticket, options) };
+  };
+  return {
+    ...service,
+    submit,
+    run,
+    sql: (text, job = {}, options) => run({ ...job, computation: { kind: 'sql', sql: { text } } }, options),
+  };
+}
+
+/** Adds an idempotency key, so that a retry is the same job, and the signature over the whole request. */
+function signed(request: Init<SubmitJobRequest>, credential: CredentialBundle | null): Init<SubmitJobRequest> {
+  const job = { ...request.job, idempotencyKey: request.job?.idempotencyKey ?? randomUUID() };
+  if (credential === null || (request.signature ?? '') !== '') return { ...request, job };
+  const codec = codecOf('JobRequest');
+  // What is signed is the request as the runtime will read it, defaults included.
+  const read = codec.decode(codec.encode(job)) as JobRequest;
+  return { ...request, job, signature: signJobRequest(credential.party, credential.signingKey, read) };
+}

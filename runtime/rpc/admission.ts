@@ -1,0 +1,181 @@
+import { randomBytes } from 'node:crypto';
+import {
+  ServerInterceptingCall,
+  type Metadata,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  type StatusObject,
+} from '@grpc/grpc-js';
+import type { Caller } from '../identity/party.ts';
+import type { Application } from './application.ts';
+import { statusFor, statusOf, type RpcLog } from './error-detail.ts';
+import type { RpcLimits } from './limits.ts';
+import type { ConnectionProof } from './listener.ts';
+import type { RateLimit } from './rate-limit.ts';
+import { FAULTS } from './status.ts';
+
+export interface AdmissionNeeds {
+  readonly application: Pick<Application, 'identify' | 'insecureCaller'>;
+  readonly limits: RpcLimits;
+  readonly rateLimit: RateLimit;
+  readonly log: RpcLog;
+  readonly now: () => number;
+  readonly isDraining: () => boolean;
+  readonly proofOf: (call: ServerInterceptingCallInterface) => ConnectionProof | null;
+}
+
+/** What admission found out about a call. */
+export interface Admitted {
+  readonly caller: Caller;
+  readonly callId: string;
+}
+
+/**
+ * Decides about a call before its message is read: who calls, whether the party may call now, how often and how many at
+ * once. What it found is kept beside the call, keyed by the metadata *object* — no header can set it.
+ */
+export class Admissions {
+  readonly #admitted = new WeakMap<Metadata, Admitted>();
+  readonly #openCalls = new Map<string, number>();
+  readonly #needs: AdmissionNeeds;
+
+  constructor(needs: AdmissionNeeds) {
+    this.#needs = needs;
+  }
+
+  /** What admission found out about the call with this metadata; throws for a call that was not admitted. */
+  of(metadata: Metadata): Admitted {
+    const admitted = this.#admitted.get(metadata);
+    // INVARIANT: no handler runs for a call that was not admitted.
+    if (admitted === undefined) throw new Error('a handler was reached by a call that was not admitted');
+    return admitted;
+  }
+
+  /** Calls that are open now. */
+  get openCalls(): number {
+    let sum = 0;
+    for (const count of this.#openCalls.values()) sum += count;
+    return sum;
+  }
+
+  interceptor(): ServerInterceptor {
+    return (method, call) => {
+      let party: string | null = null;
+      let isOver = false;
+      let arrival: NodeJS.Timeout | undefined;
+      const refuse = (status: StatusObject): void => {
+        clearTimeout(arrival);
+        if (!isOver) call.sendStatus(status);
+      };
+      return new ServerInterceptingCall(call, {
+        start: (proceed) => {
+          proceed({
+            onReceiveMetadata: (metadata, next) => {
+              const admit = async (): Promise<void> => {
+                const outcome = await this.#admit(call, method.path);
+                if (isOver) return;
+                if (outcome.kind === 'refused') {
+                  refuse(outcome.status);
+                  return;
+                }
+                party = outcome.caller.party;
+                this.#openCalls.set(party, (this.#openCalls.get(party) ?? 0) + 1);
+                this.#admitted.set(metadata, { caller: outcome.caller, callId: randomBytes(8).toString('hex') });
+                if (!method.requestStream) {
+                  // Slow loris: a unary request that trickles in holds a stream and memory.
+                  arrival = setTimeout(
+                    () => refuse(statusFor('upload-too-slow', 'the request did not arrive in time')),
+                    this.#needs.limits.requestTimeoutMs,
+                  ).unref();
+                }
+                next(metadata);
+              };
+              admit().catch((thrown: unknown) => refuse(statusOf(thrown, this.#needs.log, method.path)));
+            },
+            onReceiveMessage: (message, next) => {
+              clearTimeout(arrival);
+              next(message);
+            },
+            onReceiveHalfClose: (next) => {
+              clearTimeout(arrival);
+              next();
+            },
+            // Called once for every call, however it ended.
+            onCancel: () => {
+              isOver = true;
+              clearTimeout(arrival);
+              if (party === null) return;
+              const left = (this.#openCalls.get(party) ?? 1) - 1;
+              if (left === 0) this.#openCalls.delete(party);
+              else this.#openCalls.set(party, left);
+            },
+          });
+        },
+      });
+    };
+  }
+
+  async #admit(
+    call: ServerInterceptingCallInterface,
+    method: string,
+  ): Promise<
+    { readonly kind: 'ok'; readonly caller: Caller } | { readonly kind: 'refused'; readonly status: StatusObject }
+  > {
+    const { limits, rateLimit, now } = this.#needs;
+    const identified = await this.#identify(call);
+    if ('status' in identified) return { kind: 'refused', status: identified.status };
+    const { caller } = identified;
+    if (this.#needs.isDraining() && REFUSED_WHILE_DRAINING.has(method)) {
+      return { kind: 'refused', status: statusFor('draining', 'the runtime is shutting down and takes no new work') };
+    }
+    const waitMs = rateLimit.take(caller.party, now());
+    if (waitMs > 0) {
+      const message = `more than ${limits.callsPerSecond} calls per second; try again in ${waitMs} ms`;
+      return { kind: 'refused', status: statusFor('rate-exceeded', message, { retryAfterMs: waitMs }) };
+    }
+    if ((this.#openCalls.get(caller.party) ?? 0) >= limits.maxStreamsPerParty) {
+      const message = `more than ${limits.maxStreamsPerParty} open calls of one party`;
+      return { kind: 'refused', status: statusFor('too-many-streams', message) };
+    }
+    return { kind: 'ok', caller };
+  }
+
+  async #identify(
+    call: ServerInterceptingCallInterface,
+  ): Promise<{ readonly caller: Caller } | { readonly status: StatusObject }> {
+    const { application, now } = this.#needs;
+    const proof = this.#needs.proofOf(call);
+    if (proof === null) return { status: statusFor('credential-missing', 'the connection is gone') };
+    if (proof.kind === 'none') return { status: STRANGERS[proof.problem] };
+    if (proof.kind === 'insecureLoopback') {
+      const caller = application.insecureCaller;
+      if (caller === null) return { status: STRANGERS.missing };
+      return { caller: { ...caller, isInsecureLoopback: true } };
+    }
+    // The connection may be older than the end of the certificate.
+    if (proof.credential.notAfterMs <= now()) return { status: STRANGERS.expired };
+    const identified = await application.identify(proof.credential);
+    if (identified.kind === 'known') return { caller: identified.caller };
+    const { reason } = identified;
+    const named = Object.hasOwn(FAULTS, reason.code) ? (reason.code as keyof typeof FAULTS) : null;
+    const fallback = identified.kind === 'unknown' ? 'credential-unknown' : 'party-not-admitted';
+    return { status: statusFor(named ?? fallback, reason.message, { reasons: [reason] }) };
+  }
+}
+
+/** Draining lets running jobs be watched and their results be fetched. */
+const REFUSED_WHILE_DRAINING: ReadonlySet<string> = new Set([
+  '/glovebox.v1.JobService/Submit',
+  '/glovebox.v1.CatalogService/RegisterDataset',
+  '/glovebox.v1.HomomorphicService/Upload',
+  '/glovebox.v1.HomomorphicService/Run',
+]);
+
+const STRANGERS = {
+  missing: statusFor(
+    'credential-missing',
+    'the connection presented no certificate; connect with a credential of this runtime',
+  ),
+  unknown: statusFor('credential-unknown', 'the certificate was not issued by this runtime'),
+  expired: statusFor('credential-expired', 'the certificate has expired; ask the operator for a new credential'),
+} as const;

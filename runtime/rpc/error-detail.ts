@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto';
+import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
+import type { Denied } from '../policy/reason.ts';
+import { Fault } from './fault.ts';
+import { FAULTS, type FaultCode } from './status.ts';
+import { codecOf } from './translate.ts';
+
+/** Trailer that carries a `glovebox.v1.ErrorDetail`. */
+export const ERROR_TRAILER = 'glovebox-error-bin';
+
+/** Where faults of the runtime are written; never to callers. */
+export interface RpcLog {
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+const MAX_MESSAGE_LENGTH = 1024;
+
+/**
+ * The gRPC status of whatever a handler threw. A `Fault` says what its message says; anything else is INTERNAL with an
+ * incident name that leads the operator to the logged cause.
+ */
+export function statusOf(thrown: unknown, log: RpcLog, method: string): StatusObject {
+  if (thrown instanceof Fault && FAULTS[thrown.code].owner === 'caller') {
+    if (thrown.cause !== undefined)
+      log.warn({ method, code: thrown.code, cause: describe(thrown.cause) }, 'call refused');
+    return statusFor(thrown.code, thrown.message, { reasons: thrown.reasons, retryAfterMs: thrown.retryAfterMs });
+  }
+  const incident = randomBytes(8).toString('hex');
+  log.error({ method, incident, cause: describe(thrown) }, 'call failed');
+  const code: FaultCode = thrown instanceof Fault ? thrown.code : 'internal';
+  const message = thrown instanceof Fault ? thrown.message : 'the runtime failed';
+  const retryAfterMs = thrown instanceof Fault ? thrown.retryAfterMs : 0;
+  return statusFor(code, code === 'internal' ? `${message} (incident ${incident})` : message, {
+    incident,
+    retryAfterMs,
+  });
+}
+
+/** The status of a denial, for rpcs whose response has no `reasons`. */
+export function statusOfDenial(denied: Denied): StatusObject {
+  return statusFor('denied', denied.reasons[0]?.message ?? 'denied', { reasons: denied.reasons });
+}
+
+/** A status with its detail in the trailer. */
+export function statusFor(
+  code: FaultCode,
+  message: string,
+  detail: { readonly reasons?: Denied['reasons']; readonly retryAfterMs?: number; readonly incident?: string } = {},
+): StatusObject {
+  const fault = FAULTS[code];
+  const metadata = new Metadata();
+  const bytes = codecOf('ErrorDetail').encode({
+    code,
+    // Trailers travel in one header block, so a long list is cut rather than the whole status lost.
+    reasons: (detail.reasons ?? []).slice(0, 8),
+    isRetryable: fault.isRetryable,
+    retryAfterMs: detail.retryAfterMs ?? 0,
+    incident: detail.incident ?? '',
+  });
+  if (bytes.length <= MAX_DETAIL_BYTES) metadata.set(ERROR_TRAILER, bytes);
+  else metadata.set(ERROR_TRAILER, codecOf('ErrorDetail').encode({ code, isRetryable: fault.isRetryable }));
+  return { code: fault.status, details: message.slice(0, MAX_MESSAGE_LENGTH), metadata };
+}
+
+const MAX_DETAIL_BYTES = 6 * 1024;
+
+/** The status of a call that its client has left. */
+export const CANCELLED_STATUS: { readonly code: status; readonly details: string } = {
+  code: status.CANCELLED,
+  details: 'the call was cancelled',
+};
+
+function describe(cause: unknown): string {
+  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+}

@@ -1,0 +1,180 @@
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServerDuplexStream,
+  ServerWritableStream,
+  StatusObject,
+} from '@grpc/grpc-js';
+import type { Caller } from '../identity/party.ts';
+import type { Denied } from '../policy/reason.ts';
+import type { Admissions } from './admission.ts';
+import type { CallContext, SignedRequest } from './call.ts';
+import { statusFor, statusOf, statusOfDenial, type RpcLog } from './error-detail.ts';
+import { Fault } from './fault.ts';
+import type { RpcLimits } from './limits.ts';
+import { receive, untilAborted, writeWithPressure } from './streams.ts';
+import type { Codec } from './translate.ts';
+
+export interface HandleNeeds {
+  readonly admissions: Admissions;
+  readonly limits: RpcLimits;
+  readonly log: RpcLog;
+}
+
+/** One rpc between wire and application. */
+export interface Rpc {
+  /** `/glovebox.v1.JobService/Submit` */
+  readonly path: string;
+  readonly request: Codec;
+  readonly response: Codec;
+  /** Verifies the request's signature, where the rpc has one; throws when it is wrong. */
+  readonly signatureOf: ((caller: Caller, request: unknown) => SignedRequest | null) | null;
+}
+
+interface CallLike {
+  readonly metadata: Metadata;
+  getDeadline(): Date | number;
+  on(event: 'cancelled', listener: () => void): unknown;
+}
+
+export interface Started {
+  readonly caller: Caller;
+  readonly context: CallContext;
+}
+
+/** The caller of an admitted call, and a context whose signal aborts when the call is over. */
+export function startCall(needs: HandleNeeds, call: CallLike): Started {
+  const { caller, callId } = needs.admissions.of(call.metadata);
+  const controller = new AbortController();
+  const longest = setTimeout(() => controller.abort(), needs.limits.maxCallMs).unref();
+  call.on('cancelled', () => {
+    clearTimeout(longest);
+    controller.abort();
+  });
+  const deadline = Number(call.getDeadline());
+  const deadlineAtMs = Number.isFinite(deadline) ? deadline : null;
+  return { caller, context: { signal: controller.signal, deadlineAtMs, callId, signedRequest: null } };
+}
+
+export function unaryHandler(
+  needs: HandleNeeds,
+  rpc: Rpc,
+  run: (caller: Caller, request: unknown, call: CallContext, headers: Metadata) => Promise<unknown>,
+): handleUnaryCall<Buffer, Buffer> {
+  return (call, callback) => {
+    const answer = async (): Promise<void> => {
+      let outcome: Buffer | StatusObject;
+      try {
+        const { caller, context } = startCall(needs, call);
+        const request = rpc.request.decode(call.request);
+        const signedRequest = rpc.signatureOf?.(caller, request) ?? null;
+        outcome = responseOf(rpc, await run(caller, request, { ...context, signedRequest }, call.metadata));
+      } catch (thrown) {
+        // What a call that is already gone ended with concerns nobody.
+        if (call.cancelled) return;
+        outcome = statusOf(thrown, needs.log, rpc.path);
+      }
+      if (Buffer.isBuffer(outcome)) callback(null, outcome);
+      else callback(outcome);
+    };
+    void answer();
+  };
+}
+
+export function serverStreamHandler(
+  needs: HandleNeeds,
+  rpc: Rpc,
+  run: (caller: Caller, request: unknown, call: CallContext) => AsyncIterable<unknown>,
+): handleServerStreamingCall<Buffer, Buffer> {
+  return (call) => {
+    void respond(needs, rpc.path, call, (started) => {
+      const request = rpc.request.decode(call.request);
+      const signedRequest = rpc.signatureOf?.(started.caller, request) ?? null;
+      return encoded(rpc, run(started.caller, request, { ...started.context, signedRequest }));
+    });
+  };
+}
+
+/** Both shapes of client streaming; `run` answers a stream or, where the rpc has one response, a promise. */
+export function uploadHandler(
+  needs: HandleNeeds,
+  rpc: Rpc,
+  run: (
+    caller: Caller,
+    requests: AsyncIterable<unknown>,
+    call: CallContext,
+  ) => AsyncIterable<unknown> | Promise<unknown>,
+): handleBidiStreamingCall<Buffer, Buffer> {
+  return (call) => {
+    void respond(needs, rpc.path, call, ({ caller, context }) => {
+      const pause = { signal: context.signal, pauseMs: needs.limits.uploadPauseMs };
+      const answer = run(caller, receive(call, rpc.request.decode, pause), context);
+      return encoded(rpc, Symbol.asyncIterator in answer ? answer : once(answer));
+    });
+  };
+}
+
+/** Writes a stream of encoded messages under back-pressure and ends the call with the right status. */
+export async function respond(
+  needs: HandleNeeds,
+  path: string,
+  call: ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
+  start: (started: Started) => AsyncIterable<Uint8Array>,
+): Promise<void> {
+  try {
+    const started = startCall(needs, call);
+    const { signal } = started.context;
+    const pressure = { signal, pauseMs: needs.limits.readerPauseMs };
+    for await (const message of untilAborted(start(started), signal)) {
+      if (!(await writeWithPressure(call, message, pressure))) break;
+    }
+    if (signal.aborted && !call.cancelled) {
+      throw new Fault('deadline-exceeded', 'the call was longer than the longest call');
+    }
+    call.end();
+  } catch (thrown) {
+    if (call.cancelled) return;
+    call.emit(
+      'error',
+      thrown instanceof DeniedStream ? statusOfDenial(thrown.denied) : statusOf(thrown, needs.log, path),
+    );
+  }
+}
+
+class DeniedStream extends Error {
+  readonly denied: Denied;
+  constructor(denied: Denied) {
+    super('denied');
+    this.denied = denied;
+  }
+}
+
+async function* encoded(rpc: Rpc, answers: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
+  for await (const answer of answers) {
+    const response = responseOf(rpc, answer);
+    if (!Buffer.isBuffer(response)) throw new DeniedStream(answer as Denied);
+    yield response;
+  }
+}
+
+async function* once(promise: Promise<unknown>): AsyncGenerator<unknown> {
+  yield await promise;
+}
+
+/** A denial is an answer where the response has room for reasons, and a status where it has not. */
+function responseOf(rpc: Rpc, answer: unknown): Buffer | StatusObject {
+  if (!isDenied(answer)) return rpc.response.encode(answer);
+  if (!rpc.response.has('reasons')) return statusOfDenial(answer);
+  return rpc.response.encode({ reasons: answer.reasons });
+}
+
+function isDenied(answer: unknown): answer is Denied {
+  return typeof answer === 'object' && answer !== null && 'kind' in answer && answer.kind === 'denied';
+}
+
+/** The handler of an rpc that the application does not have. */
+export function notAvailable(path: string): StatusObject {
+  return statusFor('not-available', `${path.slice(1)} is not available in this runtime`);
+}

@@ -1,0 +1,59 @@
+/** Every limit of the front door, with its default. All can be lowered or raised by the operator's configuration. */
+export interface RpcLimits {
+  /** Largest control message in either direction, bytes. */
+  readonly maxMessageBytes: number;
+  /** Largest `FlightData` message, bytes; below the 4 MiB that other clients accept by default. */
+  readonly maxFrameBytes: number;
+  /** Largest chunk of an upload, bytes. */
+  readonly maxChunkBytes: number;
+  /** Header block of one request, bytes. */
+  readonly maxMetadataBytes: number;
+  /** Open connections in all, and from one address. */
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  /** Open streams on one connection, and of one party over all its connections. */
+  readonly maxStreamsPerConnection: number;
+  readonly maxStreamsPerParty: number;
+  /** Calls per second that a party may make in the long run, and at once. */
+  readonly callsPerSecond: number;
+  readonly callBurst: number;
+  /** TLS handshake must end within. */
+  readonly handshakeTimeoutMs: number;
+  /** A unary request must have arrived within, counted from its headers. */
+  readonly requestTimeoutMs: number;
+  /** Longest pause between two parts of an upload. */
+  readonly uploadPauseMs: number;
+  /** Longest time a reader may leave a response unread. */
+  readonly readerPauseMs: number;
+  /** A connection without any call is closed after. */
+  readonly idleConnectionMs: number;
+  /** Keepalive ping interval and how long to wait for its answer. */
+  readonly keepaliveMs: number;
+  readonly keepaliveTimeoutMs: number;
+  /** Longest life of a call; longer deadlines of clients are cut to it. */
+  readonly maxCallMs: number;
+  /** How long draining waits for open calls. */
+  readonly drainMs: number;
+}
+
+export const DEFAULT_RPC_LIMITS: RpcLimits = {
+  maxMessageBytes: 4 << 20,
+  maxFrameBytes: 2 << 20,
+  maxChunkBytes: 1 << 20,
+  maxMetadataBytes: 16 << 10,
+  maxConnections: 1024,
+  maxConnectionsPerAddress: 256,
+  maxStreamsPerConnection: 128,
+  maxStreamsPerParty: 256,
+  callsPerSecond: 500,
+  callBurst: 1000,
+  handshakeTimeoutMs: 10_000,
+  requestTimeoutMs: 15_000,
+  uploadPauseMs: 60_000,
+  readerPauseMs: 120_000,
+  idleConnectionMs: 10 * 60_000,
+  keepaliveMs: 30_000,
+  keepaliveTimeoutMs: 10_000,
+  maxCallMs: 24 * 3_600_000,
+  drainMs: 30_000,
+};

@@ -1,0 +1,180 @@
+import { constants } from 'node:crypto';
+import net from 'node:net';
+import tls from 'node:tls';
+import type { PresentedCredential } from '../identity/party.ts';
+import { parseSpiffeId } from '../identity/names.ts';
+import type { RpcLimits } from './limits.ts';
+
+/** What one connection proved about its client; `problem` says why it proved nothing. */
+export type ConnectionProof =
+  | { readonly kind: 'certificate'; readonly credential: PresentedCredential }
+  | { readonly kind: 'none'; readonly problem: 'missing' | 'unknown' | 'expired' }
+  | { readonly kind: 'insecureLoopback' };
+
+export interface TlsMaterial {
+  /** Certificate of the authority whose parties may call, PEM. */
+  readonly ca: string;
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface ListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  /** null: plain text, on loopback addresses only. */
+  readonly tls: TlsMaterial | null;
+  readonly limits: RpcLimits;
+  /** Takes over an accepted connection. */
+  readonly accept: (socket: net.Socket) => void;
+}
+
+/**
+ * Accepts connections under limits of number, address and time, and keeps what each proved. A connection without a
+ * valid certificate may stay a moment, so that its calls get a clear status instead of a reset.
+ */
+export class Listener {
+  readonly #server: net.Server;
+  readonly #limits: RpcLimits;
+  readonly #accept: (socket: net.Socket) => void;
+  readonly #proofs = new Map<string, { readonly socket: net.Socket; readonly proof: ConnectionProof }>();
+  readonly #perAddress = new Map<string, number>();
+  readonly #sockets = new Set<net.Socket>();
+
+  constructor(options: ListenerOptions) {
+    this.#limits = options.limits;
+    this.#accept = options.accept;
+    if (options.tls === null) {
+      if (!isLoopback(options.host)) {
+        throw new Error(`an insecure server listens on loopback addresses only, and \`${options.host}\` is not one`);
+      }
+      this.#server = net.createServer((socket) => this.#take(socket, { kind: 'insecureLoopback' }));
+    } else {
+      const server = tls.createServer({
+        ...contextOf(options.tls),
+        requestCert: true,
+        // Refused per call with a clear status; see #take.
+        rejectUnauthorized: false,
+        ALPNProtocols: ['h2'],
+        handshakeTimeout: options.limits.handshakeTimeoutMs,
+      });
+      server.on('secureConnection', (socket) => this.#take(socket, proofOf(socket)));
+      server.on('tlsClientError', (_error, socket) => socket.destroy());
+      this.#server = server;
+    }
+    this.#server.maxConnections = options.limits.maxConnections;
+    this.#server.on('connection', (socket: net.Socket) => this.#count(socket));
+    // A failing accept (out of descriptors) must not end the process; the next one may succeed.
+    this.#server.on('error', () => {});
+  }
+
+  /** Starts to listen; answers the port. */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port, backlog: 511 }, () => {
+        this.#server.off('error', reject);
+        resolve((this.#server.address() as net.AddressInfo).port);
+      });
+    });
+  }
+
+  /** What the connection with this remote end proved; null when it is gone. */
+  proofOf(remote: {
+    readonly remoteAddress?: string | undefined;
+    readonly remotePort?: number | undefined;
+  }): ConnectionProof | null {
+    return this.#proofs.get(keyOf(remote))?.proof ?? null;
+  }
+
+  /** Presents another certificate on connections from now on; those that are open stay. */
+  renew(material: TlsMaterial): void {
+    if (this.#server instanceof tls.Server) this.#server.setSecureContext(contextOf(material));
+  }
+
+  /** Takes no more connections. */
+  stop(): void {
+    this.#server.close();
+  }
+
+  /** Closes what is still open. */
+  destroy(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #count(socket: net.Socket): void {
+    const address = socket.remoteAddress ?? '';
+    const open = this.#perAddress.get(address) ?? 0;
+    if (open >= this.#limits.maxConnectionsPerAddress) {
+      socket.destroy();
+      return;
+    }
+    this.#perAddress.set(address, open + 1);
+    this.#sockets.add(socket);
+    socket.on('error', () => {});
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      const left = (this.#perAddress.get(address) ?? 1) - 1;
+      if (left === 0) this.#perAddress.delete(address);
+      else this.#perAddress.set(address, left);
+    });
+  }
+
+  #take(socket: net.Socket, proof: ConnectionProof): void {
+    const key = keyOf(socket);
+    const entry = { socket, proof };
+    this.#proofs.set(key, entry);
+    socket.on('error', () => {});
+    const farewell = proof.kind === 'none' ? setTimeout(() => socket.destroy(), STRANGER_MS).unref() : undefined;
+    socket.once('close', () => {
+      clearTimeout(farewell);
+      if (this.#proofs.get(key) === entry) this.#proofs.delete(key);
+    });
+    this.#accept(socket);
+  }
+}
+
+/** How long a connection that proved nothing may stay to hear why. */
+const STRANGER_MS = 5_000;
+
+/** Whether a host is this machine by its address alone; names other than `localhost` are not trusted. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (net.isIPv4(host) && host.startsWith('127.'));
+}
+
+function contextOf(material: TlsMaterial): tls.SecureContextOptions {
+  return {
+    ca: material.ca,
+    cert: material.certificate,
+    key: material.key,
+    minVersion: 'TLSv1.3',
+    // No resumption: every connection proves its certificate anew.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}
+
+function proofOf(socket: tls.TLSSocket): ConnectionProof {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return { kind: 'none', problem: 'missing' };
+  if (!socket.authorized) {
+    const isExpired = String(socket.authorizationError).includes('CERT_HAS_EXPIRED');
+    return { kind: 'none', problem: isExpired ? 'expired' : 'unknown' };
+  }
+  // Exactly one URI name, and nothing else: the form that `issueCredential` makes.
+  const name = /^URI:(spiffe:\/\/[^,"\s]+)$/.exec(certificate.subjectAltName ?? '')?.[1];
+  if (name === undefined || parseSpiffeId(name) === null) return { kind: 'none', problem: 'unknown' };
+  return {
+    kind: 'certificate',
+    credential: {
+      fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+      spiffeId: name,
+      notAfterMs: Date.parse(certificate.validTo),
+    },
+  };
+}
+
+function keyOf(remote: {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}): string {
+  return `${remote.remoteAddress ?? ''}|${remote.remotePort ?? ''}`;
+}

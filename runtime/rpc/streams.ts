@@ -1,0 +1,107 @@
+import type { Readable, Writable } from 'node:stream';
+import { Fault } from './fault.ts';
+
+/** A stream of a call: grpc-js emits `cancelled` when the call ends, whoever ended it. */
+export interface CancellableWritable extends Writable {
+  readonly cancelled: boolean;
+}
+
+/**
+ * Writes one message and waits while the reader is behind. False when the call is over; throws the fault
+ * `reader-too-slow` when nothing was read for `pauseMs`.
+ */
+export async function writeWithPressure(
+  call: CancellableWritable,
+  message: Uint8Array,
+  options: { readonly signal: AbortSignal; readonly pauseMs: number },
+): Promise<boolean> {
+  if (options.signal.aborted || call.cancelled || call.destroyed) return false;
+  if (call.write(message)) return true;
+  return await new Promise<boolean>((resolve, reject) => {
+    const finish = (outcome: () => void): void => {
+      clearTimeout(timer);
+      call.off('drain', onDrain);
+      call.off('close', onEnd);
+      options.signal.removeEventListener('abort', onEnd);
+      outcome();
+    };
+    const onDrain = (): void => finish(() => resolve(true));
+    const onEnd = (): void => finish(() => resolve(false));
+    const timer = setTimeout(
+      () => finish(() => reject(new Fault('reader-too-slow', `nothing was read for ${options.pauseMs} ms`))),
+      options.pauseMs,
+    );
+    call.on('drain', onDrain);
+    call.on('close', onEnd);
+    options.signal.addEventListener('abort', onEnd);
+  });
+}
+
+/**
+ * The messages of an upload, decoded one by one as the application asks for them. Throws the fault `cancelled` when the
+ * client leaves before the end, and `upload-too-slow` when it pauses for longer than `pauseMs`.
+ */
+export async function* receive<Message>(
+  call: Readable,
+  decode: (bytes: Uint8Array) => Message,
+  options: { readonly signal: AbortSignal; readonly pauseMs: number },
+): AsyncGenerator<Message, void, void> {
+  // Leaving the loop early must not destroy the call: the response is still to be written on it.
+  const messages = call.iterator({ destroyOnReturn: false });
+  for (;;) {
+    const next = await withinPause(messages.next() as Promise<IteratorResult<Uint8Array, void>>, options);
+    if (next.done === true) return;
+    yield decode(next.value);
+  }
+}
+
+/** Stops waiting for `promise` when the signal aborts or after `pauseMs`. */
+async function withinPause<Value>(
+  promise: Promise<Value>,
+  options: { readonly signal: AbortSignal; readonly pauseMs: number },
+): Promise<Value> {
+  const { promise: over, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(new Fault('cancelled', 'the client left before the end of the upload'));
+  if (options.signal.aborted) onAbort();
+  options.signal.addEventListener('abort', onAbort);
+  const timer = setTimeout(
+    () => reject(new Fault('upload-too-slow', `no part of the upload arrived for ${options.pauseMs} ms`)),
+    options.pauseMs,
+  );
+  try {
+    return await Promise.race([promise, over]);
+  } finally {
+    clearTimeout(timer);
+    options.signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Runs through `items` until they end or the signal aborts; a producer that hangs does not hold the caller. */
+export async function* untilAborted<Item>(
+  items: AsyncIterable<Item>,
+  signal: AbortSignal,
+): AsyncGenerator<Item, void, void> {
+  const iterator = items[Symbol.asyncIterator]();
+  const { promise: aborted, resolve } = Promise.withResolvers<{ readonly done: true; readonly value: undefined }>();
+  const onAbort = (): void => resolve({ done: true, value: undefined });
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort);
+  let isFinished = false;
+  try {
+    while (!signal.aborted) {
+      const next = await Promise.race([iterator.next(), aborted]);
+      if (next.done === true) {
+        isFinished = !signal.aborted;
+        return;
+      }
+      yield next.value;
+    }
+  } catch (thrown) {
+    isFinished = true;
+    throw thrown;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    // Not awaited: a producer that hangs in `next` would hang here too. Its own clean-up runs when it wakes up.
+    if (!isFinished) void Promise.resolve(iterator.return?.()).catch(() => {});
+  }
+}
