@@ -27,10 +27,11 @@ export function quantile(q: number, bins: Bins, range: QuantileRange, bound: Con
   if (!limits.every((limit, i) => i === 0 || limit >= (limits[i - 1] ?? limit)))
     throw new RangeError('a range encloses its bins');
   const query = binsQuery(bins, bound);
-  return { queries: [query], estimate: (answer) => [estimateOf(q, limits, answer(query.id))] };
+  return { queries: [query], estimate: (answer) => [quantileEstimate(q, limits, answer(query.id))] };
 }
 
-function estimateOf(q: number, limits: readonly number[], { values, noise }: NoisyAnswer): Estimate {
+/** A quantile from noisy counts of bins; `limits` has one more entry than there are bins. */
+export function quantileEstimate(q: number, limits: readonly number[], { values, noise }: NoisyAnswer): Estimate {
   const counts = values.map(Number);
   const last = counts.length - 1;
   const total = counts.reduce((sum, count) => sum + count, 0);

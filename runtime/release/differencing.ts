@@ -1,0 +1,208 @@
+/**
+ * The differencing guard: withholds a cell that differs by fewer than the minimum of units from a cell released before.
+ * Two such cells, each large enough on its own, subtract to a statement about a few people.
+ *
+ * One guard watches one history: a dataset version, a privacy unit, and a consumer or a group of consumers who could share
+ * answers. It is pairwise: differences of three or more cells are not covered.
+ *
+ * Completeness. A difference of d < minUnits units changes at most d buckets of a partition, and a partition has more
+ * buckets than that, so one bucket of the first partition is the same in both cells: looking up the buckets of the first
+ * partition finds every such pair, without a scan. At most 3d buckets change in all, which sorts out chance finds. What is
+ * left is decoded; a difference that stays small by its buckets and does not decode counts as too close.
+ */
+import {
+  BUCKET_WORDS,
+  changedBuckets,
+  decode,
+  differenceOf,
+  PARTITIONS,
+  shapeFor,
+  type Sketch,
+  type SketchShape,
+} from './sketch.ts';
+
+/**
+ * `clear`: no earlier cell is near. `same`: an earlier cell has exactly these rows; nothing new is told about them, but
+ * whether *other words* select the same rows is itself a hint, so callers let `same` pass only for the same question.
+ * `tooClose`: an earlier cell differs by some, but too few, units.
+ */
+export type Closeness = 'clear' | 'same' | 'tooClose';
+
+export const MAX_GUARDED_CELLS = 1_000_000;
+const MAGIC = 0x31_44_42_47;
+const HEADER_WORDS = 3;
+const FIRST_CAPACITY = 64;
+const HEADS_PER_CELL = 16;
+
+/** A history of released cells that grows in place; not shared between threads. */
+export class DifferencingGuard {
+  readonly #minUnits: number;
+  readonly #shape: SketchShape;
+  readonly #words: number;
+  /** Sketches back to back. */
+  #cells: Uint32Array;
+  #count = 0;
+  /** Chained hash table: slot of a bucket's digest → 1 + the last entry; entry = cell · buckets + bucket. 0 ends a chain. */
+  #heads: Uint32Array;
+  #next: Uint32Array;
+  /** The comparison that last looked at a cell, so that none is looked at twice. */
+  #seen: Uint32Array;
+  #comparison = 0;
+
+  constructor(minUnits: number) {
+    this.#minUnits = minUnits;
+    this.#shape = shapeFor(minUnits);
+    if (this.#shape.buckets < minUnits) throw new RangeError('the differencing guard cannot watch so large a minimum');
+    this.#words = PARTITIONS * this.#shape.buckets * BUCKET_WORDS;
+    this.#cells = new Uint32Array(FIRST_CAPACITY * this.#words);
+    this.#heads = new Uint32Array(FIRST_CAPACITY * HEADS_PER_CELL);
+    this.#next = new Uint32Array(FIRST_CAPACITY * this.#shape.buckets);
+    this.#seen = new Uint32Array(FIRST_CAPACITY);
+  }
+
+  /** The shape that sketches must have. */
+  get shape(): SketchShape {
+    return this.#shape;
+  }
+
+  /** Number of remembered cells. */
+  get size(): number {
+    return this.#count;
+  }
+
+  /** Compares a cell with all remembered ones; throws `RangeError` for a sketch of another shape. */
+  compare(sketch: Sketch): Closeness {
+    this.#requireShape(sketch);
+    let isSame = false;
+    for (const cell of this.#candidates(sketch)) {
+      const closeness = this.#closeness(sketch, cell);
+      if (closeness === 'tooClose') return closeness;
+      isSame ||= closeness === 'same';
+    }
+    return isSame ? 'same' : 'clear';
+  }
+
+  /** Adds a cell that is released; throws `RangeError` beyond `MAX_GUARDED_CELLS`, so that a full guard denies. */
+  remember(sketch: Sketch): void {
+    this.#requireShape(sketch);
+    if (this.#count >= MAX_GUARDED_CELLS) throw new RangeError('the differencing guard is full');
+    if (this.#count >= this.#seen.length) this.#grow();
+    this.#cells.set(sketch, this.#count * this.#words);
+    this.#link(this.#count);
+    this.#count++;
+  }
+
+  /** The history as bytes (little-endian): magic, minimum, count, sketches. */
+  toBytes(): Uint8Array {
+    const bytes = new Uint8Array((HEADER_WORDS + this.#count * this.#words) * 4);
+    const view = new DataView(bytes.buffer);
+    [MAGIC, this.#minUnits, this.#count].forEach((word, i) => view.setUint32(i * 4, word, true));
+    bytes.set(littleEndian(this.#cells.subarray(0, this.#count * this.#words)), HEADER_WORDS * 4);
+    return bytes;
+  }
+
+  /** Reads `toBytes`; throws `RangeError` for anything else, because a guard that forgot must not look like an empty one. */
+  static fromBytes(bytes: Uint8Array): DifferencingGuard {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (bytes.length < HEADER_WORDS * 4 || view.getUint32(0, true) !== MAGIC)
+      throw new RangeError('not a differencing history');
+    const guard = new DifferencingGuard(view.getUint32(4, true));
+    const count = view.getUint32(8, true);
+    const isWhole = count <= MAX_GUARDED_CELLS && bytes.length === (HEADER_WORDS + count * guard.#words) * 4;
+    if (!isWhole) throw new RangeError('the differencing history is damaged');
+    while (guard.#seen.length < count) guard.#grow();
+    littleEndian(guard.#cells).set(bytes.subarray(HEADER_WORDS * 4));
+    for (let cell = 0; cell < count; cell++) guard.#link(cell);
+    guard.#count = count;
+    return guard;
+  }
+
+  /**
+   * Cells that may be near. With at least minUnits filled buckets, one *filled* bucket must be unchanged, and few cells share
+   * it. Cells smaller than that share empty buckets with everybody, so all cells are looked at; that is rare and still fast.
+   */
+  *#candidates(sketch: Sketch): Iterable<number> {
+    const filled = Array.from({ length: this.#shape.buckets }, (_, bucket) => bucket).filter((bucket) =>
+      isFilled(sketch, bucket),
+    );
+    if (filled.length < this.#minUnits) {
+      for (let cell = 0; cell < this.#count; cell++) yield cell;
+      return;
+    }
+    this.#comparison++;
+    for (const bucket of filled) {
+      for (let entry = this.#heads[this.#slot(sketch, bucket)] ?? 0; entry !== 0; entry = this.#next[entry - 1] ?? 0) {
+        const cell = Math.floor((entry - 1) / this.#shape.buckets);
+        if (this.#seen[cell] === this.#comparison) continue;
+        this.#seen[cell] = this.#comparison;
+        yield cell;
+      }
+    }
+  }
+
+  #link(cell: number): void {
+    const sketch = this.#sketchAt(cell);
+    for (let bucket = 0; bucket < this.#shape.buckets; bucket++) {
+      if (!isFilled(sketch, bucket)) continue;
+      const slot = this.#slot(sketch, bucket);
+      const entry = cell * this.#shape.buckets + bucket;
+      this.#next[entry] = this.#heads[slot] ?? 0;
+      this.#heads[slot] = entry + 1;
+    }
+  }
+
+  #grow(): void {
+    const capacity = this.#seen.length * 2;
+    const cells = new Uint32Array(capacity * this.#words);
+    cells.set(this.#cells);
+    this.#cells = cells;
+    this.#heads = new Uint32Array(capacity * HEADS_PER_CELL);
+    this.#next = new Uint32Array(capacity * this.#shape.buckets);
+    this.#seen = new Uint32Array(capacity);
+    for (let cell = 0; cell < this.#count; cell++) this.#link(cell);
+  }
+
+  #slot(sketch: Sketch, bucket: number): number {
+    return bucketDigest(sketch, bucket) % this.#heads.length;
+  }
+
+  #closeness(sketch: Sketch, cell: number): Closeness {
+    const most = PARTITIONS * (this.#minUnits - 1);
+    const changed = changedBuckets(sketch, this.#cells, cell * this.#words, most);
+    if (changed === 0) return 'same';
+    if (changed > most) return 'clear';
+    const decoded = decode(this.#shape, differenceOf(sketch, this.#sketchAt(cell)));
+    return decoded.kind === 'units' && decoded.rows.size >= this.#minUnits ? 'clear' : 'tooClose';
+  }
+
+  #sketchAt(cell: number): Sketch {
+    return this.#cells.subarray(cell * this.#words, (cell + 1) * this.#words);
+  }
+
+  #requireShape(sketch: Sketch): void {
+    if (sketch.length !== this.#words) throw new RangeError('the sketch has another shape than the guard');
+  }
+}
+
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+
+/** The bytes of words without a copy; throws on the rare machine where they are not little-endian. */
+function littleEndian(words: Uint32Array): Uint8Array {
+  if (!IS_LITTLE_ENDIAN) throw new Error('differencing histories are stored on little-endian machines only');
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+}
+
+/** A digest of a bucket and its place. Equal buckets collide by design, others by chance, which costs only time. */
+function bucketDigest(sketch: Sketch, bucket: number): number {
+  let digest = bucket + 1;
+  for (let i = 0; i < BUCKET_WORDS; i++) {
+    digest = Math.imul(digest ^ (sketch[bucket * BUCKET_WORDS + i] ?? 0), 0x9e37_79b1);
+    digest ^= digest >>> 15;
+  }
+  return digest >>> 0;
+}
+
+function isFilled(sketch: Sketch, bucket: number): boolean {
+  for (let i = 0; i < BUCKET_WORDS; i++) if (sketch[bucket * BUCKET_WORDS + i] !== 0) return true;
+  return false;
+}

@@ -1,0 +1,169 @@
+/**
+ * Invertible sketches of the contributors of a released cell (after Goodrich and Mitzenmacher, *Invertible Bloom Lookup
+ * Tables*, 2011, with sums in place of XOR).
+ *
+ * A cell is a multiset: each of its rows adds its unit's keyed 64-bit hash. Each hash falls into one bucket of each of three
+ * partitions, and a bucket keeps three sums: rows, hashes, checks. Sums are linear, so the sketch of a difference is the
+ * difference of sketches, and a difference over few units can be decoded although neither cell could be. Rows need not be
+ * made distinct first: a unit with five rows has multiplicity five, and a unit whose rows differ shows up even when it is in
+ * both cells.
+ *
+ * All sums are modular (rows and checks mod 2³², hashes mod 2⁹⁶): small differences come out right however large the cells.
+ */
+
+/** Buckets per partition: more than the largest difference to find. */
+export interface SketchShape {
+  readonly buckets: number;
+}
+
+export const PARTITIONS = 3;
+/** 32-bit words of a bucket: rows, three of hashes, checks. */
+export const BUCKET_WORDS = 5;
+const MAX_BUCKETS = 256;
+
+/** `3 · buckets` buckets of five words, partition by partition. */
+export type Sketch = Uint32Array;
+
+/**
+ * A shape for differences of fewer than `minUnits` units; 960 bytes a cell for a minimum of 10. The slack (1.6 buckets a
+ * unit) makes decoding succeed well above the minimum, so that two small cells that share nobody are not taken for near.
+ */
+export function shapeFor(minUnits: number): SketchShape {
+  if (!Number.isSafeInteger(minUnits) || minUnits < 1) throw new RangeError('a minimum of units is at least 1');
+  return { buckets: Math.min(MAX_BUCKETS, Math.max(8, Math.ceil(minUnits * 1.6))) };
+}
+
+/** The bucket of a hash in a partition; in SQL `(hash >> (21 * partition)) % buckets`. */
+export function bucketOf(hash: bigint, partition: number, { buckets }: SketchShape): number {
+  return Number((hash >> BigInt(21 * partition)) % BigInt(buckets));
+}
+
+/** What a hash adds to the check sum; in SQL `xor(hash, hash >> 32) & 4294967295`. Not linear, so mixtures betray themselves. */
+export function checkOf(hash: bigint): number {
+  return Number((hash ^ (hash >> 32n)) & 0xffff_ffffn);
+}
+
+/** Sums of one bucket as the engine computes them: `count(*)`, `sum(hash)`, `sum(check)` grouped by the bucket. */
+export interface BucketSums {
+  readonly partition: number;
+  readonly bucket: number;
+  readonly rows: bigint;
+  readonly hashes: bigint;
+  readonly checks: bigint;
+}
+
+export function emptySketch({ buckets }: SketchShape): Sketch {
+  return new Uint32Array(PARTITIONS * buckets * BUCKET_WORDS);
+}
+
+/** Throws `RangeError` for a bucket that is not there. */
+export function sketchFromSums(shape: SketchShape, sums: Iterable<BucketSums>): Sketch {
+  const sketch = emptySketch(shape);
+  for (const { partition, bucket, rows, hashes, checks } of sums) {
+    const isThere = partition >= 0 && partition < PARTITIONS && bucket >= 0 && bucket < shape.buckets;
+    if (!isThere || !Number.isInteger(partition) || !Number.isInteger(bucket)) throw new RangeError('no such bucket');
+    addToBucket(sketch, (partition * shape.buckets + bucket) * BUCKET_WORDS, rows, hashes, checks);
+  }
+  return sketch;
+}
+
+/** The sketch of rows given by the hash of their unit. */
+export function sketchOf(shape: SketchShape, hashes: Iterable<bigint>): Sketch {
+  const sketch = emptySketch(shape);
+  for (const hash of hashes) addRows(sketch, shape, hash, 1n);
+  return sketch;
+}
+
+/** What remains of `a` without `b`; units only in `b` have negative multiplicity. */
+export function differenceOf(a: Sketch, b: Sketch): Sketch {
+  if (a.length !== b.length) throw new RangeError('sketches of different shapes cannot be compared');
+  const difference = new Uint32Array(a.length);
+  for (let at = 0; at < a.length; at += BUCKET_WORDS) {
+    difference[at] = (a[at] ?? 0) - (b[at] ?? 0);
+    let borrow = 0;
+    for (let i = 1; i <= 3; i++) {
+      const word = (a[at + i] ?? 0) - (b[at + i] ?? 0) - borrow;
+      borrow = word < 0 ? 1 : 0;
+      difference[at + i] = word;
+    }
+    difference[at + 4] = (a[at + 4] ?? 0) - (b[at + 4] ?? 0);
+  }
+  return difference;
+}
+
+/** Units of a difference with how many rows more (or fewer) they have, or that it could not be decoded. */
+export type Decoded =
+  | { readonly kind: 'units'; readonly rows: ReadonlyMap<bigint, bigint> }
+  | { readonly kind: 'stuck' };
+
+/** Peels a difference: a bucket that holds one unit tells it, and taking it out may leave others with one. */
+export function decode(shape: SketchShape, difference: Sketch): Decoded {
+  const rest = difference.slice();
+  const rows = new Map<bigint, bigint>();
+  // Each turn takes out a unit; a wrong one (chance about 2⁻³²) could cycle, so turns are bounded.
+  for (let turn = 0; turn < PARTITIONS * shape.buckets; turn++) {
+    const found = pureUnit(shape, rest);
+    if (found === null) break;
+    rows.set(found.hash, (rows.get(found.hash) ?? 0n) + found.rows);
+    addRows(rest, shape, found.hash, -found.rows);
+  }
+  if (rest.some((word) => word !== 0)) return { kind: 'stuck' };
+  return { kind: 'units', rows: new Map([...rows].filter(([, count]) => count !== 0n)) };
+}
+
+/**
+ * Buckets in which a sketch and the one at word `offset` of `cells` differ, counted up to one more than `limit`. Without a
+ * view per cell: this is what a scan over a long history spends its time in.
+ */
+export function changedBuckets(sketch: Sketch, cells: Uint32Array, offset: number, limit: number): number {
+  let changed = 0;
+  for (let at = 0; at < sketch.length && changed <= limit; at += BUCKET_WORDS) {
+    const other = offset + at;
+    const isSame =
+      sketch[at] === cells[other] &&
+      sketch[at + 1] === cells[other + 1] &&
+      sketch[at + 2] === cells[other + 2] &&
+      sketch[at + 3] === cells[other + 3] &&
+      sketch[at + 4] === cells[other + 4];
+    if (!isSame) changed++;
+  }
+  return changed;
+}
+
+function pureUnit(shape: SketchShape, sketch: Sketch): { hash: bigint; rows: bigint } | null {
+  for (let at = 0; at < sketch.length; at += BUCKET_WORDS) {
+    const rows = (sketch[at] ?? 0) | 0;
+    if (rows === 0) continue;
+    const sum = hashesAt(sketch, at);
+    const count = BigInt(rows);
+    if (sum % count !== 0n) continue;
+    const hash = sum / count;
+    if (hash < 0n || hash >= 1n << 64n) continue;
+    const index = at / BUCKET_WORDS;
+    const partition = Math.floor(index / shape.buckets);
+    if (bucketOf(hash, partition, shape) !== index % shape.buckets) continue;
+    if (BigInt.asUintN(32, BigInt(checkOf(hash)) * count) === BigInt(sketch[at + 4] ?? 0)) return { hash, rows: count };
+  }
+  return null;
+}
+
+function hashesAt(sketch: Sketch, at: number): bigint {
+  const [low, middle, high] = [sketch[at + 1] ?? 0, sketch[at + 2] ?? 0, sketch[at + 3] ?? 0];
+  return BigInt.asIntN(96, (BigInt(high) << 64n) | (BigInt(middle) << 32n) | BigInt(low));
+}
+
+function addRows(sketch: Sketch, shape: SketchShape, hash: bigint, rows: bigint): void {
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const at = (partition * shape.buckets + bucketOf(hash, partition, shape)) * BUCKET_WORDS;
+    addToBucket(sketch, at, rows, hash * rows, BigInt(checkOf(hash)) * rows);
+  }
+}
+
+function addToBucket(sketch: Sketch, at: number, rows: bigint, hashes: bigint, checks: bigint): void {
+  const sum = BigInt.asUintN(96, hashesAt(sketch, at) + hashes);
+  sketch[at] = Number(BigInt.asUintN(32, BigInt(sketch[at] ?? 0) + rows));
+  sketch[at + 1] = Number(sum & 0xffff_ffffn);
+  sketch[at + 2] = Number((sum >> 32n) & 0xffff_ffffn);
+  sketch[at + 3] = Number(sum >> 64n);
+  sketch[at + 4] = Number(BigInt.asUintN(32, BigInt(sketch[at + 4] ?? 0) + checks));
+}
