@@ -132,7 +132,9 @@ class Engine {
       this.hello = { kind: 'ready', records, verifierKey: formatVerifierKey(signer.verifier), recovered };
     } catch (error) {
       database.close();
-      throw error;
+      throw isDamage(error)
+        ? new StoreFault('state-tampered', `the state is damaged: ${error.message}`, { cause: error })
+        : error;
     }
   }
 
@@ -345,6 +347,13 @@ function hasSeal(database: DatabaseSync): boolean {
 
 function isRefusal(answer: object): boolean {
   return 'kind' in answer && (answer.kind === 'refused' || answer.kind === 'exhausted' || answer.kind === 'known');
+}
+
+/** What SQLite says about a file whose pages or rows are not what they should be. */
+function isDamage(error: unknown): error is Error {
+  return (
+    error instanceof Error && /malformed|not a database|constraint failed|no such (table|column)/.test(error.message)
+  );
 }
 
 function asFault(error: unknown): StoreFault {

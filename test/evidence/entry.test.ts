@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import canonicalize from 'canonicalize';
+import fc from 'fast-check';
+import { canonicalJson, type Json } from '../../runtime/evidence/canonical-json.ts';
+import { encodeEntry, openEntry, pseudonymOf } from '../../runtime/evidence/entry.ts';
+import { decodeBundle, encodeBundle, tilePath } from '../../runtime/evidence/tiles.ts';
+import { eventOf, newSigner } from './world.ts';
+
+const signer = newSigner();
+const key = { id: signer.verifier.id, privateKey: signer.privateKey };
+
+test('canonical JSON is what the reference implementation writes', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ stringUnit: 'grapheme' }), (value) => {
+      assert.equal(canonicalJson(value as Json), canonicalize(value));
+    }),
+  );
+  assert.equal(
+    canonicalJson({ '\u20ac': 1, '\r': 2, דּ: 3, '1': 4, '😀': 5, ö: -0 }),
+    canonicalize({ '\u20ac': 1, '\r': 2, דּ: 3, '1': 4, '😀': 5, ö: -0 }),
+  );
+});
+
+test('what has no canonical form is refused', () => {
+  let deep: Json = 1;
+  for (let depth = 0; depth < 100; depth += 1) deep = [deep];
+  for (const bad of [
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    '\ud800',
+    { a: undefined } as unknown as Json,
+    1n as unknown as Json,
+    deep,
+  ]) {
+    assert.throws(() => canonicalJson(bad), RangeError);
+  }
+});
+
+test('an entry is a signed in-toto statement in a DSSE envelope, and opens to the same event', () => {
+  const entry = encodeEntry(eventOf(7), key);
+  const envelope = JSON.parse(Buffer.from(entry).toString()) as { payload: string; payloadType: string };
+  assert.equal(envelope.payloadType, 'application/vnd.in-toto+json');
+  const statement = JSON.parse(Buffer.from(envelope.payload, 'base64').toString()) as Record<string, unknown>;
+  assert.equal(statement['_type'], 'https://in-toto.io/Statement/v1');
+  assert.equal(statement['predicateType'], 'urn:glovebox:evidence:v1:release');
+  assert.deepEqual(openEntry(entry, signer.verifier), { kind: 'entry', event: eventOf(7) });
+  assert.equal(openEntry(entry, newSigner().verifier).kind, 'invalid');
+});
+
+test('free text, values with spaces, fractions and foreign alphabets cannot enter the log', () => {
+  for (const bad of [
+    'John Smith',
+    'ward 7, bed 2',
+    'x\ny',
+    '张三',
+    'a'.repeat(257),
+    0.5,
+    Number.NaN,
+    { nested: 1 },
+    null,
+  ]) {
+    assert.throws(() => encodeEntry({ ...eventOf(1), facts: { reason: bad as string } }, key), RangeError);
+  }
+  assert.throws(
+    () => encodeEntry({ ...eventOf(1), subjects: [{ name: 'job/1', sha256: 'no digest' }] }, key),
+    RangeError,
+  );
+  assert.throws(() => encodeEntry({ ...eventOf(1), subjects: [] }, key), RangeError);
+  assert.throws(() => encodeEntry({ ...eventOf(1), kind: 'gossip' as 'alert' }, key), RangeError);
+});
+
+test('damaged entries are invalid, never a crash', () => {
+  const entry = Buffer.from(encodeEntry(eventOf(3), key));
+  fc.assert(
+    fc.property(fc.nat(entry.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
+      const damaged = Buffer.from(entry);
+      damaged[at] = (damaged[at] ?? 0) ^ flip;
+      assert.equal(openEntry(damaged, signer.verifier).kind, 'invalid');
+    }),
+    { numRuns: 300 },
+  );
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => openEntry(bytes, signer.verifier).kind === 'invalid'),
+  );
+});
+
+test('a pseudonym depends on its salt, and a short salt is refused', () => {
+  const [one, two] = [Buffer.alloc(16, 1), Buffer.alloc(16, 2)];
+  assert.equal(pseudonymOf(one, 'acme'), pseudonymOf(one, 'acme'));
+  assert.notEqual(pseudonymOf(one, 'acme'), pseudonymOf(two, 'acme'));
+  assert.throws(() => pseudonymOf(Buffer.alloc(8), 'acme'), RangeError);
+});
+
+test('bundles keep entries of every size apart, and a damaged bundle is none', () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 }), (entries) => {
+      assert.deepEqual(
+        decodeBundle(encodeBundle(entries))?.map((entry) => [...entry]),
+        entries.map((entry) => [...entry]),
+      );
+    }),
+  );
+  assert.throws(() => encodeBundle([new Uint8Array(65_536)]), RangeError);
+  assert.equal(decodeBundle(Buffer.from([0, 5, 1])), undefined);
+  assert.equal(decodeBundle(Buffer.from([0])), undefined);
+  assert.equal(decodeBundle(encodeBundle(Array.from({ length: 257 }, () => new Uint8Array()))), undefined);
+});
+
+test('tile paths are grouped by three digits', () => {
+  assert.equal(tilePath(0, 1_234_067), 'tile/0/x001/x234/067');
+  assert.equal(tilePath(2, 0, 17), 'tile/2/000.p/17');
+});

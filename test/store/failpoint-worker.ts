@@ -1,0 +1,14 @@
+// The store's thread as in the runtime, except that the process dies (SIGKILL) when a chosen step is reached for the
+// n-th time: GLOVEBOX_TEST_FAILPOINT=step@n.
+import { parentPort, workerData } from 'node:worker_threads';
+import type { WorkerData } from '../../runtime/store/protocol.ts';
+import { serveStore } from '../../runtime/store/serve.ts';
+
+const [step, count] = (process.env['GLOVEBOX_TEST_FAILPOINT'] ?? '').split('@');
+let left = Number(count ?? 1);
+if (parentPort === null) throw new Error('the store runs in a worker thread');
+serveStore(parentPort, workerData as WorkerData, (name) => {
+  if (name !== step) return;
+  left -= 1;
+  if (left === 0) process.kill(process.pid, 'SIGKILL');
+});
