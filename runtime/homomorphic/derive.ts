@@ -109,7 +109,10 @@ export function deriveScalars(plan: Plan, totals: Totals): readonly ReleasedScal
         const index = Number(output.label.slice('category '.length));
         return { ...exactly('count', totals.exact(output.label), 0), group: String(header?.categories[index] ?? '') };
       });
-    default:
+    case 'queryDot':
+    case 'queryLinear':
+    case 'queryLogistic':
+    case 'lookup':
       throw new HomomorphicFault('bad-program', `nothing can be released of ${program.name}`);
   }
 }

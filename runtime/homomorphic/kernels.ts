@@ -8,6 +8,7 @@ interface KernelExports {
   add4(to: number, from: number, strideBytes: number, words: number, prime: bigint): number;
   mac(to: number, from: number, words: number, weight: bigint, isNegative: number, prime: bigint): number;
   product28(to: number, left: number, right: number, words: number): void;
+  scaleAdd28(at: number, from: number, words: number, factor: bigint, prime: bigint): void;
   reduce(at: number, words: number, prime: bigint): void;
   outOfRange(at: number, words: number, prime: bigint): number;
   anyNonZero(at: number, words: number): number;
@@ -238,6 +239,34 @@ export class ProductAccumulator {
       }
     }
   }
+}
+
+/**
+ * Joins digits of large integers, given as one residue polynomial per prime and digit (most significant first), into
+ * residues of `multiplier` times the integer with these digits in the given base. Primes below 2^28.
+ */
+export function joinDigits(
+  shape: { readonly primes: readonly bigint[]; readonly degree: number },
+  digits: readonly Uint8Array[],
+  numbers: { readonly base: bigint; readonly multiplier: bigint },
+): Uint8Array {
+  const kernel = instantiate();
+  const bytes = shape.primes.length * shape.degree * 8;
+  const from = align(ALIGNMENT + bytes);
+  const view = reserve(kernel, from + bytes);
+  const each = (factorOf: (prime: bigint) => bigint): void =>
+    shape.primes.forEach((prime, k) => {
+      const at = k * shape.degree * 8;
+      kernel.scaleAdd28(ALIGNMENT + at, from + at, shape.degree, factorOf(prime), prime);
+    });
+  for (const digit of digits) {
+    if (digit.byteLength !== bytes) throw badBody();
+    view.set(digit, from);
+    each((prime) => numbers.base % prime);
+  }
+  view.fill(0, from, from + bytes);
+  each((prime) => numbers.multiplier % prime);
+  return view.slice(ALIGNMENT, ALIGNMENT + bytes);
 }
 
 function badBody(): HomomorphicFault {

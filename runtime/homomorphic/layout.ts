@@ -136,6 +136,22 @@ export function secretKeyHead(profile: Profile): Uint8Array {
   return bytes;
 }
 
+/** A plaintext polynomial in coefficient form as SEAL saves it: no parameter digest, scale 1. */
+export function plaintextBytes(coefficients: BigUint64Array): Uint8Array {
+  const bytes = new Uint8Array(PLAINTEXT_BODY_OFFSET + coefficients.byteLength);
+  const view = new DataView(bytes.buffer);
+  writeSealHeader(view, 0, bytes.byteLength);
+  view.setBigUint64(48, BigInt(coefficients.length), true);
+  view.setFloat64(56, 1, true);
+  writeSealHeader(view, 64, 24 + coefficients.byteLength);
+  view.setBigUint64(80, BigInt(coefficients.length), true);
+  bytes.set(
+    new Uint8Array(coefficients.buffer, coefficients.byteOffset, coefficients.byteLength),
+    PLAINTEXT_BODY_OFFSET,
+  );
+  return bytes;
+}
+
 function writeSealHeader(view: DataView, at: number, totalBytes: number): void {
   view.setUint16(at, 0xa15e, true);
   view.setUint8(at + 2, HEADER_BYTES);

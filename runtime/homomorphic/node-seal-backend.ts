@@ -16,7 +16,7 @@ import type {
 } from 'node-seal';
 import type { Backend, BackendContext, Ciphertext, KeyMaterial, Plaintext } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
-import { CIPHERTEXT_BODY_OFFSET, PLAINTEXT_BODY_OFFSET, type CiphertextShape } from './layout.ts';
+import { CIPHERTEXT_BODY_OFFSET, PLAINTEXT_BODY_OFFSET, plaintextBytes, type CiphertextShape } from './layout.ts';
 import { slotCount, type Profile, type ProfileId } from './profiles.ts';
 import { SealInstance } from './seal-instance.ts';
 import { checkCiphertext, checkPublicKey, checkRelinearisationKey, checkSecretKey } from './validate.ts';
@@ -156,6 +156,23 @@ class NodeSealContext implements BackendContext {
       this.#evaluator.plainTransformToNttInplace(inner, level);
       return bytesOf(inner.saveToArray(this.#instance.seal.ComprModeType.none)).subarray(PLAINTEXT_BODY_OFFSET);
     });
+  }
+
+  transformCoefficients(coefficients: BigUint64Array): Uint8Array {
+    const { degree, plainModulus } = this.profile;
+    if (coefficients.length !== degree || coefficients.some((word) => word >= plainModulus)) {
+      throw new HomomorphicFault('out-of-range', 'a coefficient is not below the plaintext modulus');
+    }
+    const bytes = plaintextBytes(coefficients);
+    using plain = this.#plaintext((target) => {
+      target.loadFromArray(this.#context, bytes);
+      using level = this.#context.firstParmsId();
+      this.#evaluator.plainTransformToNttInplace(target, level);
+    });
+    const saved = this.#instance.call(
+      () => plainOf(plain).saveToArray(this.#instance.seal.ComprModeType.none) as unknown,
+    );
+    return bytesOf(saved).subarray(PLAINTEXT_BODY_OFFSET);
   }
 
   encryptSeeded(plain: Plaintext): Uint8Array {

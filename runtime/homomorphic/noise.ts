@@ -38,13 +38,14 @@ export function productCapacity(profile: Profile, mode: EncryptionMode): bigint 
 export const FLOODING_BITS = 40;
 
 /**
- * Size of the flooding noise for a query result: half of what decryption tolerates, whatever the honest noise is.
+ * Bits of the flooding noise of a query result: up to half of what decryption tolerates, whatever the honest noise is.
  * Filling the room to the brim matters more than the statistical distance: a consumer that hides a second message in
  * inflated noise finds no room left above the flood.
  */
 export function floodBits(profile: Profile): number {
   const q = modulusAt(profile, dataPrimeCount(profile));
-  return (q / (8n * profile.plainModulus)).toString(2).length - 1;
+  // centred, so t times the flood reaches at most q/4 either side: decryption tolerates q/2
+  return (q / (2n * profile.plainModulus)).toString(2).length - 1;
 }
 
 /** Most products of an encrypted weight with a plaintext that one result may add up under the flood. */

@@ -103,7 +103,10 @@ export function planProgram(program: HomomorphicProgram, inputs: readonly Column
     }
     case 'histogram':
       return checked({ ...base, outputs: categoryOutputs(program, inputs) });
-    default:
+    case 'queryDot':
+    case 'queryLinear':
+    case 'queryLogistic':
+    case 'lookup':
       return refuse(program, 'it runs over plaintext columns with an encrypted query');
   }
 }

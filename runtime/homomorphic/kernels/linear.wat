@@ -97,6 +97,18 @@
       (local.set $b (i32.add (local.get $b) (i32.const 32)))
       (br_if $l (i32.lt_u (local.get $acc) (local.get $e)))))
 
+  ;; dst[i] = (dst[i] * factor + src[i]) mod q for primes below 2^28: one step of Horner's rule
+  (func (export "scaleAdd28") (param $d i32) (param $s i32) (param $n i32) (param $factor i64) (param $q i64)
+    (local $e i32)
+    (local.set $e (i32.add (local.get $d) (i32.shl (local.get $n) (i32.const 3))))
+    (loop $l
+      (i64.store (local.get $d) (i64.rem_u
+        (i64.add (i64.mul (i64.load (local.get $d)) (local.get $factor)) (i64.load align=1 (local.get $s)))
+        (local.get $q)))
+      (local.set $d (i32.add (local.get $d) (i32.const 8)))
+      (local.set $s (i32.add (local.get $s) (i32.const 8)))
+      (br_if $l (i32.lt_u (local.get $d) (local.get $e)))))
+
   ;; dst[i] = dst[i] mod q
   (func (export "reduce") (param $d i32) (param $n i32) (param $q i64)
     (local $e i32)
