@@ -1,5 +1,4 @@
-import type { ColumnGrant, JoinMode } from '../policy/model.ts';
-import type { Release } from '../policy/model.ts';
+import type { ColumnGrant, JoinMode, JoinStep, Release } from '../policy/model.ts';
 
 /**
  * What a query may see: tables as the *policy* knows them, laid out by the runtime. A column that no grant names is
@@ -22,6 +21,8 @@ export interface CatalogueColumn {
   readonly type: SqlType;
   /** Grants that hold for this consumer under the rule in use; rights are the union, limits the strictest. */
   readonly grants: readonly ColumnGrant[];
+  /** Rough number of distinct values, known to the runtime; only chooses between equally safe plans. */
+  readonly distinctValues?: number;
 }
 
 /** How a table in the worker's read-only database is called and what the runtime prepared in it. */
@@ -50,6 +51,8 @@ export interface UnitColumns {
   readonly hash: string;
   /** UBIGINT with exactly one bit set, chosen by the hash: popcount(bit_or(…)) never exceeds the number of units. */
   readonly oneHot: string;
+  /** How the table reaches its unit; lets a join along the path count the unit once. Absent: no path. */
+  readonly path?: readonly JoinStep[];
 }
 
 /** Everything the compiler needs to know; plain data. */

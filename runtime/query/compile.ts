@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { denied, type Denied, reason } from '../policy/reason.ts';
+import type { QueryContext } from './catalogue.ts';
+import { compileAny, releasedOnly } from './compile/select.ts';
+import { NO_TABLES, type ReleasedRelation, type State } from './compile/state.ts';
+import type { EnforcedQuery } from './enforced.ts';
+import type { Footprint } from './footprint.ts';
+import { readQuery } from './parse/read.ts';
+import { Refusal, refuse, toReason } from './refusal.ts';
+import { Rights } from './rights.ts';
+import { placeOf } from './text.ts';
+import { printType } from './types.ts';
+
+export interface Permitted {
+  readonly kind: 'permitted';
+  readonly enforced: EnforcedQuery;
+  readonly footprint: Footprint;
+}
+
+/**
+ * A consumer's query, as the parser's tree, under the policy: either SQL of our own that yields only what the release
+ * terms allow, or the reasons why not. Reads no row, and nothing in it depends on rows.
+ */
+export function compileQuery(ast: unknown, sqlText: string, context: QueryContext): Permitted | Denied {
+  try {
+    return compile(ast, context);
+  } catch (error) {
+    if (error instanceof Refusal) return denied(toReason(error, context.clause, (at) => placeOf(sqlText, at)));
+    // A tree that is deeper than the stack or otherwise impossible is the sender's fault; nothing was computed.
+    if (error instanceof RangeError) return denied(reason('query-too-deep', 'the query is nested too deep'));
+    throw error;
+  }
+}
+
+function compile(ast: unknown, context: QueryContext): Permitted {
+  const { release } = context;
+  if (release.mode !== 'aggregate')
+    refuse('mode-not-available', `SQL is not available in the mode \`${release.mode}\``);
+  const query = readQuery(ast);
+  const rights = new Rights();
+  const state: State = {
+    context,
+    terms: release,
+    rights,
+    setup: [],
+    withheld: [],
+    words: [],
+    nextRelation: 0,
+    nextBlock: 0,
+  };
+  const relation = releasedOnly(compileAny(state, query, NO_TABLES), null);
+  return { kind: 'permitted', enforced: enforced(state, relation, release.maxRows), footprint: rights.footprint() };
+}
+
+function enforced(state: State, relation: ReleasedRelation, maxRows: number): EnforcedQuery {
+  const outputs = relation.columns.map(({ name, type, role }) => ({ name, type, role }));
+  const certificates = relation.domains.map((unit, index) => ({ name: `c${index}`, meaning: 'units' as const, unit }));
+  const columns = [
+    ...outputs.map(({ type }, index) => `TRY_CAST(o${index} AS ${printType(type)}) AS o${index}`),
+    ...certificates.map(({ name }) => name),
+  ];
+  // One row more than allowed, so that the gate sees that there was more.
+  const result = `SELECT ${columns.join(', ')} FROM (${relation.select}) LIMIT ${maxRows + 1}`;
+  const canonical = [...state.setup, result].join(';\n');
+  return {
+    setup: state.setup,
+    result,
+    outputs,
+    certificates,
+    summary: summary(state),
+    inWords: [...new Set(state.words)],
+    canonical,
+  };
+}
+
+/** NULL when nothing was withheld or too little to say. */
+function summary(state: State): string {
+  if (state.withheld.length === 0) return 'SELECT CAST(NULL AS BIGINT) AS withheldCells';
+  const parts = state.withheld.map((table) => `(SELECT dropped + nulled FROM ${table})`);
+  return `SELECT nullif(CAST(${parts.join(' + ')} AS BIGINT), 0) AS withheldCells`;
+}
+
+/** SHA-256 of the canonical text, in hex: equal for re-spellings of the same question. */
+export function canonicalDigest(enforcedQuery: EnforcedQuery): string {
+  return createHash('sha256').update(enforcedQuery.canonical).digest('hex');
+}

@@ -1,0 +1,238 @@
+import type { Block, BlockKey, Cell } from '../enforce/block.ts';
+import { cellName, keyName } from '../enforce/block.ts';
+import { statementsOf, table } from '../enforce/statements.ts';
+import { printable } from '../parse/literal.ts';
+import { printTyped } from '../print.ts';
+import { Refusal, refuse } from '../refusal.ts';
+import { resolve, type Sight } from '../resolve/expression.ts';
+import { checkJoins, unitsOf } from '../rows.ts';
+import type { Select, Syntax } from '../syntax.ts';
+import type { Typed } from '../typed.ts';
+import { TEXT } from '../types.ts';
+import { MAX_ITEMS } from '../text.ts';
+import { buildCell } from './cell.ts';
+import { emitKeys } from './public-keys.ts';
+import { finish, groupKeys, releasedWindow, viaAlias } from './released.ts';
+import { condition, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
+import type { From } from './sources.ts';
+import type { ReleasedRelation, Scope, State } from './state.ts';
+
+/**
+ * SELECT … GROUP BY over private rows: the one place where rows become values. Everything that the consumer's HAVING,
+ * output, ORDER BY and LIMIT see afterwards are keys and cells that passed the release terms.
+ */
+export function compileAggregate(
+  state: State,
+  select: Select,
+  scope: Scope,
+  from: From,
+  resolveRow: (syntax: Syntax) => Typed,
+): ReleasedRelation {
+  if (select.groupSets.length > 1)
+    refuse('grouping-sets', 'GROUPING SETS, ROLLUP and CUBE are not offered yet', null, 'send one query per grouping');
+  checkJoins(from.scope);
+  for (const { left, right, expression } of from.scope.equalities) state.rights.join(left, right, expression.at);
+  for (const base of from.scope.bases) for (const on of base.leftOn ?? []) checkLeftJoin(state, on);
+  for (const predicate of from.scope.predicates) state.rights.condition(predicate);
+  const name = `gb${state.nextBlock++}`;
+  const asKeys =
+    select.distinct &&
+    select.groups.length === 0 &&
+    !select.groupAll &&
+    !select.items.some((item) => hasAggregate(item.expression));
+  const groups = asKeys ? select.items.map((item) => item.expression) : groupKeys(select, select.items);
+  const keys = distinctKeys(groups.map(resolveRow));
+  for (const key of keys) state.rights.key(key.expression);
+  const cells: Cell[] = [];
+  const alias = `${name}_x`;
+  const sight = aggregateSight({ state, scope, select, keys, cells, alias, resolveRow });
+  const outputs = select.items.map((item, index) => {
+    const typed = resolve(item.expression, sight);
+    return {
+      name: itemName(item, index),
+      sql: printTyped(typed),
+      type: typed.type ?? TEXT,
+      role: roleOf(typed, alias),
+    };
+  });
+  const having = select.having === null ? [] : [printTyped(condition(resolve(select.having, sight)))];
+  for (const order of select.orders) if (order.expression.kind !== 'constant') touchOrder(order.expression, sight);
+  if (select.qualify !== null) resolve(select.qualify, sight);
+  if (cells.length + keys.length > MAX_ITEMS) refuse('query-too-large', `more than ${MAX_ITEMS} keys and cells`);
+  const units = unitsOf(from.scope);
+  const block: Block = { name, scope: from.scope, keys, cells, units, terms: state.terms };
+  state.setup.push(...statementsOf(block));
+  state.withheld.push(table(block, 'z'));
+  state.words.push(...inWords(block));
+  return finish({
+    state,
+    select,
+    items: select.items,
+    outputs,
+    certificates: units.map((unit, u) => ({ domain: unit.domain, sql: `${alias}.c${u}` })),
+    sight,
+    from: ` FROM (${survivors(block)}) AS ${alias}`,
+    where: having,
+    groups: [],
+    having: [],
+  });
+}
+
+/** The groups that may be shown, in the way that the policy treats small ones. */
+function survivors(block: Block): string {
+  const columns = [
+    ...block.keys.map((_, i) => keyName(i)),
+    ...block.cells.map((_, i) => cellName(i)),
+    ...block.units.map((_, u) => `c${u}`),
+  ].join(', ');
+  const shown = `SELECT ${columns} FROM ${table(block, 't')} WHERE ok`;
+  switch (block.terms.smallGroups) {
+    case 'drop':
+      return shown;
+    case 'remainder':
+      return block.keys.length === 0 ? shown : `${shown} UNION ALL SELECT ${columns} FROM ${table(block, 'r')}`;
+    case 'null':
+      return emitKeys(block, shown);
+    case 'refuse':
+      // Refusing whenever one group is small would tell whether a single person is there. The whole answer is kept back
+      // only when what is small rests on enough units together; a smaller rest is left out in silence.
+      return `${shown} AND (SELECT dropped FROM ${table(block, 'z')}) = 0`;
+    default:
+      return block.terms.smallGroups satisfies never;
+  }
+}
+
+function checkLeftJoin(state: State, on: Typed): void {
+  if (on.kind === 'call' && on.name === '=') {
+    const [left, right] = on.args;
+    if (
+      left?.kind === 'column' &&
+      right?.kind === 'column' &&
+      left.base !== null &&
+      right.base !== null &&
+      left.base.relation !== right.base.relation
+    ) {
+      state.rights.join(left.base, right.base, on.at);
+      return;
+    }
+  }
+  refuse(
+    'outer-join-private',
+    'LEFT JOIN takes `column = column` conditions only',
+    on.at,
+    'move other conditions to WHERE',
+  );
+}
+
+function distinctKeys(expressions: readonly Typed[]): BlockKey[] {
+  const found = new Map(
+    expressions.map((expression) => [printTyped(expression), { expression, type: expression.type ?? TEXT }]),
+  );
+  return [...found.values()];
+}
+
+interface SightNeeds {
+  readonly state: State;
+  readonly scope: Scope;
+  readonly select: Select;
+  readonly keys: readonly BlockKey[];
+  readonly cells: Cell[];
+  readonly alias: string;
+  readonly resolveRow: (syntax: Syntax) => Typed;
+}
+
+/** Sees group keys (however they are spelled), aggregates, and names of the select list. */
+function aggregateSight(needs: SightNeeds): Sight {
+  const { state, scope, select, keys, cells, alias, resolveRow } = needs;
+  const pending = new Set<string>();
+  const sight: Sight = {
+    over: 'released',
+    parameters: state.context.parameters,
+    intercept: (syntax) => {
+      if (syntax.kind === 'subquery' || syntax.kind === 'window' || syntax.kind === 'constant' || hasAggregate(syntax))
+        return null;
+      const printed = printedOrNull(resolveRow, syntax);
+      const index = keys.findIndex((key) => printTyped(key.expression) === printed);
+      return index === -1 ? null : keyColumn(alias, index, keys[index]);
+    },
+    column: (path, at) => {
+      const item = viaAlias(select.items, path, pending, sight);
+      if (item !== null) return item;
+      resolveRow({ kind: 'column', path, at });
+      return refuse(
+        'column-not-grouped',
+        `\`${printable(path.join('.'))}\` is neither a group key nor aggregated`,
+        at,
+        'add it to GROUP BY if the policy grants `group`, or aggregate it',
+      );
+    },
+    special: (syntax) => {
+      if (!isAggregateCall(syntax)) return null;
+      const cell = buildCell(state.rights, syntax, resolveRow);
+      const known = cells.findIndex((one) => one.sql === cell.sql);
+      const index = known === -1 ? cells.push(cell) - 1 : known;
+      return {
+        kind: 'column',
+        sql: `${alias}.${cellName(index)}`,
+        base: null,
+        type: cell.type,
+        digits: null,
+        at: syntax.at,
+      };
+    },
+    window: (window, at) => releasedWindow(window, sight, at),
+    subquery: (syntax) => subqueryOverReleased(state, scope, syntax),
+  };
+  return sight;
+}
+
+function keyColumn(alias: string, index: number, key: BlockKey | undefined): Typed {
+  return {
+    kind: 'column',
+    sql: `${alias}.${keyName(index)}`,
+    base: null,
+    type: key?.type ?? TEXT,
+    digits: null,
+    at: key?.expression.at ?? null,
+  };
+}
+
+/** An output expression need not make sense over rows; then it is no key. */
+function printedOrNull(resolveRow: (syntax: Syntax) => Typed, syntax: Syntax): string | null {
+  try {
+    return printTyped(resolveRow(syntax));
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
+/** Registers the aggregates that only ORDER BY names. */
+function touchOrder(syntax: Syntax, sight: Sight): void {
+  resolve(syntax, sight);
+}
+
+function roleOf(typed: Typed, alias: string): 'key' | 'cell' | 'derived' {
+  if (typed.kind !== 'column') return 'derived';
+  return typed.sql.startsWith(`${alias}.k`) ? 'key' : 'cell';
+}
+
+function inWords(block: Block): string[] {
+  const { minUnits, smallGroups, dominance } = block.terms;
+  const units = block.units.map((unit) => unit.domain).join(' and of ');
+  const words = [`every row of the answer rests on at least ${minUnits} distinct units of ${units}`];
+  if (block.scope.predicates.length > 0)
+    words.push(`what the conditions leave out rests on nobody or on at least ${minUnits} units`);
+  if (block.cells.some((cell) => cell.conditions.length > 0))
+    words.push('cells with a condition of their own meet the same on both sides of it');
+  if (dominance !== null)
+    words.push(`a cell is withheld when its ${dominance.n} largest units hold more than ${dominance.share} of it`);
+  const small = {
+    drop: 'left out',
+    remainder: 'merged into one row',
+    null: 'shown without values where their keys are public',
+    refuse: 'a reason to give no answer',
+  };
+  if (block.keys.length > 0) words.push(`smaller groups are ${small[smallGroups]}`);
+  return words;
+}

@@ -1,0 +1,299 @@
+import type { AggregateFunction } from '../../policy/model.ts';
+import type { SqlType } from '../catalogue.ts';
+import type { Cell, Condition } from '../enforce/block.ts';
+import { AGGREGATES } from '../functions.ts';
+import { printable } from '../parse/literal.ts';
+import { printTyped } from '../print.ts';
+import { refuse } from '../refusal.ts';
+import { has, type Rights } from '../rights.ts';
+import type { Syntax } from '../syntax.ts';
+import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
+import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating } from '../types.ts';
+
+type Call = Syntax & { kind: 'call' };
+
+/** One aggregate over private rows, with the conditions that it hides in FILTER, CASE, NULLs and zero products. */
+export function buildCell(rights: Rights, syntax: Call, resolveRow: (syntax: Syntax) => Typed): Cell {
+  const { name, at } = syntax;
+  const wanted = Object.hasOwn(AGGREGATES, name) ? AGGREGATES[name] : undefined;
+  if (wanted === undefined)
+    refuse(
+      'aggregate-not-allowed',
+      `the aggregate \`${printable(name)}\` over private rows is not offered`,
+      at,
+      'use count, sum or avg',
+    );
+  rights.note(name === 'count_star' ? 'count' : name);
+  const filter = syntax.filter === null ? null : resolveRow(syntax.filter);
+  if (filter !== null) {
+    if (filter.type !== null && familyOf(filter.type) !== 'boolean')
+      refuse('type-mismatch', 'FILTER needs a condition', at);
+    rights.condition(filter);
+  }
+  const chosen = filter === null ? [] : [filter];
+  const suffix = filter === null ? '' : ` FILTER (WHERE ${printTyped(filter)})`;
+  if (name === 'count_star')
+    return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', printTypedAll(chosen));
+  const args = syntax.args.map(resolveRow);
+  if (name === 'corr' || name === 'regr_slope') return pairCell(rights, name, args, chosen, suffix, syntax);
+  const [arg] = args;
+  if (arg === undefined || args.length !== 1) refuse('wrong-arguments', `\`${name}\` takes one value`, at);
+  if (syntax.distinct && name !== 'count')
+    refuse(
+      'aggregate-not-allowed',
+      `\`${name}(DISTINCT …)\` is not offered`,
+      at,
+      'count(DISTINCT …) is, where granted',
+    );
+  if (wanted === 'extremum')
+    return refuse(
+      'aggregate-not-allowed',
+      `\`${name}\` over private rows is not offered`,
+      at,
+      'min and max tell one row',
+    );
+  return name === 'count'
+    ? countCell(rights, arg, syntax, chosen, suffix)
+    : measureCell(rights, name, wanted as AggregateFunction, arg, chosen, suffix);
+}
+
+function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Typed[], suffix: string): Cell {
+  const sql = `count(${syntax.distinct ? 'DISTINCT ' : ''}${printTyped(arg)})${suffix}`;
+  if (syntax.distinct) {
+    for (const base of distinctColumns(arg)) rights.require(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
+    if (distinctColumns(arg).length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
+    return cell(sql, BIGINT, conditionsFor(chosen, presence(arg, chosen, false)), null, null);
+  }
+  if (arg.kind === 'constant') {
+    return cell(sql, BIGINT, conditionsFor(chosen, null), '1', printTypedAll(chosen));
+  }
+  if (arg.kind === 'case') {
+    // count(CASE WHEN c THEN 1 END): the branches with a value are what is counted.
+    const branches = branchConditions(rights, arg, (value) => countable(rights, value));
+    const conditions = [
+      ...conditionsFor(chosen, null),
+      ...narrowed(branches, chosen),
+      ...optional(presence(arg, chosen, true)),
+    ];
+    return cell(
+      sql,
+      BIGINT,
+      conditions,
+      `(CASE WHEN ${printTyped(arg)} IS NULL THEN 0 ELSE 1 END)`,
+      printTypedAll(chosen),
+    );
+  }
+  countable(rights, arg);
+  return cell(
+    sql,
+    BIGINT,
+    conditionsFor(chosen, presence(arg, chosen, true)),
+    '1',
+    [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
+  );
+}
+
+/** Counting the rows that have a value: with the function `count`, or where the value could be filtered or grouped. */
+function countable(rights: Rights, arg: Typed): void {
+  if (arg.kind === 'case') refuse('measure-not-allowed', 'CASE inside CASE is not offered in an aggregate', arg.at);
+  for (const base of distinctColumns(arg)) {
+    const isGranted = base.table.isPublic || has(base, 'group') || has(base, 'filter') || has(base, 'countDistinct');
+    if (isGranted && arg.kind === 'column') rights.touch(base, 'count');
+    else if (isGranted) rights.condition(arg);
+    else rights.measure(arg, 'count');
+  }
+}
+
+function measureCell(
+  rights: Rights,
+  name: string,
+  wanted: AggregateFunction,
+  arg: Typed,
+  chosen: readonly Typed[],
+  suffix: string,
+): Cell {
+  if (arg.type === null || familyOf(arg.type) !== 'number')
+    refuse('type-mismatch', `\`${name}\` needs a number`, arg.at);
+  const check = (value: Typed): Condition[] => {
+    rights.measure(value, wanted);
+    return nonZero(value, chosen);
+  };
+  const conditions = [...conditionsFor(chosen, null)];
+  if (arg.kind === 'case') {
+    const inner: Condition[] = [];
+    const branches = branchConditions(rights, arg, (value) => inner.push(...check(value)));
+    conditions.push(...narrowed(branches, chosen), ...inner);
+  } else {
+    conditions.push(...check(arg));
+  }
+  const present = presence(arg, chosen, false);
+  if (present !== null) conditions.push(present);
+  const value = isFloating(arg.type)
+    ? `(CASE WHEN isfinite(${printTyped(arg)}) THEN ${printTyped(arg)} END)`
+    : printTyped(arg);
+  const [sql, type] = printMeasure(name, value, arg.type);
+  const weight =
+    name === 'sum' || name === 'avg' || name === 'mean' ? `abs(CAST(coalesce(${value}, 0) AS DOUBLE))` : null;
+  return cell(`${sql}${suffix}`, type, conditions, weight, printTypedAll(chosen));
+}
+
+/** Sums of DOUBLE go through compensated summation, whose result does not depend on the order of threads in practice. */
+function printMeasure(name: string, value: string, type: SqlType): readonly [string, SqlType] {
+  const isFloat = isFloating(type);
+  switch (name) {
+    case 'sum':
+      if (isFloat) return [`fsum(${value})`, DOUBLE];
+      return [`sum(${value})`, type.kind === 'decimal' ? { kind: 'decimal', width: 38, scale: type.scale } : HUGEINT];
+    case 'avg':
+    case 'mean':
+      return [isFloat ? `favg(${value})` : `avg(${value})`, DOUBLE];
+    default:
+      return [moment(name, value), DOUBLE];
+  }
+}
+
+/** Large finite values could make a moment overflow, which DuckDB answers with an error: NULL instead. */
+function moment(name: string, value: string): string {
+  const real = `CAST(${value} AS DOUBLE)`;
+  return `${name}(CASE WHEN abs(${real}) < 1e100 THEN ${real} END)`;
+}
+
+function pairCell(
+  rights: Rights,
+  name: string,
+  args: readonly Typed[],
+  chosen: readonly Typed[],
+  suffix: string,
+  syntax: Call,
+): Cell {
+  const wanted: AggregateFunction = name === 'corr' ? 'correlation' : 'regressionSlope';
+  const [y, x] = args;
+  if (y === undefined || x === undefined || args.length !== 2)
+    refuse('wrong-arguments', `\`${name}\` takes two values`, syntax.at);
+  for (const arg of [y, x]) {
+    if (arg.type === null || familyOf(arg.type) !== 'number' || arg.kind === 'case')
+      refuse('type-mismatch', `\`${name}\` needs numbers`, syntax.at);
+    rights.measure(arg, wanted);
+    if (baseColumnsOf(arg).length > 1) refuse('measure-not-allowed', `\`${name}\` takes plain columns`, syntax.at);
+  }
+  const real = (arg: Typed): string =>
+    `(CASE WHEN abs(CAST(${printTyped(arg)} AS DOUBLE)) < 1e100 THEN CAST(${printTyped(arg)} AS DOUBLE) END)`;
+  const both: Typed = {
+    kind: 'call',
+    name: 'and',
+    args: [],
+    type: BOOLEAN,
+    digits: null,
+    sql: `(${printTyped(y)} IS NOT NULL AND ${printTyped(x)} IS NOT NULL)`,
+    at: syntax.at,
+  };
+  const around = chosen.map(printTyped).join(' AND ');
+  const present: Condition = {
+    sql: around === '' ? both.sql : `${around} AND ${both.sql}`,
+    kind: 'present',
+    of: around === '' ? null : around,
+    checksOutside: false,
+  };
+  return cell(`${name}(${real(y)}, ${real(x)})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, null);
+}
+
+/** Each branch of a CASE picks rows like a FILTER of its own. */
+function branchConditions(rights: Rights, arg: Typed & { kind: 'case' }, check: (value: Typed) => void): string[] {
+  const before: string[] = [];
+  const found: string[] = [];
+  for (const { when, value } of arg.whens) {
+    rights.condition(when);
+    const here = [...before.map((sql) => `(${sql}) IS NOT TRUE`), printTyped(when)].join(' AND ');
+    before.push(printTyped(when));
+    if (isBlank(value)) continue;
+    check(value);
+    found.push(`(${here})`);
+  }
+  if (!isBlank(arg.otherwise)) check(arg.otherwise);
+  if (isBlank(arg.otherwise) || found.length > 1) return found;
+  // CASE WHEN c THEN x ELSE y END: both sides are looked at by the condition itself.
+  return found.length === 0 ? before.map((sql) => `((${sql}) IS NOT TRUE)`) : found;
+}
+
+/** 0 or NULL: a branch that adds nothing. */
+function isBlank(value: Typed): boolean {
+  if (value.kind === 'call' && value.name === 'cast') return isBlank(value.args[0] ?? value);
+  if (value.kind !== 'constant') return false;
+  const { literal } = value;
+  return (
+    literal.kind === 'null' ||
+    (literal.kind === 'integer' && literal.value === 0n) ||
+    (literal.kind === 'decimal' && literal.unscaled === 0n) ||
+    (literal.kind === 'double' && Number(literal.text) === 0)
+  );
+}
+
+function narrowed(branches: readonly string[], chosen: readonly Typed[]): Condition[] {
+  const around = chosen.map(printTyped);
+  return branches.map((sql) => ({
+    sql: [...around, sql].join(' AND '),
+    kind: 'chosen',
+    of: around.length === 0 ? null : around.join(' AND '),
+    checksOutside: true,
+  }));
+}
+
+function conditionsFor(chosen: readonly Typed[], present: Condition | null): Condition[] {
+  const own: Condition[] = chosen.map((one) => ({
+    sql: printTyped(one),
+    kind: 'chosen',
+    of: null,
+    checksOutside: true,
+  }));
+  return present === null ? own : [...own, present];
+}
+
+/** The rows in which the value is there; null when it always is. */
+function presence(arg: Typed, chosen: readonly Typed[], checksOutside: boolean): Condition | null {
+  if (arg.kind === 'constant' || distinctColumns(arg).length === 0) return null;
+  const around = chosen.map(printTyped).join(' AND ');
+  const here = `${printTyped(arg)} IS NOT NULL`;
+  return {
+    sql: around === '' ? here : `${around} AND ${here}`,
+    kind: 'present',
+    of: around === '' ? null : around,
+    checksOutside,
+  };
+}
+
+/** A product with a 0/1 column is a filter on that column: rows that it zeroes must be none or enough. */
+function nonZero(arg: Typed, chosen: readonly Typed[]): Condition[] {
+  if (!hasProduct(arg)) return [];
+  const within = chosen.map(printTyped);
+  const value = printTyped(arg);
+  const join = (...terms: string[]): string => [...within, ...terms].join(' AND ');
+  const around = join(`${value} IS NOT NULL`);
+  return [
+    { sql: around, kind: 'present', of: within.length === 0 ? null : join(), checksOutside: false },
+    { sql: join(`${value} <> 0`), kind: 'present', of: around, checksOutside: true, outside: join(`${value} = 0`) },
+  ];
+}
+
+function hasProduct(arg: Typed): boolean {
+  if (arg.kind !== 'call') return false;
+  const factors = arg.args.filter((part) => distinctColumns(part).length > 0);
+  return (arg.name === '*' && factors.length > 1) || arg.args.some(hasProduct);
+}
+
+function printTypedAll(chosen: readonly Typed[]): string | null {
+  return chosen.length === 0 ? null : chosen.map(printTyped).join(' AND ');
+}
+
+function optional<T>(value: T | null): T[] {
+  return value === null ? [] : [value];
+}
+
+function cell(
+  sql: string,
+  type: SqlType,
+  conditions: readonly Condition[],
+  weight: string | null,
+  weighed: string | null,
+): Cell {
+  return { sql, type, conditions, weight, weighed };
+}

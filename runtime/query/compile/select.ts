@@ -1,0 +1,331 @@
+import { AGGREGATES, RELEASED_AGGREGATES } from '../functions.ts';
+import { type Place, Refusal, refuse } from '../refusal.ts';
+import { resolve, type Sight } from '../resolve/expression.ts';
+import { type Over } from '../resolve/arithmetic.ts';
+import { printTyped } from '../print.ts';
+import { privateBases } from '../rows.ts';
+import type { Query, Select, SelectItem, Syntax, Union } from '../syntax.ts';
+import type { Typed } from '../typed.ts';
+import { BOOLEAN, commonType, familyOf, printType } from '../types.ts';
+import { compileAggregate } from './aggregate.ts';
+import { compileReleased } from './released.ts';
+import { addConditions, conjuncts, type From, lookup, readFrom } from './sources.ts';
+import type { Relation, ReleasedRelation, Scope, State } from './state.ts';
+
+/** Compiles a query: private rows stay rows until an aggregate turns them into released values. */
+export function compileAny(state: State, query: Query, outer: Scope, derived = false): Relation {
+  const scope = withTables(state, query, outer);
+  return query.kind === 'union' ? compileUnion(state, query, scope) : compileSelect(state, query, scope, derived);
+}
+
+function withTables(state: State, query: Query, outer: Scope): Scope {
+  let scope = outer;
+  for (const table of query.commonTables) {
+    const name = table.name.toLowerCase();
+    // A WITH name that hides a table of the policy could make a reader, or another parser, see a different query.
+    if (state.context.tables.some((one) => one.names.some((known) => known.toLowerCase() === name))) {
+      refuse('name-taken', `WITH cannot name a query \`${name}\`: a table is called so`, null, 'choose another name');
+    }
+    scope = { tables: new Map([...scope.tables, [name, { table, scope }]]) };
+  }
+  return scope;
+}
+
+function compileSelect(state: State, select: Select, scope: Scope, derived: boolean): Relation {
+  const compile = (query: Query, within: Scope): Relation => compileAny(state, query, within, true);
+  const resolveIn = (from: From, syntax: Syntax, over: Over): Typed =>
+    resolve(syntax, rowSight(state, scope, from, [], over));
+  const from = readFrom(select.from, { state, scope, compile, resolveIn });
+  const bases = privateBases(from.scope);
+  if (bases.length === 0) {
+    return (derived ? plainRows(state, select, scope, from) : null) ?? compileReleased(state, select, scope, from);
+  }
+  if (from.released.length > 0) refuse('join-with-released', 'private rows cannot be joined with an aggregated result');
+  const items = expandStars(select.items, from);
+  const sight = rowSight(state, scope, from, items, 'rows');
+  const where = select.where === null ? [] : conjuncts(select.where).map((one) => condition(resolve(one, sight)));
+  const rows = addConditions(from.scope, where);
+  const aggregates = select.groups.length > 0 || select.groupAll || select.distinct || select.groupSets.length > 0;
+  const calls = [...items.map((item) => item.expression), ...(select.having === null ? [] : [select.having])];
+  if (aggregates || calls.some(hasAggregate)) {
+    return compileAggregate(state, { ...select, items }, scope, { ...from, scope: rows }, (syntax) =>
+      resolve(syntax, sight),
+    );
+  }
+  if (select.orders.length > 0 || select.limit !== null || select.offset !== null || select.orderAll !== null) {
+    refuse('rows-picked', 'ORDER BY and LIMIT cannot pick private rows', null, 'aggregate first');
+  }
+  if (select.qualify !== null || select.having !== null)
+    refuse('sql-not-allowed', 'HAVING and QUALIFY need an aggregate');
+  const columns = items.map((item, index) => ({
+    name: itemName(item, index),
+    expression: resolve(item.expression, sight),
+    role: 'derived' as const,
+  }));
+  return { kind: 'rows', scope: rows, columns };
+}
+
+/**
+ * A plain projection of public tables stays a list of rows, so that it can be joined with private ones: what its WHERE
+ * leaves out then counts as left out there too. null when it is more than that.
+ */
+function plainRows(state: State, select: Select, scope: Scope, from: From): Relation | null {
+  const isPlain =
+    from.released.length === 0 &&
+    from.scope.bases.length > 0 &&
+    select.groups.length + select.groupSets.length + select.orders.length === 0 &&
+    !select.groupAll &&
+    !select.distinct &&
+    [select.having, select.qualify, select.orderAll, select.limit, select.offset].every((part) => part === null);
+  if (!isPlain) return null;
+  const items = expandStars(select.items, from);
+  const sight = rowSight(state, scope, from, items, 'rows');
+  try {
+    const where = select.where === null ? [] : conjuncts(select.where).map((one) => condition(resolve(one, sight)));
+    const columns = items.map((item, index) => ({
+      name: itemName(item, index),
+      expression: resolve(item.expression, sight),
+      role: 'derived' as const,
+    }));
+    return { kind: 'rows', scope: addConditions(from.scope, where), columns };
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
+export function condition(expression: Typed): Typed {
+  if (expression.type !== null && familyOf(expression.type) !== 'boolean') {
+    refuse('type-mismatch', `a condition is needed, not ${printType(expression.type)}`, expression.at);
+  }
+  return expression;
+}
+
+export function releasedOnly(relation: Relation, at: Place): ReleasedRelation {
+  if (relation.kind === 'released') return relation;
+  return refuse(
+    'rows-not-released',
+    'the query would return rows of a private table',
+    at,
+    'aggregate: group by allowed columns and use count, sum, avg',
+  );
+}
+
+/** Sees columns of FROM, then aliases of the select list; no aggregates. */
+export function rowSight(state: State, scope: Scope, from: From, items: readonly SelectItem[], over: Over): Sight {
+  const pending = new Set<string>();
+  const sight: Sight = {
+    over,
+    parameters: state.context.parameters,
+    intercept: () => null,
+    column: (path, at) => {
+      const [name = ''] = path;
+      const aliased =
+        path.length === 1 ? items.find((item) => item.alias.toLowerCase() === name.toLowerCase()) : undefined;
+      const isColumn = from.visible.some((one) =>
+        one.columns.some((column) => column.name.toLowerCase() === path.at(-1)?.toLowerCase()),
+      );
+      if (aliased === undefined || isColumn) return lookup(from, path, at);
+      if (pending.has(name.toLowerCase())) refuse('column-unknown', `\`${name}\` is defined by itself`, at);
+      pending.add(name.toLowerCase());
+      const resolved = resolve(aliased.expression, sight);
+      pending.delete(name.toLowerCase());
+      return resolved;
+    },
+    special: (syntax) => {
+      if (isAggregateCall(syntax))
+        refuse('aggregate-misplaced', `the aggregate \`${syntax.name}\` cannot stand here`, syntax.at);
+      return syntax.name === 'grouping' ? refuse('aggregate-misplaced', 'GROUPING cannot stand here', syntax.at) : null;
+    },
+    window: (_window, at) =>
+      refuse(
+        'window-over-rows',
+        'a window cannot look at private rows',
+        at,
+        'aggregate in a subquery, then use the window on its result',
+      ),
+    subquery: (syntax) => subqueryOverReleased(state, scope, syntax),
+  };
+  return sight;
+}
+
+/** Sub-queries in expressions: only over what is released or public, and never correlated. */
+export function subqueryOverReleased(
+  state: State,
+  scope: Scope,
+  { test, arg, query, at }: Parameters<Sight['subquery']>[0],
+): Typed {
+  const inner = releasedOnly(compileAny(state, query, scope), at);
+  const args = arg === null ? [] : [arg];
+  const from = `FROM (${inner.select}) AS s${state.nextRelation++}`;
+  const [column] = inner.columns;
+  if (column === undefined || inner.columns.length !== 1)
+    refuse('wrong-arguments', 'a sub-query here must have one column', at);
+  if (test === 'scalar') {
+    // LIMIT 1: DuckDB would fail on a second row.
+    return {
+      kind: 'call',
+      name: 'sub-query',
+      args,
+      type: column.type,
+      digits: null,
+      sql: `(SELECT o0 ${from} LIMIT 1)`,
+      at,
+    };
+  }
+  if (test === 'in' && arg !== null) {
+    if (arg.type !== null && commonType(arg.type, column.type) === null)
+      refuse('type-mismatch', 'IN compares values of two types', at);
+    return {
+      kind: 'call',
+      name: 'in sub-query',
+      args,
+      type: BOOLEAN,
+      digits: null,
+      sql: `(${printTyped(arg)} IN (SELECT o0 ${from}))`,
+      at,
+    };
+  }
+  const sql = `${test === 'exists' ? '' : 'NOT '}EXISTS (SELECT 1 ${from})`;
+  return { kind: 'call', name: 'exists', args, type: BOOLEAN, digits: null, sql: `(${sql})`, at };
+}
+
+export function expandStars(items: readonly SelectItem[], from: From): SelectItem[] {
+  return items.flatMap((item) => {
+    const { expression } = item;
+    if (expression.kind !== 'star') return [item];
+    const wanted = expression.relation.toLowerCase();
+    const holders = from.visible.filter(
+      (one) => wanted === '' || one.names.some((name) => name.toLowerCase() === wanted),
+    );
+    if (holders.length === 0) refuse('table-unknown', 'the table before `.*` is not in FROM', expression.at);
+    return holders.flatMap((one) =>
+      one.columns.map((column): SelectItem => {
+        const [qualifier = ''] = one.names;
+        return {
+          expression: { kind: 'column', path: [qualifier, column.name], at: expression.at },
+          alias: column.name,
+        };
+      }),
+    );
+  });
+}
+
+export function isAggregateCall(syntax: Syntax): boolean {
+  return (
+    syntax.kind === 'call' && (Object.hasOwn(AGGREGATES, syntax.name) || RELEASED_AGGREGATES.includes(syntax.name))
+  );
+}
+
+/** Whether an aggregate stands in the expression; not looking into sub-queries and windows. */
+export function hasAggregate(syntax: Syntax): boolean {
+  switch (syntax.kind) {
+    case 'call':
+      return isAggregateCall(syntax) || syntax.name === 'grouping' || syntax.args.some(hasAggregate);
+    case 'case':
+      return (
+        syntax.whens.some(({ when, value }) => hasAggregate(when) || hasAggregate(value)) ||
+        (syntax.otherwise !== null && hasAggregate(syntax.otherwise))
+      );
+    case 'cast':
+      return hasAggregate(syntax.arg);
+    case 'window':
+      return [
+        ...syntax.window.args,
+        ...syntax.window.partitions,
+        ...syntax.window.orders.map((one) => one.expression),
+      ].some(hasAggregate);
+    case 'constant':
+    case 'parameter':
+    case 'column':
+    case 'star':
+    case 'subquery':
+      return false;
+    default:
+      return syntax satisfies never;
+  }
+}
+
+export function itemName(item: SelectItem, index: number): string {
+  if (item.alias !== '') return item.alias;
+  const { expression } = item;
+  if (expression.kind === 'column') return expression.path.at(-1) ?? `column${index + 1}`;
+  if (expression.kind === 'call' && /^[a-z_][a-z0-9_]*$/.test(expression.name)) {
+    return expression.name === 'count_star' ? 'count_star()' : expression.name;
+  }
+  return `column${index + 1}`;
+}
+
+/** UNION of results that are each released already. */
+function compileUnion(state: State, union: Union, scope: Scope): Relation {
+  const left = releasedOnly(compileAny(state, union.left, scope), null);
+  const right = releasedOnly(compileAny(state, union.right, scope), null);
+  if (left.columns.length !== right.columns.length)
+    refuse('type-mismatch', 'the two sides of UNION have different numbers of columns');
+  const columns = left.columns.map((column, index) => {
+    const other = right.columns[index];
+    const type = other === undefined ? null : commonType(column.type, other.type);
+    if (type === null) refuse('type-mismatch', `column ${index + 1} of UNION has two types`);
+    return { name: column.name, type, role: column.role === other?.role ? column.role : ('derived' as const) };
+  });
+  const domains = [...new Set([...left.domains, ...right.domains])];
+  const side = (relation: ReleasedRelation): string => {
+    const outputs = columns.map((column, index) => `CAST(o${index} AS ${printType(column.type)}) AS o${index}`);
+    const certificates = domains.map((domain, index) => {
+      const own = relation.domains.indexOf(domain);
+      return `${own === -1 ? `CAST(${state.terms.minUnits} AS BIGINT)` : `c${own}`} AS c${index}`;
+    });
+    return `SELECT ${[...outputs, ...certificates].join(', ')} FROM (${relation.select})`;
+  };
+  const both = `${side(left)} UNION ALL ${side(right)}`;
+  const named = columns.map((column, index) => ({ ...column, sql: `u.o${index}` }));
+  const from: From = {
+    visible: [
+      {
+        names: ['union'],
+        columns: named.map((column) => ({
+          name: column.name,
+          role: column.role,
+          expression: {
+            kind: 'column',
+            sql: column.sql,
+            base: null,
+            type: column.type,
+            digits: null,
+            at: null,
+          } satisfies Typed,
+        })),
+      },
+    ],
+    scope: { bases: [], equalities: [], predicates: [] },
+    released: [
+      {
+        from: `(${both}) AS u`,
+        leftOn: null,
+        certificates: domains.map((domain, index) => ({ domain, sql: `u.c${index}` })),
+      },
+    ],
+    merged: [],
+  };
+  const outer: Select = {
+    kind: 'select',
+    commonTables: [],
+    items: columns.map((column) => ({
+      expression: { kind: 'column', path: [column.name], at: null },
+      alias: column.name,
+    })),
+    from: { kind: 'none' },
+    where: null,
+    groups: [],
+    groupSets: [],
+    groupAll: false,
+    having: null,
+    qualify: null,
+    orders: union.orders,
+    orderAll: union.orderAll,
+    limit: union.limit,
+    offset: union.offset,
+    distinct: !union.isAll || union.distinct,
+  };
+  return compileReleased(state, outer, scope, from, named);
+}

@@ -1,0 +1,278 @@
+import type { CatalogueTable } from '../catalogue.ts';
+import { printable } from '../parse/literal.ts';
+import { printTyped } from '../print.ts';
+import { type Place, refuse } from '../refusal.ts';
+import { buildCall } from '../resolve/call.ts';
+import { alias, type Base, type Equality, mergeScopes, reference, type RowScope } from '../rows.ts';
+import type { Source, Syntax } from '../syntax.ts';
+import { distinctColumns, type Typed } from '../typed.ts';
+import type { Certificate, Relation, Role, Scope, State } from './state.ts';
+import { type Digits, digitsOf } from '../types.ts';
+
+/** A name that FROM gave, and the columns under it. */
+export interface Visible {
+  readonly names: readonly string[];
+  readonly columns: readonly { readonly name: string; readonly expression: Typed; readonly role: Role }[];
+}
+
+/** What FROM says, before it is known whether private rows are among it. */
+export interface From {
+  readonly visible: readonly Visible[];
+  readonly scope: RowScope;
+  readonly released: readonly ReleasedSource[];
+  /** Columns named by USING: the left one stands for both. */
+  readonly merged: readonly string[];
+}
+
+export interface ReleasedSource {
+  readonly from: string;
+  /** LEFT JOIN: its condition; null when inner (conditions are then in WHERE). */
+  readonly leftOn: readonly Typed[] | null;
+  readonly certificates: readonly Certificate[];
+}
+
+const EMPTY: RowScope = { bases: [], equalities: [], predicates: [] };
+
+export interface SourceNeeds {
+  readonly state: State;
+  readonly scope: Scope;
+  readonly compile: (query: import('../syntax.ts').Query, scope: Scope) => Relation;
+  readonly resolveIn: (from: From, syntax: Syntax, over: 'rows' | 'released') => Typed;
+}
+
+export function readFrom(source: Source, needs: SourceNeeds): From {
+  switch (source.kind) {
+    case 'none':
+      return { visible: [], scope: EMPTY, released: [], merged: [] };
+    case 'table':
+      return readTable(source, needs);
+    case 'derived': {
+      const relation = needs.compile(source.query, needs.scope);
+      return fromRelation(relation, source.alias, source.columns, needs, source.at);
+    }
+    case 'join':
+      return readJoin(source, needs);
+    default:
+      return source satisfies never;
+  }
+}
+
+function readTable(source: Source & { kind: 'table' }, needs: SourceNeeds): From {
+  const common = source.schema === '' ? needs.scope.tables.get(source.name.toLowerCase()) : undefined;
+  if (common !== undefined) {
+    const relation = needs.compile(common.table.query, common.scope);
+    return fromRelation(relation, source.alias || source.name, common.table.columns, needs, source.at);
+  }
+  const table = findTable(needs.state, source);
+  const relation = needs.state.nextRelation++;
+  const names = source.alias === '' ? table.names : [source.alias];
+  const columns = table.columns.map((column) => ({
+    name: column.name,
+    role: 'key' as const,
+    expression: {
+      kind: 'column',
+      sql: reference(relation, column.name),
+      base: { relation, table, column },
+      type: column.type,
+      digits: boundedDigits(column),
+      at: source.at,
+    } satisfies Typed,
+  }));
+  const base: Base = { relation, table, leftOn: null, at: source.at };
+  return { visible: [{ names, columns }], scope: { ...EMPTY, bases: [base] }, released: [], merged: [] };
+}
+
+function boundedDigits(column: CatalogueTable['columns'][number]): Digits | null {
+  const bounds = column.grants.flatMap((grant) => (grant.bounds === null ? [] : [grant.bounds]));
+  const own = digitsOf(column.type);
+  if (bounds.length === 0 || own === null) return own;
+  const largest = Math.max(...bounds.flatMap(({ low, high }) => [Math.abs(low), Math.abs(high)]));
+  return { whole: Math.min(own.whole, Math.max(1, Math.ceil(Math.log10(largest + 1)))), scale: own.scale };
+}
+
+function findTable(state: State, source: Source & { kind: 'table' }): CatalogueTable {
+  const wanted = (
+    source.schema === '' || source.schema === 'main' ? source.name : `${source.schema}.${source.name}`
+  ).toLowerCase();
+  const found = state.context.tables.filter((table) => table.names.some((name) => name.toLowerCase() === wanted));
+  const [table] = found;
+  if (table === undefined) {
+    refuse(
+      'table-unknown',
+      `there is no table \`${printable(wanted)}\` under this agreement`,
+      source.at,
+      `tables: ${state.context.tables.map((one) => one.names[0]).join(', ')}`,
+    );
+  }
+  if (found.length > 1) {
+    refuse(
+      'table-ambiguous',
+      `\`${printable(wanted)}\` names several tables`,
+      source.at,
+      `use ${found.map((one) => one.names.at(-1)).join(' or ')}`,
+    );
+  }
+  return table;
+}
+
+function fromRelation(
+  relation: Relation,
+  name: string,
+  renamed: readonly string[],
+  needs: SourceNeeds,
+  at: Place,
+): From {
+  if (renamed.length > relation.columns.length) refuse('wrong-arguments', 'more column names than columns', at);
+  const named = (index: number, own: string): string => renamed[index] ?? own;
+  if (relation.kind === 'rows') {
+    const columns = relation.columns.map((column, index) => ({ ...column, name: named(index, column.name) }));
+    return { visible: [{ names: [name], columns }], scope: relation.scope, released: [], merged: [] };
+  }
+  const number = needs.state.nextRelation++;
+  const columns = relation.columns.map((column, index) => ({
+    name: named(index, column.name),
+    role: column.role,
+    expression: {
+      kind: 'column',
+      sql: `${alias(number)}.o${index}`,
+      base: null,
+      type: column.type,
+      digits: null,
+      at,
+    } satisfies Typed,
+  }));
+  const certificates = relation.domains.map((domain, index) => ({ domain, sql: `${alias(number)}.c${index}` }));
+  const released = { from: `(${relation.select}) AS ${alias(number)}`, leftOn: null, certificates };
+  return { visible: [{ names: [name], columns }], scope: EMPTY, released: [released], merged: [] };
+}
+
+function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
+  const left = readFrom(source.left, needs);
+  const right = readFrom(source.right, needs);
+  const both: From = {
+    visible: [...left.visible, ...right.visible],
+    scope: mergeScopes(left.scope, right.scope),
+    released: [...left.released, ...right.released],
+    merged: [...left.merged, ...right.merged, ...source.using.map((name) => name.toLowerCase())],
+  };
+  const hasPrivate = both.scope.bases.some((base) => !base.table.isPublic);
+  const over = hasPrivate ? 'rows' : 'released';
+  const conditions = [
+    ...source.using.map((name) =>
+      buildCall('=', [lookup(left, [name], source.at), lookup(right, [name], source.at)], over, source.at),
+    ),
+    ...(source.condition === null ? [] : conjuncts(source.condition).map((one) => needs.resolveIn(both, one, over))),
+  ];
+  if (source.type === 'left') return readLeftJoin(left, right, both, conditions, hasPrivate, source.at);
+  return { ...both, scope: addConditions(both.scope, conditions) };
+}
+
+/** LEFT JOIN adds columns and leaves nothing out; to a private table it would count who is missing there. */
+function readLeftJoin(
+  left: From,
+  right: From,
+  both: From,
+  conditions: readonly Typed[],
+  hasPrivate: boolean,
+  at: Place,
+): From {
+  const [base, ...otherBases] = right.scope.bases;
+  const [released, ...otherReleased] = right.released;
+  const isOne = (base === undefined) !== (released === undefined) && otherBases.length + otherReleased.length === 0;
+  const isPlain = right.scope.predicates.length === 0 && base?.leftOn == null && released?.leftOn == null;
+  if (!isOne || !isPlain || base?.table.isPublic === false || (hasPrivate && base === undefined)) {
+    refuse('outer-join-private', 'LEFT JOIN is offered to one public table at a time', at, 'use an inner join');
+  }
+  if (base !== undefined) {
+    return { ...both, scope: { ...both.scope, bases: [...left.scope.bases, { ...base, leftOn: conditions }] } };
+  }
+  const joined = released === undefined ? [] : [{ ...released, leftOn: conditions }];
+  return { ...both, released: [...left.released, ...joined] };
+}
+
+/** The sources of a FROM in which nothing is private: inner ones first, then what LEFT JOIN adds to them. */
+export function asReleased(from: From): readonly ReleasedSource[] {
+  const bases = from.scope.bases.map((base): ReleasedSource => ({
+    from: `${base.table.physical} AS ${alias(base.relation)}`,
+    leftOn: base.leftOn,
+    certificates: [],
+  }));
+  const all = [...bases, ...from.released];
+  return [...all.filter((one) => one.leftOn === null), ...all.filter((one) => one.leftOn !== null)];
+}
+
+/** Sorts conditions into equalities that link two relations, and filters. */
+export function addConditions(scope: RowScope, conditions: readonly Typed[]): RowScope {
+  const equalities: Equality[] = [];
+  const predicates: Typed[] = [];
+  for (const condition of conditions) {
+    const link = asEquality(scope, condition);
+    if (link === null) predicates.push(condition);
+    else equalities.push(link);
+  }
+  return mergeScopes(scope, { bases: [], equalities, predicates });
+}
+
+function asEquality(scope: RowScope, condition: Typed): Equality | null {
+  if (condition.kind !== 'call' || condition.name !== '=') return null;
+  const [left, right] = condition.args;
+  if (left?.kind !== 'column' || right?.kind !== 'column' || left.base === null || right.base === null) return null;
+  if (left.base.relation === right.base.relation) return null;
+  const isLeftJoined = [left.base.relation, right.base.relation].some(
+    (relation) => scope.bases.find((base) => base.relation === relation)?.leftOn !== null,
+  );
+  return isLeftJoined ? null : { left: left.base, right: right.base, expression: condition };
+}
+
+/** The parts of an AND; a join condition is found in them. */
+export function conjuncts(syntax: Syntax): readonly Syntax[] {
+  return syntax.kind === 'call' && syntax.name === 'and' && syntax.filter === null
+    ? syntax.args.flatMap(conjuncts)
+    : [syntax];
+}
+
+/** Finds a column by its name as written: `column`, `table.column` or `schema.table.column`. */
+export function lookup(from: From, path: readonly string[], at: Place): Typed {
+  return tryLookup(from, path, at)?.expression ?? unknownColumn(from, path, at);
+}
+
+export function tryLookup(from: From, path: readonly string[], at: Place): Visible['columns'][number] | null {
+  const parts = path.map((part) => part.toLowerCase());
+  const [name = ''] = parts.slice(-1);
+  const qualifier = parts.slice(0, -1).join('.');
+  const holders =
+    qualifier === ''
+      ? from.visible
+      : from.visible.filter((one) => one.names.some((known) => known.toLowerCase() === qualifier));
+  const found = holders.flatMap((one) => one.columns.filter((column) => column.name.toLowerCase() === name));
+  const [first] = found;
+  if (first === undefined) return null;
+  if (found.length > 1 && !(qualifier === '' && from.merged.includes(name))) {
+    refuse(
+      'column-ambiguous',
+      `\`${printable(path.join('.'))}\` names several columns`,
+      at,
+      'put the table name before it',
+    );
+  }
+  return { ...first, expression: { ...first.expression, at } };
+}
+
+export function unknownColumn(from: From, path: readonly string[], at: Place): never {
+  const known = from.visible.flatMap((one) => one.columns.map((column) => column.name));
+  return refuse(
+    'column-unknown',
+    `there is no column \`${printable(path.join('.'))}\` here that the policy grants`,
+    at,
+    `columns: ${[...new Set(known)].slice(0, 40).join(', ')}`,
+  );
+}
+
+/** Whether an expression reads private rows. */
+export function readsPrivate(expression: Typed): boolean {
+  return distinctColumns(expression).some((base) => !base.table.isPublic);
+}
+
+export function printConditions(conditions: readonly Typed[]): string {
+  return conditions.length === 0 ? 'TRUE' : conditions.map(printTyped).join(' AND ');
+}

@@ -1,0 +1,55 @@
+import type { AggregateRelease } from '../../policy/model.ts';
+import type { QueryContext, SqlType } from '../catalogue.ts';
+import type { Rights } from '../rights.ts';
+import type { RowScope } from '../rows.ts';
+import type { CommonTable } from '../syntax.ts';
+import type { Typed } from '../typed.ts';
+
+/** What grows while a query is compiled. */
+export interface State {
+  readonly context: QueryContext;
+  readonly terms: AggregateRelease;
+  readonly rights: Rights;
+  readonly setup: string[];
+  readonly withheld: string[];
+  readonly words: string[];
+  nextRelation: number;
+  nextBlock: number;
+}
+
+export interface Column {
+  readonly name: string;
+  readonly expression: Typed;
+  readonly role: Role;
+}
+
+export type Role = 'key' | 'cell' | 'derived';
+
+export interface Certificate {
+  readonly domain: string;
+  readonly sql: string;
+}
+
+/**
+ * What a part of a query yields: private rows (to be aggregated, never shown), or values that were released already or
+ * are public, over which everything is free.
+ */
+export type Relation =
+  | { readonly kind: 'rows'; readonly scope: RowScope; readonly columns: readonly Column[] }
+  | ReleasedRelation;
+
+export interface ReleasedRelation {
+  readonly kind: 'released';
+  /** A complete SELECT whose columns are o0, o1, … and then c0, c1, … */
+  readonly select: string;
+  readonly columns: readonly { readonly name: string; readonly type: SqlType; readonly role: Role }[];
+  /** Domains of the certificate columns, in order. */
+  readonly domains: readonly string[];
+}
+
+/** Names that WITH gave to queries; inner ones hide outer ones. */
+export interface Scope {
+  readonly tables: ReadonlyMap<string, { readonly table: CommonTable; readonly scope: Scope }>;
+}
+
+export const NO_TABLES: Scope = { tables: new Map() };

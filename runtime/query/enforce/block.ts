@@ -1,0 +1,94 @@
+import type { AggregateRelease } from '../../policy/model.ts';
+import type { SqlType } from '../catalogue.ts';
+import { printTyped } from '../print.ts';
+import { type RowScope, type ScopeUnit } from '../rows.ts';
+import type { Typed } from '../typed.ts';
+
+/** One aggregation over private rows: the only place where rows become values. */
+export interface Block {
+  /** Prefix of the temporary tables of this block, e.g. `gb0`. */
+  readonly name: string;
+  readonly scope: RowScope;
+  readonly keys: readonly BlockKey[];
+  readonly cells: readonly Cell[];
+  readonly units: readonly ScopeUnit[];
+  readonly terms: AggregateRelease;
+}
+
+export interface BlockKey {
+  readonly expression: Typed;
+  readonly type: SqlType;
+}
+
+/**
+ * One aggregate of every group. It rests on the rows where each of its conditions holds; the group's other rows must be
+ * none or enough too, because the difference to the whole group is as good as an answer.
+ */
+export interface Cell {
+  readonly sql: string;
+  readonly type: SqlType;
+  readonly conditions: readonly Condition[];
+  /** Per-row size of the contribution, for the dominance rule; null when the cell has none. */
+  readonly weight: string | null;
+  /** FILTER or CASE condition of the weight; null when every row counts. */
+  readonly weighed: string | null;
+}
+
+export interface Condition {
+  readonly sql: string;
+  /** `chosen`: the consumer picked the rows (FILTER, CASE). `present`: a value is there, which nearly always all rows have. */
+  readonly kind: 'chosen' | 'present';
+  /** The condition that this one narrows; null when it narrows the whole group. */
+  readonly of: string | null;
+  /** Whether the rows of the group outside of the condition are checked too. */
+  readonly checksOutside: boolean;
+  /** Which rows are outside, when that is not simply all others. */
+  readonly outside?: string;
+}
+
+export function keyName(index: number): string {
+  return `k${index}`;
+}
+
+export function cellName(index: number): string {
+  return `a${index}`;
+}
+
+/** Distinct conditions of the cells, in order of first use. */
+export function conditionsOf(block: Block): readonly Condition[] {
+  const found = new Map<string, Condition>();
+  for (const condition of block.cells.flatMap((cell) => cell.conditions)) {
+    const known = found.get(condition.sql);
+    if (known === undefined || known.kind === 'present') {
+      found.set(condition.sql, {
+        ...condition,
+        checksOutside: condition.checksOutside || known?.checksOutside === true,
+      });
+    }
+  }
+  return [...found.values()];
+}
+
+/** The rows that a condition keeps out, as a condition. */
+export function outsideOf(condition: Condition): string {
+  return condition.outside ?? `(${condition.sql}) IS NOT TRUE`;
+}
+
+/** WHERE in two parts: what only group keys decide (it moves whole groups in or out) and the rest. */
+export function splitPredicates(block: Block): {
+  readonly ofKeys: readonly string[];
+  readonly others: readonly string[];
+} {
+  const keys = new Set(
+    block.keys.filter(({ expression }) => expression.kind === 'column').map(({ expression }) => printTyped(expression)),
+  );
+  const decided = (part: Typed): boolean =>
+    part.kind === 'constant' ||
+    keys.has(printTyped(part)) ||
+    (part.kind === 'call' && part.name !== 'subquery' && part.args.length > 0 && part.args.every(decided));
+  const sorted = block.scope.predicates.toSorted((a, b) => (printTyped(a) < printTyped(b) ? -1 : 1));
+  return {
+    ofKeys: sorted.filter(decided).map(printTyped),
+    others: sorted.filter((predicate) => !decided(predicate)).map(printTyped),
+  };
+}

@@ -1,0 +1,317 @@
+import { printTyped } from '../print.ts';
+import { printScope } from '../rows.ts';
+import {
+  type Block,
+  type Cell,
+  cellName,
+  type Condition,
+  conditionsOf,
+  keyName,
+  outsideOf,
+  splitPredicates,
+} from './block.ts';
+import { dominanceStatements, dominanceTest } from './dominance.ts';
+
+/** Rows of what a filter left out that are looked at first; nearly always enough to find `minUnits` units. */
+const LEFT_OUT_PREFIX = 16_384;
+
+/**
+ * The statements that turn rows into cells under the release terms. Each writes one small temporary table:
+ *
+ *   g  every group: cell values, and for each unit a certificate. Each unit sets one of 64 bits chosen by its keyed
+ *      hash, so the number of bits set never exceeds the number of units: enough bits prove the threshold.
+ *   e  exact distinct counts, only for groups that the bits did not prove.
+ *   w  what WHERE left out, over all groups: none, or enough units?
+ *   l, m, q  the same within each group: a prefix, then bits, then exact counts, each only for groups still undecided.
+ *   t  the verdict: which groups may be shown, with the cells that may not replaced by NULL.
+ *   r  the small groups merged into one, where the policy wants that.
+ *   z  how much was withheld, if that itself rests on enough units.
+ *
+ * A join with an empty table of undecided groups ends at once, so the later steps cost nothing when nothing is left.
+ */
+export function statementsOf(block: Block): string[] {
+  const conditions = conditionsOf(block);
+  return [
+    groups(block, conditions),
+    exact(block, conditions),
+    ...leftOut(block),
+    ...dominanceStatements(block),
+    verdict(block, conditions),
+    ...(block.terms.smallGroups === 'remainder' && block.keys.length > 0 ? [remainder(block, conditions)] : []),
+    withheld(block),
+  ];
+}
+
+export function table(block: Block, part: string): string {
+  return `temp."${block.name}_${part}"`;
+}
+
+function create(block: Block, part: string, select: string): string {
+  return `CREATE TEMP TABLE "${block.name}_${part}" AS ${select}`;
+}
+
+const keysAs = (block: Block): string[] => block.keys.map((key, i) => `${printTyped(key.expression)} AS ${keyName(i)}`);
+const keyNames = (block: Block, from = ''): string[] => block.keys.map((_, i) => `${from}${keyName(i)}`);
+const groupBy = (names: readonly string[]): string => (names.length === 0 ? '' : ` GROUP BY ${names.join(', ')}`);
+const predicates = (block: Block): string[] => block.scope.predicates.map(printTyped).toSorted();
+const all = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' : terms.join(' AND '));
+
+/** Joins rows of the scope to a list of groups. */
+export function joinGroups(block: Block, select: string): string {
+  if (block.keys.length === 0) return ` CROSS JOIN (${select}) AS f`;
+  const on = block.keys.map((key, i) => `${printTyped(key.expression)} IS NOT DISTINCT FROM f.${keyName(i)}`);
+  return ` JOIN (${select}) AS f ON (${on.join(' AND ')})`;
+}
+
+/** Joins a table of this block to another one, group by group. */
+export function matchGroups(block: Block, part: string, as: string): string {
+  const on = block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM ${as}.${keyName(i)}`);
+  return ` LEFT JOIN ${table(block, part)} AS ${as} ON (${on.length === 0 ? 'TRUE' : on.join(' AND ')})`;
+}
+
+function groups(block: Block, conditions: readonly Condition[]): string {
+  const bits = (oneHot: string, filter: string): string => `coalesce(bit_count(bit_or(${oneHot})${filter}), 0)`;
+  const columns = [
+    ...keysAs(block),
+    ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
+    'count(*) AS n',
+    ...block.units.map((unit, u) => `${bits(unit.oneHot, '')} AS u${u}`),
+    ...conditions.flatMap((condition, c) => [
+      `count(*) FILTER (WHERE ${condition.sql}) AS n${c}`,
+      ...(condition.kind === 'present'
+        ? []
+        : block.units.flatMap((unit, u) => [
+            `coalesce(bit_count(bit_or(${unit.oneHot}) FILTER (WHERE ${condition.sql})), 0) AS i${c}_${u}`,
+            `coalesce(bit_count(bit_or(${unit.oneHot}) FILTER (WHERE ${outsideOf(condition)})), 0) AS o${c}_${u}`,
+          ])),
+    ]),
+  ];
+  const where = printScope(block.scope, predicates(block));
+  return create(
+    block,
+    'g',
+    `SELECT ${columns.join(', ')} ${where}${groupBy(block.keys.map((key) => printTyped(key.expression)))}`,
+  );
+}
+
+/** Groups whose bits left something open. Fewer rows than `minUnits` cannot hold `minUnits` units: decided. */
+function openGroups(block: Block, conditions: readonly Condition[]): string {
+  const k = block.terms.minUnits;
+  const open = [
+    ...block.units.map((_, u) => `u${u} < ${k}`),
+    ...conditions.map((condition, c) => {
+      const bits = block.units.map((_, u) => `i${c}_${u} < ${k} OR o${c}_${u} < ${k}`).join(' OR ');
+      const undecided = `n${c} < ${rowsAround(conditions, condition)}`;
+      return `(n${c} >= ${k} AND ${undecided}${condition.kind === 'present' ? '' : ` AND (${bits})`})`;
+    }),
+  ];
+  return `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 'g')} WHERE n >= ${k} AND (${open.join(' OR ')})`;
+}
+
+/** The count of the rows that a condition narrows: of the group, or of the condition around it. */
+function rowsAround(conditions: readonly Condition[], condition: Condition, from = ''): string {
+  const around = conditions.findIndex(({ sql }) => sql === condition.of);
+  return around === -1 ? `${from}n` : `${from}n${around}`;
+}
+
+function exactColumns(block: Block, conditions: readonly Condition[]): string[] {
+  return block.units.flatMap((unit, u) => [
+    `count(DISTINCT ${unit.hash}) AS u${u}`,
+    ...conditions.flatMap((condition, c) => [
+      `count(DISTINCT ${unit.hash}) FILTER (WHERE ${condition.sql}) AS i${c}_${u}`,
+      `count(DISTINCT ${unit.hash}) FILTER (WHERE ${outsideOf(condition)}) AS o${c}_${u}`,
+    ]),
+  ]);
+}
+
+function exact(block: Block, conditions: readonly Condition[]): string {
+  const columns = [...keyNames(block, 'f.'), ...exactColumns(block, conditions)];
+  const from = printScope(block.scope, predicates(block), joinGroups(block, openGroups(block, conditions)));
+  return create(block, 'e', `SELECT ${columns.join(', ')} ${from}${groupBy(keyNames(block, 'f.'))}`);
+}
+
+/** What the filters leave out must be nobody or enough, over all groups and within each. */
+function leftOut(block: Block): string[] {
+  if (block.scope.predicates.length === 0) return [];
+  const k = block.terms.minUnits;
+  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
+  const distinct = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
+  const few = (from: string): string => block.units.map((_, u) => `${from}x${u} < ${k}`).join(' OR ');
+  const missed = `(${all(predicates(block))}) IS NOT TRUE`;
+  const statements = [
+    create(
+      block,
+      'w',
+      `SELECT count(*) AS n, ${distinct.join(', ')} FROM (SELECT ${hashes.join(', ')} ${printScope(block.scope, [missed])} LIMIT ${LEFT_OUT_PREFIX})`,
+    ),
+    create(
+      block,
+      'v',
+      `SELECT ${block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`).join(', ')} ${printScope(
+        block.scope,
+        [missed],
+        ` CROSS JOIN (SELECT 1 AS open FROM ${table(block, 'w')} WHERE n = ${LEFT_OUT_PREFIX} AND (${few('')})) AS f`,
+      )}`,
+    ),
+  ];
+  const { others } = splitPredicates(block);
+  if (block.keys.length === 0 || others.length === 0) return statements;
+  const outside = `(${all(others)}) IS NOT TRUE`;
+  const names = keyNames(block);
+  const bits = block.units.map((unit, u) => `bit_count(bit_or(${unit.oneHot})) AS x${u}`);
+  const prefix = `SELECT ${[...keysAs(block), ...hashes].join(', ')} ${printScope(block.scope, [...splitPredicates(block).ofKeys, outside])} LIMIT ${LEFT_OUT_PREFIX}`;
+  const isCut = `(SELECT sum(n) FROM ${table(block, 'l')}) = ${LEFT_OUT_PREFIX}`;
+  const uncertain = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${table(block, 'g')} AS g${matchGroups(block, 'l', 'l')} WHERE g.n >= ${k} AND ${isCut} AND (l.n IS NULL OR ${few('l.')})`;
+  const stillOpen = `SELECT ${[...names, '1 AS open'].join(', ')} FROM ${table(block, 'm')} WHERE ${few('')}`;
+  return [
+    ...statements,
+    create(
+      block,
+      'l',
+      `SELECT ${[...names, 'count(*) AS n', ...distinct].join(', ')} FROM (${prefix})${groupBy(names)}`,
+    ),
+    create(
+      block,
+      'm',
+      `SELECT ${[...keyNames(block, 'f.'), ...bits].join(', ')} ${printScope(block.scope, [outside], joinGroups(block, uncertain))}${groupBy(keyNames(block, 'f.'))}`,
+    ),
+    create(
+      block,
+      'q',
+      `SELECT ${[...keyNames(block, 'f.'), ...block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`)].join(', ')} ${printScope(block.scope, [outside], joinGroups(block, stillOpen))}${groupBy(keyNames(block, 'f.'))}`,
+    ),
+  ];
+}
+
+/** Units behind a group: whatever proved more of them. */
+const unitsBehind = (u: number): string => `greatest(g.u${u}, coalesce(e.u${u}, 0))`;
+
+function noneOrEnough(units: string, k: number): string {
+  return `(${units} = 0 OR ${units} >= ${k})`;
+}
+
+function verdict(block: Block, conditions: readonly Condition[]): string {
+  const k = block.terms.minUnits;
+  const hasFilter = block.scope.predicates.length > 0;
+  const inGroups = hasFilter && block.keys.length > 0 && splitPredicates(block).others.length > 0;
+  const tests = block.units.flatMap((_, u) => [
+    `${unitsBehind(u)} >= ${k}`,
+    ...(hasFilter
+      ? [
+          noneOrEnough(
+            `(SELECT greatest(w.x${u}, coalesce(v.x${u}, 0)) FROM ${table(block, 'w')} AS w CROSS JOIN ${table(block, 'v')} AS v)`,
+            k,
+          ),
+        ]
+      : []),
+    ...(inGroups
+      ? [noneOrEnough(`greatest(coalesce(l.x${u}, 0), coalesce(m.x${u}, 0), coalesce(q.x${u}, 0))`, k)]
+      : []),
+  ]);
+  const cells = block.cells.map((cell, i) => `${guarded(block, conditions, cell, i)} AS ${cellName(i)}`);
+  const certificates = block.units.map((_, u) => `CAST(least(${unitsBehind(u)}, ${k}) AS BIGINT) AS c${u}`);
+  const joins = [
+    matchGroups(block, 'e', 'e'),
+    ...(inGroups ? ['l', 'm', 'q'].map((part) => matchGroups(block, part, part)) : []),
+    ...dominanceTest(block).joins,
+  ];
+  const columns = [...keyNames(block, 'g.'), ...cells, ...certificates, `(${tests.join(' AND ')}) AS ok`];
+  return create(block, 't', `SELECT ${columns.join(', ')} FROM ${table(block, 'g')} AS g${joins.join('')}`);
+}
+
+/** The value of a cell where it rests on enough units and what it leaves of its group does too; else NULL. */
+function guarded(block: Block, conditions: readonly Condition[], cell: Cell, index: number): string {
+  const tests = [...cellTests(block, conditions, cell), ...dominanceTest(block).testsFor(index)];
+  return tests.length === 0 ? `g.${cellName(index)}` : `CASE WHEN ${tests.join(' AND ')} THEN g.${cellName(index)} END`;
+}
+
+function cellTests(block: Block, conditions: readonly Condition[], cell: Cell): string[] {
+  return cell.conditions.flatMap((condition) => {
+    const c = conditions.findIndex(({ sql }) => sql === condition.sql);
+    const chosen = conditions[c]?.kind === 'chosen';
+    return block.units.map((_, u) => {
+      const units = (side: 'i' | 'o'): string =>
+        chosen ? `greatest(g.${side}${c}_${u}, coalesce(e.${side}${c}_${u}, 0))` : `coalesce(e.${side}${c}_${u}, 0)`;
+      return cellTest(block, conditions, condition, c, units('i'), units('o'));
+    });
+  });
+}
+
+function cellTest(
+  block: Block,
+  conditions: readonly Condition[],
+  condition: Condition,
+  c: number,
+  inside: string,
+  outside: string,
+): string {
+  const k = block.terms.minUnits;
+  const rest = condition.checksOutside ? ` AND ${noneOrEnough(outside, k)}` : '';
+  return `(g.n${c} = ${rowsAround(conditions, condition, 'g.')} OR (g.n${c} >= ${k} AND ${inside} >= ${k}${rest}))`;
+}
+
+/** All groups that may not be shown, as one row, under the same rules. */
+function remainder(block: Block, conditions: readonly Condition[]): string {
+  const k = block.terms.minUnits;
+  const dropped = `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 't')} WHERE NOT ok`;
+  const counted = [
+    ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
+    'count(*) AS n',
+    ...conditions.map(({ sql }, c) => `count(*) FILTER (WHERE ${sql}) AS n${c}`),
+    ...exactColumns(block, conditions),
+  ];
+  const inside = `SELECT ${counted.join(', ')} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}`;
+  const { others } = splitPredicates(block);
+  const missed = others.length > 0;
+  const distinct = block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`);
+  const outside = missed
+    ? ` CROSS JOIN (SELECT ${distinct.join(', ')} ${printScope(block.scope, [`(${all(others)}) IS NOT TRUE`], joinGroups(block, dropped))}) AS q`
+    : '';
+  const hasFilter = block.scope.predicates.length > 0;
+  const tests = block.units.flatMap((_, u) => [
+    `g.u${u} >= ${k}`,
+    ...(missed ? [noneOrEnough(`q.x${u}`, k)] : []),
+    ...(hasFilter
+      ? [
+          noneOrEnough(
+            `(SELECT greatest(w.x${u}, coalesce(v.x${u}, 0)) FROM ${table(block, 'w')} AS w CROSS JOIN ${table(block, 'v')} AS v)`,
+            k,
+          ),
+        ]
+      : []),
+  ]);
+  const cells = block.cells.map((cell, i) => {
+    if (cell.weight !== null && block.terms.dominance !== null) return `NULL AS ${cellName(i)}`;
+    const enough = cell.conditions.flatMap((condition) => {
+      const c = conditions.findIndex(({ sql }) => sql === condition.sql);
+      return block.units.map((_, u) => cellTest(block, conditions, condition, c, `g.i${c}_${u}`, `g.o${c}_${u}`));
+    });
+    return `CASE WHEN ${all(enough)} THEN g.${cellName(i)} END AS ${cellName(i)}`;
+  });
+  const columns = [
+    ...block.keys.map((_, i) => `NULL AS ${keyName(i)}`),
+    ...cells,
+    ...block.units.map((_, u) => `CAST(least(g.u${u}, ${k}) AS BIGINT) AS c${u}`),
+  ];
+  return create(
+    block,
+    'r',
+    `SELECT ${columns.join(', ')} FROM (${inside}) AS g${outside} WHERE ${tests.join(' AND ')}`,
+  );
+}
+
+/** How many cells were withheld; the number of dropped groups is told only when enough units stand behind them. */
+function withheld(block: Block): string {
+  const k = block.terms.minUnits;
+  const dropped = `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 't')} WHERE NOT ok`;
+  const distinct = block.units.map((unit) => `count(DISTINCT ${unit.hash})`);
+  const least = distinct.length === 1 ? (distinct[0] ?? '0') : `least(${distinct.join(', ')})`;
+  const enough = `(SELECT ${least} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}) >= ${k}`;
+  const perGroup = Math.max(1, block.cells.length);
+  const nulled = block.cells.map((_, i) => `count(*) FILTER (WHERE ok AND ${cellName(i)} IS NULL)`).join(' + ') || '0';
+  return create(
+    block,
+    'z',
+    `SELECT CASE WHEN ${enough} THEN CAST(count(*) FILTER (WHERE NOT ok) * ${perGroup} AS BIGINT) ELSE 0 END AS dropped, CAST(${nulled} AS BIGINT) AS nulled FROM ${table(block, 't')}`,
+  );
+}

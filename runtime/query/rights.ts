@@ -1,0 +1,173 @@
+import type { AggregateFunction, ColumnRight } from '../policy/model.ts';
+import { type Place, refuse } from './refusal.ts';
+import type { BaseColumn, Typed } from './typed.ts';
+import { distinctColumns, partsOf } from './typed.ts';
+import type { Footprint } from './footprint.ts';
+
+/** Every use of a column passes here: what the policy does not grant is refused, what it grants goes into the footprint. */
+export class Rights {
+  readonly #uses = new Map<string, { dataset: string; table: string; column: string; uses: Set<string> }>();
+  readonly #functions = new Set<string>();
+
+  require(base: BaseColumn, right: ColumnRight, at: Place, purpose: string): void {
+    this.#note(base, right);
+    if (base.table.isPublic || has(base, right)) return;
+    refuse(
+      'column-right-missing',
+      `\`${base.column.name}\` cannot be used ${purpose}: the policy does not grant \`${right}\``,
+      at,
+      remedyFor(base, right),
+    );
+  }
+
+  /** A group key: every column in it must be allowed as a key. */
+  key(expression: Typed): void {
+    for (const base of distinctColumns(expression)) this.require(base, 'group', expression.at, 'as a group key');
+  }
+
+  /** A condition on rows: one column against constants needs `filter`, several columns in one comparison `compare`. */
+  condition(expression: Typed): void {
+    if (expression.kind === 'call' && ['and', 'or', 'not'].includes(expression.name)) {
+      for (const part of expression.args) this.condition(part);
+      return;
+    }
+    const columns = distinctColumns(expression);
+    const right = columns.length > 1 ? 'compare' : 'filter';
+    for (const base of columns) {
+      this.require(base, right, expression.at, right === 'filter' ? 'in a condition' : 'in a comparison of columns');
+    }
+  }
+
+  /** The two sides of a join condition. */
+  join(left: BaseColumn, right: BaseColumn, at: Place): void {
+    for (const side of [left, right]) this.require(side, 'join', at, 'to join');
+  }
+
+  /**
+   * What an aggregate works on: sums and products of measures, each at most to the first power. Everything else could be
+   * a filter in disguise (`floor`, `abs`, powers, casts that cut off), so it is not offered here.
+   */
+  measure(expression: Typed, wanted: AggregateFunction): void {
+    this.#degree(expression);
+    for (const base of distinctColumns(expression)) {
+      this.#note(base, wanted);
+      const isGranted =
+        base.table.isPublic ||
+        base.column.grants.some((grant) => grant.rights.includes('aggregate') && grant.functions.includes(wanted));
+      if (!isGranted) {
+        refuse(
+          'aggregate-not-granted',
+          `\`${wanted}\` of \`${base.column.name}\` is not granted`,
+          expression.at,
+          remedyFor(base, 'aggregate'),
+        );
+      }
+    }
+  }
+
+  note(name: string): void {
+    this.#functions.add(name);
+  }
+
+  touch(base: BaseColumn, use: string): void {
+    this.#note(base, use);
+  }
+
+  footprint(): Footprint {
+    const uses = [...this.#uses.values()].toSorted((a, b) =>
+      `${a.dataset} ${a.table} ${a.column}` < `${b.dataset} ${b.table} ${b.column}` ? -1 : 1,
+    );
+    return {
+      datasets: [...new Set(uses.map((use) => use.dataset))],
+      columns: uses.map((use) => ({ ...use, uses: [...use.uses].toSorted() })),
+      functions: [...this.#functions].toSorted(),
+    };
+  }
+
+  #note(base: BaseColumn, use: string): void {
+    const { dataset, names } = base.table;
+    const [table = dataset] = names;
+    const key = `${dataset} ${table} ${base.column.name}`;
+    const entry = this.#uses.get(key) ?? { dataset, table, column: base.column.name, uses: new Set<string>() };
+    entry.uses.add(use);
+    this.#uses.set(key, entry);
+  }
+
+  /** How often each measure is multiplied with itself; refuses a second power. */
+  #degree(expression: Typed): ReadonlyMap<string, number> {
+    if (expression.kind === 'constant') return new Map();
+    if (expression.kind === 'column') {
+      const base = expression.base;
+      return base === null ? new Map() : new Map([[`${base.relation}.${base.column.name}`, 1]]);
+    }
+    if (expression.kind === 'case') {
+      return refuse(
+        'measure-not-allowed',
+        'a condition inside the aggregated expression',
+        expression.at,
+        'put CASE directly inside the aggregate: sum(CASE WHEN … THEN … ELSE 0 END)',
+      );
+    }
+    const parts = partsOf(expression).map((part) => this.#degree(part));
+    switch (expression.name) {
+      case '+':
+      case '-':
+      case '/':
+      case 'cast':
+        return combine(parts, Math.max);
+      case 'coalesce':
+      case 'ifnull':
+        if (expression.args.slice(1).every((arg) => arg.kind === 'constant' || isConstantCast(arg)))
+          return combine(parts, Math.max);
+        break;
+      case '*': {
+        const product = combine(parts, (a, b) => a + b);
+        for (const [column, power] of product) {
+          if (power > 1) {
+            refuse(
+              'measure-not-allowed',
+              `\`${column.split('.')[1]}\` is multiplied with itself`,
+              expression.at,
+              'use variance or stddev where they are granted',
+            );
+          }
+        }
+        return product;
+      }
+      default:
+    }
+    return refuse(
+      'measure-not-allowed',
+      `\`${expression.name}\` cannot be used inside an aggregate`,
+      expression.at,
+      'aggregate columns, their sums and products',
+    );
+  }
+}
+
+function isConstantCast(arg: Typed): boolean {
+  return arg.kind === 'call' && arg.name === 'cast' && arg.args[0]?.kind === 'constant';
+}
+
+function combine(
+  parts: readonly ReadonlyMap<string, number>[],
+  how: (a: number, b: number) => number,
+): Map<string, number> {
+  const result = new Map<string, number>();
+  for (const part of parts) for (const [key, power] of part) result.set(key, how(result.get(key) ?? 0, power));
+  return result;
+}
+
+export function has(base: BaseColumn, right: ColumnRight): boolean {
+  return base.column.grants.some((grant) => grant.rights.includes(right));
+}
+
+function remedyFor(base: BaseColumn, right: ColumnRight): string {
+  const rights = [...new Set(base.column.grants.flatMap((grant) => grant.rights))];
+  const functions = [...new Set(base.column.grants.flatMap((grant) => grant.functions))];
+  const others = base.table.columns
+    .filter((column) => column.grants.some((grant) => grant.rights.includes(right)))
+    .map((column) => column.name);
+  const mine = `\`${base.column.name}\` may be used for: ${rights.join(', ') || 'nothing'}${functions.length > 0 ? ` (${functions.join(', ')})` : ''}`;
+  return others.length === 0 ? mine : `${mine}; \`${right}\` is granted on: ${others.join(', ')}`;
+}

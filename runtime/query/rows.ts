@@ -1,0 +1,203 @@
+import type { CatalogueTable } from './catalogue.ts';
+import { quoteName } from './print.ts';
+import { type Place, refuse } from './refusal.ts';
+import { type BaseColumn, type Typed } from './typed.ts';
+import { UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
+import { printTyped } from './print.ts';
+
+/** One base table as it stands in a query. */
+export interface Base {
+  readonly relation: number;
+  readonly table: CatalogueTable;
+  /** LEFT JOIN: the condition under which it joins what stands before it; null for an inner relation. */
+  readonly leftOn: readonly Typed[] | null;
+  readonly at: Place;
+}
+
+/** Rows of private tables (and public ones joined to them), before any release rule. */
+export interface RowScope {
+  readonly bases: readonly Base[];
+  /** `column = column` of two relations. */
+  readonly equalities: readonly Equality[];
+  /** What WHERE and ON demand beyond the equalities; every one is a filter that leaves rows out. */
+  readonly predicates: readonly Typed[];
+}
+
+export interface Equality {
+  readonly left: BaseColumn;
+  readonly right: BaseColumn;
+  readonly expression: Typed;
+}
+
+/** A privacy unit of a scope: where its hash is found, and under which domain it is the same thing elsewhere. */
+export interface ScopeUnit {
+  readonly domain: string;
+  readonly hash: string;
+  readonly oneHot: string;
+  readonly relation: number;
+}
+
+export function alias(relation: number): string {
+  return `r${relation}`;
+}
+
+export function reference(relation: number, column: string): string {
+  return `${alias(relation)}.${quoteName(column)}`;
+}
+
+export function mergeScopes(left: RowScope, right: RowScope): RowScope {
+  return {
+    bases: [...left.bases, ...right.bases],
+    equalities: [...left.equalities, ...right.equalities],
+    predicates: [...left.predicates, ...right.predicates],
+  };
+}
+
+/** `FROM … WHERE equalities [AND extra]`. */
+export function printScope(scope: RowScope, extra: readonly string[] = [], joined = ''): string {
+  const inner = scope.bases.filter((base) => base.leftOn === null);
+  const left = scope.bases.filter((base) => base.leftOn !== null);
+  const from = inner.map((base) => `${base.table.physical} AS ${alias(base.relation)}`).join(' CROSS JOIN ');
+  const lefts = left.map((base) => {
+    const on = (base.leftOn ?? []).map(printTyped).join(' AND ');
+    return ` LEFT JOIN ${base.table.physical} AS ${alias(base.relation)} ON (${on})`;
+  });
+  const where = [...scope.equalities.map((one) => printTyped(one.expression)), ...extra];
+  return `FROM ${from}${lefts.join('')}${joined}${where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`}`;
+}
+
+export function privateBases(scope: RowScope): readonly Base[] {
+  return scope.bases.filter((base) => !base.table.isPublic);
+}
+
+/** The rules for joins: connected, each private table once, and the join mode of each. */
+export function checkJoins(scope: RowScope): void {
+  const bases = privateBases(scope);
+  const seen = new Set<string>();
+  for (const base of bases) {
+    if (seen.has(base.table.physical)) {
+      refuse(
+        'self-join',
+        'a private table can stand in a query once',
+        base.at,
+        'use conditional aggregates instead of a self-join',
+      );
+    }
+    seen.add(base.table.physical);
+  }
+  checkConnected(scope);
+  const datasets = new Set(bases.map((base) => base.table.dataset));
+  for (const base of bases) {
+    const name = base.table.names[0] ?? 'the table';
+    const others = bases.filter((other) => other.table.dataset !== base.table.dataset);
+    if (base.table.joins === 'forbidden' && others.length > 0) {
+      refuse('join-forbidden', `\`${name}\` cannot be joined with private tables of other datasets`, base.at);
+    }
+    if (base.table.joins === 'required' && datasets.size < 2) {
+      refuse('join-required', `\`${name}\` can be used only joined with a private table of another dataset`, base.at);
+    }
+    if (base.table.joins === 'onlyOnUnit') {
+      for (const other of others) {
+        if (!sameUnit(scope, base, other)) {
+          refuse(
+            'join-not-on-unit',
+            `\`${name}\` can be joined only on its privacy unit`,
+            other.at,
+            unitRemedy(base, other),
+          );
+        }
+      }
+    }
+  }
+}
+
+function unitRemedy(base: Base, other: Base): string | null {
+  const [mine, theirs] = [base.table.units[0]?.keyColumns ?? [], other.table.units[0]?.keyColumns ?? []];
+  if (mine.length === 0 || mine.length !== theirs.length) return null;
+  return `join on ${mine.map((key, index) => `${base.table.names[0]}.${key} = ${other.table.names[0]}.${theirs[index]}`).join(' and ')}`;
+}
+
+function checkConnected(scope: RowScope): void {
+  const inner = scope.bases.filter((base) => base.leftOn === null);
+  const reached = new Set(inner.slice(0, 1).map((base) => base.relation));
+  for (let grew = true; grew;) {
+    grew = false;
+    for (const { left, right } of scope.equalities) {
+      const [a, b] = [reached.has(left.relation), reached.has(right.relation)];
+      if (a !== b) {
+        reached.add(a ? right.relation : left.relation);
+        grew = true;
+      }
+    }
+  }
+  const lost = inner.find((base) => !reached.has(base.relation));
+  if (lost !== undefined) {
+    refuse(
+      'join-not-linked',
+      `\`${lost.table.names[0]}\` is not linked to the other tables`,
+      lost.at,
+      'join it with `column = column`',
+    );
+  }
+}
+
+/** Whether some unit of two relations is the same in every row, because the join equates its keys. */
+function sameUnit(scope: RowScope, left: Base, right: Base): boolean {
+  return left.table.units.some((a, i) =>
+    right.table.units.some((b, j) => equated(scope, left, i, right, j) && a.domain === b.domain),
+  );
+}
+
+function equated(scope: RowScope, left: Base, i: number, right: Base, j: number): boolean {
+  const [a, b] = [left.table.units[i], right.table.units[j]];
+  if (a === undefined || b === undefined || a.domain !== b.domain) return false;
+  const classes = equivalence(scope);
+  const same = (x: string, y: string): boolean => {
+    const [one, two] = [classes.get(`${left.relation}.${x}`), classes.get(`${right.relation}.${y}`)];
+    return one !== undefined && one === two;
+  };
+  if (a.keyColumns.length > 0 && a.keyColumns.length === b.keyColumns.length) {
+    if (a.keyColumns.every((key, index) => same(key, b.keyColumns[index] ?? ''))) return true;
+  }
+  // A table that reaches its unit through the other one, joined along that path, has the other one's unit.
+  const reaches = (path: UnitPath, other: Base, isLeft: boolean): boolean => {
+    const [step] = path;
+    if (step === undefined) return false;
+    const isThere = other.table.names.includes(step.table);
+    return isThere && (isLeft ? same(step.from, step.to) : same(step.to, step.from));
+  };
+  return reaches(a.path ?? [], right, true) || reaches(b.path ?? [], left, false);
+}
+
+type UnitPath = readonly { readonly from: string; readonly table: string; readonly to: string }[];
+
+function equivalence(scope: RowScope): Map<string, string> {
+  const parent = new Map<string, string>();
+  const find = (one: string): string => {
+    const up = parent.get(one);
+    return up === undefined || up === one ? one : find(up);
+  };
+  for (const { left, right } of scope.equalities) {
+    const [a, b] = [`${left.relation}.${left.column.name}`, `${right.relation}.${right.column.name}`];
+    if (!parent.has(a)) parent.set(a, a);
+    if (!parent.has(b)) parent.set(b, b);
+    parent.set(find(a), find(b));
+  }
+  return new Map([...parent.keys()].map((key) => [key, find(key)]));
+}
+
+/** The units that every output row must rest on; units that a join proves equal are counted once. */
+export function unitsOf(scope: RowScope): ScopeUnit[] {
+  const found: { unit: ScopeUnit; base: Base; index: number }[] = [];
+  for (const base of privateBases(scope)) {
+    base.table.units.forEach((unit, index) => {
+      if (found.some((other) => equated(scope, other.base, other.index, base, index))) return;
+      const hash = reference(base.relation, unit.hash === '' ? UNIT_HASH(index) : unit.hash);
+      const oneHot = reference(base.relation, unit.oneHot === '' ? UNIT_ONE_HOT(index) : unit.oneHot);
+      found.push({ unit: { domain: unit.domain, hash, oneHot, relation: base.relation }, base, index });
+    });
+  }
+  // INVARIANT: rows without a unit protect nobody; a private table without one would pass every threshold.
+  if (found.length === 0) refuse('no-privacy-unit', 'the table has no privacy unit', null);
+  return found.map(({ unit }) => unit);
+}

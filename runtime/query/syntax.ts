@@ -1,0 +1,137 @@
+import type { Place } from './refusal.ts';
+import type { SqlType } from './catalogue.ts';
+
+/**
+ * The part of SQL that this runtime understands, as read from the parser's tree. Operators, comparisons and functions
+ * are all `call`s: one table (functions.ts) says which exist.
+ */
+export type Syntax =
+  | { readonly kind: 'constant'; readonly literal: Literal; readonly at: Place }
+  | { readonly kind: 'parameter'; readonly name: string; readonly at: Place }
+  | { readonly kind: 'column'; readonly path: readonly string[]; readonly at: Place }
+  | { readonly kind: 'star'; readonly relation: string; readonly at: Place }
+  | {
+      readonly kind: 'call';
+      readonly name: string;
+      readonly args: readonly Syntax[];
+      readonly distinct: boolean;
+      readonly filter: Syntax | null;
+      readonly at: Place;
+    }
+  | {
+      readonly kind: 'case';
+      readonly whens: readonly CaseWhen[];
+      readonly otherwise: Syntax | null;
+      readonly at: Place;
+    }
+  | { readonly kind: 'cast'; readonly arg: Syntax; readonly type: SqlType; readonly isTry: boolean; readonly at: Place }
+  | { readonly kind: 'window'; readonly window: WindowSyntax; readonly at: Place }
+  | {
+      readonly kind: 'subquery';
+      readonly test: 'scalar' | 'in' | 'exists' | 'not exists';
+      readonly arg: Syntax | null;
+      readonly query: Query;
+      readonly at: Place;
+    };
+
+export interface CaseWhen {
+  readonly when: Syntax;
+  readonly value: Syntax;
+}
+
+export type Literal =
+  | { readonly kind: 'null' }
+  | { readonly kind: 'boolean'; readonly value: boolean }
+  | { readonly kind: 'integer'; readonly value: bigint }
+  | { readonly kind: 'decimal'; readonly unscaled: bigint; readonly scale: number }
+  | { readonly kind: 'double'; readonly text: string }
+  | { readonly kind: 'text'; readonly value: string }
+  | { readonly kind: 'date'; readonly text: string }
+  | { readonly kind: 'timestamp'; readonly text: string }
+  | { readonly kind: 'interval'; readonly months: number; readonly days: number; readonly micros: number };
+
+export interface OrderItem {
+  readonly expression: Syntax;
+  readonly descending: boolean;
+  readonly nulls: 'first' | 'last' | null;
+}
+
+export interface WindowSyntax {
+  readonly name: string;
+  readonly args: readonly Syntax[];
+  readonly partitions: readonly Syntax[];
+  readonly orders: readonly OrderItem[];
+  readonly frame: { readonly unit: 'ROWS' | 'RANGE'; readonly start: string; readonly end: string } | null;
+  readonly startOffset: Syntax | null;
+  readonly endOffset: Syntax | null;
+  readonly offset: Syntax | null;
+  readonly fallback: Syntax | null;
+}
+
+export interface SelectItem {
+  readonly expression: Syntax;
+  readonly alias: string;
+}
+
+export interface CommonTable {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly query: Query;
+}
+
+export type Query = Select | Union;
+
+interface Modified {
+  readonly commonTables: readonly CommonTable[];
+  readonly orders: readonly OrderItem[];
+  /** ORDER BY ALL. */
+  readonly orderAll: OrderItem | null;
+  readonly limit: Syntax | null;
+  readonly offset: Syntax | null;
+  readonly distinct: boolean;
+}
+
+export interface Select extends Modified {
+  readonly kind: 'select';
+  readonly items: readonly SelectItem[];
+  readonly from: Source;
+  readonly where: Syntax | null;
+  readonly groups: readonly Syntax[];
+  readonly groupSets: readonly (readonly number[])[];
+  readonly groupAll: boolean;
+  readonly having: Syntax | null;
+  readonly qualify: Syntax | null;
+}
+
+export interface Union extends Modified {
+  readonly kind: 'union';
+  readonly isAll: boolean;
+  readonly left: Query;
+  readonly right: Query;
+}
+
+export type Source =
+  | { readonly kind: 'none' }
+  | {
+      readonly kind: 'table';
+      readonly name: string;
+      readonly schema: string;
+      readonly alias: string;
+      readonly at: Place;
+    }
+  | {
+      readonly kind: 'derived';
+      readonly query: Query;
+      readonly alias: string;
+      readonly columns: readonly string[];
+      readonly at: Place;
+    }
+  | {
+      readonly kind: 'join';
+      readonly type: 'inner' | 'left' | 'cross';
+      readonly left: Source;
+      readonly right: Source;
+      readonly condition: Syntax | null;
+      readonly using: readonly string[];
+      readonly at: Place;
+    };
