@@ -55,7 +55,7 @@ export function encodeBatch(batch: ColumnBatch): Uint8Array {
   return out;
 }
 
-export type DecodedBatch = { readonly kind: 'ok'; readonly batch: ColumnBatch } | Extract<Check, { kind: 'bad' }>;
+export type DecodedBatch = { readonly kind: 'batch'; readonly batch: ColumnBatch } | Extract<Check, { kind: 'bad' }>;
 
 const bad = (problem: string): DecodedBatch => ({ kind: 'bad', problem });
 
@@ -95,5 +95,5 @@ export function decodeBatch(
   if (at !== payload.byteLength) return bad('the frame is longer than its buffers');
   const batch: ColumnBatch = { rowCount, columns };
   const check = checkBatch(schema, batch, limits);
-  return check.kind === 'ok' ? { kind: 'ok', batch } : check;
+  return check.kind === 'ok' ? { kind: 'batch', batch } : check;
 }

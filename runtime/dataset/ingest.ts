@@ -1,22 +1,30 @@
 /** Registration of a dataset version: provider files in, a verified read-only folder out, or nothing at all. */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkBatch, type Schema } from '../release/columns.ts';
 import { DatasetError } from './dataset-error.ts';
-import type { DatasetWork } from './dataset-work.ts';
-import { digestFile, manifestDigest } from './digest.ts';
+import { manifestDigest } from './digest.ts';
 import { createFolder } from './durable-folder.ts';
 import type { EngineLimits } from './engine.ts';
+import { transportSchema, type SourceReader } from './ingest-events.ts';
 import { DATASET_LIMITS } from './limits.ts';
 import type { DatasetManifest, StoredTable, TableStatistics } from './metadata.ts';
 import { checkDatasetName, checkNames } from './names.ts';
 import type { SourceFile } from './source.ts';
-import type { IngestProgress, IngestResult } from './worker/ingest-tables.ts';
+import { TableWriter } from './table-writer.ts';
 
 export interface RegisterNeeds {
   /** Folder that holds all datasets, owned by the runtime. */
   readonly root: string;
-  readonly work: DatasetWork;
+  readonly reader: SourceReader;
   readonly limits: EngineLimits;
+}
+
+/** Told after every batch and at the end of every table. */
+export interface IngestProgress {
+  readonly table: string;
+  readonly rows: number;
+  readonly isTableDone: boolean;
 }
 
 export interface Registered {
@@ -52,13 +60,12 @@ export async function registerDataset(
   const folder = versionFolder(needs.root, dataset, version);
   try {
     return await createFolder(folder, async (temporary) => {
-      const result = await needs.work.ingest({ sources, outFolder: temporary, limits: needs.limits }, onProgress);
-      const tables = await checkResult(result, temporary);
+      const { tables, statistics } = await writeTables(needs, sources, temporary, onProgress);
       const unsigned = { dataset, version, tables };
       const manifest: DatasetManifest = { ...unsigned, digest: manifestDigest(unsigned) };
       await writeFile(join(temporary, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
-      await writeFile(join(temporary, STATISTICS_FILE), `${JSON.stringify(result.statistics)}\n`, { mode: 0o600 });
-      return { manifest, statistics: result.statistics, folder };
+      await writeFile(join(temporary, STATISTICS_FILE), `${JSON.stringify(statistics)}\n`, { mode: 0o600 });
+      return { manifest, statistics, folder };
     });
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
@@ -71,31 +78,53 @@ export async function registerDataset(
   }
 }
 
-/** The worker parsed foreign bytes: its account of the files is compared with the files themselves. */
-async function checkResult(result: IngestResult, folder: string): Promise<StoredTable[]> {
-  checkNames(
-    result.tables.map(({ name }) => name),
-    'table',
-    'the ingest worker',
-  );
-  const expected = result.tables.map((_, i) => `t${i}.parquet`);
-  const there = (await readdir(folder)).toSorted();
-  if (there.join() !== expected.toSorted().join()) throw new Error('the ingest worker left other files than it should');
+/** The reader met foreign bytes: names, counts and every batch are checked here before the engine sees them. */
+async function writeTables(
+  needs: RegisterNeeds,
+  sources: readonly SourceFile[],
+  folder: string,
+  onProgress: (progress: IngestProgress) => void,
+): Promise<{ tables: StoredTable[]; statistics: TableStatistics[] }> {
   const tables: StoredTable[] = [];
-  for (const [i, table] of result.tables.entries()) {
-    const file = expected[i] ?? '';
-    checkNames(
-      table.columns.map(({ name }) => name),
-      'column',
-      table.name,
-    );
-    if (!Number.isSafeInteger(table.rowCount) || table.rowCount < 0)
-      throw new Error('the ingest worker sent no row count');
-    const { digest, bytes } = await digestFile(join(folder, file));
-    const columns = table.columns.map(({ name, type }) => ({ name, type }));
-    tables.push({ name: table.name, file, columns, rowCount: table.rowCount, bytes, digest });
+  const statistics: TableStatistics[] = [];
+  const labels = sources.map(({ label }) => label).join(', ');
+  await using writer = await TableWriter.create(folder, needs.limits);
+  let open: { name: string; label: string; schema: Schema; rows: number } | null = null;
+  for await (const event of needs.reader.read({ sources, limits: needs.limits })) {
+    if (event.kind === 'table') {
+      if (open !== null) throw new Error('the reader began a table inside another');
+      checkNames([...tables.map(({ name }) => name), event.name], 'table', labels);
+      checkNames(
+        event.columns.map(({ name }) => name),
+        'column',
+        event.label,
+      );
+      open = { name: event.name, label: event.label, schema: transportSchema(event.columns), rows: 0 };
+      await writer.begin(event.name, event.columns);
+      continue;
+    }
+    if (open === null) throw new Error('the reader sent rows outside of a table');
+    if (event.kind === 'batch') {
+      const check = checkBatch(open.schema, event.batch);
+      if (check.kind === 'bad')
+        throw new DatasetError('invalid-file', `${open.label}: ${check.problem} after row ${open.rows}`);
+      writer.append(event.batch);
+      open.rows += event.batch.rowCount;
+      if (open.rows > DATASET_LIMITS.maxRows)
+        throw new DatasetError('too-large', `${open.label}: more than ${DATASET_LIMITS.maxRows} rows`);
+      onProgress({ table: open.name, rows: open.rows, isTableDone: false });
+    } else {
+      if (event.rows !== open.rows) throw new Error('the reader counts other rows than it sent');
+      const finished = await writer.finish();
+      tables.push(finished.table);
+      statistics.push(finished.statistics);
+      onProgress({ table: open.name, rows: open.rows, isTableDone: true });
+      open = null;
+    }
   }
-  return tables;
+  if (open !== null) throw new Error('the reader did not finish a table');
+  if (tables.length === 0) throw new DatasetError('invalid-file', `${labels}: there is no table`);
+  return { tables, statistics };
 }
 
 /** Folder of all versions of a dataset. */

@@ -1,20 +1,22 @@
 /** Layout files: made once per (dataset version, layout spec, hash key), read-only afterwards, rebuilt when missing. */
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { LayoutSpec } from '../query/layout.ts';
 import { DatasetError } from './dataset-error.ts';
-import type { DatasetWork } from './dataset-work.ts';
 import { digestFile, digestValue } from './digest.ts';
 import { createFolder } from './durable-folder.ts';
 import type { EngineLimits } from './engine.ts';
 import { versionFolder } from './ingest.ts';
 import type { DatasetManifest } from './metadata.ts';
+import { makeLayout } from './make-layout.ts';
+import { printRowScope, rowScopeStatement } from './row-scope.ts';
 import type { FileGuard } from './verify.ts';
 
 export interface LayoutNeeds {
   readonly root: string;
-  readonly work: DatasetWork;
+  /** The tree of a statement as `json_serialize_sql` prints it: a data-free parser worker (parse-in-worker.ts). */
+  readonly parse: (statement: string) => Promise<string>;
   readonly limits: EngineLimits;
   readonly guard: FileGuard;
   /** 32 secret bytes of the unit hash: of the runtime, never given to a SQL worker. */
@@ -52,6 +54,7 @@ export async function buildLayout(needs: LayoutNeeds, manifest: DatasetManifest,
   const existing = await readLayout(needs.guard, folder, id);
   if (existing !== null) return existing;
   await checkRecords(needs, manifest);
+  const scopes = await printScopes(needs, manifest, spec);
   await rm(folder, { recursive: true, force: true });
   const source = versionFolder(needs.root, manifest.dataset, manifest.version);
   const records = manifest.tables.map(({ name, file, columns }) => ({ name, path: join(source, file), columns }));
@@ -59,9 +62,7 @@ export async function buildLayout(needs: LayoutNeeds, manifest: DatasetManifest,
     await createFolder(folder, async (temporary) => {
       const outFile = join(temporary, LAYOUT_FILE);
       const hashKeyHex = Buffer.from(needs.hashKey).toString('hex');
-      const { tables } = await needs.work.makeLayout({ spec, records, hashKeyHex, outFile, limits: needs.limits });
-      const left = (await readdir(temporary)).filter((name) => name !== LAYOUT_FILE);
-      if (left.length > 0) throw new Error('the ingest worker left other files than it should');
+      const { tables } = await makeLayout({ spec, scopes, records, hashKeyHex, outFile, limits: needs.limits });
       const { digest, bytes } = await digestFile(outFile);
       await writeFile(join(temporary, RECORD_FILE), JSON.stringify({ id, digest, bytes, tables }), { mode: 0o600 });
     });
@@ -73,6 +74,24 @@ export async function buildLayout(needs: LayoutNeeds, manifest: DatasetManifest,
   const built = await readLayout(needs.guard, folder, id);
   if (built === null) throw new Error('a layout vanished while it was built');
   return built;
+}
+
+/** Row scopes in our own words, one per table of the spec. */
+async function printScopes(
+  needs: LayoutNeeds,
+  manifest: DatasetManifest,
+  spec: LayoutSpec,
+): Promise<(string | null)[]> {
+  return Promise.all(
+    spec.tables.map(async ({ name, rows }) => {
+      if (rows === null) return null;
+      const columns = manifest.tables.find((table) => table.name === name)?.columns ?? [];
+      return printRowScope(
+        await needs.parse(rowScopeStatement(rows)),
+        columns.map((column) => column.name),
+      );
+    }),
+  );
 }
 
 /** Throws `DatasetError` `changed` when any file of record is not what was registered; cheap while nothing was touched. */

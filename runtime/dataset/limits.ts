@@ -4,6 +4,8 @@ export const DATASET_LIMITS = {
   maxColumns: 1024,
   maxRows: 2_000_000_000,
   maxBytes: 64 * 2 ** 30,
+  /** bytes of an Arrow file, which is held in the worker's memory */
+  maxArrowBytes: 2 ** 30,
   /** characters of a table or column name */
   maxNameLength: 128,
   /** bytes of one CSV record */

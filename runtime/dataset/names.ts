@@ -51,7 +51,7 @@ function nameProblem(name: string): string | null {
 }
 
 /** A name with everything unprintable escaped and cut to a length fit for a message. */
-export function printable(name: string): string {
-  const cut = name.length > 60 ? `${name.slice(0, 60)}…` : name;
+export function printable(name: string, maxLength = 60): string {
+  const cut = name.length > maxLength ? `${name.slice(0, maxLength)}…` : name;
   return cut.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
 }

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { registerDataset, type Registered } from '../../runtime/dataset/ingest.ts';
 import { DEFAULT_CSV_OPTIONS, formatOf, type SourceFile } from '../../runtime/dataset/source.ts';
-import { inProcessWork } from '../../runtime/dataset/worker/in-process.ts';
-import type { DatasetWork } from '../../runtime/dataset/dataset-work.ts';
+import { inProcessReader } from '../../runtime/dataset/worker/read-sources.ts';
+import type { SourceReader } from '../../runtime/dataset/ingest-events.ts';
 
 export const LIMITS = { threads: 2, memoryMiB: 512 };
 
@@ -34,8 +34,12 @@ export class BenchFolder implements AsyncDisposable {
     return { path, label, format, table: null, sourceTable: null, csv: DEFAULT_CSV_OPTIONS, ...more };
   }
 
-  register(dataset: string, sources: readonly SourceFile[], work: DatasetWork = inProcessWork): Promise<Registered> {
-    return registerDataset({ root: this.root, work, limits: LIMITS }, dataset, sources);
+  register(
+    dataset: string,
+    sources: readonly SourceFile[],
+    reader: SourceReader = inProcessReader,
+  ): Promise<Registered> {
+    return registerDataset({ root: this.root, reader, limits: LIMITS }, dataset, sources);
   }
 
   /** Everything below the folder of a dataset, temporary folders included. */

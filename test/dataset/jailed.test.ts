@@ -3,13 +3,14 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildLayout } from '../../runtime/dataset/layout.ts';
 import { parseInWorker, planInWorker } from '../../runtime/dataset/parse-in-worker.ts';
+import { jailedReader } from '../../runtime/dataset/read-in-worker.ts';
 import { runEnforced } from '../../runtime/dataset/run-enforced.ts';
 import { FileGuard } from '../../runtime/dataset/verify.ts';
-import { inProcessWork } from '../../runtime/dataset/worker/in-process.ts';
 import { linkOf } from '../../runtime/dataset/worker-link.ts';
 import { rowsOf, type Cell } from '../../runtime/release/column-values.ts';
 import { WorkerPool } from '../../runtime/sandbox/pool.ts';
 import { BenchFolder, LIMITS } from './bench-folder.ts';
+import { parseHere } from './scope-parser.ts';
 
 let pool: WorkerPool;
 before(async () => {
@@ -20,7 +21,11 @@ after(() => pool.close());
 describe('in the jail', () => {
   it('a layout is queried and the worker serves again', async () => {
     await using bench = await BenchFolder.create();
-    const { manifest } = await bench.register('h/v', [await bench.source('t.csv', 'id,cost\n1,10\n2,20\n2,30\n')]);
+    const { manifest } = await bench.register(
+      'h/v',
+      [await bench.source('t.csv', 'id,cost\n1,10\n2,20\n2,30\n')],
+      jailedReader(pool, 'hospital'),
+    );
     const table = {
       name: 't',
       columns: ['cost'],
@@ -31,7 +36,7 @@ describe('in the jail', () => {
     };
     const needs = {
       root: bench.root,
-      work: inProcessWork,
+      parse: parseHere,
       limits: LIMITS,
       guard: new FileGuard(),
       hashKey: new Uint8Array(32),
@@ -58,6 +63,18 @@ describe('in the jail', () => {
       assert.equal(run.outcome.kind, 'done');
       lease.release();
     }
+  });
+
+  it('a damaged file is told to the provider and leaves nothing', async () => {
+    await using bench = await BenchFolder.create();
+    const source = await bench.source('t.csv', 'id,cost\n1,10\n2\n');
+    await assert.rejects(
+      bench.register('h/v', [source], jailedReader(pool, 'hospital')),
+      /t\.csv:3: 1 fields, and the first line has 2/,
+    );
+    const arrow = await bench.source('t.arrow', 'ARROW1\0\0 this is none');
+    await assert.rejects(bench.register('h/v', [arrow], jailedReader(pool, 'hospital')), /t\.arrow/);
+    assert.deepEqual(await bench.left(), []);
   });
 
   it('a query is parsed and a plan is bound', async () => {

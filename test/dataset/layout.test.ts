@@ -5,14 +5,14 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { DatasetError } from '../../runtime/dataset/dataset-error.ts';
 import { buildLayout, type LayoutNeeds } from '../../runtime/dataset/layout.ts';
 import { FileGuard } from '../../runtime/dataset/verify.ts';
-import { inProcessWork } from '../../runtime/dataset/worker/in-process.ts';
 import type { LayoutSpec, LayoutTable } from '../../runtime/query/layout.ts';
 import { BenchFolder, LIMITS } from './bench-folder.ts';
+import { parseHere } from './scope-parser.ts';
 
 const KEY = new Uint8Array(32).fill(7);
 const needs = (bench: BenchFolder, hashKey = KEY): LayoutNeeds => ({
   root: bench.root,
-  work: inProcessWork,
+  parse: parseHere,
   limits: LIMITS,
   guard: new FileGuard(),
   hashKey,

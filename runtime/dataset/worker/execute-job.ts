@@ -1,12 +1,10 @@
 /** Runs one SQL job on a sealed engine and hands out encoded batches. */
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import { encodeBatch, encodedBytes } from '../batch-frame.ts';
 import { BatchBuilder, columnBuilder } from '../bridge.ts';
 import type { ColumnBuilder } from '../bridge-buffer.ts';
 import { BATCH_LIMITS } from '../limits.ts';
 import type { SqlJob, SqlJobResult } from '../sql-job.ts';
-import { batchFromRows, rowsOf } from '../../release/column-values.ts';
-import type { ColumnBatch, Schema } from '../../release/columns.ts';
+import { batchFrames } from './batch-frames.ts';
 
 export interface JobStop {
   /** Set by the caller when the job was cancelled; read between chunks and statements. */
@@ -71,7 +69,7 @@ async function streamResult(
   let rows = 0;
   let batches = 0;
   const flush = async (): Promise<void> => {
-    for (const frame of framesOf(job.columns, batch.view())) {
+    for (const frame of batchFrames(job.columns, batch.view())) {
       await send(frame);
       batches++;
     }
@@ -87,19 +85,6 @@ async function streamResult(
   }
   if (batch.rowCount > 0) await flush();
   return { rows, batches };
-}
-
-/** One frame, or several when long texts make a batch larger than a frame may be. */
-function* framesOf(schema: Schema, batch: ColumnBatch): Generator<Uint8Array> {
-  if (encodedBytes(batch) <= BATCH_LIMITS.frameBytes) {
-    yield encodeBatch(batch);
-    return;
-  }
-  if (batch.rowCount < 2) throw new RangeError('one row is larger than a frame');
-  const rows = rowsOf(schema, batch);
-  const half = rows.length >> 1;
-  yield* framesOf(schema, batchFromRows(schema, rows.slice(0, half)));
-  yield* framesOf(schema, batchFromRows(schema, rows.slice(half)));
 }
 
 async function readSummary(connection: DuckDBConnection, summary: string): Promise<string | null> {

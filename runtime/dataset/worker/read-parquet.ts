@@ -1,7 +1,7 @@
 /** A Parquet file, and tables of a DuckDB file, as relations. */
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { DatasetError } from '../dataset-error.ts';
-import { quoteName, quoteText } from '../sql-text.ts';
+import { firstLine, quoteName, quoteText } from '../sql-text.ts';
 import type { SourceFile } from '../source.ts';
 import type { SourceRelation } from './source-relation.ts';
 
@@ -89,11 +89,4 @@ export async function duckdbRelations(
     });
   }
   return relations;
-}
-
-/** The engine's message for the provider: one line, cut. */
-export function firstLine(error: unknown): string {
-  const line = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
-  const plain = line.replace(/"[^"]*\/[^"]*"/g, 'the file').replace(/[\p{C}]/gu, ' ');
-  return plain.length > 200 ? `${plain.slice(0, 200)}…` : plain;
 }

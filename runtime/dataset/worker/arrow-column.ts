@@ -1,0 +1,203 @@
+/** One Arrow column type: what it is stored as, and how rows of it become column data. Lengths are checked, never assumed. */
+import { DataType, TimeUnit, type Data, type Dictionary, type Vector } from 'apache-arrow';
+import type { SqlType } from '../../query/catalogue.ts';
+import { setBit } from '../../release/column-values.ts';
+import { bitAt, bitmapBytes, type ColumnData } from '../../release/columns.ts';
+
+export interface ArrowColumn {
+  readonly type: SqlType;
+  /** Rows [from, to) of a column; `from` is a multiple of 8. Throws `RangeError` when a buffer is too short. */
+  slice(data: Data, from: number, to: number): ColumnData;
+}
+
+/** The converter for an Arrow type, or null when datasets cannot hold it. */
+export function arrowColumn(type: DataType): ArrowColumn | null {
+  if (DataType.isBool(type)) return { type: { kind: 'boolean' }, slice: booleans };
+  if (DataType.isInt(type)) return integers(type.bitWidth as 8 | 16 | 32 | 64, type.isSigned);
+  if (DataType.isFloat(type)) {
+    if (type.precision === 2) return copied({ kind: 'double' }, 8);
+    return type.precision === 1
+      ? widened({ kind: 'float' }, 4, 8, (source, i, out, j) => out.setFloat64(j, source.getFloat32(i, true), true))
+      : null;
+  }
+  if (DataType.isDecimal(type)) {
+    const { precision, scale, bitWidth } = type;
+    if (bitWidth !== 128 || precision < 1 || precision > 38 || scale < 0 || scale > precision) return null;
+    return copied({ kind: 'decimal', width: precision, scale }, 16);
+  }
+  if (DataType.isUtf8(type)) return { type: { kind: 'text' }, slice: (data, from, to) => texts(data, from, to, 4) };
+  if (DataType.isLargeUtf8(type))
+    return { type: { kind: 'text' }, slice: (data, from, to) => texts(data, from, to, 8) };
+  if (DataType.isDate(type)) {
+    if (type.unit === 0) return copied({ kind: 'date' }, 4);
+    return widened({ kind: 'date' }, 8, 4, (source, i, out, j) =>
+      out.setInt32(j, Math.floor(Number(source.getBigInt64(i, true)) / 86_400_000), true),
+    );
+  }
+  if (DataType.isTimestamp(type)) {
+    const stored: SqlType = {
+      kind:
+        type.timezone === null || type.timezone === undefined || type.timezone === ''
+          ? 'timestamp'
+          : 'timestampWithZone',
+    };
+    return timestamps(stored, type.unit);
+  }
+  if (DataType.isDictionary(type)) return dictionary(type);
+  return null;
+}
+
+function integers(bits: 8 | 16 | 32 | 64, isSigned: boolean): ArrowColumn {
+  const type: SqlType = { kind: 'integer', bits, isSigned };
+  if (bits === 8)
+    return widened(type, 1, 4, (s, i, out, j) => out.setInt32(j, isSigned ? s.getInt8(i) : s.getUint8(i), true));
+  if (bits === 16)
+    return widened(type, 2, 4, (s, i, out, j) =>
+      out.setInt32(j, isSigned ? s.getInt16(i, true) : s.getUint16(i, true), true),
+    );
+  if (bits === 32 && isSigned) return copied(type, 4);
+  if (bits === 32) return widened(type, 4, 8, (s, i, out, j) => out.setUint32(j, s.getUint32(i, true), true));
+  return isSigned
+    ? copied(type, 8)
+    : widened(type, 8, 16, (s, i, out, j) => out.setBigUint64(j, s.getBigUint64(i, true), true));
+}
+
+const MICROS: Readonly<Record<number, { readonly times: bigint; readonly over: bigint }>> = {
+  [TimeUnit.SECOND]: { times: 1_000_000n, over: 1n },
+  [TimeUnit.MILLISECOND]: { times: 1000n, over: 1n },
+  [TimeUnit.MICROSECOND]: { times: 1n, over: 1n },
+  [TimeUnit.NANOSECOND]: { times: 1n, over: 1000n },
+};
+
+/** Nanoseconds are kept to the microsecond, towards the past. */
+function timestamps(type: SqlType, unit: TimeUnit): ArrowColumn | null {
+  if (unit === TimeUnit.MICROSECOND) return copied(type, 8);
+  const scale = MICROS[unit];
+  if (scale === undefined) return null;
+  return widened(type, 8, 8, (source, i, out, j) => {
+    const value = source.getBigInt64(i, true) * scale.times;
+    const micros =
+      scale.over === 1n ? value : (value - (((value % scale.over) + scale.over) % scale.over)) / scale.over;
+    if (micros !== BigInt.asIntN(64, micros)) throw new RangeError('a timestamp lies outside of the calendar');
+    out.setBigInt64(j, micros, true);
+  });
+}
+
+function copied(type: SqlType, width: number): ArrowColumn {
+  return {
+    type,
+    slice(data, from, to) {
+      const values = bytesOf(data.values, to * width).slice(from * width, to * width);
+      return { validity: validityOf(data, from, to), values, offsets: null };
+    },
+  };
+}
+
+type Convert = (source: DataView, at: number, out: DataView, to: number) => void;
+
+function widened(type: SqlType, width: number, target: number, convert: Convert): ArrowColumn {
+  return {
+    type,
+    slice(data, from, to) {
+      const bytes = bytesOf(data.values, to * width);
+      const source = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const values = new Uint8Array((to - from) * target);
+      const out = new DataView(values.buffer);
+      const validity = validityOf(data, from, to);
+      for (let row = from; row < to; row++) {
+        if (validity === null || bitAt(validity, row - from)) convert(source, row * width, out, (row - from) * target);
+      }
+      return { validity, values, offsets: null };
+    },
+  };
+}
+
+function booleans(data: Data, from: number, to: number): ColumnData {
+  const values = bytesOf(data.values, bitmapBytes(to)).slice(from >> 3, bitmapBytes(to));
+  return { validity: validityOf(data, from, to), values, offsets: null };
+}
+
+function texts(data: Data, from: number, to: number, width: 4 | 8): ColumnData {
+  const starts = offsetsOf(data, from, to, width);
+  const first = starts[0] ?? 0;
+  const last = starts.at(-1) ?? 0;
+  if (first < 0 || last < first) throw new RangeError('text offsets decrease');
+  // checkBatch, which every batch passes, compares all the offsets between.
+  const values = bytesOf(data.values, last).slice(first, last);
+  return { validity: validityOf(data, from, to), values, offsets: Int32Array.from(starts, (start) => start - first) };
+}
+
+function offsetsOf(data: Data, from: number, to: number, width: 4 | 8): number[] {
+  const bytes = bytesOf(data.valueOffsets as ArrayBufferView | undefined, (to + 1) * width);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: to - from + 1 }, (_, i) => {
+    const at = (from + i) * width;
+    return width === 4 ? view.getInt32(at, true) : Number(view.getBigInt64(at, true));
+  });
+}
+
+/** Dictionary-encoded text: categories of data frames. Other dictionaries are not taken. */
+function dictionary(type: Dictionary): ArrowColumn | null {
+  const width = DataType.isUtf8(type.dictionary) ? 4 : DataType.isLargeUtf8(type.dictionary) ? 8 : null;
+  const { bitWidth, isSigned } = type.indices;
+  if (width === null || bitWidth > 32) return null;
+  const words = new WeakMap<Vector, readonly Uint8Array[]>();
+  return {
+    type: { kind: 'text' },
+    slice(data, from, to) {
+      const vector = data.dictionary;
+      if (vector === undefined) throw new RangeError('a dictionary is missing');
+      let known = words.get(vector);
+      if (known === undefined) words.set(vector, (known = dictionaryWords(vector, width)));
+      const bytes = bytesOf(data.values, (to * bitWidth) / 8);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const validity = validityOf(data, from, to);
+      const offsets = new Int32Array(to - from + 1);
+      const parts: Uint8Array[] = [];
+      for (let row = from, at = 0; row < to; row++) {
+        if (validity === null || bitAt(validity, row - from)) {
+          const word = known[indexAt(view, row, bitWidth, isSigned)];
+          if (word === undefined) throw new RangeError('an index points outside of its dictionary');
+          parts.push(word);
+          at += word.byteLength;
+        }
+        offsets[row - from + 1] = at;
+      }
+      return { validity, values: new Uint8Array(Buffer.concat(parts)), offsets };
+    },
+  };
+}
+
+function indexAt(view: DataView, row: number, bits: number, isSigned: boolean): number {
+  if (bits === 8) return isSigned ? view.getInt8(row) : view.getUint8(row);
+  if (bits === 16) return isSigned ? view.getInt16(row * 2, true) : view.getUint16(row * 2, true);
+  return isSigned ? view.getInt32(row * 4, true) : view.getUint32(row * 4, true);
+}
+
+/** The texts of a dictionary; a null among them would make a value that looks present and is not, so it is refused. */
+function dictionaryWords(vector: Vector, width: 4 | 8): readonly Uint8Array[] {
+  return vector.data.flatMap((data) => {
+    if (data.offset !== 0) throw new RangeError('a dictionary begins at an offset');
+    const { validity, values, offsets } = texts(data, 0, data.length, width);
+    if (validity !== null) throw new RangeError('a dictionary holds a null');
+    return Array.from({ length: data.length }, (_, i) => values.subarray(offsets?.[i] ?? 0, offsets?.[i + 1] ?? 0));
+  });
+}
+
+function validityOf(data: Data, from: number, to: number): Uint8Array | null {
+  const { nullBitmap } = data;
+  if (nullBitmap === undefined || nullBitmap === null || nullBitmap.byteLength === 0) return null;
+  const source = bytesOf(nullBitmap, bitmapBytes(to));
+  const validity = new Uint8Array(bitmapBytes(to - from));
+  let hasNull = false;
+  for (let row = from; row < to; row++) {
+    if (bitAt(source, row)) setBit(validity, row - from);
+    else hasNull = true;
+  }
+  return hasNull ? validity : null;
+}
+
+function bytesOf(buffer: ArrayBufferView | undefined, needed: number): Uint8Array<ArrayBuffer> {
+  if (buffer === undefined || buffer.byteLength < needed) throw new RangeError('a buffer is shorter than its rows');
+  return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.byteLength);
+}

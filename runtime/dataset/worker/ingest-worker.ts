@@ -1,0 +1,42 @@
+/**
+ * Entry of the ingest worker: a jailed process that reads one provider's files and hands out batches. It can write
+ * nothing; what it says is checked by the gateway before anything is kept.
+ */
+import { frameType, parseJsonPayload, WorkerChannel } from '../../sandbox/channel.ts';
+import { DatasetError } from '../dataset-error.ts';
+import { transportSchema, type IngestRequest } from '../ingest-events.ts';
+import type { Schema } from '../../release/columns.ts';
+import { batchFrames } from './batch-frames.ts';
+import { readSources } from './read-sources.ts';
+
+const channel = new WorkerChannel();
+
+/** JOB: an IngestRequest. Answers CONTROL `table`, DATA batches, CONTROL `end` per table, then RESULT or FAIL. */
+async function serve(request: IngestRequest): Promise<void> {
+  let schema: Schema = [];
+  for await (const event of readSources(request)) {
+    if (event.kind === 'batch')
+      for (const bytes of batchFrames(schema, event.batch)) await channel.send(frameType.DATA, bytes);
+    else {
+      if (event.kind === 'table') schema = transportSchema(event.columns);
+      await channel.sendJson(frameType.CONTROL, event);
+    }
+  }
+  await channel.sendJson(frameType.RESULT, {});
+}
+
+await channel.ready({ kind: 'ingest' });
+for await (const frame of channel.frames()) {
+  if (frame.type !== frameType.JOB) continue;
+  try {
+    await serve(parseJsonPayload(frame.payload) as unknown as IngestRequest);
+  } catch (error) {
+    // The provider reads this about its own file; the gateway bounds and cleans it once more.
+    const isTold = error instanceof DatasetError;
+    await channel.sendJson(
+      frameType.FAIL,
+      isTold ? { code: error.code, message: error.message.slice(0, 2000) } : { code: 'failed' },
+    );
+  }
+}
+process.exit(0);
