@@ -19,35 +19,43 @@ import {
  */
 export type Cell = boolean | number | bigint | string | null;
 
-/** The value in row `row`, or `null`. */
-export function cellAt(type: ColumnType, data: ColumnData, row: number): Cell {
-  if (!isValid(data, row)) return null;
-  const view = viewOf(data.values);
+/** Reads the values of one column; made once per column, because a view per cell is what reading would cost most. */
+export function cellReader(type: ColumnType, data: ColumnData): (row: number) => Cell {
+  const { values, offsets } = data;
+  const view = viewOf(values);
+  const unlessNull =
+    (read: (row: number) => Cell): ((row: number) => Cell) =>
+    (row) =>
+      isValid(data, row) ? read(row) : null;
   switch (type.kind) {
     case 'bool':
-      return bitAt(data.values, row);
+      return unlessNull((row) => bitAt(values, row));
     case 'int32':
     case 'date32':
-      return view.getInt32(row * 4, true);
+      return unlessNull((row) => view.getInt32(row * 4, true));
     case 'int64':
     case 'timestampMicros':
-      return view.getBigInt64(row * 8, true);
+      return unlessNull((row) => view.getBigInt64(row * 8, true));
     case 'float64':
-      return view.getFloat64(row * 8, true);
+      return unlessNull((row) => view.getFloat64(row * 8, true));
     case 'decimal128':
-      return readInt128(view, row * 16);
+      return unlessNull((row) => readInt128(view, row * 16));
     case 'utf8':
-      return TEXT_DECODER.decode(data.values.subarray(data.offsets?.[row] ?? 0, data.offsets?.[row + 1] ?? 0));
+      return unlessNull((row) => TEXT_DECODER.decode(values.subarray(offsets?.[row] ?? 0, offsets?.[row + 1] ?? 0)));
     default:
       return unreachable(type);
   }
 }
 
+/** The value in row `row`, or `null`. */
+export function cellAt(type: ColumnType, data: ColumnData, row: number): Cell {
+  return cellReader(type, data)(row);
+}
+
 /** All rows of a batch as arrays of cells; for tests, the command line and small results. */
 export function rowsOf(schema: Schema, batch: ColumnBatch): Cell[][] {
-  return Array.from({ length: batch.rowCount }, (_, row) =>
-    schema.map((column, i) => cellAt(column.type, columnOf(batch, i), row)),
-  );
+  const readers = schema.map((column, i) => cellReader(column.type, columnOf(batch, i)));
+  return Array.from({ length: batch.rowCount }, (_, row) => readers.map((read) => read(row)));
 }
 
 /** Builds a batch from rows; throws `TypeError` or `RangeError` when a cell does not fit its column. */

@@ -20,7 +20,7 @@ import {
   type Schema,
 } from './columns.ts';
 import type { Basis, Candidate, Certificate, OpaqueCandidate, ReleaseTerms, TableCandidate } from './candidate.ts';
-import { verdictsOf, type RowVerdict } from './row-verdict.ts';
+import { KEEP, verdictsOf, type RowVerdict } from './row-verdict.ts';
 import { sortedBatch } from './sort-rows.ts';
 import { summarise, type Withheld, type WithheldCode } from './withheld.ts';
 
@@ -165,13 +165,15 @@ function releasedPart(
 ): ColumnBatch {
   const { outputs } = terms;
   const verdicts = verdictsOf(candidate, batch, terms);
+  const isWhole = verdicts.every((verdict) => verdict === KEEP);
   const keep = verdicts.flatMap((verdict, row) => (verdict.kind === 'drop' ? [] : [row]));
   const cellsPerRow = outputs.filter((output) => output.role !== 'key').length;
   for (const verdict of verdicts) {
     tally.hasSmallGroup ||= verdict.isSmallGroup;
     tally.cells += verdict.kind === 'drop' ? cellsPerRow : verdict.hidden.size;
   }
-  const columns = canonicalColumns(outputs, batch, keep, (column, row) => hides(verdicts[row], column));
+  const selection = { keep, hides: (column: number, row: number) => hides(verdicts[row], column) };
+  const columns = canonicalColumns(outputs, batch, isWhole ? null : selection);
   for (const column of columns) tally.cells += column.notFinite;
   return { rowCount: keep.length, columns: columns.map((column) => column.data) };
 }
@@ -186,8 +188,7 @@ function boundedRelease(
   parts: readonly ColumnBatch[],
   withheld: Withheld,
 ): Released | Denied {
-  // Every column is nullable in the released schema, whatever happened: the schema must not depend on rows.
-  const schema = terms.outputs.map(({ name, type }) => ({ name, type, nullable: true }));
+  const schema = releasedSchema(terms);
   const rows = parts.reduce((sum, batch) => sum + batch.rowCount, 0);
   if (rows > terms.maxRows) {
     const remedy = `ask for at most ${terms.maxRows} rows, for example with LIMIT`;
@@ -202,6 +203,11 @@ function boundedRelease(
     return denied(fault('release-too-large', `the result has more than ${terms.maxBytes} bytes`, terms));
   }
   return { kind: 'released', content: 'table', schema, batches, rows, bytes, withheld };
+}
+
+/** The schema of what leaves. Every column is nullable, whatever happened: the schema must not depend on rows. */
+export function releasedSchema(terms: ReleaseTerms): Schema {
+  return terms.outputs.map(({ name, type }) => ({ name, type, nullable: true }));
 }
 
 function problemOfColumns(candidate: TableCandidate, terms: ReleaseTerms): Reason | null {

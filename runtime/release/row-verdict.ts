@@ -1,6 +1,6 @@
 /** Reads the certificates of each row and says which cells must not leave. */
 import type { Certificate, ReleaseTerms, TableCandidate } from './candidate.ts';
-import { cellAt, columnOf, type Cell } from './column-values.ts';
+import { cellReader, columnOf, type Cell } from './column-values.ts';
 import type { ColumnBatch, Schema } from './columns.ts';
 import { isDominated, isDominatedFloat } from './dominance.ts';
 
@@ -28,11 +28,12 @@ interface Reader {
   readonly passes: (row: number) => boolean;
 }
 
-const KEEP: RowVerdict = { kind: 'keep', hidden: new Set(), isSmallGroup: false };
+/** The one verdict of rows that leave as they are. */
+export const KEEP: RowVerdict = { kind: 'keep', hidden: new Set(), isSmallGroup: false };
 
 function verdictOf(readers: readonly Reader[], row: number, terms: ReleaseTerms): RowVerdict {
+  if (readers.every((reader) => reader.passes(row))) return KEEP;
   const failed = readers.filter((reader) => !reader.passes(row)).map((reader) => reader.certificate);
-  if (failed.length === 0) return KEEP;
   const isSmallGroup = failed.some(({ kind }) => kind === 'units' || kind === 'leftOut');
   const notKeys = new Set(terms.outputs.flatMap((output, i) => (output.role === 'key' ? [] : [i])));
   if (failed.some(({ cells }) => cells === null)) {
@@ -80,8 +81,7 @@ function columnReader(schema: Schema, batch: ColumnBatch): (name: string) => (ro
     const index = schema.findIndex((column) => column.name === name);
     const column = schema[index];
     if (column === undefined) return () => null;
-    const data = columnOf(batch, index);
-    return (row) => cellAt(column.type, data, row);
+    return cellReader(column.type, columnOf(batch, index));
   };
 }
 
