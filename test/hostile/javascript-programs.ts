@@ -110,7 +110,8 @@ export const hostileClasses: readonly HostileClass[] = [
       `[3, 2, 1].sort(() => { for (;;); }); return 1`,
       `return { get length() { for (;;); } }`,
       `return new Proxy([], { get() { for (;;); } })`,
-      `throw { get message() { for (;;); }, get stack() { for (;;); } }`.replace('throw', 'const e =') + `; void e.stack; return 1`,
+      `throw { get message() { for (;;); }, get stack() { for (;;); } }`.replace('throw', 'const e =') +
+        `; void e.stack; return 1`,
       `JSON.parse('[' + '1,'.repeat(1e6) + '1]', () => { for (;;); }); return 1`,
       `'x'.repeat(1e6).replace(/x/g, () => { for (;;); }); return 1`,
       `new Map([[1, 1]]).forEach((v, k, m) => { for (;;) { m.delete(k); m.set(k, v) } }); return 1`,

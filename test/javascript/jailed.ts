@@ -9,7 +9,9 @@ import type { ColumnSpec } from '../../runtime/sandbox/javascript/columns.ts';
 import { factoryText } from '../../runtime/sandbox/javascript/prepare.ts';
 
 /** A pool of really jailed workers for one test file; closed after it. */
-export async function jailedWorkers(maxWorkers = 4): Promise<{ readonly pool: WorkerPool; readonly workers: JavaScriptWorkers }> {
+export async function jailedWorkers(
+  maxWorkers = 4,
+): Promise<{ readonly pool: WorkerPool; readonly workers: JavaScriptWorkers }> {
   const pool = await WorkerPool.start({ root: join(import.meta.dirname, '..', '..'), maxWorkers, warmPerKey: 2 });
   after(() => pool.close());
   return { pool, workers: pooledWorkers(pool, { party: 'acme' }) };

@@ -7,7 +7,13 @@ import { iterationResult, runIteration, startIteration } from '../../runtime/san
 import { checkRowFunction, planRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';
 import { finishReducer } from '../../runtime/sandbox/javascript/row-function/finish.ts';
 import type { OutputSpec, Reducer } from '../../runtime/sandbox/javascript/row-function/reducer.ts';
-import { runApproved, runBlocks, runOnTwin, runPost, runRowFunction } from '../../runtime/sandbox/javascript/run-job.ts';
+import {
+  runApproved,
+  runBlocks,
+  runOnTwin,
+  runPost,
+  runRowFunction,
+} from '../../runtime/sandbox/javascript/run-job.ts';
 import type { ColumnSource } from '../../runtime/sandbox/javascript/run-job.ts';
 import { factory, jailedWorkers, numbersSource, prepareInWorker, terms } from './jailed.ts';
 
@@ -54,7 +60,8 @@ suite('rowFunction', () => {
 
   test('a TypeScript function is stripped, checked and summed per declared key, with units counted', async () => {
     const rowNames = { columns, parameters: [], outputs: ['cost'] };
-    const source = 'type Visit = { age: number };\n(visit: Visit) => visit.smokes === false ? null : visit.cost as number';
+    const source =
+      'type Visit = { age: number };\n(visit: Visit) => visit.smokes === false ? null : visit.cost as number';
     const prepared = await prepareInWorker(workers, { language: 'typescript', source, rowNames });
     assert.equal(prepared.kind, 'rowFunction');
     if (prepared.kind !== 'rowFunction') return;
@@ -75,11 +82,14 @@ suite('rowFunction', () => {
   });
 
   test('a unit contributes no more rows than it may, and texts, nulls and parameters are what they say', async () => {
-    const checked = checkRowFunction('(r, c) => r.sex === "female" ? c.bonus : r.age == null ? 7 : r.age > 45 ? 3 : 0', {
-      ...spec,
-      parameters: { bonus: 11 },
-      rowsPerUnit: 1,
-    });
+    const checked = checkRowFunction(
+      '(r, c) => r.sex === "female" ? c.bonus : r.age == null ? 7 : r.age > 45 ? 3 : 0',
+      {
+        ...spec,
+        parameters: { bonus: 11 },
+        rowsPerUnit: 1,
+      },
+    );
     assert.equal(checked.kind, 'ok');
     if (checked.kind !== 'ok') return;
     const job = { checked, reducer: spec.reducer, rowsPerUnit: 1, parameters: { bonus: 11 } };
@@ -91,17 +101,29 @@ suite('rowFunction', () => {
 
   test('the complaints of a refused function name its line and column', async () => {
     const rowNames = { columns, parameters: [], outputs: ['cost'] };
-    const refused = await prepareInWorker(workers, { language: 'typescript', source: '(r) => {\n  while (r.age) {}\n}', rowNames });
+    const refused = await prepareInWorker(workers, {
+      language: 'typescript',
+      source: '(r) => {\n  while (r.age) {}\n}',
+      rowNames,
+    });
     assert.deepEqual(refused, {
       kind: 'refused',
       reasons: [{ line: 2, column: 3, message: '`while statement` cannot be used in a row function' }],
     });
-    const typed = await prepareInWorker(workers, { language: 'typescript', source: 'enum A { b }\n(r) => 1', rowNames });
+    const typed = await prepareInWorker(workers, {
+      language: 'typescript',
+      source: 'enum A { b }\n(r) => 1',
+      rowNames,
+    });
     assert.equal(typed.kind, 'refused');
   });
 });
 
-const output = (name: string, lo: number, hi: number): BlockOutput => ({ name, range: [lo, hi], default: (lo + hi) / 2 });
+const output = (name: string, lo: number, hi: number): BlockOutput => ({
+  name,
+  range: [lo, hi],
+  default: (lo + hi) / 2,
+});
 const identity = (blocks: number): Int32Array => Int32Array.from({ length: blocks }, (_, i) => i);
 
 suite('blocks', () => {
@@ -114,13 +136,23 @@ suite('blocks', () => {
       return { slope: (rows * sxy - sx * sy) / (rows * sxx - sx * sx), mean: sx / rows };
     }`;
     const blocks = 40;
-    const job = { factory: factory(code), outputs, blockOfUnit: assignBlocks(new Uint8Array(32).fill(9), 2000, blocks), blocks, lanes: 2 };
+    const job = {
+      factory: factory(code),
+      outputs,
+      blockOfUnit: assignBlocks(new Uint8Array(32).fill(9), 2000, blocks),
+      blocks,
+      lanes: 2,
+    };
     const outcome = await runBlocks(workers, job, source, terms);
     assert.ok(outcome.blocks.every((block) => block.status === 'ok'));
     const [mean, slope] = meansOfBlocks(outputs, outcome.sums, blocks);
     assert.ok(Math.abs((mean ?? 0) - 499.5) < 10 && Math.abs((slope ?? 0) - 2) < 1e-3);
     const again = await runBlocks(workers, { ...job, lanes: 1 }, source, { ...terms, tier: 'strict' });
-    assert.deepEqual(again.sums, outcome.sums, 'the same job computes the same, whatever the tier and the number of lanes');
+    assert.deepEqual(
+      again.sums,
+      outcome.sums,
+      'the same job computes the same, whatever the tier and the number of lanes',
+    );
   });
 
   test('nothing that one block does is there for the next', async () => {
@@ -144,9 +176,17 @@ suite('blocks', () => {
       input.columns.x.mark = 1; input.columns.x.fill(5); /(a)/.exec('a');
       return saw ? 1 : 0;
     }`;
-    const job = { factory: factory(code), outputs: [{ ...output('saw', 0, 1), step: 1 }], blockOfUnit: identity(6), blocks: 6 };
+    const job = {
+      factory: factory(code),
+      outputs: [{ ...output('saw', 0, 1), step: 1 }],
+      blockOfUnit: identity(6),
+      blocks: 6,
+    };
     const outcome = await runBlocks(workers, job, numbersSource([1, 1, 1, 1, 1, 1]), terms);
-    assert.deepEqual(outcome.blocks.map((block) => [block.status, block.integers[0]]), Array.from({ length: 6 }, () => ['ok', 0]));
+    assert.deepEqual(
+      outcome.blocks.map((block) => [block.status, block.integers[0]]),
+      Array.from({ length: 6 }, () => ['ok', 0]),
+    );
   });
 
   test('blocks see the same free memory, the same clock and their own repeatable chance', async () => {
@@ -163,25 +203,51 @@ suite('blocks', () => {
     assert.deepEqual(one.blocks, two.blocks);
     const [first, , third, fourth] = one.blocks;
     assert.equal(first?.status, 'ok');
-    assert.deepEqual([third?.integers.slice(0, 2), fourth?.integers.slice(0, 2)], [first?.integers.slice(0, 2), first?.integers.slice(0, 2)]);
+    assert.deepEqual(
+      [third?.integers.slice(0, 2), fourth?.integers.slice(0, 2)],
+      [first?.integers.slice(0, 2), first?.integers.slice(0, 2)],
+    );
     assert.notEqual(first?.integers[2], third?.integers[2]);
   });
 
   test('a block that hangs, crashes or lies counts as the default, and the others are what they were', async () => {
-    const code = (bad: string): string => `(input) => { if (input.columns.x[0] === 3) { ${bad} } return input.columns.x[0] }`;
+    const code = (bad: string): string =>
+      `(input) => { if (input.columns.x[0] === 3) { ${bad} } return input.columns.x[0] }`;
     const outputs = [{ ...output('x', 0, 10), step: 1 }];
     const expected = [1, 2, 5, 4, 5];
-    for (const bad of ['for (;;);', 'Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1)', 'const a = []; for (;;) a.push(new Array(1e5).fill(1))', 'throw 1', 'return "3"', 'return NaN', 'return [3, 3]', '(function f() { f() })()']) {
+    for (const bad of [
+      'for (;;);',
+      'Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1)',
+      'const a = []; for (;;) a.push(new Array(1e5).fill(1))',
+      'throw 1',
+      'return "3"',
+      'return NaN',
+      'return [3, 3]',
+      '(function f() { f() })()',
+    ]) {
       const job = { factory: factory(code(bad)), outputs, blockOfUnit: identity(5), blocks: 5 };
       const outcome = await runBlocks(workers, job, numbersSource([1, 2, 3, 4, 5]), { ...terms, timeoutMs: 200 });
-      assert.deepEqual(outcome.blocks.map((block) => block.integers[0]), expected, bad);
+      assert.deepEqual(
+        outcome.blocks.map((block) => block.integers[0]),
+        expected,
+        bad,
+      );
     }
   });
 
   test('cancelling stops a running job at once and leaves no worker behind', async () => {
     const stop = new AbortController();
-    const job = { factory: factory('() => { for (;;); }'), outputs: [output('x', 0, 1)], blockOfUnit: identity(2), blocks: 2 };
-    const running = runBlocks(workers, job, numbersSource([1, 2]), { ...terms, timeoutMs: 10_000, signal: stop.signal });
+    const job = {
+      factory: factory('() => { for (;;); }'),
+      outputs: [output('x', 0, 1)],
+      blockOfUnit: identity(2),
+      blocks: 2,
+    };
+    const running = runBlocks(workers, job, numbersSource([1, 2]), {
+      ...terms,
+      timeoutMs: 10_000,
+      signal: stop.signal,
+    });
     const started = performance.now();
     setTimeout(() => stop.abort(new Error('cancelled')), 300);
     await assert.rejects(running, /cancelled/);
@@ -202,7 +268,12 @@ suite('approved', () => {
       let sum = 0; for (const cost of input.columns.cost) sum += cost;
       return { visits: input.rows, mean: input.rows ? sum / input.rows : null, note: 'Größe ✓ ' + input.labels.sex.length, isLarge: sum > 100, units: 1e6 };
     }`;
-    const job = { factory: factory(code), table, maxRowsPerGroup: 1, groupBy: { column: 'sex', keys: ['female', 'male', 'other'] } };
+    const job = {
+      factory: factory(code),
+      table,
+      maxRowsPerGroup: 1,
+      groupBy: { column: 'sex', keys: ['female', 'male', 'other'] },
+    };
     const outcome = await runApproved(workers, job, visits, terms);
     assert.deepEqual(outcome.groups, [
       { status: 'ok', key: 'female', units: 1, rowsIn: 2, rows: [[2, 15, 'Größe ✓ 2', false]] },
@@ -213,13 +284,33 @@ suite('approved', () => {
 
   test('a row can only hold what the code saw of its own group', async () => {
     const code = `(input) => { const before = globalThis.saved ?? 0; globalThis.saved = input.columns.cost[0]; return { visits: before, mean: 0, note: '', isLarge: false } }`;
-    const job = { factory: factory(code), table, maxRowsPerGroup: 1, groupBy: { column: 'sex', keys: ['female', 'male'] } };
+    const job = {
+      factory: factory(code),
+      table,
+      maxRowsPerGroup: 1,
+      groupBy: { column: 'sex', keys: ['female', 'male'] },
+    };
     const outcome = await runApproved(workers, job, visits, terms);
-    assert.deepEqual(outcome.groups.map((group) => group.rows[0]?.[0]), [0, 0]);
+    assert.deepEqual(
+      outcome.groups.map((group) => group.rows[0]?.[0]),
+      [0, 0],
+    );
   });
 
   test('rows beyond the limits or of other types are no rows', async () => {
-    const bad = ['null', '1', '[1]', '[{}, {}]', '{ visits: 1.5, mean: 0, note: "", isLarge: true }', '{ visits: 1, mean: "0", note: "", isLarge: true }', '{ visits: 1, mean: 0, note: 5, isLarge: true }', '{ visits: 1, mean: 0, note: "x".repeat(17), isLarge: true }', '{ visits: 1, mean: 0, note: "é".repeat(9), isLarge: true }', '{ visits: 1, mean: 0, note: "", isLarge: 1 }', '{ length: 2 ** 40 }'];
+    const bad = [
+      'null',
+      '1',
+      '[1]',
+      '[{}, {}]',
+      '{ visits: 1.5, mean: 0, note: "", isLarge: true }',
+      '{ visits: 1, mean: "0", note: "", isLarge: true }',
+      '{ visits: 1, mean: 0, note: 5, isLarge: true }',
+      '{ visits: 1, mean: 0, note: "x".repeat(17), isLarge: true }',
+      '{ visits: 1, mean: 0, note: "é".repeat(9), isLarge: true }',
+      '{ visits: 1, mean: 0, note: "", isLarge: 1 }',
+      '{ length: 2 ** 40 }',
+    ];
     for (const value of bad) {
       const job = { factory: factory(`() => (${value})`), table, maxRowsPerGroup: 1 };
       const { groups } = await runApproved(workers, job, visits, terms);
@@ -230,18 +321,34 @@ suite('approved', () => {
 
 suite('post and twin', () => {
   test('code over released results gives JSON of bounded size, and errors say nothing', async () => {
-    const run = (code: string, input: unknown = { counts: [3, 4] }) => runPost(workers, { factory: factory(code), input }, { ...terms, timeoutMs: 300 });
-    assert.deepEqual(await run('(r) => ({ total: r.counts.reduce((a, b) => a + b), text: "é\\u2028😀", now: new Date().toISOString() })'), {
-      kind: 'done',
-      value: { total: 7, text: 'é\u2028😀', now: '2026-01-02T00:00:00.000Z' },
-    });
-    for (const code of ['() => undefined', '() => { throw new Error("x") }', '() => "x".repeat(2e6)', '() => { for (;;); }', '() => { const a = []; a.push(a); return a }', '() => 1n', '() => { let o = 1; for (let i = 0; i < 50; i++) o = [o]; return o }', 'let o = []; for (let i = 0; i < 60; i++) o = [o, o]; () => o']) {
+    const run = (code: string, input: unknown = { counts: [3, 4] }) =>
+      runPost(workers, { factory: factory(code), input }, { ...terms, timeoutMs: 300 });
+    assert.deepEqual(
+      await run(
+        '(r) => ({ total: r.counts.reduce((a, b) => a + b), text: "é\\u2028😀", now: new Date().toISOString() })',
+      ),
+      {
+        kind: 'done',
+        value: { total: 7, text: 'é\u2028😀', now: '2026-01-02T00:00:00.000Z' },
+      },
+    );
+    for (const code of [
+      '() => undefined',
+      '() => { throw new Error("x") }',
+      '() => "x".repeat(2e6)',
+      '() => { for (;;); }',
+      '() => { const a = []; a.push(a); return a }',
+      '() => 1n',
+      '() => { let o = 1; for (let i = 0; i < 50; i++) o = [o]; return o }',
+      'let o = []; for (let i = 0; i < 60; i++) o = [o, o]; () => o',
+    ]) {
       assert.equal((await run(code)).kind, 'failed', code);
     }
   });
 
   test('on synthetic data the author sees console and errors in full', async () => {
-    const code = '(input) => { console.log("rows", input.rows, { a: 1 }); console.error("careful"); return input.secret.x }';
+    const code =
+      '(input) => { console.log("rows", input.rows, { a: 1 }); console.error("careful"); return input.secret.x }';
     const said = await runOnTwin(workers, { factory: factory(code) }, visits, terms);
     assert.deepEqual(said, {
       kind: 'done',
@@ -253,13 +360,17 @@ suite('post and twin', () => {
 
 suite('iteration', () => {
   /** Rounds without noise: what a round gives to the noise is exact. */
-  const exactRounds = (source: ColumnSource, text: string, outputs: readonly OutputSpec[]) => async (reducer: Reducer) => {
-    const checked = checkRowFunction(text, { columns: source.columns, outputs, reducer, rowsPerUnit: 1 });
-    assert.equal(checked.kind, 'ok');
-    if (checked.kind !== 'ok') return undefined;
-    const outcome = await runRowFunction(workers, { checked, reducer, rowsPerUnit: 1 }, source, { tier: 'balanced', timeoutMs: 2000 });
-    return outcome.kind === 'done' ? outcome.groups[0]?.cells : undefined;
-  };
+  const exactRounds =
+    (source: ColumnSource, text: string, outputs: readonly OutputSpec[]) => async (reducer: Reducer) => {
+      const checked = checkRowFunction(text, { columns: source.columns, outputs, reducer, rowsPerUnit: 1 });
+      assert.equal(checked.kind, 'ok');
+      if (checked.kind !== 'ok') return undefined;
+      const outcome = await runRowFunction(workers, { checked, reducer, rowsPerUnit: 1 }, source, {
+        tier: 'balanced',
+        timeoutMs: 2000,
+      });
+      return outcome.kind === 'done' ? outcome.groups[0]?.cells : undefined;
+    };
 
   test('k-means finds two clusters', async () => {
     const source = numbersSource([1, 2, 3, 101, 102, 103]);
@@ -267,15 +378,24 @@ suite('iteration', () => {
     const plan = { algorithm: 'kMeans', rounds: 3, centres: [[0], [60]] } as const;
     const end = await runIteration(startIteration(plan, outputs), exactRounds(source, '(r) => r.x', outputs));
     const result = iterationResult(end);
-    assert.deepEqual(result.map(({ name }) => name), ['cluster 0: x', 'cluster 1: x']);
+    assert.deepEqual(
+      result.map(({ name }) => name),
+      ['cluster 0: x', 'cluster 1: x'],
+    );
     result.forEach(({ value }, i) => assert.ok(Math.abs(value - [2, 102][i]!) < 1e-3));
   });
 
   test('logistic regression by gradient steps separates two classes', async () => {
     const source = numbersSource([-2, -1, -1.5, -0.5, 0.5, 1, 1.5, 2]);
-    const outputs = [{ name: 'isPositive', range: [0, 1] as const }, { name: 'x', range: [-3, 3] as const }];
+    const outputs = [
+      { name: 'isPositive', range: [0, 1] as const },
+      { name: 'x', range: [-3, 3] as const },
+    ];
     const plan = { algorithm: 'logisticRegression', rounds: 8, weights: [0, 0], clip: 4, rate: 2 } as const;
-    const end = await runIteration(startIteration(plan, outputs), exactRounds(source, '(r) => [r.x > 0, r.x]', outputs));
+    const end = await runIteration(
+      startIteration(plan, outputs),
+      exactRounds(source, '(r) => [r.x > 0, r.x]', outputs),
+    );
     const [bias, weight] = iterationResult(end);
     assert.ok(Math.abs(bias?.value ?? 9) < 0.2 && (weight?.value ?? 0) > 1.5);
   });
@@ -286,7 +406,10 @@ test('mean of a row function is finished from its cells', async () => {
   const reducer = { kind: 'mean' } as const;
   const checked = checkRowFunction('(r) => r.cost', { columns, outputs, reducer, rowsPerUnit: 2 });
   assert.ok(checked.kind === 'ok');
-  const outcome = await runRowFunction(workers, { checked, reducer, rowsPerUnit: 2 }, visits, { tier: 'balanced', timeoutMs: 2000 });
+  const outcome = await runRowFunction(workers, { checked, reducer, rowsPerUnit: 2 }, visits, {
+    tier: 'balanced',
+    timeoutMs: 2000,
+  });
   assert.ok(outcome.kind === 'done');
   const { values } = finishReducer(outputs, reducer, checked.plan, outcome.groups[0]?.cells ?? []);
   // The cost of 900 is clamped to 100.
