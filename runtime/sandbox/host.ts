@@ -15,6 +15,8 @@ import { workerFds, WorkerProcess } from './worker-process.ts';
 export interface HostOptions {
   /** folder that holds `runtime`, `sandbox-images` and `node_modules` */
   readonly root: string;
+  /** a further folder of images, looked at after `sandbox-images` */
+  readonly extraImages?: string;
   /** search path for bwrap and prlimit; default: the process's own PATH, then the standard folders */
   readonly path?: string;
   /** folder to make the stage in */
@@ -97,7 +99,7 @@ export class Host {
 
   /** Loads and verifies an image once. A failure is not remembered. */
   image(name: string): Promise<SandboxImage> {
-    return remember(this.#images, name, () => loadImage(this.#options.root, name));
+    return remember(this.#images, name, () => loadImage(this.#options.root, name, this.#options.extraImages));
   }
 
   /** The filter of a profile as a file, with its digest; undefined where there is no filter for this machine. */

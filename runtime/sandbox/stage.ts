@@ -7,6 +7,7 @@
  */
 import { constants } from 'node:fs';
 import {
+  access,
   chmod,
   chown,
   copyFile,
@@ -230,16 +231,36 @@ export async function isReachableByOthers(path: string): Promise<boolean> {
   }
 }
 
-/** Removes stages whose gateway is dead. */
+/** Removes stages whose gateway is dead, and first whatever was still being started from them when it died. */
 async function sweep(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const pid = new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1];
     if (pid === undefined || pid === String(process.pid)) continue;
-    const isAlive = await readFile(`/proc/${pid}/stat`).then(
+    const isAlive = await access(`/proc/${pid}`).then(
       () => true,
       () => false,
     );
-    const owner = await lstat(join(parent, name)).catch(() => undefined);
-    if (!isAlive && owner?.uid === process.getuid?.()) await rm(join(parent, name), { recursive: true, force: true });
+    const folder = join(parent, name);
+    const owner = await lstat(folder).catch(() => undefined);
+    if (isAlive || owner?.uid !== process.getuid?.()) continue;
+    await killStartedFrom(folder);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A worker dies with its gateway, except in the moment in which bubblewrap's child has not yet asked to. Such an orphan
+ * waits for ever, and can be told by the stage in its arguments.
+ */
+async function killStartedFrom(stage: string): Promise<void> {
+  for (const pid of (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
+    const words = line.split('\0');
+    if (!words[0]?.endsWith('bwrap') || !words.some((word) => word.startsWith(`${stage}/`))) continue;
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // it is gone already
+    }
   }
 }
