@@ -25,6 +25,10 @@ export const frameType = {
   CANCEL: 7,
   /** both ways: kind-defined JSON in the middle of a job */
   CONTROL: 8,
+  /** gateway → worker, between jobs: answer with PONG after everything you have sent. The channel answers by itself. */
+  PING: 9,
+  /** worker → gateway: what came before it belongs to the job that ended */
+  PONG: 10,
 } as const;
 
 export type FrameType = (typeof frameType)[keyof typeof frameType];
@@ -197,7 +201,12 @@ export class WorkerChannel {
   /** Frames from the gateway; ends when the gateway closes its end. */
   async *frames(): AsyncGenerator<Frame, void, void> {
     const decoder = new FrameDecoder();
-    for await (const chunk of this.#input) yield* decoder.push(chunk as Buffer);
+    for await (const chunk of this.#input) {
+      for (const frame of decoder.push(chunk as Buffer)) {
+        if (frame.type === frameType.PING) await this.send(frameType.PONG, frame.payload);
+        else yield frame;
+      }
+    }
   }
 
   /** Sends one frame and resolves when the pipe took it, so that awaiting each send bounds the memory. */
@@ -237,6 +246,10 @@ export class SyncWorkerChannel {
   read(): Frame | undefined {
     for (;;) {
       const frame = this.#queue.shift();
+      if (frame?.type === frameType.PING) {
+        this.send(frameType.PONG, frame.payload);
+        continue;
+      }
       if (frame !== undefined) return frame;
       // A fresh buffer per read: payloads are views of it.
       const chunk = Buffer.allocUnsafeSlow(this.#chunkBytes);

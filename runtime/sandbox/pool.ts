@@ -174,6 +174,11 @@ export class WorkerPool implements AsyncDisposable {
     return { workers: this.#count, idle, leased, waiting: this.#waiting.size, slots: this.#slots.size };
   }
 
+  /** Folder in which this pool makes files reachable for its workers; gone after `close`. */
+  get stageFolder(): string {
+    return this.#host.stage.root;
+  }
+
   /** Digest of an image, loading and verifying it when this is the first use. */
   async imageDigest(kind: string): Promise<string> {
     return (await this.#host.image(kind)).digest;
@@ -386,8 +391,9 @@ export class WorkerPool implements AsyncDisposable {
     const mayServe = isClean && reason === undefined && worker.jobs < worker.slot.image.manifest.jobsPerWorker;
     if (mayServe && !this.#isClosed && worker.slot.warm > 0) {
       worker.party = undefined;
-      worker.slot.idle.push(worker);
-      this.#pump();
+      worker.slot.starting += 1; // it counts as coming, so that nobody starts another in its place
+      const settled = this.#settle(worker).finally(() => this.#pending.delete(settled));
+      this.#pending.add(settled);
       return Promise.resolve();
     }
     // A clean end of a worker that has served its time is no event; anything else is.
@@ -398,6 +404,13 @@ export class WorkerPool implements AsyncDisposable {
     );
     this.#pump();
     return gone;
+  }
+
+  async #settle(worker: PooledWorker): Promise<void> {
+    const maySettle = await worker.process.settle();
+    worker.slot.starting -= 1;
+    if (maySettle && !worker.process.hasEnded) worker.slot.idle.push(worker);
+    this.#pump();
   }
 
   #retire(worker: PooledWorker): Promise<unknown> {
