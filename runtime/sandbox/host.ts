@@ -10,6 +10,7 @@ import { loadImage, type SandboxImage } from './image.ts';
 import { findPrograms, jailCommand, workerEnvironment, type JailPrograms } from './jail.ts';
 import { filterDigest, seccompFilter, type SyscallProfile } from './seccomp.ts';
 import { Stage, type Mount, type StagedMounts } from './stage.ts';
+import { workerIds, type IdRange } from './worker-ids.ts';
 import { workerFds, WorkerProcess } from './worker-process.ts';
 
 export interface HostOptions {
@@ -22,7 +23,7 @@ export interface HostOptions {
   /** folder to make the stage in */
   readonly stageParent?: string;
   /** outer uids that workers may get when the gateway is root */
-  readonly uids?: { readonly first: number; readonly count: number };
+  readonly uids?: IdRange;
   readonly startTimeoutMs?: number;
 }
 
@@ -39,12 +40,11 @@ export interface StartedWorker {
   readonly scratch: FileHandle | undefined;
 }
 
-// 60706…61183 is the range that systemd's table of uids leaves unused by anybody.
-const defaultUids = { first: 60_706, count: 478 } as const;
 const startTimeoutMs = 20_000;
 
 export class Host {
-  readonly isRoot: boolean;
+  /** workers get a uid of their own */
+  readonly dropsUid: boolean;
   readonly stage: Stage;
   readonly #options: HostOptions;
   readonly #programs: { readonly bwrap: string | undefined; readonly prlimit: string | undefined };
@@ -58,30 +58,30 @@ export class Host {
     readonly options: HostOptions;
     readonly stage: Stage;
     readonly programs: { readonly bwrap: string | undefined; readonly prlimit: string | undefined };
-    readonly gid: number | undefined;
+    /** ids that workers get; undefined keeps the gateway's own */
+    readonly ids: IdRange | undefined;
   }) {
     this.#options = parts.options;
     this.stage = parts.stage;
     this.#programs = parts.programs;
-    this.#gid = parts.gid;
-    this.isRoot = parts.gid !== undefined;
-    const { first, count } = parts.options.uids ?? defaultUids;
+    const { first, count } = parts.ids ?? { first: 0, count: 0 };
+    this.#gid = parts.ids?.first;
+    this.dropsUid = parts.ids !== undefined;
     // Start anywhere in the range: limits on processes count per uid, and another gateway may use the same range.
-    const start = randomBytes(4).readUInt32LE() % count;
+    const start = randomBytes(4).readUInt32LE() % Math.max(1, count);
     this.#freeUids = Array.from({ length: count }, (_, index) => first + ((start + index) % count));
   }
 
   /** Finds the programs and makes the stage. Throws when there is no folder to stage in. */
   static async open(options: HostOptions): Promise<Host> {
-    const isRoot = process.getuid?.() === 0;
     const path = options.path ?? `${process.env['PATH'] ?? ''}:/usr/bin:/bin:/usr/sbin:/sbin`;
     const programs = { bwrap: await findProgram('bwrap', path), prlimit: await findProgram('prlimit', path) };
-    const gid = isRoot ? (options.uids ?? defaultUids).first : undefined;
+    const ids = await workerIds(options.uids);
     const stage = await Stage.open({
-      gid,
+      gid: ids?.first,
       ...(options.stageParent === undefined ? {} : { parent: options.stageParent }),
     });
-    return new Host({ options, stage, programs, gid });
+    return new Host({ options, stage, programs, ids });
   }
 
   get bwrap(): string | undefined {
@@ -92,9 +92,9 @@ export class Host {
     return this.#programs.prlimit;
   }
 
-  /** How many workers can have a uid of their own at one time; Infinity when not root. */
+  /** How many workers can have a uid of their own at one time; Infinity when they share ours. */
   get uidCount(): number {
-    return this.isRoot ? this.#freeUids.length : Infinity;
+    return this.dropsUid ? this.#freeUids.length : Infinity;
   }
 
   /** Loads and verifies an image once. A failure is not remembered. */

@@ -2,7 +2,8 @@
  * The stage: a folder in which a worker with a dropped uid can reach what it may read, and nothing else lies.
  * A checkout in a 0700 home or a data directory made by `mktemp -d` cannot be bound for another uid, so files are
  * hard-linked here (copied across file systems). Layout, when the gateway runs as root:
- *   STAGE 0711 root / images/<digest> 0755, files 0444 / data 0750 root:<worker gid> / <mount set> 0750, files 0440.
+ *   STAGE 0711 root / images/<digest> 0755, files 0444 / data 0750 root:<worker gid> / <mount set> 0750, files
+ * readable for that group.
  * Not root: workers run as the gateway's own uid, the stage is 0700, and data is used in place.
  */
 import { constants } from 'node:fs';
@@ -203,10 +204,13 @@ async function placeData(from: string, to: string, gid: number, count: { files: 
   const isLink = (await lstat(from)).isSymbolicLink();
   if (isLink || !(await tryLink(from, to)))
     await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-  // Data files are immutable and owned by the runtime, in a folder that only it can enter: giving the group read
-  // access to the shared inode opens nothing to anybody but a worker that has it bound.
-  await chown(to, 0, gid);
-  await chmod(to, 0o440);
+  const placed = await stat(to);
+  if ((placed.mode & 0o004) !== 0) return; // everybody may read it anyway, once they reach it
+  // A link shares its inode with the source. Data files are immutable, belong to the runtime and lie in a folder that
+  // only it can enter, so letting the workers' group read the inode opens it to nobody but a worker that has it bound.
+  // Nothing else of the source's owner and mode changes.
+  await chown(to, placed.uid, gid);
+  await chmod(to, (placed.mode & 0o777) | 0o040);
 }
 
 async function tryLink(from: string, to: string): Promise<boolean> {
