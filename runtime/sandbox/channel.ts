@@ -4,7 +4,7 @@
  * worker's kind; this file only bounds it. From its first JOB on a worker counts as hostile, so the decoder
  * refuses everything that is not a whole, known, bounded frame and never tries to resynchronise.
  */
-import { readSync, writeSync } from 'node:fs';
+import { closeSync, readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 
 /** Frame types. JSON types carry one JSON object, DATA carries bytes. */
@@ -186,6 +186,24 @@ export async function writeFrame(stream: Socket, type: FrameType, payload: Uint8
   });
 }
 
+/** Names the descriptors that a worker inherited by accident and must close before anything else, as `7,251`. */
+export const strayDescriptorsVariable = 'GLOVEBOX_CLOSE';
+
+/**
+ * A gateway may itself have inherited descriptors that a child inherits in turn (a shell's, a supervisor's). Node gives
+ * no way to mark them; so the worker, still trusted, closes what the gateway names.
+ */
+function closeStrayDescriptors(): void {
+  for (const fd of (process.env[strayDescriptorsVariable] ?? '').split(',').filter((word) => /^\d+$/.test(word))) {
+    try {
+      closeSync(Number(fd));
+    } catch {
+      // it was gone before the worker was born
+    }
+  }
+  delete process.env[strayDescriptorsVariable];
+}
+
 /** The worker's end: `for await (const frame of channel.frames())` and `await channel.send(...)`. */
 export class WorkerChannel {
   readonly #input: Socket;
@@ -193,6 +211,7 @@ export class WorkerChannel {
   #last: Promise<void> = Promise.resolve();
 
   constructor(fds: { readonly input: number; readonly output: number } = { input: 3, output: 4 }) {
+    closeStrayDescriptors();
     this.#input = new Socket({ fd: fds.input, readable: true, writable: false });
     this.#output = new Socket({ fd: fds.output, readable: false, writable: true });
     this.#output.on('error', () => process.exit(0)); // the gateway is gone: nobody to answer to
@@ -239,6 +258,7 @@ export class SyncWorkerChannel {
   readonly #fds: { readonly input: number; readonly output: number };
 
   constructor(fds: { readonly input: number; readonly output: number } = { input: 3, output: 4 }) {
+    closeStrayDescriptors();
     this.#fds = fds;
   }
 

@@ -3,7 +3,7 @@
  * the isolation probe both start workers through here, so that the probe tests exactly what jobs will run in.
  */
 import { randomBytes } from 'node:crypto';
-import { access, constants, open, unlink, type FileHandle } from 'node:fs/promises';
+import { access, constants, open, readdir, readFile, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { loadImage, type SandboxImage } from './image.ts';
@@ -123,6 +123,9 @@ export class Host {
     const programs = await this.#programsFor(image);
     const filter = isNamespaced ? await this.filter(image.manifest.syscalls) : undefined;
     const scratch = image.manifest.scratch ? await openScratch() : undefined;
+    // Twice, so that a descriptor which somebody holds for a moment only is not named: in the worker its number is node's own.
+    const stillOpen = new Set(await strayDescriptors());
+    const strayFds = (await strayDescriptors()).filter((fd) => stillOpen.has(fd));
     const uid = this.#gid === undefined ? undefined : this.#freeUids.shift();
     try {
       if (this.#gid !== undefined && uid === undefined) throw new Error('no free uid for a worker');
@@ -134,11 +137,12 @@ export class Host {
         appFolder,
         entryGuestPath: image.entryGuestPath,
         binds: request.binds,
+        strayFds,
         filterFd: filter === undefined ? undefined : workerFds.filter(scratch !== undefined),
       });
       const process = new WorkerProcess({
         line,
-        env: isNamespaced ? {} : workerEnvironment(image.manifest),
+        env: isNamespaced ? {} : workerEnvironment(image.manifest, strayFds),
         ids: uid === undefined || this.#gid === undefined ? undefined : { uid, gid: this.#gid },
         filterPath: filter?.path,
         scratchFd: scratch?.reader.fd,
@@ -171,6 +175,22 @@ export class Host {
   close(): Promise<void> {
     return this.stage.close();
   }
+}
+
+/** Our descriptors above 2 that a child inherits: Node opens its own with CLOEXEC, these came from elsewhere. */
+async function strayDescriptors(): Promise<readonly number[]> {
+  const closeOnExec = 0o2000000;
+  const names = await readdir('/proc/self/fdinfo').catch(() => []);
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const info = await readFile(`/proc/self/fdinfo/${name}`, 'utf8').catch(() => '');
+      const flags = /^flags:\s*([0-7]+)/m.exec(info)?.[1];
+      return flags !== undefined && Number(name) > 2 && (Number.parseInt(flags, 8) & closeOnExec) === 0
+        ? [Number(name)]
+        : [];
+    }),
+  );
+  return found.flat();
 }
 
 async function findProgram(name: string, path: string): Promise<string | undefined> {

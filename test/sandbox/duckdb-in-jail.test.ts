@@ -80,7 +80,8 @@ test('SQL that reaches for files, writes, extensions or the network gets nothing
       (answer) => answer['rows'] ?? 'refused',
       (error: Error) => error.message,
     );
-    const isNothing = outcome === 'refused' || /VIOLATION/.test(String(outcome)) || JSON.stringify(outcome) === '[]';
+    const isNothing =
+      outcome === 'refused' || /VIOLATION/.test(JSON.stringify(outcome)) || JSON.stringify(outcome) === '[]';
     assert.ok(isNothing, `${text} answered ${JSON.stringify(outcome)}`);
   }
 });

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { frameType, parseJsonPayload, type Frame } from '../../runtime/sandbox/channel.ts';
 import { PoolRefusal } from '../../runtime/sandbox/refusal.ts';
@@ -17,10 +16,6 @@ const reasonOf = (error: unknown): string => (error instanceof WorkerFault ? err
 
 async function outcome(job: unknown, limits: object = {}, kind = 'mischief'): Promise<string> {
   return runJob(shared, { kind, limits }, job).then((frame) => `frame ${frame.type}`, reasonOf);
-}
-
-async function openDescriptors(): Promise<number> {
-  return (await readdir('/proc/self/fd')).length;
 }
 
 test('a clean worker serves again, up to the number of jobs of its image', async () => {
@@ -218,40 +213,3 @@ test('a worker sees the mounts of its own request only', async (t) => {
   assert.match(String(read['text']), /a worker sees the mounts/);
   assert.equal(await outcome({ act: 'read', path: '/data/a/one.txt' }), 'CRASHED');
 });
-
-test('after many jobs, kills and a close no process, descriptor, file or uid is left over', async () => {
-  const before = await openDescriptors();
-  const pool = await startTestPool({ maxWorkers: 3 });
-  const acts = ['echo', 'garbage', 'echo', 'exit', 'twice', 'echo'];
-  await Promise.all(
-    Array.from({ length: 30 }, (_, index) =>
-      runJob(
-        pool,
-        { kind: index % 3 === 0 ? 'stubborn' : 'mischief', party: `p${index % 4}` },
-        { act: acts[index % acts.length] },
-      ).catch(() => {}),
-    ),
-  );
-  // Closing in the middle of starts and jobs is where orphans come from.
-  const late = Array.from({ length: 6 }, () => runJob(pool, { kind: 'mischief' }, { act: 'hang' }).catch(reasonOf));
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  await pool.close();
-  for (const reason of await Promise.all(late)) assert.match(String(reason), /STOPPED|closed|closing/);
-  assert.deepEqual({ workers: pool.pool.stats.workers, leased: pool.pool.stats.leased }, { workers: 0, leased: 0 });
-  assert.ok((await openDescriptors()) <= before);
-  assert.deepEqual(await bubblewrapsOf(pool), []);
-  await assert.rejects(
-    pool.pool.lease({ kind: 'mischief', party: 'acme' }),
-    (error) => error instanceof PoolRefusal && error.code === 'CLOSED',
-  );
-});
-
-/** Processes, ours or orphaned, that still name the pool's stage in their arguments. */
-async function bubblewrapsOf(pool: TestPool): Promise<readonly string[]> {
-  const found: string[] = [];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const line = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
-    if (line.includes(pool.pool.stageFolder)) found.push(line.replaceAll('\0', ' '));
-  }
-  return found;
-}
