@@ -35,7 +35,13 @@ export interface SignedTranscript {
 }
 
 /** Facts about a job that only the runtime knows. */
-export type TranscriptFacts = Pick<Transcript, 'jobId' | 'agreementId' | 'consumer' | 'units' | 'createdAtMs'>;
+export interface TranscriptFacts extends Pick<
+  Transcript,
+  'jobId' | 'agreementId' | 'consumer' | 'units' | 'createdAtMs'
+> {
+  /** Digests of the files as the key holder uploaded them, when the runtime computed over expanded copies. */
+  readonly uploadDigests?: readonly string[];
+}
 
 /** Longest transcript that is read. */
 export const TRANSCRIPT_LIMIT_BYTES = 256 * 1024;
@@ -64,9 +70,9 @@ export function transcriptOf(plan: Plan, parts: readonly ResultPart[], facts: Tr
     agreementId: facts.agreementId,
     consumer: facts.consumer,
     program: plan.program,
-    inputs: plan.inputs.map(({ header, totals }) => ({
+    inputs: plan.inputs.map(({ header, totals }, i) => ({
       column: header.column,
-      digest: totals.digest,
+      digest: facts.uploadDigests?.[i] ?? totals.digest,
       rows: totals.rows,
       blocks: totals.blocks,
     })),

@@ -1,0 +1,101 @@
+import { channelLimits, frameType, parseJsonPayload, type Frame, type FrameType } from '../sandbox/channel.ts';
+import { HomomorphicFault } from './fault.ts';
+import { parseJobResult, WORKER_FAULTS, type HomomorphicJob, type HomomorphicResult } from './job.ts';
+
+/** The gateway's end of a worker; a leased worker of the pool is one. */
+export interface JobWorker {
+  send(type: FrameType, payload: Uint8Array): Promise<void>;
+  sendJson(type: FrameType, value: unknown): Promise<void>;
+  next(): Promise<Frame>;
+}
+
+/** Bytes of one input of a job, in any chunking. */
+export type JobInput = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** What a job gave, when its output was collected whole. */
+export interface HomomorphicJobOutcome {
+  readonly result: HomomorphicResult;
+  readonly output: Uint8Array;
+}
+
+/** Largest output that is collected in memory; pass `onOutput` for more. */
+export const COLLECTED_OUTPUT_LIMIT_BYTES = 512 * 1024 * 1024;
+
+/**
+ * Runs one job in a worker: serves its wishes for input chunks, collects its output or passes it on as it comes. Throws
+ * a `HomomorphicFault` of the caller's kind when the worker refused the input, `worker-failed` when it broke the
+ * protocol; the caller then destroys the worker, never reuses it.
+ */
+export async function runHomomorphicJob(
+  worker: JobWorker,
+  job: HomomorphicJob,
+  inputs: readonly JobInput[],
+  options?: { readonly onOutput?: (bytes: Uint8Array) => Promise<void> },
+): Promise<HomomorphicJobOutcome> {
+  const readers = inputs.map((input) => new ChunkReader(input));
+  const collected: Uint8Array[] = [];
+  let length = 0;
+  await worker.sendJson(frameType.JOB, messageOf(job));
+  for (;;) {
+    const frame = await worker.next();
+    switch (frame.type) {
+      case frameType.CONTROL: {
+        const reader = readers[Number(parseJsonPayload(frame.payload)['want'])];
+        if (reader === undefined) throw failed('it asked for an input that it has not');
+        await worker.send(frameType.DATA, await reader.next());
+        break;
+      }
+      case frameType.DATA:
+        if (options?.onOutput !== undefined) {
+          await options.onOutput(frame.payload);
+          break;
+        }
+        length += frame.payload.byteLength;
+        if (length > COLLECTED_OUTPUT_LIMIT_BYTES) throw failed('its output is too large');
+        collected.push(frame.payload);
+        break;
+      case frameType.RESULT:
+        return { result: parseJobResult(job, parseJsonPayload(frame.payload)), output: Buffer.concat(collected) };
+      case frameType.FAIL: {
+        const code = WORKER_FAULTS.find((known) => known === parseJsonPayload(frame.payload)['code']);
+        throw code === undefined ? failed('it failed') : new HomomorphicFault(code, `the job was refused: ${code}`);
+      }
+      case frameType.READY:
+      case frameType.JOB:
+      case frameType.PROGRESS:
+      case frameType.CANCEL:
+        throw failed('it sent a message out of turn');
+    }
+  }
+}
+
+/** The job with its own fields only: callers hand in richer objects. */
+function messageOf(job: HomomorphicJob): HomomorphicJob {
+  if (job.kind !== 'encryptedData') return job;
+  return { ...job, columns: job.columns.map(({ header, totals }) => ({ header, totals })) };
+}
+
+/** One input as DATA payloads: as large as a frame may be, empty at the end and ever after. */
+class ChunkReader {
+  readonly #iterator: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(input: JobInput) {
+    this.#iterator = Symbol.asyncIterator in input ? input[Symbol.asyncIterator]() : input[Symbol.iterator]();
+  }
+
+  async next(): Promise<Uint8Array> {
+    while (this.#rest.byteLength === 0) {
+      const step = await this.#iterator.next();
+      if (step.done === true) return new Uint8Array(0);
+      this.#rest = step.value;
+    }
+    const part = this.#rest.subarray(0, channelLimits.dataFrameBytes);
+    this.#rest = this.#rest.subarray(part.byteLength);
+    return part;
+  }
+}
+
+function failed(what: string): HomomorphicFault {
+  return new HomomorphicFault('worker-failed', `the homomorphic worker must be replaced: ${what}`);
+}

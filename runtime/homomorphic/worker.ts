@@ -1,0 +1,138 @@
+/**
+ * The homomorphic worker: one process, one trust domain, one job. It runs in the jail (no network, no writable disk, no
+ * secret key ever), reads its job and inputs from fd 3 and answers on fd 4. Its entry is `sandbox-images/homomorphic`.
+ */
+import { randomBytes } from 'node:crypto';
+import { frameType, parseJsonPayload, WorkerChannel, type Frame } from '../sandbox/channel.ts';
+import type { Backend } from './backend.ts';
+import { HomomorphicFault } from './fault.ts';
+import { ingestColumn } from './ingest.ts';
+import { parseJob, WORKER_FAULTS, type HomomorphicJob, type HomomorphicResult } from './job.ts';
+import { openNodeSealBackend } from './node-seal-backend.ts';
+import { planProgram } from './plan.ts';
+import { PROFILES } from './profiles.ts';
+import { QueryRun } from './query-run.ts';
+import { QUERY_BLOCK_ROWS, blocksOf, queryResultCount, readQuery, type QueryHeader } from './query.ts';
+import { writeResult } from './result-file.ts';
+import { runOverColumns } from './run-columns.ts';
+
+/** Largest input that is held whole: keys and query files; columns stream. */
+const WHOLE_INPUT_LIMIT_BYTES = 128 * 1024 * 1024;
+
+const channel = new WorkerChannel();
+const frames = channel.frames();
+// made while the worker waits for its job: compiling SEAL takes longer than most jobs
+const backend: Backend = await openNodeSealBackend();
+
+async function serve(frame: Frame): Promise<void> {
+  try {
+    const result = await run(parseJob(parseJsonPayload(frame.payload)));
+    await channel.sendJson(frameType.RESULT, result);
+  } catch (error) {
+    const code = error instanceof HomomorphicFault && WORKER_FAULTS.includes(error.code) ? error.code : 'worker-failed';
+    await channel.sendJson(frameType.FAIL, { code });
+  }
+}
+
+async function run(job: HomomorphicJob): Promise<HomomorphicResult> {
+  switch (job.kind) {
+    case 'ingest': {
+      const ingest = ingestColumn(backend, chunksOf(0));
+      for (;;) {
+        const step = await ingest.next();
+        if (step.done === true) return { kind: 'ingest', ...step.value };
+        await channel.sendData(step.value);
+      }
+    }
+    case 'encryptedData': {
+      const first = job.relinearisationKeys.length;
+      for (const [i, id] of job.relinearisationKeys.entries())
+        backend.open(PROFILES[id]).useRelinearisationKey(await wholeOf(i));
+      const plan = planProgram(job.program, job.columns);
+      const sources = job.columns.map((_, i) => chunksOf(first + i));
+      // stored files were validated when they were taken in; the kernel still checks every residue it adds
+      const parts = await runOverColumns(plan, backend, sources, { check: 'frame' });
+      await channel.sendData(writeResult(parts));
+      return { kind: 'encryptedData', parts: parts.length };
+    }
+    case 'encryptedQuery': {
+      const query = readQuery(await wholeOf(0));
+      if (query.header.rows !== job.rows)
+        throw new HomomorphicFault('bad-ciphertext', 'the query is made for another number of rows');
+      using answer = new QueryRun(backend, query, (length) => new Uint8Array(randomBytes(length)));
+      await feed(answer, query.header);
+      await channel.sendData(answer.finish());
+      return { kind: 'encryptedQuery', digest: query.digest, ciphertexts: queryResultCount(query.header) };
+    }
+  }
+}
+
+/** Hands the plaintext columns to a query in the order it wants them. */
+async function feed(answer: QueryRun, header: QueryHeader): Promise<void> {
+  const readers = header.columns.map((_, i) => new BlockReader(chunksOf(1 + i)));
+  const blocks = blocksOf(header.rows);
+  const rowsOf = (block: number): number => Math.min(QUERY_BLOCK_ROWS, header.rows - block * QUERY_BLOCK_ROWS);
+  if (header.name === 'queryDot' || header.name === 'lookup') {
+    for (const reader of readers)
+      for (let block = 0; block < blocks; block++) answer.take(await reader.take(rowsOf(block)));
+  } else {
+    for (let block = 0; block < blocks; block++)
+      for (const reader of readers) answer.take(await reader.take(rowsOf(block)));
+  }
+}
+
+/** Chunks of one input, asked for one at a time. */
+async function* chunksOf(input: number): AsyncGenerator<Uint8Array, void> {
+  for (;;) {
+    await channel.sendJson(frameType.CONTROL, { want: input });
+    const frame = await frames.next();
+    if (frame.done === true || frame.value.type !== frameType.DATA)
+      throw new HomomorphicFault('worker-failed', 'the gateway sent no data');
+    if (frame.value.payload.byteLength === 0) return;
+    yield frame.value.payload;
+  }
+}
+
+async function wholeOf(input: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of chunksOf(input)) {
+    length += chunk.byteLength;
+    if (length > WHOLE_INPUT_LIMIT_BYTES) throw new HomomorphicFault('bad-ciphertext', 'an input is too large');
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
+/** 64-bit little-endian integers from chunks of any size. */
+class BlockReader {
+  readonly #chunks: AsyncGenerator<Uint8Array, void>;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(chunks: AsyncGenerator<Uint8Array, void>) {
+    this.#chunks = chunks;
+  }
+
+  async take(count: number): Promise<BigInt64Array> {
+    const bytes = new Uint8Array(count * 8);
+    for (let filled = 0; filled < bytes.byteLength;) {
+      if (this.#rest.byteLength === 0) {
+        const next = await this.#chunks.next();
+        if (next.done === true) throw new HomomorphicFault('worker-failed', 'a column is shorter than its rows');
+        this.#rest = next.value;
+      }
+      const part = this.#rest.subarray(0, bytes.byteLength - filled);
+      bytes.set(part, filled);
+      filled += part.byteLength;
+      this.#rest = this.#rest.subarray(part.byteLength);
+    }
+    return new BigInt64Array(bytes.buffer);
+  }
+}
+
+await channel.ready({ kind: 'homomorphic' });
+for (;;) {
+  const frame = await frames.next();
+  if (frame.done === true) break;
+  if (frame.value.type === frameType.JOB) await serve(frame.value);
+}
