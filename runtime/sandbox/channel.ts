@@ -4,7 +4,7 @@
  * worker's kind; this file only bounds it. From its first JOB on a worker counts as hostile, so the decoder
  * refuses everything that is not a whole, known, bounded frame and never tries to resynchronise.
  */
-import { readSync, writeSync } from 'node:fs';
+import { closeSync, readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 
 /** Frame types. JSON types carry one JSON object, DATA carries bytes. */
@@ -25,6 +25,10 @@ export const frameType = {
   CANCEL: 7,
   /** both ways: kind-defined JSON in the middle of a job */
   CONTROL: 8,
+  /** gateway → worker, between jobs: answer with PONG after everything you have sent. The channel answers by itself. */
+  PING: 9,
+  /** worker → gateway: what came before it belongs to the job that ended */
+  PONG: 10,
 } as const;
 
 export type FrameType = (typeof frameType)[keyof typeof frameType];
@@ -182,6 +186,24 @@ export async function writeFrame(stream: Socket, type: FrameType, payload: Uint8
   });
 }
 
+/** Names the descriptors that a worker inherited by accident and must close before anything else, as `7,251`. */
+export const strayDescriptorsVariable = 'GLOVEBOX_CLOSE';
+
+/**
+ * A gateway may itself have inherited descriptors that a child inherits in turn (a shell's, a supervisor's). Node gives
+ * no way to mark them; so the worker, still trusted, closes what the gateway names.
+ */
+function closeStrayDescriptors(): void {
+  for (const fd of (process.env[strayDescriptorsVariable] ?? '').split(',').filter((word) => /^\d+$/.test(word))) {
+    try {
+      closeSync(Number(fd));
+    } catch {
+      // it was gone before the worker was born
+    }
+  }
+  delete process.env[strayDescriptorsVariable];
+}
+
 /** The worker's end: `for await (const frame of channel.frames())` and `await channel.send(...)`. */
 export class WorkerChannel {
   readonly #input: Socket;
@@ -189,6 +211,7 @@ export class WorkerChannel {
   #last: Promise<void> = Promise.resolve();
 
   constructor(fds: { readonly input: number; readonly output: number } = { input: 3, output: 4 }) {
+    closeStrayDescriptors();
     this.#input = new Socket({ fd: fds.input, readable: true, writable: false });
     this.#output = new Socket({ fd: fds.output, readable: false, writable: true });
     this.#output.on('error', () => process.exit(0)); // the gateway is gone: nobody to answer to
@@ -197,7 +220,12 @@ export class WorkerChannel {
   /** Frames from the gateway; ends when the gateway closes its end. */
   async *frames(): AsyncGenerator<Frame, void, void> {
     const decoder = new FrameDecoder();
-    for await (const chunk of this.#input) yield* decoder.push(chunk as Buffer);
+    for await (const chunk of this.#input) {
+      for (const frame of decoder.push(chunk as Buffer)) {
+        if (frame.type === frameType.PING) await this.send(frameType.PONG, frame.payload);
+        else yield frame;
+      }
+    }
   }
 
   /** Sends one frame and resolves when the pipe took it, so that awaiting each send bounds the memory. */
@@ -230,6 +258,7 @@ export class SyncWorkerChannel {
   readonly #fds: { readonly input: number; readonly output: number };
 
   constructor(fds: { readonly input: number; readonly output: number } = { input: 3, output: 4 }) {
+    closeStrayDescriptors();
     this.#fds = fds;
   }
 
@@ -237,6 +266,10 @@ export class SyncWorkerChannel {
   read(): Frame | undefined {
     for (;;) {
       const frame = this.#queue.shift();
+      if (frame?.type === frameType.PING) {
+        this.send(frameType.PONG, frame.payload);
+        continue;
+      }
       if (frame !== undefined) return frame;
       // A fresh buffer per read: payloads are views of it.
       const chunk = Buffer.allocUnsafeSlow(this.#chunkBytes);

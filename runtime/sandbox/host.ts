@@ -3,24 +3,27 @@
  * the isolation probe both start workers through here, so that the probe tests exactly what jobs will run in.
  */
 import { randomBytes } from 'node:crypto';
-import { access, constants, open, unlink, type FileHandle } from 'node:fs/promises';
+import { access, constants, open, readdir, readFile, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { loadImage, type SandboxImage } from './image.ts';
 import { findPrograms, jailCommand, workerEnvironment, type JailPrograms } from './jail.ts';
 import { filterDigest, seccompFilter, type SyscallProfile } from './seccomp.ts';
 import { Stage, type Mount, type StagedMounts } from './stage.ts';
+import { workerIds, type IdRange } from './worker-ids.ts';
 import { workerFds, WorkerProcess } from './worker-process.ts';
 
 export interface HostOptions {
   /** folder that holds `runtime`, `sandbox-images` and `node_modules` */
   readonly root: string;
+  /** a further folder of images, looked at after `sandbox-images` */
+  readonly extraImages?: string;
   /** search path for bwrap and prlimit; default: the process's own PATH, then the standard folders */
   readonly path?: string;
   /** folder to make the stage in */
   readonly stageParent?: string;
   /** outer uids that workers may get when the gateway is root */
-  readonly uids?: { readonly first: number; readonly count: number };
+  readonly uids?: IdRange;
   readonly startTimeoutMs?: number;
 }
 
@@ -37,12 +40,11 @@ export interface StartedWorker {
   readonly scratch: FileHandle | undefined;
 }
 
-// 60706…61183 is the range that systemd's table of uids leaves unused by anybody.
-const defaultUids = { first: 60_706, count: 478 } as const;
 const startTimeoutMs = 20_000;
 
 export class Host {
-  readonly isRoot: boolean;
+  /** workers get a uid of their own */
+  readonly dropsUid: boolean;
   readonly stage: Stage;
   readonly #options: HostOptions;
   readonly #programs: { readonly bwrap: string | undefined; readonly prlimit: string | undefined };
@@ -56,30 +58,30 @@ export class Host {
     readonly options: HostOptions;
     readonly stage: Stage;
     readonly programs: { readonly bwrap: string | undefined; readonly prlimit: string | undefined };
-    readonly gid: number | undefined;
+    /** ids that workers get; undefined keeps the gateway's own */
+    readonly ids: IdRange | undefined;
   }) {
     this.#options = parts.options;
     this.stage = parts.stage;
     this.#programs = parts.programs;
-    this.#gid = parts.gid;
-    this.isRoot = parts.gid !== undefined;
-    const { first, count } = parts.options.uids ?? defaultUids;
+    const { first, count } = parts.ids ?? { first: 0, count: 0 };
+    this.#gid = parts.ids?.first;
+    this.dropsUid = parts.ids !== undefined;
     // Start anywhere in the range: limits on processes count per uid, and another gateway may use the same range.
-    const start = randomBytes(4).readUInt32LE() % count;
+    const start = randomBytes(4).readUInt32LE() % Math.max(1, count);
     this.#freeUids = Array.from({ length: count }, (_, index) => first + ((start + index) % count));
   }
 
   /** Finds the programs and makes the stage. Throws when there is no folder to stage in. */
   static async open(options: HostOptions): Promise<Host> {
-    const isRoot = process.getuid?.() === 0;
     const path = options.path ?? `${process.env['PATH'] ?? ''}:/usr/bin:/bin:/usr/sbin:/sbin`;
     const programs = { bwrap: await findProgram('bwrap', path), prlimit: await findProgram('prlimit', path) };
-    const gid = isRoot ? (options.uids ?? defaultUids).first : undefined;
+    const ids = await workerIds(options.uids);
     const stage = await Stage.open({
-      gid,
+      gid: ids?.first,
       ...(options.stageParent === undefined ? {} : { parent: options.stageParent }),
     });
-    return new Host({ options, stage, programs, gid });
+    return new Host({ options, stage, programs, ids });
   }
 
   get bwrap(): string | undefined {
@@ -90,14 +92,14 @@ export class Host {
     return this.#programs.prlimit;
   }
 
-  /** How many workers can have a uid of their own at one time; Infinity when not root. */
+  /** How many workers can have a uid of their own at one time; Infinity when they share ours. */
   get uidCount(): number {
-    return this.isRoot ? this.#freeUids.length : Infinity;
+    return this.dropsUid ? this.#freeUids.length : Infinity;
   }
 
   /** Loads and verifies an image once. A failure is not remembered. */
   image(name: string): Promise<SandboxImage> {
-    return remember(this.#images, name, () => loadImage(this.#options.root, name));
+    return remember(this.#images, name, () => loadImage(this.#options.root, name, this.#options.extraImages));
   }
 
   /** The filter of a profile as a file, with its digest; undefined where there is no filter for this machine. */
@@ -121,6 +123,9 @@ export class Host {
     const programs = await this.#programsFor(image);
     const filter = isNamespaced ? await this.filter(image.manifest.syscalls) : undefined;
     const scratch = image.manifest.scratch ? await openScratch() : undefined;
+    // Twice, so that a descriptor which somebody holds for a moment only is not named: in the worker its number is node's own.
+    const stillOpen = new Set(await strayDescriptors());
+    const strayFds = (await strayDescriptors()).filter((fd) => stillOpen.has(fd));
     const uid = this.#gid === undefined ? undefined : this.#freeUids.shift();
     try {
       if (this.#gid !== undefined && uid === undefined) throw new Error('no free uid for a worker');
@@ -132,11 +137,12 @@ export class Host {
         appFolder,
         entryGuestPath: image.entryGuestPath,
         binds: request.binds,
+        strayFds,
         filterFd: filter === undefined ? undefined : workerFds.filter(scratch !== undefined),
       });
       const process = new WorkerProcess({
         line,
-        env: isNamespaced ? {} : workerEnvironment(image.manifest),
+        env: isNamespaced ? {} : workerEnvironment(image.manifest, strayFds),
         ids: uid === undefined || this.#gid === undefined ? undefined : { uid, gid: this.#gid },
         filterPath: filter?.path,
         scratchFd: scratch?.reader.fd,
@@ -169,6 +175,22 @@ export class Host {
   close(): Promise<void> {
     return this.stage.close();
   }
+}
+
+/** Our descriptors above 2 that a child inherits: Node opens its own with CLOEXEC, these came from elsewhere. */
+async function strayDescriptors(): Promise<readonly number[]> {
+  const closeOnExec = 0o2000000;
+  const names = await readdir('/proc/self/fdinfo').catch(() => []);
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const info = await readFile(`/proc/self/fdinfo/${name}`, 'utf8').catch(() => '');
+      const flags = /^flags:\s*([0-7]+)/m.exec(info)?.[1];
+      return flags !== undefined && Number(name) > 2 && (Number.parseInt(flags, 8) & closeOnExec) === 0
+        ? [Number(name)]
+        : [];
+    }),
+  );
+  return found.flat();
 }
 
 async function findProgram(name: string, path: string): Promise<string | undefined> {

@@ -33,9 +33,8 @@ export interface SandboxImage {
   readonly signature: SignatureState;
 }
 
-/** Names of the images in an installation. */
-export async function listImages(root: string): Promise<readonly string[]> {
-  const folder = join(root, 'sandbox-images');
+/** Names of the images in a folder of images. */
+export async function listImages(folder: string): Promise<readonly string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const names: string[] = [];
   for (const entry of entries) {
@@ -49,11 +48,12 @@ export async function listImages(root: string): Promise<readonly string[]> {
 }
 
 /**
- * Loads and verifies the image `sandbox-images/NAME` of an installation. Throws when the manifest is wrong, when a
+ * Loads and verifies the image `sandbox-images/NAME` of an installation (or of a further folder). Throws when the manifest is wrong, when a
  * pinned file is missing or changed, when an import is not listed, or when the signature is present and invalid.
  */
-export async function loadImage(root: string, name: string): Promise<SandboxImage> {
-  const folder = join(root, 'sandbox-images', name);
+export async function loadImage(root: string, name: string, extraImages?: string): Promise<SandboxImage> {
+  const folders = [join(root, 'sandbox-images'), ...(extraImages === undefined ? [] : [extraImages])];
+  const folder = await firstWith(folders, name);
   const file = join(folder, 'image.json');
   const manifest = parseManifest(await readFile(file, 'utf8'), file);
   if (manifest.name !== name)
@@ -83,6 +83,13 @@ export async function loadImage(root: string, name: string): Promise<SandboxImag
   const signature = signatureStateOf(manifest, digest);
   if (signature.kind === 'invalid') throw new Error(`image \`${name}\`: the signature does not fit digest ${digest}`);
   return { manifest, folder, entryGuestPath: closure.entryGuestPath, files, digest, signature };
+}
+
+async function firstWith(folders: readonly string[], name: string): Promise<string> {
+  for (const folder of folders) {
+    if ((await listImages(folder)).includes(name)) return join(folder, name);
+  }
+  throw new Error(`no sandbox image \`${name}\` in ${folders.join(', ')}`);
 }
 
 function sha256Of(text: string): string {

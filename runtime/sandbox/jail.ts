@@ -3,6 +3,7 @@
  * one is spelled out here and none comes from outside.
  */
 import { realpath } from 'node:fs/promises';
+import { strayDescriptorsVariable } from './channel.ts';
 import { sharedLibrariesOf } from './elf.ts';
 import type { ImageManifest } from './manifest.ts';
 
@@ -26,6 +27,8 @@ export interface JailSpec {
   readonly appFolder: string;
   readonly entryGuestPath: string;
   readonly binds: readonly { readonly from: string; readonly to: string }[];
+  /** descriptors that would reach the worker by accident, for it to close */
+  readonly strayFds: readonly number[];
   /** inherited descriptor of the filter program; only with namespaces */
   readonly filterFd: number | undefined;
 }
@@ -44,8 +47,15 @@ const mebibyte = 1024 * 1024;
 export const dataBaseMiB = { jit: 640, jitPerIsolate: 540, jitless: 96, jitlessPerIsolate: 8 } as const;
 
 /** Names of the environment of a worker; nothing else is in it. */
-export function workerEnvironment(manifest: ImageManifest): Readonly<Record<string, string>> {
-  return { UV_USE_IO_URING: '0', UV_THREADPOOL_SIZE: String(manifest.limits.poolThreads) };
+export function workerEnvironment(
+  manifest: ImageManifest,
+  strayFds: readonly number[],
+): Readonly<Record<string, string>> {
+  return {
+    UV_USE_IO_URING: '0',
+    UV_THREADPOOL_SIZE: String(manifest.limits.poolThreads),
+    ...(strayFds.length === 0 ? {} : { [strayDescriptorsVariable]: strayFds.join() }),
+  };
 }
 
 /** Returns the program and its arguments; run it with `env: {}`, the uid already dropped and fds 3 and 4 as pipes. */
@@ -103,11 +113,9 @@ function bubblewrap(spec: JailSpec): readonly string[] {
     'ALL',
     '--hostname',
     'worker',
-    ...Object.entries({ ...workerEnvironment(spec.manifest), LD_LIBRARY_PATH: '/n/lib' }).flatMap(([name, value]) => [
-      '--setenv',
-      name,
-      value,
-    ]),
+    ...Object.entries({ ...workerEnvironment(spec.manifest, spec.strayFds), LD_LIBRARY_PATH: '/n/lib' }).flatMap(
+      ([name, value]) => ['--setenv', name, value],
+    ),
     ...bind(programs.node, '/n/node'),
     ...(programs.loader === undefined ? [] : bind(programs.loader, programs.loader)),
     ...[...programs.libraries].flatMap(([name, path]) => bind(path, `/n/lib/${name}`)),

@@ -19,12 +19,13 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { dataPayloads, frameType, jsonPayload, type Frame, type FrameType } from './channel.ts';
 import { FairQueue } from './fair-queue.ts';
 import { Host, type HostOptions } from './host.ts';
 import type { SandboxImage } from './image.ts';
 import { isAtLeast, type IsolationLevel } from './manifest.ts';
+import { LeasedWorker } from './leased-worker.ts';
 import { probeIsolation, type IsolationReport } from './probe.ts';
+import { closed, PoolRefusal, weakIsolation } from './refusal.ts';
 import type { Mount, StagedMounts } from './stage.ts';
 import type { EndReason, JobLimits, WorkerEnd, WorkerProcess } from './worker-process.ts';
 
@@ -76,18 +77,6 @@ export interface LeaseRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-export type RefusalCode = 'BUSY' | 'QUEUE_TIMEOUT' | 'CLOSED' | 'WEAK_ISOLATION' | 'UNKNOWN_TIER';
-
-/** The pool does not start the job; nothing ran. The message is for people and holds nothing of any data. */
-export class PoolRefusal extends Error {
-  override readonly name = 'PoolRefusal';
-  readonly code: RefusalCode;
-  constructor(code: RefusalCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 /** Image, tier and mounts that make workers interchangeable, and the workers that fit. */
 interface Slot {
   readonly key: string;
@@ -108,6 +97,7 @@ interface PooledWorker {
   readonly slot: Slot;
   readonly process: WorkerProcess;
   readonly scratch: FileHandle | undefined;
+  readonly pathOf: (guestPath: string) => string;
   jobs: number;
   party: string | undefined;
 }
@@ -182,6 +172,11 @@ export class WorkerPool implements AsyncDisposable {
     let leased = 0;
     for (const held of this.#leases.values()) leased += held;
     return { workers: this.#count, idle, leased, waiting: this.#waiting.size, slots: this.#slots.size };
+  }
+
+  /** Folder in which this pool makes files reachable for its workers; gone after `close`. */
+  get stageFolder(): string {
+    return this.#host.stage.root;
   }
 
   /** Digest of an image, loading and verifying it when this is the first use. */
@@ -380,6 +375,7 @@ export class WorkerPool implements AsyncDisposable {
       tier: slot.tier,
       isolation: this.isolation.level,
       process: worker.process,
+      pathOf: worker.pathOf,
       scratch: worker.scratch,
       signal: waiting.signal,
       giveBack: (reason) => this.#takeBack(worker, waiting.party, reason),
@@ -395,8 +391,9 @@ export class WorkerPool implements AsyncDisposable {
     const mayServe = isClean && reason === undefined && worker.jobs < worker.slot.image.manifest.jobsPerWorker;
     if (mayServe && !this.#isClosed && worker.slot.warm > 0) {
       worker.party = undefined;
-      worker.slot.idle.push(worker);
-      this.#pump();
+      worker.slot.starting += 1; // it counts as coming, so that nobody starts another in its place
+      const settled = this.#settle(worker).finally(() => this.#pending.delete(settled));
+      this.#pending.add(settled);
       return Promise.resolve();
     }
     // A clean end of a worker that has served its time is no event; anything else is.
@@ -407,6 +404,13 @@ export class WorkerPool implements AsyncDisposable {
     );
     this.#pump();
     return gone;
+  }
+
+  async #settle(worker: PooledWorker): Promise<void> {
+    const maySettle = await worker.process.settle();
+    worker.slot.starting -= 1;
+    if (maySettle && !worker.process.hasEnded) worker.slot.idle.push(worker);
+    this.#pump();
   }
 
   #retire(worker: PooledWorker): Promise<unknown> {
@@ -433,7 +437,8 @@ export class WorkerPool implements AsyncDisposable {
       const { binds } = await slot.mounts;
       const isNamespaced = this.isolation.mechanism === 'bubblewrap';
       const started = await this.#host.start({ image: slot.image, tier: slot.tier, binds, isNamespaced });
-      worker = { slot, process: started.process, scratch: started.scratch, jobs: 0, party: undefined };
+      const pathOf = (guestPath: string): string => (isNamespaced ? guestPath : hostPathOf(guestPath, binds));
+      worker = { slot, process: started.process, scratch: started.scratch, pathOf, jobs: 0, party: undefined };
       this.#live.add(worker);
       const ended = this.#afterEnd(worker).finally(() => this.#pending.delete(ended));
       this.#pending.add(ended);
@@ -477,110 +482,9 @@ export class WorkerPool implements AsyncDisposable {
   }
 }
 
-/** A worker in the hands of one job. Exactly one of `release` and `destroy` ends it; later calls do nothing. */
-export class LeasedWorker {
-  readonly kind: string;
-  readonly imageDigest: string;
-  readonly tier: string;
-  readonly isolation: IsolationLevel;
-  readonly #process: WorkerProcess;
-  readonly #scratch: FileHandle | undefined;
-  readonly #giveBack: (reason: EndReason | undefined) => Promise<unknown>;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onAbort = (): void => void this.destroy();
-  #hasEnded = false;
-
-  constructor(parts: {
-    readonly kind: string;
-    readonly imageDigest: string;
-    readonly tier: string;
-    readonly isolation: IsolationLevel;
-    readonly process: WorkerProcess;
-    readonly scratch: FileHandle | undefined;
-    readonly signal: AbortSignal | undefined;
-    readonly giveBack: (reason: EndReason | undefined) => Promise<unknown>;
-  }) {
-    this.kind = parts.kind;
-    this.imageDigest = parts.imageDigest;
-    this.tier = parts.tier;
-    this.isolation = parts.isolation;
-    this.#process = parts.process;
-    this.#scratch = parts.scratch;
-    this.#giveBack = parts.giveBack;
-    this.#signal = parts.signal;
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
-    if (this.#signal?.aborted === true) this.#onAbort();
-  }
-
-  /** Sends one frame; resolves when the pipe took it. Rejects with WorkerFault when the worker is gone. */
-  send(type: FrameType, payload: Uint8Array): Promise<void> {
-    this.#assertHeld();
-    return this.#process.send(type, payload);
-  }
-
-  /** Sends one JSON frame. */
-  sendJson(type: FrameType, value: unknown): Promise<void> {
-    return this.send(type, jsonPayload(value));
-  }
-
-  /** Sends bytes of any length as DATA frames, no faster than the worker reads. */
-  async sendData(bytes: Uint8Array): Promise<void> {
-    for (const part of dataPayloads(bytes)) await this.send(frameType.DATA, part);
-  }
-
-  /** Waits for the worker's next frame. Rejects with WorkerFault when the worker is gone, over a limit, or cancelled. */
-  next(): Promise<Frame> {
-    this.#assertHeld();
-    return this.#process.next();
-  }
-
-  /** The worker's frames, one after another, for as long as the lease lasts. */
-  async *frames(): AsyncGenerator<Frame, never, void> {
-    for (;;) yield await this.next();
-  }
-
-  /** Writes into the worker's fd 5 at a position in bytes (images with `scratch: true`), without passing the pipe. */
-  async writeScratch(bytes: Uint8Array, position: number): Promise<void> {
-    this.#assertHeld();
-    if (this.#scratch === undefined) throw new Error(`image \`${this.kind}\` has no scratch file`);
-    for (let at = 0; at < bytes.byteLength;) {
-      const { bytesWritten } = await this.#scratch.write(bytes, at, bytes.byteLength - at, position + at);
-      at += bytesWritten;
-    }
-  }
-
-  /** Ends the lease after a clean job. The worker serves again if its image allows and it left nothing behind. */
-  release(): void {
-    void this.#end(undefined);
-  }
-
-  /** Ends the lease by killing the worker at once; resolves when the process is gone. */
-  async destroy(): Promise<void> {
-    await this.#end('STOPPED');
-  }
-
-  async #end(reason: EndReason | undefined): Promise<void> {
-    if (this.#hasEnded) return void (reason !== undefined && (await this.#process.closed));
-    this.#hasEnded = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
-    await this.#giveBack(reason);
-  }
-
-  #assertHeld(): void {
-    if (this.#hasEnded && !this.#process.hasEnded) throw new Error('the worker was given back already');
-  }
-}
-
-function closed(): PoolRefusal {
-  return new PoolRefusal('CLOSED', 'the worker pool is closed');
-}
-
-function weakIsolation(report: IsolationReport, demanded: IsolationLevel, kind: string): PoolRefusal {
-  const failed = report.findings.find((finding) => !finding.ok);
-  const cause = failed === undefined ? '' : ` (${failed.name}: ${failed.detail})`;
-  const advice = report.advice.length === 0 ? '' : `; ${report.advice.join('; ')}`;
-  return new PoolRefusal(
-    'WEAK_ISOLATION',
-    `cannot run \`${kind}\`: this host offers isolation \`${report.level}\`${cause}, \`${demanded}\` is required${advice}`,
-  );
+/** Without namespaces nothing is bound: the worker uses the staged files where they are. */
+function hostPathOf(guestPath: string, binds: StagedMounts['binds']): string {
+  const bind = binds.find(({ to }) => guestPath === to || guestPath.startsWith(`${to}/`));
+  if (bind === undefined) throw new Error(`\`${guestPath}\` is not mounted`);
+  return bind.from + guestPath.slice(bind.to.length);
 }

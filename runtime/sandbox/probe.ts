@@ -10,6 +10,7 @@ import { frameType, jsonPayload, parseJsonPayload } from './channel.ts';
 import type { Host } from './host.ts';
 import type { IsolationLevel } from './manifest.ts';
 import { adviceFor } from './probe/advice.ts';
+import { outerUid } from './worker-ids.ts';
 import { WorkerFault, type WorkerProcess } from './worker-process.ts';
 
 export interface Finding {
@@ -92,7 +93,7 @@ async function probeJail(host: Host): Promise<Finding[]> {
     note('host files are absent', absent.length === 0, absent.join(' '));
     note('writes fail', sameWords(await ask(worker, 'write'), []));
     note('host secrets are unreadable', sameWords(await ask(worker, 'secrets'), []));
-    await checkFromOutside(worker, host.isRoot, note);
+    await checkFromOutside(host, worker, note);
     const socket = await ask(worker, 'socket').then(
       () => 'it went through',
       (error: unknown) => (error instanceof WorkerFault ? error.reason : String(error)),
@@ -103,18 +104,14 @@ async function probeJail(host: Host): Promise<Finding[]> {
 }
 
 async function checkFromOutside(
+  host: Host,
   worker: WorkerProcess,
-  isRoot: boolean,
   note: (name: string, ok: boolean, detail?: string) => void,
 ): Promise<void> {
   const pid = await worker.innerPid();
   const status = pid === undefined ? '' : await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const field = (name: string): string => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(status)?.[1] ?? '?';
-  note(
-    'outer uid is not root',
-    isRoot ? field('Uid') !== '0' && field('Uid') !== '?' : field('Uid') === String(process.getuid?.()),
-    field('Uid'),
-  );
+  await noteUid(host, Number(field('Uid')), note);
   note(
     'no capabilities',
     /^0+$/.test(field('CapEff')) && /^0+$/.test(field('CapBnd')),
@@ -122,6 +119,18 @@ async function checkFromOutside(
   );
   note('no new privileges', field('NoNewPrivs') === '1');
   note('system call filter is on', field('Seccomp') === '2');
+}
+
+/** A breakout must not land on root, neither here nor outside a user namespace that we may be in. */
+async function noteUid(
+  host: Host,
+  uid: number,
+  note: (name: string, ok: boolean, detail?: string) => void,
+): Promise<void> {
+  const isOurs = uid === process.getuid?.();
+  const outer = await outerUid(uid);
+  const ok = Number.isInteger(uid) && outer !== undefined && outer !== 0 && isOurs !== host.dropsUid;
+  note('outer uid is not root', ok, `${uid}${outer === uid ? '' : ` (${outer ?? 'nobody'} outside)`}`);
 }
 
 async function probeProcess(host: Host): Promise<readonly Finding[]> {
@@ -133,7 +142,7 @@ async function probeProcess(host: Host): Promise<readonly Finding[]> {
     const smoke = await ask(worker, 'smoke');
     note('computes', smoke['sum'] === 499_999_500_000);
     note('environment is empty', sameWords(smoke['env'], ['UV_THREADPOOL_SIZE', 'UV_USE_IO_URING']));
-    if (host.isRoot) note('uid is not root', smoke['uid'] !== 0);
+    await noteUid(host, Number(smoke['uid']), note);
   });
   return findings;
 }

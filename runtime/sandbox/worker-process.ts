@@ -78,7 +78,22 @@ export const workerFds = {
   filter: (hasScratch: boolean): number => (hasScratch ? 6 : 5),
 } as const;
 
-const limits = { startTextBytes: 4096, queuedBytes: 8 * 1024 * 1024, watchMs: 100, stopTries: 1000 } as const;
+const limits = {
+  startTextBytes: 4096,
+  queuedBytes: 8 * 1024 * 1024,
+  watchMs: 100,
+  stopTries: 1000,
+  settleMs: 2000,
+} as const;
+
+/** What a worker may send while it has a job. */
+const jobFrames: ReadonlySet<FrameType> = new Set([
+  frameType.DATA,
+  frameType.RESULT,
+  frameType.FAIL,
+  frameType.PROGRESS,
+  frameType.CONTROL,
+]);
 
 export class WorkerProcess {
   /** Resolves at READY; rejects with a WorkerFault. */
@@ -98,6 +113,7 @@ export class WorkerProcess {
   #queuedBytes = 0;
   #waiter: { readonly resolve: (frame: Frame) => void; readonly reject: (fault: WorkerFault) => void } | undefined;
   #onReady: ((details: Readonly<Record<string, unknown>>) => void) | undefined;
+  #onPong: (() => void) | undefined;
   #isReady = false;
   #startText = '';
   #end: WorkerEnd | undefined;
@@ -209,6 +225,28 @@ export class WorkerProcess {
     return !this.hasEnded && this.#queue.length === 0 && !this.#decoder.isMidFrame;
   }
 
+  /**
+   * Makes sure, between two jobs, that nothing of the last one is still under way: the worker must answer PING with PONG
+   * and with nothing else before it. Else it is killed. Resolves to whether it may serve again.
+   */
+  async settle(): Promise<boolean> {
+    if (this.hasEnded || this.#job !== undefined) return false;
+    const timer = setTimeout(() => void this.kill('PROTOCOL', 'no answer between two jobs'), limits.settleMs);
+    try {
+      const answered = new Promise<boolean>((resolve) => {
+        this.#onPong = () => resolve(true);
+        void this.closed.then(() => resolve(false));
+      });
+      await this.send(frameType.PING, new Uint8Array(0));
+      return (await answered) && !this.hasEnded;
+    } catch {
+      return false;
+    } finally {
+      clearTimeout(timer);
+      this.#onPong = undefined;
+    }
+  }
+
   /** Sends a frame; resolves when the pipe took it, rejects with a WorkerFault when the worker is gone. */
   async send(type: FrameType, payload: Uint8Array): Promise<void> {
     if (this.hasEnded) throw new WorkerFault(await this.closed);
@@ -304,7 +342,12 @@ export class WorkerProcess {
       this.#onReady = undefined;
       return;
     }
-    if (this.#job === undefined || frame.type === frameType.READY || this.#end !== undefined) {
+    if (frame.type === frameType.PONG && this.#onPong !== undefined && this.#job === undefined) {
+      this.#onPong();
+      this.#onPong = undefined;
+      return;
+    }
+    if (this.#job === undefined || !jobFrames.has(frame.type) || this.#end !== undefined) {
       void this.kill('PROTOCOL', 'a frame outside a job');
       return;
     }

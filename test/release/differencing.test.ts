@@ -79,6 +79,16 @@ describe('contributor sketches', () => {
     );
   });
 
+  it('the check of a mixture is not the mixture of checks, or two units could pass for a third', () => {
+    let passed = 0;
+    for (let i = 0; i < 1000; i++) {
+      const [a, b, c] = [hashOf(3 * i), hashOf(3 * i + 1), hashOf(3 * i + 2)];
+      const mixture = BigInt.asUintN(64, a + b - c);
+      if (BigInt.asUintN(32, BigInt(checkOf(a) + checkOf(b) - checkOf(c))) === BigInt(checkOf(mixture))) passed++;
+    }
+    assert.equal(passed, 0);
+  });
+
   it('sums far beyond 32 and 64 bits still subtract to small differences', () => {
     const many = [{ partition: 0, bucket: 0, rows: 1n << 40n, hashes: 1n << 110n, checks: 1n << 70n }];
     const base = rowsOf(range(0, 20));

@@ -9,10 +9,11 @@ import { noisedCandidate, noisedOutputs, type NoisedNames } from '../../runtime/
 import { budgetOf, lossOf, queriesOf, WHOLE_TABLE, type NoisedPlan } from '../../runtime/release/noised-plan.ts';
 import { releaseNoised, type NoisedRelease } from '../../runtime/release/release-noised.ts';
 import { termsOf } from '../../runtime/release/terms.ts';
+import type { Noise } from '../../runtime/release/noise.ts';
 import { SYSTEM_ENTROPY } from './entropy-source.ts';
 import { bounded, evaluate, type Evaluation, type Visit } from './exact-evaluation.ts';
 
-const COST: Measure = { name: 'cost', low: -200n, high: 5_000n, step: { numerator: 1n, denominator: 2n } };
+const COST: Measure = { name: 'cost', low: -200n, high: 5_001n, step: { numerator: 1n, denominator: 2n } };
 const STAY: Measure = { name: 'stay', low: 3n, high: 30n, step: { numerator: 1n, denominator: 1n } };
 const BINS = { column: 'stay', edges: [5, 10, 15, 20, 25] };
 const RANGE = { low: 3, high: 30 };
@@ -179,6 +180,38 @@ describe('differentially private aggregates', () => {
     }
   });
 
+  it('the threshold hides lone keys with probability 1 − δ by the exact distribution, and is not needlessly high', () => {
+    const plans = fc.record({
+      kind: fc.constantFrom('laplace' as const, 'gaussian' as const),
+      microEpsilon: fc.integer({ min: 100_000, max: 4_000_000 }),
+      delta: fc.constantFrom(1e-4, 1e-6, 1e-9),
+      maxRowsPerUnit: fc.integer({ min: 1, max: 30 }),
+      minUnits: fc.option(fc.integer({ min: 1, max: 40 })),
+    });
+    fc.assert(
+      fc.property(plans, ({ kind, microEpsilon, delta, maxRowsPerUnit, minUnits }) => {
+        const budget = budgetOf(kind, microEpsilon, delta);
+        const bound = { maxRowsPerUnit };
+        const queries = queriesOf(
+          planOf([{ kind: 'count', measure: null }], { keys: { kind: 'private' }, bound, minUnits, budget }),
+        );
+        const noise = queries.queries[0]?.noise;
+        const threshold = Number(queries.threshold);
+        assert.ok(noise !== undefined);
+        const allowed = budget.femtoDelta / 1e15;
+        // A unit alone: at most M keys of at most M rows; too few units: at most M·(minUnits − 1) rows.
+        const most = maxRowsPerUnit * Math.max(1, (minUnits ?? 1) - 1);
+        const misses = maxRowsPerUnit * exactTail(noise, threshold - most);
+        assert.ok(misses <= allowed * (1 + 1e-6), `${misses} > ${allowed}`);
+        assert.ok(
+          maxRowsPerUnit * exactTail(noise, Math.floor((threshold - most) * 0.97) - 3) > allowed / 2,
+          'needlessly high',
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it('keys that one unit brings alone stay hidden, keys of many units are shown', () => {
     const own = Array.from({ length: 3 }, (_, i): Visit => ({
       unit: 999,
@@ -323,6 +356,21 @@ describe('differentially private aggregates', () => {
     assert.equal(accuracy.length, 2 * 8);
   });
 });
+
+/** P(noise ≥ k) from the probabilities themselves. */
+function exactTail(noise: Noise, k: number): number {
+  const ratio = noise.kind === 'laplace' ? noise.scale : noise.variance;
+  const size = Number(ratio.numerator) / Number(ratio.denominator);
+  const weight = (x: number): number =>
+    Math.exp(noise.kind === 'laplace' ? -Math.abs(x) / size : -(x * x) / (2 * size));
+  const reach = Math.ceil(noise.kind === 'laplace' ? 45 * size : 12 * Math.sqrt(size)) + 2;
+  let [tail, all] = [0, 0];
+  for (let x = reach; x >= -reach; x--) {
+    all += weight(x);
+    if (x >= k) tail += weight(x);
+  }
+  return tail / all;
+}
 
 function ungrouped(visits: readonly Visit[]): readonly Visit[] {
   return visits.map((one) => ({ ...one, key: [] }));

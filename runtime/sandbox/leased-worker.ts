@@ -1,0 +1,106 @@
+import type { FileHandle } from 'node:fs/promises';
+import { dataPayloads, frameType, jsonPayload, type Frame, type FrameType } from './channel.ts';
+import type { IsolationLevel } from './manifest.ts';
+import type { EndReason, WorkerProcess } from './worker-process.ts';
+
+/** A worker in the hands of one job. Exactly one of `release` and `destroy` ends it; later calls do nothing. */
+export class LeasedWorker {
+  readonly kind: string;
+  readonly imageDigest: string;
+  readonly tier: string;
+  readonly isolation: IsolationLevel;
+  readonly #process: WorkerProcess;
+  readonly #pathOf: (guestPath: string) => string;
+  readonly #scratch: FileHandle | undefined;
+  readonly #giveBack: (reason: EndReason | undefined) => Promise<unknown>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => void this.destroy();
+  #hasEnded = false;
+
+  constructor(parts: {
+    readonly kind: string;
+    readonly imageDigest: string;
+    readonly tier: string;
+    readonly isolation: IsolationLevel;
+    readonly process: WorkerProcess;
+    readonly pathOf: (guestPath: string) => string;
+    readonly scratch: FileHandle | undefined;
+    readonly signal: AbortSignal | undefined;
+    readonly giveBack: (reason: EndReason | undefined) => Promise<unknown>;
+  }) {
+    this.kind = parts.kind;
+    this.imageDigest = parts.imageDigest;
+    this.tier = parts.tier;
+    this.isolation = parts.isolation;
+    this.#process = parts.process;
+    this.#pathOf = parts.pathOf;
+    this.#scratch = parts.scratch;
+    this.#giveBack = parts.giveBack;
+    this.#signal = parts.signal;
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (this.#signal?.aborted === true) this.#onAbort();
+  }
+
+  /** The path under which the worker finds a mount, or a file in one: the guest path itself in a jail. */
+  pathInWorker(guestPath: string): string {
+    return this.#pathOf(guestPath);
+  }
+
+  /** Sends one frame; resolves when the pipe took it. Rejects with WorkerFault when the worker is gone. */
+  send(type: FrameType, payload: Uint8Array): Promise<void> {
+    this.#assertHeld();
+    return this.#process.send(type, payload);
+  }
+
+  /** Sends one JSON frame. */
+  sendJson(type: FrameType, value: unknown): Promise<void> {
+    return this.send(type, jsonPayload(value));
+  }
+
+  /** Sends bytes of any length as DATA frames, no faster than the worker reads. */
+  async sendData(bytes: Uint8Array): Promise<void> {
+    for (const part of dataPayloads(bytes)) await this.send(frameType.DATA, part);
+  }
+
+  /** Waits for the worker's next frame. Rejects with WorkerFault when the worker is gone, over a limit, or cancelled. */
+  next(): Promise<Frame> {
+    this.#assertHeld();
+    return this.#process.next();
+  }
+
+  /** The worker's frames, one after another, for as long as the lease lasts. */
+  async *frames(): AsyncGenerator<Frame, never, void> {
+    for (;;) yield await this.next();
+  }
+
+  /** Writes into the worker's fd 5 at a position in bytes (images with `scratch: true`), without passing the pipe. */
+  async writeScratch(bytes: Uint8Array, position: number): Promise<void> {
+    this.#assertHeld();
+    if (this.#scratch === undefined) throw new Error(`image \`${this.kind}\` has no scratch file`);
+    for (let at = 0; at < bytes.byteLength;) {
+      const { bytesWritten } = await this.#scratch.write(bytes, at, bytes.byteLength - at, position + at);
+      at += bytesWritten;
+    }
+  }
+
+  /** Ends the lease after a clean job. The worker serves again if its image allows and it left nothing behind. */
+  release(): void {
+    void this.#end(undefined);
+  }
+
+  /** Ends the lease by killing the worker at once; resolves when the process is gone. */
+  async destroy(): Promise<void> {
+    await this.#end('STOPPED');
+  }
+
+  async #end(reason: EndReason | undefined): Promise<void> {
+    if (this.#hasEnded) return void (reason !== undefined && (await this.#process.closed));
+    this.#hasEnded = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    await this.#giveBack(reason);
+  }
+
+  #assertHeld(): void {
+    if (this.#hasEnded && !this.#process.hasEnded) throw new Error('the worker was given back already');
+  }
+}
