@@ -45,6 +45,7 @@ function compile(ast: unknown, context: QueryContext): Permitted {
     setup: [],
     withheld: [],
     words: [],
+    reads: new Set(),
     nextRelation: 0,
     nextBlock: 0,
   };
@@ -64,6 +65,7 @@ function enforced(state: State, relation: ReleasedRelation, maxRows: number): En
   const canonical = [...state.setup, result].join(';\n');
   return {
     setup: state.setup,
+    reads: [...state.reads].toSorted(),
     result,
     outputs,
     certificates,
@@ -76,7 +78,7 @@ function enforced(state: State, relation: ReleasedRelation, maxRows: number): En
 /** NULL when nothing was withheld or too little to say. */
 function summary(state: State): string {
   if (state.withheld.length === 0) return 'SELECT CAST(NULL AS BIGINT) AS withheldCells';
-  const parts = state.withheld.map((table) => `(SELECT dropped + nulled FROM ${table})`);
+  const parts = state.withheld.map((select) => `(SELECT dropped + nulled FROM (${select}))`);
   return `SELECT nullif(CAST(${parts.join(' + ')} AS BIGINT), 0) AS withheldCells`;
 }
 

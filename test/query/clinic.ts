@@ -2,6 +2,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { AggregateFunction, AggregateRelease, ColumnGrant, ColumnRight } from '../../runtime/policy/model.ts';
 import type { Denied } from '../../runtime/policy/reason.ts';
 import type { CatalogueColumn, CatalogueTable, QueryContext, SqlType } from '../../runtime/query/catalogue.ts';
+import { checkPlan } from '../../runtime/query/check-plan.ts';
 import { compileQuery, type Permitted } from '../../runtime/query/compile.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
 
@@ -177,7 +178,19 @@ export async function ask(
   const compiled = await compileText(connection, sql, context);
   if (compiled.kind === 'denied') return compiled;
   const { enforced } = compiled;
-  for (const statement of enforced.setup) await connection.run(statement);
+  const plans: unknown[] = [];
+  const plan = async (statement: string): Promise<void> => {
+    const reader = await connection.runAndReadAll('SELECT json_serialize_plan($1::VARCHAR)', [statement]);
+    plans.push(parseLossless(String(reader.getRows()[0]?.[0])));
+  };
+  for (const statement of enforced.setup) {
+    await plan(statement);
+    await connection.run(statement);
+  }
+  await plan(enforced.result);
+  await plan(enforced.summary);
+  const checked = checkPlan(plans, enforced, context);
+  if (checked.kind === 'denied') throw new Error(`${checked.reasons[0]?.message} for ${sql}`);
   const result = (await connection.runAndReadAll(enforced.result)).getRows();
   const summary = (await connection.runAndReadAll(enforced.summary)).getRows();
   for (const statement of enforced.setup) {

@@ -1,6 +1,6 @@
 import type { Block, BlockKey, Cell } from '../enforce/block.ts';
 import { cellName, keyName } from '../enforce/block.ts';
-import { statementsOf, table } from '../enforce/statements.ts';
+import { statementsOf, table, withheld } from '../enforce/statements.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { Refusal, refuse } from '../refusal.ts';
@@ -62,7 +62,7 @@ export function compileAggregate(
   const units = unitsOf(from.scope);
   const block: Block = { name, scope: from.scope, keys, cells, units, terms: state.terms };
   state.setup.push(...statementsOf(block));
-  state.withheld.push(table(block, 'z'));
+  state.withheld.push(withheld(block));
   state.words.push(...inWords(block));
   return finish({
     state,

@@ -8,7 +8,7 @@ import { refuse } from '../refusal.ts';
 import { has, type Rights } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
 import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
-import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating } from '../types.ts';
+import { BIGINT, DOUBLE, familyOf, HUGEINT, isFloating } from '../types.ts';
 
 type Call = Syntax & { kind: 'call' };
 
@@ -32,8 +32,7 @@ export function buildCell(rights: Rights, syntax: Call, resolveRow: (syntax: Syn
   }
   const chosen = filter === null ? [] : [filter];
   const suffix = filter === null ? '' : ` FILTER (WHERE ${printTyped(filter)})`;
-  if (name === 'count_star')
-    return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', printTypedAll(chosen));
+  if (name === 'count_star') return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
   const args = syntax.args.map(resolveRow);
   if (name === 'corr' || name === 'regr_slope') return pairCell(rights, name, args, chosen, suffix, syntax);
   const [arg] = args;
@@ -62,32 +61,31 @@ function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Ty
   if (syntax.distinct) {
     for (const base of distinctColumns(arg)) rights.require(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
     if (distinctColumns(arg).length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
-    return cell(sql, BIGINT, conditionsFor(chosen, presence(arg, chosen, false)), null, null);
+    return cell(sql, BIGINT, conditionsFor(chosen, presence(arg, around(chosen), false)), null, null);
   }
   if (arg.kind === 'constant') {
-    return cell(sql, BIGINT, conditionsFor(chosen, null), '1', printTypedAll(chosen));
+    return cell(sql, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
   }
   if (arg.kind === 'case') {
-    // count(CASE WHEN c THEN 1 END): the branches with a value are what is counted.
-    const branches = branchConditions(rights, arg, (value) => countable(rights, value));
-    const conditions = [
-      ...conditionsFor(chosen, null),
-      ...narrowed(branches, chosen),
-      ...optional(presence(arg, chosen, true)),
-    ];
+    // count(CASE WHEN c THEN 1 END): the branches with a value are what is counted, so a 0 counts as well.
+    const branches = branchesOf(rights, arg, around(chosen), (value) => isNull(value));
+    const conditions = branches.flatMap(({ sql, value }) => {
+      if (value.kind !== 'constant') countable(rights, value);
+      return [chosenRows(sql, around(chosen)), ...optional(presence(value, sql, true))];
+    });
     return cell(
       sql,
       BIGINT,
-      conditions,
+      [...conditionsFor(chosen, null), ...conditions],
       `(CASE WHEN ${printTyped(arg)} IS NULL THEN 0 ELSE 1 END)`,
-      printTypedAll(chosen),
+      around(chosen),
     );
   }
   countable(rights, arg);
   return cell(
     sql,
     BIGINT,
-    conditionsFor(chosen, presence(arg, chosen, true)),
+    conditionsFor(chosen, presence(arg, around(chosen), true)),
     '1',
     [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
   );
@@ -114,27 +112,27 @@ function measureCell(
 ): Cell {
   if (arg.type === null || familyOf(arg.type) !== 'number')
     refuse('type-mismatch', `\`${name}\` needs a number`, arg.at);
-  const check = (value: Typed): Condition[] => {
+  const conditions = conditionsFor(chosen, null);
+  const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
-    return nonZero(value, chosen);
+    conditions.push(...nonZero(value, within), ...optional(presence(value, within, false)));
   };
-  const conditions = [...conditionsFor(chosen, null)];
   if (arg.kind === 'case') {
-    const inner: Condition[] = [];
-    const branches = branchConditions(rights, arg, (value) => inner.push(...check(value)));
-    conditions.push(...narrowed(branches, chosen), ...inner);
+    for (const { sql, value } of branchesOf(rights, arg, around(chosen), isBlank)) {
+      conditions.push(chosenRows(sql, around(chosen)));
+      check(value, sql);
+    }
+    if (conditions.length === chosen.length) refuse('measure-not-allowed', 'the CASE adds nothing', arg.at);
   } else {
-    conditions.push(...check(arg));
+    check(arg, around(chosen));
   }
-  const present = presence(arg, chosen, false);
-  if (present !== null) conditions.push(present);
   const value = isFloating(arg.type)
     ? `(CASE WHEN isfinite(${printTyped(arg)}) THEN ${printTyped(arg)} END)`
     : printTyped(arg);
   const [sql, type] = printMeasure(name, value, arg.type);
   const weight =
     name === 'sum' || name === 'avg' || name === 'mean' ? `abs(CAST(coalesce(${value}, 0) AS DOUBLE))` : null;
-  return cell(`${sql}${suffix}`, type, conditions, weight, printTypedAll(chosen));
+  return cell(`${sql}${suffix}`, type, conditions, weight, around(chosen));
 }
 
 /** Sums of DOUBLE go through compensated summation, whose result does not depend on the order of threads in practice. */
@@ -178,41 +176,44 @@ function pairCell(
   }
   const real = (arg: Typed): string =>
     `(CASE WHEN abs(CAST(${printTyped(arg)} AS DOUBLE)) < 1e100 THEN CAST(${printTyped(arg)} AS DOUBLE) END)`;
-  const both: Typed = {
-    kind: 'call',
-    name: 'and',
-    args: [],
-    type: BOOLEAN,
-    digits: null,
-    sql: `(${printTyped(y)} IS NOT NULL AND ${printTyped(x)} IS NOT NULL)`,
-    at: syntax.at,
-  };
-  const around = chosen.map(printTyped).join(' AND ');
+  const within = around(chosen);
+  const there = `(${isThere(y)} AND ${isThere(x)})`;
   const present: Condition = {
-    sql: around === '' ? both.sql : `${around} AND ${both.sql}`,
+    sql: within === null ? there : `${within} AND ${there}`,
     kind: 'present',
-    of: around === '' ? null : around,
+    of: within,
     checksOutside: false,
   };
   return cell(`${name}(${real(y)}, ${real(x)})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, null);
 }
 
-/** Each branch of a CASE picks rows like a FILTER of its own. */
-function branchConditions(rights: Rights, arg: Typed & { kind: 'case' }, check: (value: Typed) => void): string[] {
-  const before: string[] = [];
-  const found: string[] = [];
+interface Branch {
+  readonly sql: string;
+  readonly value: Typed;
+}
+
+/** Each branch of a CASE picks rows like a FILTER of its own; `adds` tells the branches that add nothing. */
+function branchesOf(
+  rights: Rights,
+  arg: Typed & { kind: 'case' },
+  within: string | null,
+  addsNothing: (value: Typed) => boolean,
+): Branch[] {
+  const before = within === null ? [] : [within];
+  const found: Branch[] = [];
   for (const { when, value } of arg.whens) {
     rights.condition(when);
-    const here = [...before.map((sql) => `(${sql}) IS NOT TRUE`), printTyped(when)].join(' AND ');
-    before.push(printTyped(when));
-    if (isBlank(value)) continue;
-    check(value);
-    found.push(`(${here})`);
+    const sql = `(${[...before, printTyped(when)].join(' AND ')})`;
+    before.push(`(${printTyped(when)}) IS NOT TRUE`);
+    if (!addsNothing(value)) found.push({ sql, value });
   }
-  if (!isBlank(arg.otherwise)) check(arg.otherwise);
-  if (isBlank(arg.otherwise) || found.length > 1) return found;
-  // CASE WHEN c THEN x ELSE y END: both sides are looked at by the condition itself.
-  return found.length === 0 ? before.map((sql) => `((${sql}) IS NOT TRUE)`) : found;
+  if (!addsNothing(arg.otherwise)) found.push({ sql: `(${before.join(' AND ')})`, value: arg.otherwise });
+  return found;
+}
+
+function isNull(value: Typed): boolean {
+  if (value.kind === 'call' && value.name === 'cast') return isNull(value.args[0] ?? value);
+  return value.kind === 'constant' && value.literal.kind === 'null';
 }
 
 /** 0 or NULL: a branch that adds nothing. */
@@ -228,49 +229,53 @@ function isBlank(value: Typed): boolean {
   );
 }
 
-function narrowed(branches: readonly string[], chosen: readonly Typed[]): Condition[] {
-  const around = chosen.map(printTyped);
-  return branches.map((sql) => ({
-    sql: [...around, sql].join(' AND '),
-    kind: 'chosen',
-    of: around.length === 0 ? null : around.join(' AND '),
-    checksOutside: true,
-  }));
+function chosenRows(sql: string, of: string | null): Condition {
+  return { sql, kind: 'chosen', of, checksOutside: true };
+}
+
+/** The conditions of FILTER as one text; null when there is none. */
+function around(chosen: readonly Typed[]): string | null {
+  return chosen.length === 0 ? null : chosen.map(printTyped).join(' AND ');
 }
 
 function conditionsFor(chosen: readonly Typed[], present: Condition | null): Condition[] {
-  const own: Condition[] = chosen.map((one) => ({
-    sql: printTyped(one),
-    kind: 'chosen',
-    of: null,
-    checksOutside: true,
-  }));
+  const own = chosen.map((one) => chosenRows(printTyped(one), null));
   return present === null ? own : [...own, present];
 }
 
 /** The rows in which the value is there; null when it always is. */
-function presence(arg: Typed, chosen: readonly Typed[], checksOutside: boolean): Condition | null {
+function presence(arg: Typed, within: string | null, checksOutside: boolean): Condition | null {
   if (arg.kind === 'constant' || distinctColumns(arg).length === 0) return null;
-  const around = chosen.map(printTyped).join(' AND ');
-  const here = `${printTyped(arg)} IS NOT NULL`;
+  const inside = within === null ? '' : `${within} AND `;
   return {
-    sql: around === '' ? here : `${around} AND ${here}`,
+    sql: `${inside}${isThere(arg)}`,
     kind: 'present',
-    of: around === '' ? null : around,
+    of: within,
     checksOutside,
+    outside: `${inside}(${isThere(arg)}) IS NOT TRUE`,
   };
 }
 
+/** Infinities and NaN count as no value: one of them would decide a whole sum. */
+function isThere(arg: Typed): string {
+  return arg.type !== null && isFloating(arg.type) ? `isfinite(${printTyped(arg)})` : `${printTyped(arg)} IS NOT NULL`;
+}
+
 /** A product with a 0/1 column is a filter on that column: rows that it zeroes must be none or enough. */
-function nonZero(arg: Typed, chosen: readonly Typed[]): Condition[] {
+function nonZero(arg: Typed, within: string | null): Condition[] {
   if (!hasProduct(arg)) return [];
-  const within = chosen.map(printTyped);
+  const inside = within === null ? '' : `${within} AND `;
   const value = printTyped(arg);
-  const join = (...terms: string[]): string => [...within, ...terms].join(' AND ');
-  const around = join(`${value} IS NOT NULL`);
+  const there = `${inside}${value} IS NOT NULL`;
   return [
-    { sql: around, kind: 'present', of: within.length === 0 ? null : join(), checksOutside: false },
-    { sql: join(`${value} <> 0`), kind: 'present', of: around, checksOutside: true, outside: join(`${value} = 0`) },
+    { sql: there, kind: 'present', of: within, checksOutside: false },
+    {
+      sql: `${inside}${value} <> 0`,
+      kind: 'present',
+      of: there,
+      checksOutside: true,
+      outside: `${inside}${value} = 0`,
+    },
   ];
 }
 
@@ -278,10 +283,6 @@ function hasProduct(arg: Typed): boolean {
   if (arg.kind !== 'call') return false;
   const factors = arg.args.filter((part) => distinctColumns(part).length > 0);
   return (arg.name === '*' && factors.length > 1) || arg.args.some(hasProduct);
-}
-
-function printTypedAll(chosen: readonly Typed[]): string | null {
-  return chosen.length === 0 ? null : chosen.map(printTyped).join(' AND ');
 }
 
 function optional<T>(value: T | null): T[] {

@@ -64,6 +64,7 @@ function readTable(source: Source & { kind: 'table' }, needs: SourceNeeds): From
     return fromRelation(relation, source.alias || source.name, common.table.columns, needs, source.at);
   }
   const table = findTable(needs.state, source);
+  needs.state.reads.add(table.physical);
   const relation = needs.state.nextRelation++;
   const names = source.alias === '' ? table.names : [source.alias];
   const columns = table.columns.map((column) => ({

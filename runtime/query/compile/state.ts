@@ -13,6 +13,8 @@ export interface State {
   readonly setup: string[];
   readonly withheld: string[];
   readonly words: string[];
+  /** Physical names of the base tables that FROM named. */
+  readonly reads: Set<string>;
   nextRelation: number;
   nextBlock: number;
 }

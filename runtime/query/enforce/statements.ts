@@ -20,10 +20,10 @@ const LEFT_OUT_PREFIX = 16_384;
  *
  *   g  every group: cell values, and for each unit a certificate. Each unit sets one of 64 bits chosen by its keyed
  *      hash, so the number of bits set never exceeds the number of units: enough bits prove the threshold.
- *   e  exact distinct counts, only for groups that the bits did not prove.
- *   w  what WHERE left out, over all groups: none, or enough units?
- *   l, m, q  the same within each group: a prefix, then bits, then exact counts, each only for groups still undecided.
- *   t  the verdict: which groups may be shown, with the cells that may not replaced by NULL.
+ *   w  what WHERE left out, over all groups: none, or enough units? A prefix first, everything only if that is too few.
+ *   l  the same within each group: a prefix, then bits, then exact counts, each only for groups still undecided.
+ *   t  the verdict: which groups may be shown, with the cells that may not replaced by NULL. Groups that the bits did
+ *      not prove are counted exactly here.
  *   r  the small groups merged into one, where the policy wants that.
  *   z  how much was withheld, if that itself rests on enough units.
  *
@@ -33,12 +33,11 @@ export function statementsOf(block: Block): string[] {
   const conditions = conditionsOf(block);
   return [
     groups(block, conditions),
-    exact(block, conditions),
     ...leftOut(block),
     ...dominanceStatements(block),
     verdict(block, conditions),
     ...(block.terms.smallGroups === 'remainder' && block.keys.length > 0 ? [remainder(block, conditions)] : []),
-    withheld(block),
+    ...(block.terms.smallGroups === 'refuse' ? [create(block, 'z', withheld(block))] : []),
   ];
 }
 
@@ -127,7 +126,7 @@ function exactColumns(block: Block, conditions: readonly Condition[]): string[] 
 function exact(block: Block, conditions: readonly Condition[]): string {
   const columns = [...keyNames(block, 'f.'), ...exactColumns(block, conditions)];
   const from = printScope(block.scope, predicates(block), joinGroups(block, openGroups(block, conditions)));
-  return create(block, 'e', `SELECT ${columns.join(', ')} ${from}${groupBy(keyNames(block, 'f.'))}`);
+  return `SELECT ${columns.join(', ')} ${from}${groupBy(keyNames(block, 'f.'))}`;
 }
 
 /** What the filters leave out must be nobody or enough, over all groups and within each. */
@@ -138,50 +137,52 @@ function leftOut(block: Block): string[] {
   const distinct = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
   const few = (from: string): string => block.units.map((_, u) => `${from}x${u} < ${k}`).join(' OR ');
   const missed = `(${all(predicates(block))}) IS NOT TRUE`;
-  const statements = [
-    create(
-      block,
-      'w',
-      `SELECT count(*) AS n, ${distinct.join(', ')} FROM (SELECT ${hashes.join(', ')} ${printScope(block.scope, [missed])} LIMIT ${LEFT_OUT_PREFIX})`,
-    ),
-    create(
-      block,
-      'v',
-      `SELECT ${block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`).join(', ')} ${printScope(
-        block.scope,
-        [missed],
-        ` CROSS JOIN (SELECT 1 AS open FROM ${table(block, 'w')} WHERE n = ${LEFT_OUT_PREFIX} AND (${few('')})) AS f`,
-      )}`,
-    ),
-  ];
-  const { others } = splitPredicates(block);
-  if (block.keys.length === 0 || others.length === 0) return statements;
+  const maxima = block.units.map((_, u) => `greatest(p.x${u}, coalesce(v.x${u}, 0)) AS x${u}`);
+  const prefix = `SELECT count(*) AS n, ${distinct.join(', ')} FROM (SELECT ${hashes.join(', ')} ${printScope(block.scope, [missed])} LIMIT ${LEFT_OUT_PREFIX})`;
+  const cut = ` CROSS JOIN (SELECT 1 AS open FROM p WHERE n = ${LEFT_OUT_PREFIX} AND (${few('')})) AS f`;
+  const everything = `SELECT ${distinctHashes(block).join(', ')} ${printScope(block.scope, [missed], cut)}`;
+  const overall = `WITH p AS MATERIALIZED (${prefix}), v AS MATERIALIZED (${everything}) SELECT ${maxima.join(', ')} FROM p CROSS JOIN v`;
+  const statements = [create(block, 'w', overall)];
+  const isSplit = block.keys.length > 0 && splitPredicates(block).others.length > 0;
+  return isSplit ? [...statements, leftOutOfGroups(block)] : statements;
+}
+
+/** Within each group, what the filters that are not about group keys leave out. */
+function leftOutOfGroups(block: Block): string {
+  const k = block.terms.minUnits;
+  const { others, ofKeys } = splitPredicates(block);
   const outside = `(${all(others)}) IS NOT TRUE`;
   const names = keyNames(block);
+  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
+  const distinct = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
+  const few = (from: string): string => block.units.map((_, u) => `${from}x${u} < ${k}`).join(' OR ');
+  const on = (as: string): string =>
+    block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM ${as}.${keyName(i)}`).join(' AND ');
+  const groups = table(block, 'g');
+  const rows = `SELECT ${[...keysAs(block), ...hashes].join(', ')} ${printScope(block.scope, [...ofKeys, outside])} LIMIT ${LEFT_OUT_PREFIX}`;
+  const uncertain = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${groups} AS g LEFT JOIN p ON (${on('p')}) WHERE g.n >= ${k} AND (SELECT sum(n) FROM p) = ${LEFT_OUT_PREFIX} AND (p.n IS NULL OR ${few('p.')})`;
+  const stillOpen = `SELECT ${[...names, '1 AS open'].join(', ')} FROM m WHERE ${few('')}`;
   const bits = block.units.map((unit, u) => `bit_count(bit_or(${unit.oneHot})) AS x${u}`);
-  const prefix = `SELECT ${[...keysAs(block), ...hashes].join(', ')} ${printScope(block.scope, [...splitPredicates(block).ofKeys, outside])} LIMIT ${LEFT_OUT_PREFIX}`;
-  const isCut = `(SELECT sum(n) FROM ${table(block, 'l')}) = ${LEFT_OUT_PREFIX}`;
-  const uncertain = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${table(block, 'g')} AS g${matchGroups(block, 'l', 'l')} WHERE g.n >= ${k} AND ${isCut} AND (l.n IS NULL OR ${few('l.')})`;
-  const stillOpen = `SELECT ${[...names, '1 AS open'].join(', ')} FROM ${table(block, 'm')} WHERE ${few('')}`;
-  return [
-    ...statements,
-    create(
-      block,
-      'l',
-      `SELECT ${[...names, 'count(*) AS n', ...distinct].join(', ')} FROM (${prefix})${groupBy(names)}`,
-    ),
-    create(
-      block,
-      'm',
-      `SELECT ${[...keyNames(block, 'f.'), ...bits].join(', ')} ${printScope(block.scope, [outside], joinGroups(block, uncertain))}${groupBy(keyNames(block, 'f.'))}`,
-    ),
-    create(
-      block,
-      'q',
-      `SELECT ${[...keyNames(block, 'f.'), ...block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`)].join(', ')} ${printScope(block.scope, [outside], joinGroups(block, stillOpen))}${groupBy(keyNames(block, 'f.'))}`,
-    ),
+  const counted = (columns: readonly string[], select: string): string =>
+    `SELECT ${[...keyNames(block, 'f.'), ...columns].join(', ')} ${printScope(block.scope, [outside], joinGroups(block, select))}${groupBy(keyNames(block, 'f.'))}`;
+  const parts = [
+    `p AS MATERIALIZED (SELECT ${[...names, 'count(*) AS n', ...distinct].join(', ')} FROM (${rows})${groupBy(names)})`,
+    `m AS MATERIALIZED (${counted(bits, uncertain)})`,
+    `q AS MATERIALIZED (${counted(distinctHashes(block), stillOpen)})`,
   ];
+  const maxima = block.units.map(
+    (_, u) => `greatest(coalesce(p.x${u}, 0), coalesce(m.x${u}, 0), coalesce(q.x${u}, 0)) AS x${u}`,
+  );
+  const joins = ['p', 'm', 'q'].map((as) => ` LEFT JOIN ${as} ON (${on(as)})`).join('');
+  return create(
+    block,
+    'l',
+    `WITH ${parts.join(', ')} SELECT ${[...keyNames(block, 'g.'), ...maxima].join(', ')} FROM ${groups} AS g${joins}`,
+  );
 }
+
+const distinctHashes = (block: Block): string[] =>
+  block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`);
 
 /** Units behind a group: whatever proved more of them. */
 const unitsBehind = (u: number): string => `greatest(g.u${u}, coalesce(e.u${u}, 0))`;
@@ -196,27 +197,22 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
   const inGroups = hasFilter && block.keys.length > 0 && splitPredicates(block).others.length > 0;
   const tests = block.units.flatMap((_, u) => [
     `${unitsBehind(u)} >= ${k}`,
-    ...(hasFilter
-      ? [
-          noneOrEnough(
-            `(SELECT greatest(w.x${u}, coalesce(v.x${u}, 0)) FROM ${table(block, 'w')} AS w CROSS JOIN ${table(block, 'v')} AS v)`,
-            k,
-          ),
-        ]
-      : []),
-    ...(inGroups
-      ? [noneOrEnough(`greatest(coalesce(l.x${u}, 0), coalesce(m.x${u}, 0), coalesce(q.x${u}, 0))`, k)]
-      : []),
+    ...(hasFilter ? [noneOrEnough(`(SELECT x${u} FROM ${table(block, 'w')})`, k)] : []),
+    ...(inGroups ? [noneOrEnough(`l.x${u}`, k)] : []),
   ]);
   const cells = block.cells.map((cell, i) => `${guarded(block, conditions, cell, i)} AS ${cellName(i)}`);
   const certificates = block.units.map((_, u) => `CAST(least(${unitsBehind(u)}, ${k}) AS BIGINT) AS c${u}`);
   const joins = [
-    matchGroups(block, 'e', 'e'),
-    ...(inGroups ? ['l', 'm', 'q'].map((part) => matchGroups(block, part, part)) : []),
+    ` LEFT JOIN e ON (${block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM e.${keyName(i)}`).join(' AND ') || 'TRUE'})`,
+    ...(inGroups ? [matchGroups(block, 'l', 'l')] : []),
     ...dominanceTest(block).joins,
   ];
   const columns = [...keyNames(block, 'g.'), ...cells, ...certificates, `(${tests.join(' AND ')}) AS ok`];
-  return create(block, 't', `SELECT ${columns.join(', ')} FROM ${table(block, 'g')} AS g${joins.join('')}`);
+  return create(
+    block,
+    't',
+    `WITH e AS MATERIALIZED (${exact(block, conditions)}) SELECT ${columns.join(', ')} FROM ${table(block, 'g')} AS g${joins.join('')}`,
+  );
 }
 
 /** The value of a cell where it rests on enough units and what it leaves of its group does too; else NULL. */
@@ -271,14 +267,7 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
   const tests = block.units.flatMap((_, u) => [
     `g.u${u} >= ${k}`,
     ...(missed ? [noneOrEnough(`q.x${u}`, k)] : []),
-    ...(hasFilter
-      ? [
-          noneOrEnough(
-            `(SELECT greatest(w.x${u}, coalesce(v.x${u}, 0)) FROM ${table(block, 'w')} AS w CROSS JOIN ${table(block, 'v')} AS v)`,
-            k,
-          ),
-        ]
-      : []),
+    ...(hasFilter ? [noneOrEnough(`(SELECT x${u} FROM ${table(block, 'w')})`, k)] : []),
   ]);
   const cells = block.cells.map((cell, i) => {
     if (cell.weight !== null && block.terms.dominance !== null) return `NULL AS ${cellName(i)}`;
@@ -301,7 +290,7 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
 }
 
 /** How many cells were withheld; the number of dropped groups is told only when enough units stand behind them. */
-function withheld(block: Block): string {
+export function withheld(block: Block): string {
   const k = block.terms.minUnits;
   const dropped = `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 't')} WHERE NOT ok`;
   const distinct = block.units.map((unit) => `count(DISTINCT ${unit.hash})`);
@@ -309,9 +298,5 @@ function withheld(block: Block): string {
   const enough = `(SELECT ${least} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}) >= ${k}`;
   const perGroup = Math.max(1, block.cells.length);
   const nulled = block.cells.map((_, i) => `count(*) FILTER (WHERE ok AND ${cellName(i)} IS NULL)`).join(' + ') || '0';
-  return create(
-    block,
-    'z',
-    `SELECT CASE WHEN ${enough} THEN CAST(count(*) FILTER (WHERE NOT ok) * ${perGroup} AS BIGINT) ELSE 0 END AS dropped, CAST(${nulled} AS BIGINT) AS nulled FROM ${table(block, 't')}`,
-  );
+  return `SELECT CASE WHEN ${enough} THEN CAST(count(*) FILTER (WHERE NOT ok) * ${perGroup} AS BIGINT) ELSE 0 END AS dropped, CAST(${nulled} AS BIGINT) AS nulled FROM ${table(block, 't')}`;
 }
