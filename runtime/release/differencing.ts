@@ -45,6 +45,8 @@ export class DifferencingGuard {
   /** Chained hash table: slot of a bucket's digest → 1 + the last entry; entry = cell · buckets + bucket. 0 ends a chain. */
   #heads: Uint32Array;
   #next: Uint32Array;
+  /** One byte per bucket, so that scanning all cells stays in the processor's caches. */
+  #digests: Uint8Array;
   /** The comparison that last looked at a cell, so that none is looked at twice. */
   #seen: Uint32Array;
   #comparison = 0;
@@ -58,6 +60,7 @@ export class DifferencingGuard {
     this.#heads = new Uint32Array(FIRST_CAPACITY * HEADS_PER_CELL);
     this.#next = new Uint32Array(FIRST_CAPACITY * this.#shape.buckets);
     this.#seen = new Uint32Array(FIRST_CAPACITY);
+    this.#digests = new Uint8Array(FIRST_CAPACITY * PARTITIONS * this.#shape.buckets);
   }
 
   /** The shape that sketches must have. */
@@ -119,14 +122,14 @@ export class DifferencingGuard {
 
   /**
    * Cells that may be near. With at least minUnits filled buckets, one *filled* bucket must be unchanged, and few cells share
-   * it. Cells smaller than that share empty buckets with everybody, so all cells are looked at; that is rare and still fast.
+   * it. Cells smaller than that share empty buckets with everybody, so all cells are scanned.
    */
   *#candidates(sketch: Sketch): Iterable<number> {
     const filled = Array.from({ length: this.#shape.buckets }, (_, bucket) => bucket).filter((bucket) =>
       isFilled(sketch, bucket),
     );
     if (filled.length < this.#minUnits) {
-      for (let cell = 0; cell < this.#count; cell++) yield cell;
+      yield* this.#scan(sketch);
       return;
     }
     this.#comparison++;
@@ -140,8 +143,23 @@ export class DifferencingGuard {
     }
   }
 
+  /** Cells whose digests differ in few enough buckets: unequal digests mean unequal buckets, so none is missed. */
+  *#scan(sketch: Sketch): Iterable<number> {
+    const most = PARTITIONS * (this.#minUnits - 1);
+    const width = PARTITIONS * this.#shape.buckets;
+    const own = digestsOf(sketch);
+    const digests = this.#digests;
+    for (let cell = 0; cell < this.#count; cell++) {
+      const start = cell * width;
+      let changed = 0;
+      for (let i = 0; i < width && changed <= most; i++) if (own[i] !== digests[start + i]) changed++;
+      if (changed <= most) yield cell;
+    }
+  }
+
   #link(cell: number): void {
     const sketch = this.#sketchAt(cell);
+    this.#digests.set(digestsOf(sketch), cell * PARTITIONS * this.#shape.buckets);
     for (let bucket = 0; bucket < this.#shape.buckets; bucket++) {
       if (!isFilled(sketch, bucket)) continue;
       const slot = this.#slot(sketch, bucket);
@@ -159,6 +177,7 @@ export class DifferencingGuard {
     this.#heads = new Uint32Array(capacity * HEADS_PER_CELL);
     this.#next = new Uint32Array(capacity * this.#shape.buckets);
     this.#seen = new Uint32Array(capacity);
+    this.#digests = new Uint8Array(capacity * PARTITIONS * this.#shape.buckets);
     for (let cell = 0; cell < this.#count; cell++) this.#link(cell);
   }
 
@@ -200,6 +219,13 @@ function bucketDigest(sketch: Sketch, bucket: number): number {
     digest ^= digest >>> 15;
   }
   return digest >>> 0;
+}
+
+/** One byte of each bucket's digest. */
+function digestsOf(sketch: Sketch): Uint8Array {
+  const digests = new Uint8Array(sketch.length / BUCKET_WORDS);
+  for (let bucket = 0; bucket < digests.length; bucket++) digests[bucket] = bucketDigest(sketch, bucket);
+  return digests;
 }
 
 function isFilled(sketch: Sketch, bucket: number): boolean {
