@@ -29,6 +29,9 @@ import { closed, PoolRefusal, weakIsolation } from './refusal.ts';
 import type { Mount, StagedMounts } from './stage.ts';
 import type { EndReason, JobLimits, WorkerEnd, WorkerProcess } from './worker-process.ts';
 
+/** What `lease` gives: part of the pool's face, so it is named here too. */
+export type { LeasedWorker } from './leased-worker.ts';
+
 /** Defaults of a pool; every one can be given in `PoolOptions`. */
 export const poolDefaults = {
   /** processes, whatever they are doing */
