@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { constants, type Http2Stream } from 'node:http2';
 import {
   ServerInterceptingCall,
   type Metadata,
@@ -22,12 +23,16 @@ export interface AdmissionNeeds {
   readonly now: () => number;
   readonly isDraining: () => boolean;
   readonly proofOf: (call: ServerInterceptingCallInterface) => ConnectionProof | null;
+  /** Closes the connection of a call. */
+  readonly disconnect: (call: ServerInterceptingCallInterface) => void;
 }
 
 /** What admission found out about a call. */
 export interface Admitted {
   readonly caller: Caller;
   readonly callId: string;
+  /** Ends the call at once, without a status. */
+  readonly reset: () => void;
 }
 
 /**
@@ -49,6 +54,11 @@ export class Admissions {
     // INVARIANT: no handler runs for a call that was not admitted.
     if (admitted === undefined) throw new Error('a handler was reached by a call that was not admitted');
     return admitted;
+  }
+
+  /** Ends a call whose reader does not read, so that not even a status would arrive. */
+  reset(metadata: Metadata): void {
+    this.of(metadata).reset();
   }
 
   /** Calls that are open now. */
@@ -80,7 +90,11 @@ export class Admissions {
                 }
                 party = outcome.caller.party;
                 this.#openCalls.set(party, (this.#openCalls.get(party) ?? 0) + 1);
-                this.#admitted.set(metadata, { caller: outcome.caller, callId: randomBytes(8).toString('hex') });
+                this.#admitted.set(metadata, {
+                  caller: outcome.caller,
+                  callId: randomBytes(8).toString('hex'),
+                  reset: () => reset(call, this.#needs.disconnect),
+                });
                 if (!method.requestStream) {
                   // Slow loris: a unary request that trickles in holds a stream and memory.
                   arrival = setTimeout(
@@ -161,6 +175,16 @@ export class Admissions {
     const fallback = identified.kind === 'unknown' ? 'credential-unknown' : 'party-not-admitted';
     return { status: statusFor(named ?? fallback, reason.message, { reasons: [reason] }) };
   }
+}
+
+/** grpc-js has no public way to reset one stream; without its inner one the whole connection is closed. */
+function reset(
+  call: ServerInterceptingCallInterface,
+  disconnect: (call: ServerInterceptingCallInterface) => void,
+): void {
+  const { stream } = call as { readonly stream?: Partial<Http2Stream> };
+  if (typeof stream?.close === 'function') stream.close(constants.NGHTTP2_CANCEL);
+  else disconnect(call);
 }
 
 /** Draining lets running jobs be watched and their results be fetched. */

@@ -14,7 +14,7 @@ import type { CallContext, SignedRequest } from './call.ts';
 import { statusFor, statusOf, statusOfDenial, type RpcLog } from './error-detail.ts';
 import { Fault } from './fault.ts';
 import type { RpcLimits } from './limits.ts';
-import { receive, untilAborted, writeWithPressure } from './streams.ts';
+import { Outgoing, receive, untilAborted } from './streams.ts';
 import type { Codec } from './translate.ts';
 
 export interface HandleNeeds {
@@ -126,9 +126,9 @@ export async function respond(
   try {
     const started = startCall(needs, call);
     const { signal } = started.context;
-    const pressure = { signal, pauseMs: needs.limits.readerPauseMs };
+    const outgoing = new Outgoing(call, signal, needs.limits);
     for await (const message of untilAborted(start(started), signal)) {
-      if (!(await writeWithPressure(call, message, pressure))) break;
+      if (!(await outgoing.send(message))) break;
     }
     if (signal.aborted && !call.cancelled) {
       throw new Fault('deadline-exceeded', 'the call was longer than the longest call');
@@ -136,11 +136,19 @@ export async function respond(
     call.end();
   } catch (thrown) {
     if (call.cancelled) return;
+    if (thrown instanceof Fault && thrown.code === 'reader-too-slow') {
+      // The status would wait behind what is not read.
+      needs.admissions.reset(call.metadata);
+      return;
+    }
     call.emit(
       'error',
       thrown instanceof DeniedStream ? statusOfDenial(thrown.denied) : statusOf(thrown, needs.log, path),
     );
   }
+  // A reader that leaves the tail unread must not hold the call either.
+  const tail = setTimeout(() => needs.admissions.reset(call.metadata), needs.limits.readerPauseMs).unref();
+  call.on('cancelled', () => clearTimeout(tail));
 }
 
 class DeniedStream extends Error {

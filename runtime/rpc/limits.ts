@@ -4,6 +4,8 @@ export interface RpcLimits {
   readonly maxMessageBytes: number;
   /** Largest `FlightData` message, bytes; below the 4 MiB that other clients accept by default. */
   readonly maxFrameBytes: number;
+  /** Bytes of one response that may be on their way to its reader. */
+  readonly maxOutgoingBytes: number;
   /** Largest chunk of an upload, bytes. */
   readonly maxChunkBytes: number;
   /** Header block of one request, bytes. */
@@ -39,6 +41,7 @@ export interface RpcLimits {
 export const DEFAULT_RPC_LIMITS: RpcLimits = {
   maxMessageBytes: 4 << 20,
   maxFrameBytes: 2 << 20,
+  maxOutgoingBytes: 4 << 20,
   maxChunkBytes: 1 << 20,
   maxMetadataBytes: 16 << 10,
   maxConnections: 1024,

@@ -86,14 +86,19 @@ export class Listener {
     return this.#proofs.get(keyOf(remote))?.proof ?? null;
   }
 
+  /** Closes the connection with this remote end. */
+  disconnect(remote: { readonly remoteAddress?: string | undefined; readonly remotePort?: number | undefined }): void {
+    this.#proofs.get(keyOf(remote))?.socket.destroy();
+  }
+
   /** Presents another certificate on connections from now on; those that are open stay. */
   renew(material: TlsMaterial): void {
     if (this.#server instanceof tls.Server) this.#server.setSecureContext(contextOf(material));
   }
 
-  /** Takes no more connections. */
-  stop(): void {
-    this.#server.close();
+  /** Takes no more connections; resolves when the last one has ended. */
+  stop(): Promise<void> {
+    return new Promise((resolve) => this.#server.close(() => resolve()));
   }
 
   /** Closes what is still open. */

@@ -28,7 +28,6 @@ export interface RpcServerOptions {
 export class RpcServer {
   readonly #server: Server;
   readonly #listener: Listener;
-  readonly #injector: ReturnType<Server['createConnectionInjector']>;
   readonly #admissions: Admissions;
   readonly #health: Health;
   readonly #limits: RpcLimits;
@@ -38,7 +37,6 @@ export class RpcServer {
   private constructor(parts: {
     readonly server: Server;
     readonly listener: Listener;
-    readonly injector: ReturnType<Server['createConnectionInjector']>;
     readonly admissions: Admissions;
     readonly health: Health;
     readonly limits: RpcLimits;
@@ -46,7 +44,6 @@ export class RpcServer {
   }) {
     this.#server = parts.server;
     this.#listener = parts.listener;
-    this.#injector = parts.injector;
     this.#admissions = parts.admissions;
     this.#health = parts.health;
     this.#limits = parts.limits;
@@ -77,6 +74,7 @@ export class RpcServer {
       rateLimit: new RateLimit({ perSecond: limits.callsPerSecond, burst: limits.callBurst }),
       isDraining: () => self?.isDraining ?? false,
       proofOf: (call) => listener.proofOf(call.getConnectionInfo()),
+      disconnect: (call) => listener.disconnect(call.getConnectionInfo()),
     });
     const server = new Server({
       interceptors: [admissions.interceptor()],
@@ -103,7 +101,7 @@ export class RpcServer {
     // TLS is the listener's: what arrives here is decrypted, accepted and counted.
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     const port = await listener.listen(options.host, options.port);
-    self = new RpcServer({ server, listener, injector, admissions, health, limits, port });
+    self = new RpcServer({ server, listener, admissions, health, limits, port });
     return self;
   }
 
@@ -126,22 +124,21 @@ export class RpcServer {
     if (this.#isDraining) return;
     this.#isDraining = true;
     this.#health.set('NOT_SERVING');
-    this.#listener.stop();
-    this.#injector.drain(graceMs);
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, graceMs);
-      this.#server.tryShutdown(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    const closed = this.#listener.stop();
+    // Sends GOAWAY. Its callback comes too early on Node 24, where closing an HTTP/2 server marks sessions as closed at
+    // once; what counts is that every connection has ended.
+    this.#server.tryShutdown(() => {});
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, graceMs);
+    await Promise.race([closed, late]);
+    clearTimeout(timer);
     this.close();
   }
 
   /** Closes at once: open calls are cancelled. */
   close(): void {
     this.#isDraining = true;
-    this.#listener.stop();
+    void this.#listener.stop();
     this.#server.forceShutdown();
     this.#listener.destroy();
   }

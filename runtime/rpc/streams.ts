@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { Fault } from './fault.ts';
+import type { RpcLimits } from './limits.ts';
 
 /** A stream of a call: grpc-js emits `cancelled` when the call ends, whoever ended it. */
 export interface CancellableWritable extends Writable {
@@ -7,34 +8,59 @@ export interface CancellableWritable extends Writable {
 }
 
 /**
- * Writes one message and waits while the reader is behind. False when the call is over; throws the fault
- * `reader-too-slow` when nothing was read for `pauseMs`.
+ * Sends messages with a bound on the bytes that are on their way: grpc-js alone would keep 16 messages per slow reader,
+ * whatever their size.
  */
-export async function writeWithPressure(
-  call: CancellableWritable,
-  message: Uint8Array,
-  options: { readonly signal: AbortSignal; readonly pauseMs: number },
-): Promise<boolean> {
-  if (options.signal.aborted || call.cancelled || call.destroyed) return false;
-  if (call.write(message)) return true;
-  return await new Promise<boolean>((resolve, reject) => {
-    const finish = (outcome: () => void): void => {
+export class Outgoing {
+  readonly #call: CancellableWritable;
+  readonly #signal: AbortSignal;
+  readonly #limits: Pick<RpcLimits, 'maxOutgoingBytes' | 'readerPauseMs'>;
+  #bytes = 0;
+  #wake: (() => void) | null = null;
+
+  constructor(
+    call: CancellableWritable,
+    signal: AbortSignal,
+    limits: Pick<RpcLimits, 'maxOutgoingBytes' | 'readerPauseMs'>,
+  ) {
+    this.#call = call;
+    this.#signal = signal;
+    this.#limits = limits;
+    call.on('close', () => this.#wake?.());
+    signal.addEventListener('abort', () => this.#wake?.());
+  }
+
+  /**
+   * Takes one message and waits while too much is on its way. False when the call is over; throws the fault
+   * `reader-too-slow` when nothing was read for `readerPauseMs`.
+   */
+  async send(message: Uint8Array): Promise<boolean> {
+    if (this.#isOver()) return false;
+    this.#bytes += message.byteLength;
+    this.#call.write(message, () => {
+      this.#bytes -= message.byteLength;
+      this.#wake?.();
+    });
+    while (this.#bytes > this.#limits.maxOutgoingBytes && !this.#isOver()) await this.#somethingRead();
+    return !this.#isOver();
+  }
+
+  #isOver(): boolean {
+    return this.#signal.aborted || this.#call.cancelled || this.#call.destroyed;
+  }
+
+  async #somethingRead(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const pauseMs = this.#limits.readerPauseMs;
+    const timer = setTimeout(() => reject(new Fault('reader-too-slow', `nothing was read for ${pauseMs} ms`)), pauseMs);
+    this.#wake = resolve;
+    try {
+      await promise;
+    } finally {
       clearTimeout(timer);
-      call.off('drain', onDrain);
-      call.off('close', onEnd);
-      options.signal.removeEventListener('abort', onEnd);
-      outcome();
-    };
-    const onDrain = (): void => finish(() => resolve(true));
-    const onEnd = (): void => finish(() => resolve(false));
-    const timer = setTimeout(
-      () => finish(() => reject(new Fault('reader-too-slow', `nothing was read for ${options.pauseMs} ms`))),
-      options.pauseMs,
-    );
-    call.on('drain', onDrain);
-    call.on('close', onEnd);
-    options.signal.addEventListener('abort', onEnd);
-  });
+      this.#wake = null;
+    }
+  }
 }
 
 /**

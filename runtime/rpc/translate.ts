@@ -168,7 +168,7 @@ function scalarRule(field: protobuf.Field): SingleRule {
       };
     case 'bytes':
       return {
-        fallback: () => new Uint8Array(0),
+        fallback: () => Buffer.alloc(0),
         toPlain: (value) => value,
         toWire: (value, path) => {
           if (!(value instanceof Uint8Array)) throw new TypeError(`${path} is not bytes`);

@@ -99,7 +99,8 @@ test('an upload streams parts up and progress down, and ends with the reasons wh
 });
 
 test('an error of the caller’s own upload is what the caller sees', async () => {
-  const parts = function* (): Generator<never> {
+  const parts = function* (): Generator<{ readonly part: null }> {
+    yield { part: null };
     throw new Error('cannot read visits.csv');
   };
   const upload = async (): Promise<void> => {

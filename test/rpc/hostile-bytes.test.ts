@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import tls from 'node:tls';
+import { after, before, test } from 'node:test';
+import { Metadata, status, type Client } from '@grpc/grpc-js';
+import fc from 'fast-check';
+import { connect } from '../../runtime/client/connect.ts';
+import type { CredentialBundle } from '../../runtime/identity/credential.ts';
+import { FLIGHT_SERVICE } from '../../runtime/rpc/flight.ts';
+import { schema } from '../../runtime/rpc/schema.ts';
+import { codecOf } from '../../runtime/rpc/translate.ts';
+import { call, rawClient } from './raw-client.ts';
+import { startSmallRuntime, type SmallRuntime } from './small-runtime.ts';
+
+let runtime: SmallRuntime;
+let credential: CredentialBundle;
+let client: Client;
+
+before(async () => {
+  runtime = await startSmallRuntime({
+    limits: { callsPerSecond: 1e6, callBurst: 1e6, requestTimeoutMs: 400, uploadPauseMs: 400 },
+  });
+  credential = await runtime.addParty('acme');
+  client = rawClient(runtime, credential);
+});
+after(() => {
+  client.close();
+  runtime.close();
+});
+
+async function isStillHealthy(): Promise<void> {
+  const request = codecOf('grpc.health.v1.HealthCheckRequest').encode({});
+  const answer = await call(client, '/grpc.health.v1.Health/Check', request);
+  assert.equal(answer.code, status.OK, answer.details);
+}
+
+function methods(): { readonly path: string; readonly request: string }[] {
+  const names = [
+    'PartyService',
+    'JobService',
+    'CatalogService',
+    'AgreementService',
+    'PolicyService',
+    'EvidenceService',
+  ];
+  const services = [
+    ...names.map((name) => `glovebox.v1.${name}`),
+    FLIGHT_SERVICE,
+    'grpc.health.v1.Health',
+    'grpc.reflection.v1.ServerReflection',
+  ];
+  return services.flatMap((name) =>
+    schema()
+      .lookupService(name)
+      .methodsArray.map((method) => {
+        const prefix = name.slice(0, name.lastIndexOf('.'));
+        return { path: `/${name}/${method.name}`, request: `${prefix}.${method.requestType}` };
+      }),
+  );
+}
+
+const CLEAR: ReadonlySet<number> = new Set([
+  status.OK,
+  status.INVALID_ARGUMENT,
+  status.NOT_FOUND,
+  status.UNIMPLEMENTED,
+  status.PERMISSION_DENIED,
+  status.FAILED_PRECONDITION,
+  // JobService.List of the small runtime always fails, and health watches run until their deadline.
+  status.INTERNAL,
+  status.DEADLINE_EXCEEDED,
+]);
+
+test('random bytes on every method end in a clear status and harm nobody', async () => {
+  const random = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 200 }), { numRuns: 6, seed: 7 });
+  const calls = methods().flatMap(({ path }) =>
+    random.map(async (bytes) => {
+      const answer = await call(client, path, Buffer.from(bytes), new Metadata(), 1500);
+      assert.ok(CLEAR.has(answer.code), `${path}: ${answer.code} ${answer.details}`);
+      assert.ok(!/at .*\.ts|node_modules|Error:/.test(answer.details), `${path}: ${answer.details}`);
+    }),
+  );
+  await Promise.all(calls);
+  await isStillHealthy();
+});
+
+test('a valid request with one changed, missing or extra byte ends in a clear status', async () => {
+  const codec = codecOf('SubmitJobRequest');
+  const valid = codec.encode({
+    job: {
+      computation: {
+        kind: 'sql',
+        sql: { text: 'select 1', parameters: { a: { value: { kind: 'number', number: 1 } } } },
+      },
+      agreementIds: ['a1'],
+    },
+    wait: true,
+  });
+  const mutants = [...valid.keys()].flatMap((at) => {
+    const changed = Buffer.from(valid);
+    changed[at] = (changed[at] ?? 0) ^ 0x81;
+    return [
+      changed,
+      valid.subarray(0, at),
+      Buffer.concat([valid.subarray(0, at), Buffer.of(0xff), valid.subarray(at)]),
+    ];
+  });
+  for (let at = 0; at < mutants.length; at += 50) {
+    await Promise.all(
+      mutants.slice(at, at + 50).map(async (bytes) => {
+        const answer = await call(client, '/glovebox.v1.JobService/Submit', bytes);
+        assert.ok([status.OK, status.INVALID_ARGUMENT].includes(answer.code), `${answer.code} ${answer.details}`);
+      }),
+    );
+  }
+  await isStillHealthy();
+});
+
+test('a unary request without a message, or with two, is refused', async () => {
+  for (const requests of [[], [Buffer.alloc(0), Buffer.alloc(0)]]) {
+    const answer = await call(client, '/glovebox.v1.PartyService/WhoAmI', requests);
+    assert.notEqual(answer.code, status.OK);
+  }
+  await isStillHealthy();
+});
+
+test('a message over the limit is RESOURCE_EXHAUSTED', async () => {
+  const answer = await call(client, '/glovebox.v1.JobService/Submit', Buffer.alloc((4 << 20) + 1));
+  assert.equal(answer.code, status.RESOURCE_EXHAUSTED);
+  await isStillHealthy();
+});
+
+test('oversized metadata costs its sender the call and nobody else', async () => {
+  const headers = new Metadata();
+  for (let i = 0; i < 64; i++) headers.set(`x-filler-${i}`, 'a'.repeat(4096));
+  const big = rawClient(runtime, credential);
+  const answer = await call(big, '/glovebox.v1.PartyService/WhoAmI', Buffer.alloc(0), headers, 3000);
+  assert.notEqual(answer.code, status.OK);
+  big.close();
+  await isStillHealthy();
+});
+
+test('an unknown method and an unknown service are UNIMPLEMENTED', async () => {
+  for (const path of ['/glovebox.v1.JobService/Erase', '/evil.Service/Run', '/grpc.channelz.v1.Channelz/GetServers']) {
+    assert.equal((await call(client, path, Buffer.alloc(0))).code, status.UNIMPLEMENTED);
+  }
+});
+
+test('a request that trickles in is cut off', async () => {
+  const stream = client.makeBidiStreamRequest(
+    '/glovebox.v1.PartyService/WhoAmI',
+    (b: Buffer) => b,
+    (b: Buffer) => b,
+    new Metadata(),
+    {
+      deadline: Date.now() + 10_000,
+    },
+  );
+  const ended = new Promise<{ code: number; details: string }>((resolve) => {
+    stream.on('status', resolve);
+    stream.on('error', () => {});
+    stream.on('data', () => {});
+  });
+  const answer = await ended;
+  assert.equal(answer.code, status.DEADLINE_EXCEEDED);
+  assert.match(answer.details, /did not arrive in time/);
+});
+
+test('an upload that pauses is cut off, and the application hears it', async () => {
+  const header = codecOf('RegisterDatasetRequest').encode({ part: { kind: 'header', header: { name: 'x' } } });
+  const stream = client.makeBidiStreamRequest(
+    '/glovebox.v1.CatalogService/RegisterDataset',
+    (b: Buffer) => b,
+    (b: Buffer) => b,
+    new Metadata(),
+    {
+      deadline: Date.now() + 10_000,
+    },
+  );
+  const ended = new Promise<{ code: number; details: string }>((resolve) => {
+    stream.on('status', resolve);
+    stream.on('error', () => {});
+    stream.on('data', () => {});
+  });
+  stream.write(header);
+  const answer = await ended;
+  assert.equal(answer.code, status.DEADLINE_EXCEEDED);
+  assert.match(answer.details, /no part of the upload/);
+});
+
+test('bytes that are no TLS, and TLS that is no HTTP/2, end their own connection only', async () => {
+  const closed = (socket: net.Socket): Promise<void> =>
+    new Promise((resolve) => {
+      socket.on('error', () => {});
+      socket.on('close', () => resolve());
+      socket.resume();
+    });
+  const plain = net.connect(runtime.server.port, '127.0.0.1');
+  plain.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+  await closed(plain);
+  const options = {
+    port: runtime.server.port,
+    host: '127.0.0.1',
+    ca: credential.ca,
+    cert: credential.certificate,
+    key: credential.key,
+    servername: credential.serverName,
+  };
+  const noise = tls.connect({ ...options, ALPNProtocols: ['h2'] });
+  noise.on('secureConnect', () => noise.write(Buffer.alloc(1000, 7)));
+  await closed(noise);
+  const old = tls.connect({ ...options, ALPNProtocols: ['http/1.1'] });
+  old.on('secureConnect', () => old.write('GET / HTTP/1.1\r\n\r\n'));
+  await closed(old);
+  await isStillHealthy();
+});
+
+test('idle connections are counted: beyond the limit they are closed, and others are served', async () => {
+  const small = await startSmallRuntime({ limits: { maxConnectionsPerAddress: 5, handshakeTimeoutMs: 300 } });
+  const party = connect({ credential: await small.addParty('acme') });
+  await party.parties.whoAmI({});
+  const sockets = Array.from({ length: 30 }, () => net.connect(small.server.port, '127.0.0.1'));
+  await Promise.all(
+    sockets.map(
+      (socket) =>
+        new Promise<void>((resolve) => {
+          socket.on('error', () => {});
+          socket.on('close', () => resolve());
+          socket.resume();
+        }),
+    ),
+  );
+  await party.parties.whoAmI({});
+  party.close();
+  small.close();
+});
+
+test('a party that calls too often is told when to try again, and other parties are not held up', async () => {
+  const small = await startSmallRuntime({ limits: { callsPerSecond: 1, callBurst: 3 } });
+  const busy = connect({ credential: await small.addParty('busy') });
+  const calm = connect({ credential: await small.addParty('calm') });
+  for (let i = 0; i < 3; i++) await busy.parties.whoAmI({});
+  await assert.rejects(busy.parties.whoAmI({}), (thrown) => {
+    const { code, isRetryable, retryAfterMs } = thrown as { code: string; isRetryable: boolean; retryAfterMs: number };
+    assert.deepEqual([code, isRetryable], ['rate-exceeded', true]);
+    assert.ok(retryAfterMs > 0 && retryAfterMs <= 1000);
+    return true;
+  });
+  await calm.parties.whoAmI({});
+  busy.close();
+  calm.close();
+  small.close();
+});
