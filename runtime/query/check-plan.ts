@@ -108,7 +108,7 @@ function nameOfTable(statement: string): string {
 function tablesOf(enforced: EnforcedQuery, context: QueryContext): Map<string, Set<string>> {
   const allowed = new Map<string, Set<string>>();
   for (const table of context.tables) {
-    if (!enforced.reads.includes(table.physical)) continue;
+    if (enforced.reads?.includes(table.physical) !== true) continue;
     const columns = [
       ...table.columns.map((column) => column.name),
       ...table.units.flatMap((unit, index) => [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)]),

@@ -8,8 +8,8 @@ import type { SqlType } from './catalogue.ts';
  */
 export interface EnforcedQuery {
   readonly setup: readonly string[];
-  /** Base tables that the statements may read, as the catalogue names them (`physical`); nothing else. */
-  readonly reads: readonly string[];
+  /** Base tables that the statements may read, as the catalogue names them (`physical`); absent: none. */
+  readonly reads?: readonly string[];
   /** Yields `outputs`, then `certificates`, in this order. */
   readonly result: string;
   readonly outputs: readonly OutputColumn[];
