@@ -23,6 +23,8 @@ export interface AdmissionNeeds {
   readonly now: () => number;
   readonly isDraining: () => boolean;
   readonly proofOf: (call: ServerInterceptingCallInterface) => ConnectionProof | null;
+  /** Hears that a party has called on the connection of a call. */
+  readonly called: (call: ServerInterceptingCallInterface) => void;
   /** Closes the connection of a call. */
   readonly disconnect: (call: ServerInterceptingCallInterface) => void;
 }
@@ -89,6 +91,7 @@ export class Admissions {
                   return;
                 }
                 party = outcome.caller.party;
+                this.#needs.called(call);
                 this.#openCalls.set(party, (this.#openCalls.get(party) ?? 0) + 1);
                 this.#admitted.set(metadata, {
                   caller: outcome.caller,

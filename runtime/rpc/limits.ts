@@ -10,9 +10,10 @@ export interface RpcLimits {
   readonly maxChunkBytes: number;
   /** Header block of one request, bytes. */
   readonly maxMetadataBytes: number;
-  /** Open connections in all, and from one address. */
+  /** Open connections in all. */
   readonly maxConnections: number;
-  readonly maxConnectionsPerAddress: number;
+  /** Connections on which no party has called yet; one more closes the oldest of them. */
+  readonly maxSilentConnections: number;
   /** Open streams on one connection, and of one party over all its connections. */
   readonly maxStreamsPerConnection: number;
   readonly maxStreamsPerParty: number;
@@ -44,12 +45,12 @@ export const DEFAULT_RPC_LIMITS: RpcLimits = {
   maxOutgoingBytes: 4 << 20,
   maxChunkBytes: 1 << 20,
   maxMetadataBytes: 16 << 10,
-  maxConnections: 1024,
-  maxConnectionsPerAddress: 256,
+  maxConnections: 4096,
+  maxSilentConnections: 512,
   maxStreamsPerConnection: 128,
   maxStreamsPerParty: 256,
-  callsPerSecond: 500,
-  callBurst: 1000,
+  callsPerSecond: 2000,
+  callBurst: 4000,
   handshakeTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   uploadPauseMs: 60_000,

@@ -29,7 +29,7 @@ export interface ListenerOptions {
 }
 
 /**
- * Accepts connections under limits of number, address and time, and keeps what each proved. A connection without a
+ * Accepts connections under limits of number and time, and keeps what each proved. A connection without a
  * valid certificate may stay a moment, so that its calls get a clear status instead of a reset.
  */
 export class Listener {
@@ -37,7 +37,8 @@ export class Listener {
   readonly #limits: RpcLimits;
   readonly #accept: (socket: net.Socket) => void;
   readonly #proofs = new Map<string, { readonly socket: net.Socket; readonly proof: ConnectionProof }>();
-  readonly #perAddress = new Map<string, number>();
+  /** In order of arrival. */
+  readonly #silent = new Map<string, net.Socket>();
   readonly #sockets = new Set<net.Socket>();
 
   constructor(options: ListenerOptions) {
@@ -86,8 +87,13 @@ export class Listener {
     return this.#proofs.get(keyOf(remote))?.proof ?? null;
   }
 
+  /** A party has called on the connection with this remote end. */
+  called(remote: Remote): void {
+    this.#silent.delete(keyOf(remote));
+  }
+
   /** Closes the connection with this remote end. */
-  disconnect(remote: { readonly remoteAddress?: string | undefined; readonly remotePort?: number | undefined }): void {
+  disconnect(remote: Remote): void {
     this.#proofs.get(keyOf(remote))?.socket.destroy();
   }
 
@@ -106,22 +112,23 @@ export class Listener {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /**
+   * A flood of connections that do nothing pushes out its own: who calls within the time the flood needs to refill the
+   * list stays, whatever address it comes from.
+   */
   #count(socket: net.Socket): void {
-    const address = socket.remoteAddress ?? '';
-    const open = this.#perAddress.get(address) ?? 0;
-    if (open >= this.#limits.maxConnectionsPerAddress) {
-      socket.destroy();
-      return;
-    }
-    this.#perAddress.set(address, open + 1);
+    const key = keyOf(socket);
     this.#sockets.add(socket);
+    this.#silent.set(key, socket);
     socket.on('error', () => {});
     socket.once('close', () => {
       this.#sockets.delete(socket);
-      const left = (this.#perAddress.get(address) ?? 1) - 1;
-      if (left === 0) this.#perAddress.delete(address);
-      else this.#perAddress.set(address, left);
+      if (this.#silent.get(key) === socket) this.#silent.delete(key);
     });
+    if (this.#silent.size > this.#limits.maxSilentConnections) {
+      const [oldest] = this.#silent.values();
+      oldest?.destroy();
+    }
   }
 
   #take(socket: net.Socket, proof: ConnectionProof): void {
@@ -136,6 +143,12 @@ export class Listener {
     });
     this.#accept(socket);
   }
+}
+
+/** The far end of a connection: unique among the open ones of a listener. */
+export interface Remote {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
 }
 
 /** How long a connection that proved nothing may stay to hear why. */

@@ -74,6 +74,7 @@ export class RpcServer {
       rateLimit: new RateLimit({ perSecond: limits.callsPerSecond, burst: limits.callBurst }),
       isDraining: () => self?.isDraining ?? false,
       proofOf: (call) => listener.proofOf(call.getConnectionInfo()),
+      called: (call) => listener.called(call.getConnectionInfo()),
       disconnect: (call) => listener.disconnect(call.getConnectionInfo()),
     });
     const server = new Server({

@@ -215,23 +215,39 @@ test('bytes that are no TLS, and TLS that is no HTTP/2, end their own connection
   await isStillHealthy();
 });
 
-test('idle connections are counted: beyond the limit they are closed, and others are served', async () => {
-  const small = await startSmallRuntime({ limits: { maxConnectionsPerAddress: 5, handshakeTimeoutMs: 300 } });
-  const party = connect({ credential: await small.addParty('acme') });
-  await party.parties.whoAmI({});
-  const sockets = Array.from({ length: 30 }, () => net.connect(small.server.port, '127.0.0.1'));
-  await Promise.all(
-    sockets.map(
-      (socket) =>
-        new Promise<void>((resolve) => {
-          socket.on('error', () => {});
-          socket.on('close', () => resolve());
-          socket.resume();
-        }),
-    ),
-  );
-  await party.parties.whoAmI({});
-  party.close();
+test('a flood of connections that do nothing pushes out its own, and a party from the same address is served', async () => {
+  const small = await startSmallRuntime({ limits: { maxSilentConnections: 10 } });
+  const credentialOf = await small.addParty('acme');
+  const early = connect({ credential: credentialOf });
+  await early.parties.whoAmI({});
+  let closed = 0;
+  const enough = Promise.withResolvers<void>();
+  const sockets = Array.from({ length: 200 }, () => {
+    const socket = net.connect(small.server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      closed++;
+      if (closed === 190) enough.resolve();
+    });
+    return socket.resume();
+  });
+  await enough.promise;
+  await early.parties.whoAmI({});
+  const late = connect({ credential: credentialOf });
+  await late.parties.whoAmI({});
+  for (const socket of sockets) socket.destroy();
+  early.close();
+  late.close();
+  small.close();
+});
+
+test('a handshake that does not come to its end is cut off', async () => {
+  const small = await startSmallRuntime({ limits: { handshakeTimeoutMs: 200 } });
+  const socket = net.connect(small.server.port, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.write(Buffer.of(0x16, 3, 1));
+  socket.resume();
+  await new Promise((resolve) => socket.on('close', resolve));
   small.close();
 });
 
