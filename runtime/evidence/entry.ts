@@ -105,21 +105,41 @@ export type OpenedEntry =
 
 /** Reads an entry's bytes and checks its signature. Anything but exactly our own form is invalid. */
 export function openEntry(entry: Uint8Array, key: VerifierKey): OpenedEntry {
-  if (entry.length > MAX_ENTRY_BYTES) return invalid('longer than an entry may be');
+  const envelope = envelopeOf(entry);
+  if (typeof envelope === 'string') return invalid(envelope);
+  if (envelope.keyId !== key.id) return invalid('not signed by the log key');
+  if (!verifyEd25519(preAuthEncoding(envelope.payload), envelope.signature, key.publicKey)) {
+    return invalid('the signature does not match');
+  }
+  return statementOf(envelope.payload);
+}
+
+/** Reads an entry whose bytes are known to be authentic already, because a signed root covers them. */
+export function readAuthenticEntry(entry: Uint8Array): OpenedEntry {
+  const envelope = envelopeOf(entry);
+  return typeof envelope === 'string' ? invalid(envelope) : statementOf(envelope.payload);
+}
+
+/** The parts of a DSSE envelope, or why the bytes are none. */
+function envelopeOf(
+  entry: Uint8Array,
+): { readonly payload: Buffer; readonly keyId: unknown; readonly signature: Buffer } | string {
+  if (entry.length > MAX_ENTRY_BYTES) return 'longer than an entry may be';
   const envelope = parseObject(entry);
-  if (envelope === undefined) return invalid('not a JSON object');
+  if (envelope === undefined) return 'not a JSON object';
   const { payload, payloadType, signatures } = envelope;
-  if (payloadType !== PAYLOAD_TYPE || typeof payload !== 'string')
-    return invalid('not a DSSE envelope of in-toto JSON');
+  if (payloadType !== PAYLOAD_TYPE || typeof payload !== 'string') return 'not a DSSE envelope of in-toto JSON';
   const body = decodeBase64(payload);
   const [signature, ...others] = Array.isArray(signatures) ? (signatures as unknown[]) : [];
-  if (body === undefined || !isObject(signature) || others.length > 0)
-    return invalid('not one signature over one payload');
-  const { keyid, sig } = signature;
-  const bytes = typeof sig === 'string' ? decodeBase64(sig) : undefined;
-  if (keyid !== key.id || bytes === undefined) return invalid('not signed by the log key');
-  if (!verifyEd25519(preAuthEncoding(body), bytes, key.publicKey)) return invalid('the signature does not match');
-  const event = eventOf(parseObject(body));
+  if (body === undefined || !isObject(signature) || others.length > 0) return 'not one signature over one payload';
+  const bytes = typeof signature['sig'] === 'string' ? decodeBase64(signature['sig']) : undefined;
+  return bytes === undefined
+    ? 'its signature is not base64'
+    : { payload: body, keyId: signature['keyid'], signature: bytes };
+}
+
+function statementOf(payload: Uint8Array): OpenedEntry {
+  const event = eventOf(parseObject(payload));
   return event === undefined ? invalid('not an evidence statement') : { kind: 'entry', event };
 }
 

@@ -1,4 +1,4 @@
-import { DIGEST_BYTES, type MerkleTree } from './merkle.ts';
+import type { MerkleTree } from './merkle.ts';
 
 /** Hashes or entries in a full tile (C2SP tlog-tiles: tile height 8). */
 export const TILE_WIDTH = 256;
@@ -70,11 +70,6 @@ export function piecesBetween(before: number, now: number): { readonly index: nu
     pieces.push({ index, width: Math.min(TILE_WIDTH, now - index * TILE_WIDTH) });
   }
   return pieces;
-}
-
-/** How many bytes a tile of this width has. */
-export function tileBytes(width: number): number {
-  return width * DIGEST_BYTES;
 }
 
 function partialSuffix(width: number): string {

@@ -36,6 +36,9 @@ export interface Tables {
   readonly step: (name: string) => void;
 }
 
+/** A job id that another party uses: what it is must not show through the id. */
+const TAKEN: Blocked = { code: 'wrong-state', state: 'taken' };
+
 /** Answers get their receipts only after the commit's checkpoint is signed. */
 type WithoutReceipts<Outcome> = Outcome extends { readonly receipts: readonly string[] }
   ? Omit<Outcome, 'receipts'>
@@ -47,7 +50,7 @@ export function reserveJob(tables: Tables, input: ReserveInput): ReserveOutcome 
   const { job, lines, startsNow } = input;
   if (input.events.length === 0) throw new StoreFault('state-misuse', `job '${job.id}' reserves without evidence`);
   const known = rows.get<JobBody>('job', job.id);
-  if (known !== undefined) return { kind: 'known', job: known };
+  if (known !== undefined) return known.owner === job.party ? { kind: 'known', job: known } : refused(TAKEN);
   const blocked = blockedBy(tables, job.party, job);
   if (blocked !== undefined) return { kind: 'refused', reason: blocked };
   const answer = ledger.reserve(lines, nowMs);
@@ -119,6 +122,8 @@ export function denyJob(tables: Tables, input: DenyInput): WithoutReceipts<DenyO
   if (!hasEvent(input.events, 'decision'))
     throw new StoreFault('state-misuse', `job '${job.id}' is denied without evidence`);
   const known = jobOf(tables, job.id);
+  if (known !== undefined && known.owner !== job.party)
+    throw new StoreFault('state-misuse', `job id '${job.id}' is taken`);
   if (known !== undefined) return { kind: 'known', job: known };
   const evidence = recordAll(tables, input.events);
   putJob(tables, job, { state: 'denied', atMs: tables.nowMs, evidence, reasons: input.reasons });

@@ -3,17 +3,19 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { signCheckpoint } from '../../runtime/evidence/checkpoint.ts';
 import { verifyLog } from '../../runtime/evidence/verify-log.ts';
-import { filesOf, logOf, newSigner, readerOf } from './world.ts';
+import { encodeEntry } from '../../runtime/evidence/entry.ts';
+import { eventOf, filesOf, logOf, newSigner, readerOf } from './world.ts';
 
 test('a whole log verifies from its files at the sizes where tiles begin and end', () => {
   const signer = newSigner();
   for (const size of [0, 1, 255, 256, 257, 600]) {
     const log = logOf(size, signer);
     let seen = 0;
-    const verdict = verifyLog(readerOf(filesOf(log)), signer.verifier, (_, index) => {
+    const visit = (_: unknown, index: number): void => {
       assert.equal(index, seen);
       seen += 1;
-    });
+    };
+    const verdict = verifyLog(readerOf(filesOf(log)), signer.verifier, visit, { everySignature: true });
     assert.equal(verdict.kind, 'verified', String(size));
     assert.equal(seen, size);
   }
@@ -52,4 +54,18 @@ test('a checkpoint that hides the last entries or claims more is refused', () =>
     const files = [...filesOf(log), { path: 'checkpoint', bytes: Buffer.from(checkpoint) }];
     assert.equal(verifyLog(readerOf(files), log.signer.verifier).kind, 'refused');
   }
+});
+
+test('an entry that another key signed is found when every signature is looked at', () => {
+  const stranger = newSigner();
+  const key = { id: stranger.verifier.id, privateKey: stranger.privateKey };
+  const log = logOf(3, newSigner(), (index) => encodeEntry(eventOf(index), key));
+  const read = readerOf(filesOf(log));
+  assert.equal(verifyLog(read, log.signer.verifier).kind, 'verified');
+  assert.equal(verifyLog(read, log.signer.verifier, undefined, { everySignature: true }).kind, 'refused');
+});
+
+test('an entry that is not evidence is found although the root covers it', () => {
+  const log = logOf(3, newSigner(), () => Buffer.from('{"name":"John Smith"}'));
+  assert.equal(verifyLog(readerOf(filesOf(log)), log.signer.verifier).kind, 'refused');
 });

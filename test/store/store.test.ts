@@ -168,6 +168,16 @@ test('nothing is released under a suspended agreement, an exited party, a passed
   assert.deepEqual(late, { kind: 'refused', reason: { code: 'agreement-ended' } });
 });
 
+test('a job id that another party uses is refused, and shows nothing of that job', async (t) => {
+  const store = await openWorld(t);
+  await store.put({ table: 'party', id: 'other', owner: '', state: 'admitted', atMs: NOW, body: {} });
+  await store.reserve(reserveInput('j1', []));
+  const mine = await store.reserve(reserveInput('j1', []));
+  assert.ok(mine.kind === 'known' && mine.job.id === 'j1');
+  const theirs = await store.reserve({ ...reserveInput('j1', []), job: { ...newJob('j1'), party: 'other' } });
+  assert.deepEqual(theirs, { kind: 'refused', reason: { code: 'wrong-state', state: 'taken' } });
+});
+
 test('a ticket works once, for its own party, until it expires', async (t) => {
   let now = NOW;
   const store = await openWorld(t, dataDirectory(t), () => now);
