@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { access, constants, open, readdir, readFile, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { findCgroupHome, makeGroup, type CgroupHome, type WorkerGroup } from './cgroup.ts';
 import { loadImage, type SandboxImage } from './image.ts';
 import { findPrograms, jailCommand, workerEnvironment, type JailPrograms } from './jail.ts';
 import { filterDigest, seccompFilter, type SyscallProfile } from './seccomp.ts';
@@ -41,17 +42,22 @@ export interface StartedWorker {
 }
 
 const startTimeoutMs = 20_000;
+/** Memory of node and bubblewrap themselves: the watch from outside speaks first, the group is the hard stop behind it. */
+const groupBaseMiB = 256;
 
 export class Host {
   /** workers get a uid of their own */
   readonly dropsUid: boolean;
   readonly stage: Stage;
+  readonly cgroups: CgroupHome;
   readonly #options: HostOptions;
   readonly #programs: { readonly bwrap: string | undefined; readonly prlimit: string | undefined };
   readonly #images = new Map<string, Promise<SandboxImage>>();
   readonly #programsOf = new Map<string, Promise<JailPrograms>>();
   readonly #filters = new Map<SyscallProfile, Promise<{ path: string; digest: string } | undefined>>();
   readonly #freeUids: number[];
+  readonly #tag = randomBytes(4).toString('hex');
+  #groups = 0;
   readonly #gid: number | undefined;
 
   constructor(parts: {
@@ -60,7 +66,9 @@ export class Host {
     readonly programs: { readonly bwrap: string | undefined; readonly prlimit: string | undefined };
     /** ids that workers get; undefined keeps the gateway's own */
     readonly ids: IdRange | undefined;
+    readonly cgroups: CgroupHome;
   }) {
+    this.cgroups = parts.cgroups;
     this.#options = parts.options;
     this.stage = parts.stage;
     this.#programs = parts.programs;
@@ -81,7 +89,7 @@ export class Host {
       gid: ids?.first,
       ...(options.stageParent === undefined ? {} : { parent: options.stageParent }),
     });
-    return new Host({ options, stage, programs, ids });
+    return new Host({ options, stage, programs, ids, cgroups: await findCgroupHome() });
   }
 
   get bwrap(): string | undefined {
@@ -126,6 +134,7 @@ export class Host {
     // Twice, so that a descriptor which somebody holds for a moment only is not named: in the worker its number is node's own.
     const stillOpen = new Set(await strayDescriptors());
     const strayFds = (await strayDescriptors()).filter((fd) => stillOpen.has(fd));
+    const group = await this.#groupFor(image);
     const uid = this.#gid === undefined ? undefined : this.#freeUids.shift();
     try {
       if (this.#gid !== undefined && uid === undefined) throw new Error('no free uid for a worker');
@@ -149,16 +158,26 @@ export class Host {
         startTimeoutMs: this.#options.startTimeoutMs ?? startTimeoutMs,
         isNamespaced,
         cpuLimitSeconds: image.manifest.limits.lifetimeCpuSeconds,
+        group,
       });
       void process.closed.then(() => uid !== undefined && this.#freeUids.push(uid));
       return { process, scratch: scratch?.writer };
     } catch (cause) {
       if (uid !== undefined) this.#freeUids.push(uid);
+      await group?.remove();
       await scratch?.writer.close();
       throw cause;
     } finally {
       await scratch?.reader.close();
     }
+  }
+
+  async #groupFor(image: SandboxImage): Promise<WorkerGroup | undefined> {
+    if (this.cgroups.kind === 'none') return undefined;
+    const { memoryMiB, threads } = image.manifest.limits;
+    const bounds = { memoryMiB: memoryMiB + groupBaseMiB, tasks: threads + 8 };
+    this.#groups += 1;
+    return makeGroup(this.cgroups, `glovebox-${process.pid}-${this.#tag}-${this.#groups}`, bounds);
   }
 
   #programsFor(image: SandboxImage): Promise<JailPrograms> {

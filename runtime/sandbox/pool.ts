@@ -300,7 +300,9 @@ export class WorkerPool implements AsyncDisposable {
     // Most recently used last; the oldest beyond the number of warm keys cools down.
     this.#slots.delete(key);
     this.#slots.set(key, slot);
-    slot.warm = Math.max(slot.warm, Math.min(this.#limits.warmPerKey, this.#limits.maxWorkers));
+    // A worker for one job over certain files (an ingest) is not likely to be wanted a second time.
+    const isOneOff = image.manifest.jobsPerWorker === 1 && mounts.length > 0;
+    slot.warm = Math.max(slot.warm, isOneOff ? 0 : Math.min(this.#limits.warmPerKey, this.#limits.maxWorkers));
     for (const old of [...this.#slots.values()].slice(0, -this.#limits.warmKeys)) void this.#drop(old);
     slot.pins += 1;
     try {

@@ -3,9 +3,10 @@
  * rules. A level is what was seen to hold, never what was asked for.
  */
 import { execFile } from 'node:child_process';
-import { access, constants, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { promisify } from 'node:util';
+import type { CgroupKind } from './cgroup.ts';
 import { frameType, jsonPayload, parseJsonPayload } from './channel.ts';
 import type { Host } from './host.ts';
 import type { IsolationLevel } from './manifest.ts';
@@ -28,7 +29,8 @@ export interface IsolationReport {
   readonly findings: readonly Finding[];
   readonly bwrapVersion: string | undefined;
   readonly kernel: string;
-  readonly cgroup: 'v1' | 'v2' | 'none';
+  /** control groups that workers get beside their rlimits */
+  readonly cgroup: CgroupKind;
   readonly filterDigest: string | undefined;
   /** what to do for a better level; empty when nothing is missing */
   readonly advice: readonly string[];
@@ -45,7 +47,7 @@ export async function probeIsolation(
   const about = {
     bwrapVersion: await versionOf(host.bwrap),
     kernel: release(),
-    cgroup: await cgroupKind(),
+    cgroup: host.cgroups.kind,
     filterDigest: filter?.digest,
   };
   const jail = host.bwrap === undefined ? [missing('bubblewrap', 'no bwrap on PATH')] : [];
@@ -190,18 +192,4 @@ async function versionOf(program: string | undefined): Promise<string | undefine
     () => '',
   );
   return /\d+(\.\d+)+/.exec(text)?.[0];
-}
-
-/** Which control groups this process may make groups in. */
-async function cgroupKind(): Promise<'v1' | 'v2' | 'none'> {
-  const controllers = await readFile('/sys/fs/cgroup/cgroup.controllers', 'utf8').catch(() => '');
-  const isWritable = (path: string): Promise<boolean> =>
-    access(path, constants.W_OK).then(
-      () => true,
-      () => false,
-    );
-  if (/\bmemory\b/.test(controllers) && /\bpids\b/.test(controllers) && (await isWritable('/sys/fs/cgroup')))
-    return 'v2';
-  if (await isWritable('/sys/fs/cgroup/memory/cgroup.procs')) return 'v1';
-  return 'none';
 }

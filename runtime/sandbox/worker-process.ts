@@ -16,6 +16,7 @@ import {
   type Frame,
   type FrameType,
 } from './channel.ts';
+import type { WorkerGroup } from './cgroup.ts';
 import type { CommandLine } from './jail.ts';
 
 /** Why a worker ended: for the operator's log and for counting only, never for a consumer. */
@@ -65,8 +66,8 @@ export interface WorkerSpawn {
   readonly scratchFd: number | undefined;
   readonly startTimeoutMs: number;
   readonly isNamespaced: boolean;
-  /** called right after the spawn, to put the process into its group before it allocates */
-  readonly onSpawn?: (pid: number) => void;
+  /** control group of the process, where there are any; removed when it is gone */
+  readonly group: WorkerGroup | undefined;
   readonly cpuLimitSeconds: number;
 }
 
@@ -160,13 +161,19 @@ export class WorkerProcess {
     this.#output.on('error', () => {});
     this.#output.on('data', (chunk: Buffer) => this.#receive(chunk));
 
-    this.closed = new Promise((resolve) => {
+    // At once: prlimit and bubblewrap take a millisecond each before they make the child that is to be inside as well.
+    if (this.#child.pid !== undefined) addQuietly(options.group, this.#child.pid);
+    const finished = new Promise<WorkerEnd>((resolve) => {
       this.#child.on('error', (error) => {
         this.#end ??= { reason: 'START_FAILED', detail: error.message };
         if (this.#child.pid === undefined) resolve(this.#finish(null, null));
       });
       // `close`, not `exit`: the outer process is gone at `exit`, the one in the jail only when its pipes are closed.
       this.#child.on('close', (code, signal) => resolve(this.#finish(code, signal)));
+    });
+    this.closed = finished.then(async (end) => {
+      await options.group?.remove();
+      return end;
     });
     const startTimer = setTimeout(
       () => void this.kill('START_FAILED', `not ready after ${options.startTimeoutMs} ms`),
@@ -177,7 +184,7 @@ export class WorkerProcess {
         this.#isReady = true;
         clearTimeout(startTimer);
         texts.destroy();
-        resolve(details);
+        resolve(this.#joinGroup(options.group).then(() => details));
       };
       void this.closed.then((end) => {
         clearTimeout(startTimer);
@@ -185,7 +192,6 @@ export class WorkerProcess {
       });
     });
     this.ready.catch(() => {});
-    if (this.#child.pid !== undefined) options.onSpawn?.(this.#child.pid);
   }
 
   /** pid of the process we started (bubblewrap, or the worker itself without namespaces); undefined if none started. */
@@ -292,6 +298,12 @@ export class WorkerProcess {
       this.#queue.length = 0;
     }
     return this.closed;
+  }
+
+  /** On a busy machine bubblewrap may have made its child before it was moved: then the child follows before its first job. */
+  async #joinGroup(group: WorkerGroup | undefined): Promise<void> {
+    const pid = group === undefined ? undefined : await this.innerPid();
+    if (pid !== undefined) addQuietly(group, pid);
   }
 
   /**
@@ -410,6 +422,14 @@ export class WorkerProcess {
     this.#waiter?.reject(new WorkerFault(this.#end));
     this.#waiter = undefined;
     return this.#end;
+  }
+}
+
+function addQuietly(group: WorkerGroup | undefined, pid: number): void {
+  try {
+    group?.add(pid);
+  } catch {
+    // it is gone already; its end is reported by `close`
   }
 }
 
