@@ -118,7 +118,7 @@ export function sqlNamesOf(manifest: DatasetManifest, table: string): readonly s
   const names = new Set([table]);
   if (manifest.tables.length === 1) {
     names.add(last.replaceAll(/[^a-z0-9_]/g, '_'));
-    if (schema !== undefined) names.add(`${schema}.${table}`);
+    if (schema !== undefined) names.add(`${schema}.${table}`).add(`${schema}.${last}`);
     names.add(`${manifest.dataset}`);
   } else {
     names.add(`${last}.${table}`);

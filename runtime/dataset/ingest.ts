@@ -11,7 +11,7 @@ import { DATASET_LIMITS } from './limits.ts';
 import type { DatasetManifest, StoredTable, TableStatistics } from './metadata.ts';
 import { checkDatasetName, checkNames } from './names.ts';
 import type { SourceFile } from './source.ts';
-import { TableWriter } from './table-writer.ts';
+import { TableWriter, type TableFindings } from './table-writer.ts';
 
 export interface RegisterNeeds {
   /** Folder that holds all datasets, owned by the runtime. */
@@ -31,11 +31,14 @@ export interface Registered {
   readonly manifest: DatasetManifest;
   /** For the provider only. */
   readonly statistics: readonly TableStatistics[];
+  /** Advice on what the columns are and which grade they ask for; a person confirms it. */
+  readonly findings: readonly TableFindings[];
   readonly folder: string;
 }
 
 export const MANIFEST_FILE = 'manifest.json';
 export const STATISTICS_FILE = 'statistics.json';
+export const FINDINGS_FILE = 'findings.json';
 
 /**
  * Registers the next version of a dataset. Throws `DatasetError` with file, place and reason; nothing is left behind
@@ -60,12 +63,13 @@ export async function registerDataset(
   const folder = versionFolder(needs.root, dataset, version);
   try {
     return await createFolder(folder, async (temporary) => {
-      const { tables, statistics } = await writeTables(needs, sources, temporary, onProgress);
+      const { tables, statistics, findings } = await writeTables(needs, sources, temporary, onProgress);
       const unsigned = { dataset, version, tables };
       const manifest: DatasetManifest = { ...unsigned, digest: manifestDigest(unsigned) };
       await writeFile(join(temporary, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
       await writeFile(join(temporary, STATISTICS_FILE), `${JSON.stringify(statistics)}\n`, { mode: 0o600 });
-      return { manifest, statistics, folder };
+      await writeFile(join(temporary, FINDINGS_FILE), `${JSON.stringify(findings)}\n`, { mode: 0o600 });
+      return { manifest, statistics, findings, folder };
     });
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
@@ -84,9 +88,10 @@ async function writeTables(
   sources: readonly SourceFile[],
   folder: string,
   onProgress: (progress: IngestProgress) => void,
-): Promise<{ tables: StoredTable[]; statistics: TableStatistics[] }> {
+): Promise<{ tables: StoredTable[]; statistics: TableStatistics[]; findings: TableFindings[] }> {
   const tables: StoredTable[] = [];
   const statistics: TableStatistics[] = [];
+  const findings: TableFindings[] = [];
   const labels = sources.map(({ label }) => label).join(', ');
   await using writer = await TableWriter.create(folder, needs.limits);
   let open: { name: string; label: string; schema: Schema; rows: number } | null = null;
@@ -118,13 +123,14 @@ async function writeTables(
       const finished = await writer.finish();
       tables.push(finished.table);
       statistics.push(finished.statistics);
+      findings.push(finished.findings);
       onProgress({ table: open.name, rows: open.rows, isTableDone: true });
       open = null;
     }
   }
   if (open !== null) throw new Error('the reader did not finish a table');
   if (tables.length === 0) throw new DatasetError('invalid-file', `${labels}: there is no table`);
-  return { tables, statistics };
+  return { tables, statistics, findings };
 }
 
 /** Folder of all versions of a dataset. */

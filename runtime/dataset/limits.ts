@@ -8,6 +8,9 @@ export const DATASET_LIMITS = {
   maxArrowBytes: 2 ** 30,
   /** characters of a table or column name */
   maxNameLength: 128,
+  /** how long a reader may be silent: this, and the time that the bytes take at the least speed expected */
+  readIdleMs: 60_000,
+  readBytesPerMs: 5_000,
   /** bytes of one CSV record */
   maxCsvLineBytes: 1 << 20,
   /** characters of a provider's row scope */

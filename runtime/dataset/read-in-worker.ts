@@ -45,11 +45,12 @@ export function jailedReader(pool: WorkerPool, party: string, signal?: AbortSign
 export async function* readThrough(
   worker: WorkerLink,
   request: IngestRequest,
+  idleMs: number = idleLimitMs(request),
 ): AsyncGenerator<IngestEvent, void, void> {
   await worker.send(frameType.JOB, jsonPayload(request));
   let schema: Schema | null = null;
   for (;;) {
-    const frame = await worker.next();
+    const frame = await nextWithin(worker, idleMs);
     if (frame === null) throw new WorkerFault('the ingest worker died');
     if (frame.type === frameType.DATA) {
       if (schema === null) throw new WorkerFault('the ingest worker sent rows outside of a table');
@@ -63,6 +64,32 @@ export async function* readThrough(
     } else if (frame.type === frameType.FAIL) throw failure(frame);
     else if (frame.type === frameType.RESULT) return;
     else throw new WorkerFault(`the ingest worker sent an unexpected frame ${frame.type}`);
+  }
+}
+
+/** A damaged file can send a parser round in circles: a worker that says nothing for this long is killed. */
+function idleLimitMs(request: IngestRequest): number {
+  const bytes = request.sources.reduce((sum, source) => sum + source.bytes, 0);
+  return DATASET_LIMITS.readIdleMs + bytes / DATASET_LIMITS.readBytesPerMs;
+}
+
+async function nextWithin(worker: WorkerLink, idleMs: number): Promise<Frame | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      worker.kill();
+      reject(
+        new DatasetError(
+          'invalid-file',
+          'the file cannot be read: its reader made no progress; it is probably damaged',
+        ),
+      );
+    }, idleMs);
+  });
+  try {
+    return await Promise.race([worker.next(), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -15,6 +15,7 @@ export const DEFAULT_CSV_OPTIONS: CsvOptions = { delimiter: null, hasHeader: tru
 export interface SourceFile {
   /** where the spooled bytes lie */
   readonly path: string;
+  readonly bytes: number;
   /** what the provider calls the file; used in messages */
   readonly label: string;
   readonly format: SourceFormat;

@@ -15,6 +15,6 @@ export function quoteText(text: string): string {
 /** The engine's message for the provider: one line, cut. */
 export function firstLine(error: unknown): string {
   const line = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
-  const plain = line.replace(/"[^"]*\/[^"]*"/g, 'the file').replace(/[\p{C}]/gu, ' ');
+  const plain = line.replace(/(["']?)\/[^\s"']+\1/g, 'the file').replace(/[\p{C}]/gu, ' ');
   return plain.length > 200 ? `${plain.slice(0, 200)}…` : plain;
 }

@@ -9,10 +9,12 @@ import { digestFile } from './digest.ts';
 import { engineOptions, type EngineLimits } from './engine.ts';
 import { transportSchema } from './ingest-events.ts';
 import type { ColumnStatistics, StoredColumn, StoredTable, TableStatistics } from './metadata.ts';
+import { recognise, type ColumnFindings, type ColumnSample } from './recognise.ts';
 import { quoteName, quoteText } from './sql-text.ts';
 import { fillVector, VECTOR_ROWS } from './vector-fill.ts';
 
 const ROW_GROUP_ROWS = 122_880;
+const SAMPLE_ROWS = 500;
 const STAGE_FILE = '.stage.duckdb';
 
 /** One writer per registration; begin, append and finish each table in turn, then close. */
@@ -65,7 +67,7 @@ export class TableWriter implements AsyncDisposable {
   }
 
   /** Writes the file of record of the table begun last, digests and describes it. */
-  async finish(): Promise<{ readonly table: StoredTable; readonly statistics: TableStatistics }> {
+  async finish(): Promise<FinishedTable> {
     const { name, columns, appender, rows } = this.#table();
     appender.closeSync();
     this.#open = null;
@@ -81,13 +83,38 @@ export class TableWriter implements AsyncDisposable {
     await this.#connection.run('DROP TABLE stage');
     const statistics = await this.#describe(name, path, columns, rows);
     const { digest, bytes } = await digestFile(path);
-    return { table: { name, file, columns, rowCount: rows, bytes, digest }, statistics };
+    const findings = recognise(await this.#samples(path, statistics, columns, rows));
+    return {
+      table: { name, file, columns, rowCount: rows, bytes, digest },
+      statistics,
+      findings: { table: name, columns: findings },
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#connection.closeSync();
     this.#instance.closeSync();
     for (const left of [STAGE_FILE, `${STAGE_FILE}.wal`]) await rm(join(this.#folder, left), { force: true });
+  }
+
+  /** A few values of each column for recognition: the first rows, which is enough to tell a phone number from a name. */
+  async #samples(
+    path: string,
+    statistics: TableStatistics,
+    columns: readonly StoredColumn[],
+    rows: number,
+  ): Promise<ColumnSample[]> {
+    const select = columns.map(({ name }) => `CAST(${quoteName(name)} AS VARCHAR)`).join(', ');
+    const reader = await this.#connection.runAndReadAll(
+      `SELECT ${select} FROM read_parquet(${quoteText(path)}) LIMIT ${SAMPLE_ROWS}`,
+    );
+    const values = reader.getColumns();
+    return columns.map(({ name, type }, i): ColumnSample => {
+      const { nulls = 0, distinct = 0 } = statistics.columns[i] ?? {};
+      const texts = (values[i] ?? []).filter((value) => typeof value === 'string');
+      // The estimate of distinct values is a few percent off.
+      return { name, type, values: texts, isUnique: rows > 1 && nulls === 0 && distinct >= rows * 0.9 };
+    });
   }
 
   #table(): OpenTable {
@@ -123,6 +150,19 @@ export class TableWriter implements AsyncDisposable {
     });
     return { table, columns: described };
   }
+}
+
+export interface FinishedTable {
+  readonly table: StoredTable;
+  /** For the provider only, as are the findings. */
+  readonly statistics: TableStatistics;
+  readonly findings: TableFindings;
+}
+
+/** What recognition thinks of a table's columns; advice that a person confirms. */
+export interface TableFindings {
+  readonly table: string;
+  readonly columns: readonly ColumnFindings[];
 }
 
 interface OpenTable {

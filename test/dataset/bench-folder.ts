@@ -31,7 +31,16 @@ export class BenchFolder implements AsyncDisposable {
     const path = join(this.path, `source-${this.#files++}`);
     await writeFile(path, bytes);
     const format = formatOf(Buffer.from(bytes).subarray(0, 16));
-    return { path, label, format, table: null, sourceTable: null, csv: DEFAULT_CSV_OPTIONS, ...more };
+    return {
+      path,
+      bytes: bytes.length,
+      label,
+      format,
+      table: null,
+      sourceTable: null,
+      csv: DEFAULT_CSV_OPTIONS,
+      ...more,
+    };
   }
 
   register(

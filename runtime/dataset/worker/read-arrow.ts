@@ -7,7 +7,8 @@ import {
   RecordBatchReader,
   type Data,
   type RecordBatch,
-  type Schema as ArrowSchema,
+  type DataType,
+  type Schema,
 } from 'apache-arrow';
 import { checkBatch, type ColumnBatch } from '../../release/columns.ts';
 import { DatasetError } from '../dataset-error.ts';
@@ -42,29 +43,28 @@ export async function* readArrow(source: SourceFile, table: string): AsyncGenera
       ? cause
       : new DatasetError('invalid-file', `${label}: ${where}: ${reasonOf(cause)}`, { cause });
   let batches: Iterator<RecordBatch>;
-  let schema: ArrowSchema;
+  let converters: readonly ArrowColumn[];
+  let columns: readonly StoredColumn[];
   try {
-    const reader = RecordBatchReader.from(await readFile(source.path));
+    const bytes = await readFile(source.path);
+    if (source.format === 'arrow-stream' && !hasEndMark(bytes))
+      throw new RangeError('the stream has no end mark; it was cut');
+    const reader = RecordBatchReader.from(bytes);
     reader.open();
-    schema = reader.schema;
+    const schema = reader.schema as Schema | undefined;
+    if (schema === undefined) throw new RangeError('it has no schema');
+    const names = schema.fields.map(({ name }) => name);
+    checkNames(names, 'column', label);
+    converters = schema.fields.map((field): ArrowColumn => {
+      const converter = arrowColumn(field.type as DataType);
+      if (converter === null) throw unsupportedType(label, field.name, String(field.type));
+      return converter;
+    });
+    columns = names.map((name, i): StoredColumn => ({ name, type: converters[i]?.type ?? { kind: 'text' } }));
     batches = reader[Symbol.iterator]();
   } catch (cause) {
     throw damaged('not a readable arrow file', cause);
   }
-  checkNames(
-    schema.fields.map(({ name }) => name),
-    'column',
-    label,
-  );
-  const converters = schema.fields.map((field): ArrowColumn => {
-    const converter = arrowColumn(field.type);
-    if (converter === null) throw unsupportedType(label, field.name, String(field.type));
-    return converter;
-  });
-  const columns = schema.fields.map(({ name }, i): StoredColumn => ({
-    name,
-    type: converters[i]?.type ?? { kind: 'text' },
-  }));
   const transport = transportSchema(columns);
   yield { kind: 'table', name: table, label, columns };
   let rows = 0;
@@ -96,6 +96,11 @@ export async function* readArrow(source: SourceFile, table: string): AsyncGenera
     }
   }
   yield { kind: 'end', rows };
+}
+
+/** A stream ends with a message of length zero, with or without the continuation mark. Without it rows may be missing. */
+function hasEndMark(bytes: Uint8Array): boolean {
+  return bytes.length >= 8 && bytes.subarray(-4).every((byte) => byte === 0);
 }
 
 function reasonOf(cause: unknown): string {
