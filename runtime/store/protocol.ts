@@ -63,6 +63,11 @@ export interface Recovered {
   readonly interruptedJobs: number;
   /** Published log files that were missing or changed; they were written again from the database. */
   readonly repairedFiles: number;
+  /**
+   * By how many milliseconds the clock is behind the latest time that the state has seen; 0 when it is not. The state
+   * then keeps to its own time until the clock has caught up: agreements and tickets end by it, windows do not move.
+   */
+  readonly clockBehindMs: number;
 }
 
 export interface WorkerData {

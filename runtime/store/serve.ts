@@ -127,7 +127,7 @@ class Engine {
         release: database.prepare('release one'),
         seal: database.prepare('insert or replace into seal values (1, ?, ?, ?, ?, ?)'),
       };
-      const recovered = this.#recover();
+      const recovered = { ...this.#recover(), clockBehindMs: this.#latestMs - data.nowMs };
       const records = MIRRORED.flatMap((table) => this.#rows.all(table));
       this.hello = { kind: 'ready', records, verifierKey: formatVerifierKey(signer.verifier), recovered };
     } catch (error) {
@@ -308,7 +308,7 @@ class Engine {
   }
 
   /** Brings state and files to rest after whatever ended the last process. */
-  #recover(): Recovered {
+  #recover(): Omit<Recovered, 'clockBehindMs'> {
     const repairedFiles = this.#files.rebuild();
     this.#sql.begin.run();
     const tables = { rows: this.#rows, ledger: this.#ledger, log: this.#log, nowMs: this.#latestMs, step: this.#step };

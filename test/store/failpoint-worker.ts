@@ -1,5 +1,5 @@
 // The store's thread as in the runtime, except that the process dies (SIGKILL) when a chosen step is reached for the
-// n-th time: GLOVEBOX_TEST_FAILPOINT=step@n.
+// n-th time: GLOVEBOX_TEST_FAILPOINT=step@n; with GLOVEBOX_TEST_FAILURE=throw the step fails instead, as a full disk would.
 import { parentPort, workerData } from 'node:worker_threads';
 import type { WorkerData } from '../../runtime/store/protocol.ts';
 import { serveStore } from '../../runtime/store/serve.ts';
@@ -10,5 +10,7 @@ if (parentPort === null) throw new Error('the store runs in a worker thread');
 serveStore(parentPort, workerData as WorkerData, (name) => {
   if (name !== step) return;
   left -= 1;
-  if (left === 0) process.kill(process.pid, 'SIGKILL');
+  if (left !== 0) return;
+  if (process.env['GLOVEBOX_TEST_FAILURE'] === 'throw') throw new Error('disk I/O error');
+  process.kill(process.pid, 'SIGKILL');
 });
