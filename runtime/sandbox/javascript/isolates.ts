@@ -200,11 +200,11 @@ function loadLibraries(isolate: ivm.Isolate, context: ivm.Context, terms: GuestT
   }
 }
 
-/** The factory's script only makes a function; consumer code first runs inside of the collector. */
+/** The factory's script only makes a function; consumer code first runs inside of the collector, under its timer. */
 function compileGuest(isolate: ivm.Isolate, context: ivm.Context, terms: GuestTerms): ivm.Reference | undefined {
   try {
     const script = isolate.compileScriptSync(terms.factory);
-    const factory = script.runSync(context, { reference: true, timeout: terms.timeoutMs }) as ivm.Reference;
+    const factory = script.runSync(context, { reference: true }) as ivm.Reference;
     return factory.typeof === 'function' ? factory : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;

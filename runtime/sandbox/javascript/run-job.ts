@@ -11,7 +11,17 @@ import { statusOf } from './status.ts';
 import type { BlockStatus } from './status.ts';
 import { decodeGroupTable } from './table.ts';
 import type { GroupTable } from './table.ts';
-import { WorkerLost, decodePrepared, nextAnswer, sendBody, sendEnd, startJob, within } from './worker-link.ts';
+import {
+  WorkerLost,
+  decodePrepared,
+  finishJob,
+  bodyTaken,
+  nextAnswer,
+  sendColumns,
+  sendEnd,
+  startJob,
+  within,
+} from './worker-link.ts';
 import type { JavaScriptWorker, JavaScriptWorkers, Tier } from './worker-link.ts';
 import type { GuestTerms, TableColumn } from './worker-job.ts';
 
@@ -120,13 +130,19 @@ export async function runRowFunction(
       isolateMiB,
     });
     let rows = 0;
+    let sent = 0;
     for await (const batch of source.batches()) {
       terms.signal?.throwIfAborted();
       if (batch.rows > javascriptLimits.batchRows) throw new RangeError('a batch has too many rows');
       rows += batch.rows;
       if (rows > javascriptLimits.rows) throw new RangeError('too many rows');
-      await sendBody(worker, encodeBatch(source.columns, batch, true), batch.rows);
+      const bytes = encodeBatch(source.columns, batch, true);
+      // Two places take turns: one batch is written while the worker computes the other.
+      if (sent >= 2) await bodyTaken(worker, terms.timeoutMs);
+      await sendColumns(worker, { bytes, rows: batch.rows }, (sent % 2) * javascriptLimits.batchBytes);
+      sent += 1;
     }
+    for (let left = Math.min(sent, 2); left > 0; left--) await bodyTaken(worker, terms.timeoutMs);
     await sendEnd(worker);
     const totals = await nextAnswer(worker, { maxBytes: cells * 8, timeoutMs: terms.timeoutMs });
     const units = isCountingUnits
@@ -387,11 +403,16 @@ async function runLanes(
         worker ??= await workers.lease({ tier: terms.tier, wallMs: (count - block) * blockMs + 10_000 });
         const answer = await answerOf(worker, block, body, lanes, blockMs);
         if (!lanes.take(block, answer) || job.isProcessPerBlock === true) {
-          await worker.destroy();
+          worker.destroy().catch(() => {});
           worker = undefined;
         }
         done += 1;
         terms.onProgress?.(done, count);
+      }
+      if (worker !== undefined) {
+        await sendEnd(worker).catch(() => {});
+        await finishJob(worker);
+        worker = undefined;
       }
     } finally {
       terms.signal?.removeEventListener('abort', stop);
@@ -411,10 +432,9 @@ async function runLanes(
         started.add(worker);
         await of.start(worker, block);
       }
-      const sent = sendBody(worker, body.bytes, body.rows);
-      sent.catch(() => {}); // a worker that died is noticed by its missing answer
+      await sendColumns(worker, body, 0);
+      await bodyTaken(worker, timeoutMs);
       const bytes = await nextAnswer(worker, { maxBytes: of.maxBytes, timeoutMs });
-      await within(timeoutMs, sent);
       return bytes;
     } catch {
       return undefined;
@@ -479,7 +499,9 @@ export async function runOnTwin(
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + 10_000 }, async (worker) => {
     const maxCharacters = javascriptLimits.debugCharacters;
     await startJob(worker, { kind: 'debug', terms: guestTerms(job.factory, twin, terms), maxCharacters });
-    await sendBody(worker, encodeParts(twin.columns, parts), rowsOf(parts));
+    await sendColumns(worker, { bytes: encodeParts(twin.columns, parts), rows: rowsOf(parts) }, 0);
+    await sendEnd(worker);
+    await bodyTaken(worker, terms.timeoutMs);
     const bytes = await nextAnswer(worker, {
       maxBytes: 4 * 1024 * 1024,
       timeoutMs: terms.timeoutMs + javascriptLimits.graceMs,
@@ -512,7 +534,7 @@ function isShallow(value: unknown, depth: number): boolean {
   return depth > 0 && Object.values(value).every((each) => isShallow(each, depth - 1));
 }
 
-/** Leases a worker for one job and destroys it afterwards, whatever happened. */
+/** Leases a worker for one job; it never serves another one, and is killed unless the job ended cleanly. */
 async function withWorker<T>(
   workers: JavaScriptWorkers,
   terms: { readonly tier: Tier; readonly wallMs: number; readonly signal?: AbortSignal | undefined },
@@ -523,13 +545,15 @@ async function withWorker<T>(
   const stop = (): void => void worker.destroy();
   terms.signal?.addEventListener('abort', stop);
   try {
-    return await within(terms.wallMs, body(worker));
+    const done = await within(terms.wallMs, body(worker));
+    await finishJob(worker);
+    return done;
   } catch (error) {
+    worker.destroy().catch(() => {});
     terms.signal?.throwIfAborted();
     if (error instanceof RangeError) throw error; // ours
     return { kind: 'failed', detail: error instanceof Error ? error.message : 'unknown' };
   } finally {
     terms.signal?.removeEventListener('abort', stop);
-    await worker.destroy();
   }
 }

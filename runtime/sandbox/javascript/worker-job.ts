@@ -28,8 +28,9 @@ export interface TableColumn {
 }
 
 /**
- * The job of a JavaScript worker. The gateway makes it and the worker trusts it. It travels, like every batch of columns, as
- * CONTROL `{ bytes, rows }` and then that many bytes in DATA frames:
+ * The job of a JavaScript worker. The gateway makes it and the worker trusts it. It travels as CONTROL `{ bytes, rows: 0 }` and
+ * then that many bytes in DATA frames; columns travel as CONTROL `{ bytes, rows, at }` and lie at `at` in the worker's memory
+ * file (fd 5, read-only for the worker), which the worker acknowledges with PROGRESS once it has read them:
  *
  *     gateway → worker   JOB {}   body: this job as JSON   then, unless `prepare` or `post`: bodies of columns
  *     worker → gateway   DATA     prepare, post, debug: one; rowFunction: the cells (and units); blocks, table: one per body

@@ -1,3 +1,4 @@
+import { readSync } from 'node:fs';
 import { frameType, parseJsonPayload } from '../channel.ts';
 import type { SyncWorkerChannel } from '../channel.ts';
 import { layoutOf } from './columns.ts';
@@ -116,17 +117,29 @@ function nextInput(channel: Channel, kinds: readonly ColumnKind[]): GuestInput |
   return { buffer: body.bytes, rows: body.rows, places };
 }
 
-/** CONTROL `{ bytes, rows }` and the bytes, in a buffer of their own that can be moved; undefined at `{ end: true }`. */
+const scratchFd = 5;
+
+/** The bytes behind CONTROL `{ bytes, rows }` (DATA frames) or `{ bytes, rows, at }` (memory file); undefined at `{ end: true }`. */
 function readBody(channel: Channel): Body | undefined {
   const announced = channel.read();
   if (announced === undefined) process.exit(0); // the gateway is gone
   if (announced.type !== frameType.CONTROL) throw new RangeError('expected an announcement');
-  const { end, bytes, rows } = parseJsonPayload(announced.payload);
+  const { end, bytes, rows, at: position } = parseJsonPayload(announced.payload);
   if (end === true) return undefined;
   if (typeof bytes !== 'number' || typeof rows !== 'number' || bytes > javascriptLimits.batchBytes) {
     throw new RangeError('an announcement without a size');
   }
-  const target = new Uint8Array(bytes);
+  // A buffer of its own, so that it can be moved into an isolate; it is filled whole, or the job fails.
+  const target = Buffer.allocUnsafeSlow(bytes);
+  if (typeof position === 'number') {
+    for (let at = 0; at < bytes;) {
+      const size = readSync(scratchFd, target, at, bytes - at, position + at);
+      if (size === 0) throw new RangeError('the memory file is too short');
+      at += size;
+    }
+    channel.sendJson(frameType.PROGRESS, {});
+    return { bytes: target.buffer, rows };
+  }
   for (let at = 0; at < bytes;) {
     const frame = channel.read();
     if (frame?.type !== frameType.DATA) throw new RangeError('expected bytes');
