@@ -92,7 +92,9 @@ export function runGuest(
   input: GuestInput,
   options: { readonly seed: number; readonly libraries: LibrarySources },
 ): GuestResult<unknown> {
-  return withIsolate(terms.isolateMiB, (isolate, context) => {
+  // The columns count as the isolate's memory: each block gets the same room beyond its own.
+  const isolateMiB = terms.isolateMiB + Math.ceil(input.buffer.byteLength / 2 ** 20);
+  return withIsolate(isolateMiB, (isolate, context) => {
     const harness = compileTrusted(isolate, harnessText(collector.kind)).runSync(context, { reference: true });
     const bind = harness.applySync(
       undefined,

@@ -25,13 +25,13 @@ export const javascriptLimits = {
   /** rows of one batch of a row function */
   batchRows: 2 ** 20,
   /** bytes of one batch or block of columns */
-  batchBytes: 256 * 1024 * 1024,
+  batchBytes: 192 * 1024 * 1024,
   /** rows of one job */
   rows: 2 ** 30,
   /** rows that one privacy unit may contribute */
   rowsPerUnit: 2 ** 20,
-  /** privacy units of one job */
-  units: 2 ** 28,
+  /** privacy units of one job: a worker counts the rows of each */
+  units: 2 ** 26,
   /** bits of the table that counts units per group in a worker */
   unitGroupBits: 2 ** 28,
   /** blocks of one job */
@@ -40,12 +40,20 @@ export const javascriptLimits = {
   blockTimeoutMs: 10_000,
   /** time of one whole row function, approved program or post program, ms */
   programTimeoutMs: 120_000,
+  /** time to parse a source, ms */
+  prepareTimeoutMs: 10_000,
+  /** how long one worker serves blocks before a new one takes over, ms: far below the life that its image allows */
+  leaseMs: 900_000,
+  /** what one worker may answer before a new one takes over, bytes: below the output that its image allows */
+  leaseOutputBytes: 64 * 1024 * 1024,
+  /** time for a worker to take a job, beyond the time of the job, ms */
+  startMs: 10_000,
   /** what the gateway waits beyond the declared time before it kills the worker, ms */
   graceMs: 300,
-  /** heap limit of one isolate, MiB; honest code only, the jail holds the others */
+  /** heap limit of one isolate beyond its columns, MiB; honest code only, the jail holds the others */
   isolateMiB: 64,
-  /** heap limit of the isolate of a row function, MiB */
-  rowIsolateMiB: 192,
+  /** heap limit of the isolate of a row function beyond its columns and counters, MiB */
+  rowIsolateMiB: 64,
   /** bytes of one dictionary's texts */
   dictionaryBytes: 16 * 1024 * 1024,
   /** UTF-8 bytes of the JSON that post-processing reads, and of the one that it returns */

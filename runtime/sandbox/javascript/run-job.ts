@@ -25,6 +25,9 @@ import {
 import type { JavaScriptWorker, JavaScriptWorkers, Tier } from './worker-link.ts';
 import type { GuestTerms, TableColumn } from './worker-job.ts';
 
+/** Largest answer of any kind: one frame. */
+const answerBytes = 4 * 1024 * 1024;
+
 /** A value of a declared public key. */
 export type GroupKey = string | number | boolean;
 
@@ -66,9 +69,9 @@ export async function prepareInWorker(
     parameters: rowNames.parameters,
     outputs: rowNames.outputs.length,
   };
-  return withWorker(workers, { tier: 'balanced', wallMs: 10_000 }, async (worker) => {
+  return withWorker(workers, { tier: 'balanced', wallMs: javascriptLimits.prepareTimeoutMs }, async (worker) => {
     await startJob(worker, { kind: 'prepare', request });
-    const bytes = await nextAnswer(worker, { maxBytes: 4 * 1024 * 1024, timeoutMs: 10_000 });
+    const bytes = await nextAnswer(worker, { maxBytes: answerBytes, timeoutMs: javascriptLimits.prepareTimeoutMs });
     const prepared = decodePrepared(bytes, face);
     if (prepared === undefined) throw new WorkerLost('the worker answered no program');
     return prepared;
@@ -120,7 +123,7 @@ export async function runRowFunction(
   });
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.graceMs }, async (worker) => {
     const kinds = wireKinds(source.columns, true);
-    const { rowIsolateMiB: isolateMiB } = javascriptLimits;
+    const isolateMiB = rowIsolateMiB(source.units, groups, isCountingUnits);
     await startJob(worker, {
       kind: 'rowFunction',
       kernel,
@@ -154,6 +157,12 @@ export async function runRowFunction(
       sensitivity: job.checked.sensitivity,
     };
   });
+}
+
+/** Room for two batches, a counter per unit, the bits of units per group, and the trusted code. */
+function rowIsolateMiB(units: number, groups: number, isCountingUnits: boolean): number {
+  const counters = units * 4 + (isCountingUnits ? (units * groups) / 8 : 0);
+  return javascriptLimits.rowIsolateMiB + Math.ceil((counters + javascriptLimits.batchBytes) / 2 ** 20);
 }
 
 /** Reads `i64[groups × cells]` and `f64[groups]`; a sum that no rows could give is a lie of the worker. */
@@ -389,9 +398,12 @@ async function runLanes(
   let next = 0;
   let done = 0;
   const count = lanes.bodies.length;
+  const { leaseMs, leaseOutputBytes, startMs } = javascriptLimits;
   const blockMs = terms.timeoutMs + javascriptLimits.graceMs;
   const lane = async (): Promise<void> => {
     let worker: JavaScriptWorker | undefined;
+    let leasedAt = 0;
+    let answered = 0;
     const stop = (): void => void worker?.destroy();
     terms.signal?.addEventListener('abort', stop);
     try {
@@ -400,9 +412,17 @@ async function runLanes(
         const block = next++;
         const body = lanes.bodies[block]?.();
         if (body === undefined) break;
-        worker ??= await workers.lease({ tier: terms.tier, wallMs: (count - block) * blockMs + 10_000 });
+        if (worker === undefined) {
+          worker = await workers.lease({ tier: terms.tier, wallMs: leaseMs + 2 * blockMs + startMs });
+          terms.signal?.throwIfAborted(); // it may have been cancelled while it waited for a worker
+          leasedAt = performance.now();
+          answered = 0;
+        }
         const answer = await answerOf(worker, block, body, lanes, blockMs);
-        if (!lanes.take(block, answer) || job.isProcessPerBlock === true) {
+        answered += 1;
+        // Replaced in time: a worker that reached a limit of its whole life would take an innocent block with it.
+        const isSpent = performance.now() - leasedAt > leaseMs || answered * lanes.maxBytes > leaseOutputBytes;
+        if (!lanes.take(block, answer) || job.isProcessPerBlock === true || isSpent) {
           worker.destroy().catch(() => {});
           worker = undefined;
         }
@@ -469,7 +489,7 @@ export async function runPost(
   if (Buffer.byteLength(input) > javascriptLimits.postBytes)
     return { kind: 'failed', detail: 'the released results are too large' };
   const guest = { ...guestTerms(job.factory, emptySource, terms), isolateMiB: javascriptLimits.isolateMiB };
-  return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + 10_000 }, async (worker) => {
+  return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.startMs }, async (worker) => {
     const maxBytes = javascriptLimits.postBytes;
     await startJob(worker, { kind: 'post', terms: guest, input, maxBytes });
     const bytes = await nextAnswer(worker, {
@@ -496,14 +516,14 @@ export async function runOnTwin(
   const batches: ColumnBatch[] = [];
   for await (const batch of twin.batches()) batches.push(batch);
   const parts = batches.map((batch) => ({ batch }));
-  return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + 10_000 }, async (worker) => {
+  return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.startMs }, async (worker) => {
     const maxCharacters = javascriptLimits.debugCharacters;
     await startJob(worker, { kind: 'debug', terms: guestTerms(job.factory, twin, terms), maxCharacters });
     await sendColumns(worker, { bytes: encodeParts(twin.columns, parts), rows: rowsOf(parts) }, 0);
     await sendEnd(worker);
     await bodyTaken(worker, terms.timeoutMs);
     const bytes = await nextAnswer(worker, {
-      maxBytes: 4 * 1024 * 1024,
+      maxBytes: answerBytes,
       timeoutMs: terms.timeoutMs + javascriptLimits.graceMs,
     });
     const said = decodeJson(bytes)?.json;
@@ -545,6 +565,7 @@ async function withWorker<T>(
   const stop = (): void => void worker.destroy();
   terms.signal?.addEventListener('abort', stop);
   try {
+    terms.signal?.throwIfAborted();
     const done = await within(terms.wallMs, body(worker));
     await finishJob(worker);
     return done;

@@ -54,7 +54,7 @@ export function printKernel(program: RowProgram, terms: KernelTerms): string {
       ? terms.reducer.edges.map((edges, k) => `const e${k}=Float64Array.of(${edges.map(text).join(',')});`).join('')
       : '',
     terms.reducer.kind === 'gradient' ? `const x=new Float64Array(${outputs});` : '',
-    units === undefined ? '' : `const seen=new Uint32Array(${units.count});`,
+    units === undefined ? '' : `const seen=new ${counterOf(units.rowsPerUnit)}(${units.count});`,
     units?.isCounted === true
       ? `const met=new Uint8Array(${Math.ceil((groups * units.count) / 8)}),people=new Float64Array(${groups});`
       : '',
@@ -200,6 +200,11 @@ function groupColumn(groupBy: GroupTerms, columns: readonly ColumnSpec[]): { col
   const column = columns[index];
   if (column === undefined) throw new RangeError(`group column ${JSON.stringify(groupBy.column)} is not declared`);
   return { column, index };
+}
+
+/** The narrowest counter that holds the bound: there is one per unit. */
+export function counterOf(rowsPerUnit: number): 'Uint8Array' | 'Uint16Array' | 'Uint32Array' {
+  return rowsPerUnit < 2 ** 8 ? 'Uint8Array' : rowsPerUnit < 2 ** 16 ? 'Uint16Array' : 'Uint32Array';
 }
 
 function countUnit(groups: number, units: number): string {
