@@ -84,7 +84,7 @@ export class Admissions {
           proceed({
             onReceiveMetadata: (metadata, next) => {
               const admit = async (): Promise<void> => {
-                const outcome = await this.#admit(call, method.path);
+                const outcome = await this.#admit(call, method.path, metadata);
                 if (isOver) return;
                 if (outcome.kind === 'refused') {
                   refuse(outcome.status);
@@ -135,6 +135,7 @@ export class Admissions {
   async #admit(
     call: ServerInterceptingCallInterface,
     method: string,
+    metadata: Metadata,
   ): Promise<
     { readonly kind: 'ok'; readonly caller: Caller } | { readonly kind: 'refused'; readonly status: StatusObject }
   > {
@@ -142,6 +143,10 @@ export class Admissions {
     const identified = await this.#identify(call);
     if ('status' in identified) return { kind: 'refused', status: identified.status };
     const { caller } = identified;
+    if (bytesOf(metadata) > limits.maxMetadataBytes) {
+      const message = `the headers are larger than ${limits.maxMetadataBytes} bytes`;
+      return { kind: 'refused', status: statusFor('message-too-large', message) };
+    }
     if (this.#needs.isDraining() && REFUSED_WHILE_DRAINING.has(method)) {
       return { kind: 'refused', status: statusFor('draining', 'the runtime is shutting down and takes no new work') };
     }
@@ -178,6 +183,14 @@ export class Admissions {
     const fallback = identified.kind === 'unknown' ? 'credential-unknown' : 'party-not-admitted';
     return { status: statusFor(named ?? fallback, reason.message, { reasons: [reason] }) };
   }
+}
+
+/** Size of the header block as HTTP/2 counts it (RFC 9113 §6.5.2): 32 bytes for each field, names and values. */
+function bytesOf(metadata: Metadata): number {
+  return Object.entries(metadata.toHttp2Headers()).reduce((sum, [name, value]) => {
+    const values = Array.isArray(value) ? value : [String(value ?? '')];
+    return sum + values.reduce((inner, one) => inner + 32 + name.length + one.length, 0);
+  }, 0);
 }
 
 /** grpc-js has no public way to reset one stream; without its inner one the whole connection is closed. */

@@ -6,7 +6,7 @@ export interface RpcLimits {
   readonly maxFrameBytes: number;
   /** Bytes of one response that may be on their way to its reader. */
   readonly maxOutgoingBytes: number;
-  /** Largest chunk of an upload, bytes. */
+  /** Chunks that our client uploads, bytes; the server takes any that is a control message. */
   readonly maxChunkBytes: number;
   /** Header block of one request, bytes. */
   readonly maxMetadataBytes: number;
@@ -42,7 +42,7 @@ export interface RpcLimits {
 export const DEFAULT_RPC_LIMITS: RpcLimits = {
   maxMessageBytes: 4 << 20,
   maxFrameBytes: 2 << 20,
-  maxOutgoingBytes: 4 << 20,
+  maxOutgoingBytes: 2 << 20,
   maxChunkBytes: 1 << 20,
   maxMetadataBytes: 16 << 10,
   maxConnections: 4096,

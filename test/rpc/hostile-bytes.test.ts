@@ -137,6 +137,13 @@ test('oversized metadata costs its sender the call and nobody else', async () =>
   const answer = await call(big, '/glovebox.v1.PartyService/WhoAmI', Buffer.alloc(0), headers, 3000);
   assert.notEqual(answer.code, status.OK);
   big.close();
+  const less = new Metadata();
+  less.set('x-filler', 'a'.repeat(20_000));
+  const refused = await call(client, '/glovebox.v1.PartyService/WhoAmI', Buffer.alloc(0), less);
+  assert.deepEqual(
+    [refused.code, refused.details],
+    [status.RESOURCE_EXHAUSTED, 'the headers are larger than 16384 bytes'],
+  );
   await isStillHealthy();
 });
 
