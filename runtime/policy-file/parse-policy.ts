@@ -20,7 +20,13 @@ export interface Complaint {
 }
 
 export type ParsedPolicy =
-  | { readonly kind: 'policy'; readonly policy: UsagePolicy; readonly document: PolicyDocument }
+  | {
+      readonly kind: 'policy';
+      readonly policy: UsagePolicy;
+      readonly document: PolicyDocument;
+      /** A complaint about a place in this file, for checks that need more than the file. */
+      readonly complaintAt: (path: Path, message: string) => Complaint;
+    }
   | { readonly kind: 'complaints'; readonly complaints: readonly Complaint[] };
 
 export type Path = readonly (string | number)[];
@@ -84,6 +90,7 @@ export function parsePolicy(text: string, file: string, version = 1): ParsedPoli
     kind: 'policy',
     policy: normalise(parsed.data, parsed.data.metadata.version ?? version),
     document: parsed.data,
+    complaintAt: at,
   };
 }
 

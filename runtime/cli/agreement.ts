@@ -1,0 +1,126 @@
+import type { Command } from 'commander';
+import type { Agreement } from '../gen/messages.ts';
+import { actAs, type CommonOptions, withCommon } from './command.ts';
+import { reasonLines, tableText, UsageError } from './output.ts';
+
+export function addAgreement(program: Command): void {
+  const agreement = program
+    .command('agreement')
+    .description('signed, immutable contracts; no job without an active one');
+  withCommon(
+    agreement.command('offer').description('offer a policy version to a party, signed with your key'),
+    'glovebox agreement offer --dataset hospital/visits --to acme',
+  )
+    .requiredOption('--dataset <name>', 'the dataset')
+    .requiredOption('--to <party>', 'the consumer')
+    .option('--policy-version <number>', 'a version; default: the newest', '0')
+    .option('--not-before <date>', 'start; default: now')
+    .option('--not-after <date>', 'end; default: open')
+    .option('--purpose <purpose...>', 'purposes it is for; default: those of the policy')
+    .action(
+      (
+        options: CommonOptions & {
+          dataset: string;
+          to: string;
+          policyVersion: string;
+          notBefore?: string;
+          notAfter?: string;
+          purpose?: readonly string[];
+        },
+      ) =>
+        actAs(options, async (glovebox, out) => {
+          const answer = await glovebox.agreements.offer({
+            dataset: options.dataset,
+            consumer: options.to,
+            policyVersion: Number(options.policyVersion),
+            notBeforeMs: timeOf(options.notBefore),
+            notAfterMs: timeOf(options.notAfter),
+            purposes: options.purpose ?? [],
+          });
+          out.answer(answer, () =>
+            answer.agreement === null
+              ? reasonLines(answer.reasons)
+              : `offered ${answer.agreement.id}: ${describe(answer.agreement)}\nthe consumer accepts it with: glovebox agreement accept ${answer.agreement.id}`,
+          );
+          return answer.agreement === null ? 1 : 0;
+        }),
+    );
+  withCommon(
+    agreement.command('accept <id>').description('accept an offer, signed with your key'),
+    'glovebox agreement accept agr-… --as acme.credential.json',
+  ).action((id: string, options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const answer = await glovebox.agreements.accept({ id });
+      out.answer(answer, () =>
+        answer.agreement === null
+          ? reasonLines(answer.reasons)
+          : `${id} is ${answer.agreement.state}: ${describe(answer.agreement)}`,
+      );
+      return answer.agreement === null ? 1 : 0;
+    }),
+  );
+  withCommon(agreement.command('list').description('list your agreements'), 'glovebox agreement list').action(
+    (options: CommonOptions) =>
+      actAs(options, async (glovebox, out) => {
+        const { agreements } = await glovebox.agreements.list({});
+        out.answer({ agreements }, () =>
+          tableText(
+            ['agreement', 'state', 'dataset', 'policy', 'provider', 'consumer', 'until'],
+            agreements.map((one) => [
+              one.id,
+              one.state,
+              one.dataset,
+              `v${one.policyVersion}`,
+              one.provider,
+              one.consumer,
+              dateOf(one.notAfterMs),
+            ]),
+          ),
+        );
+      }),
+  );
+  withCommon(
+    agreement.command('show <id>').description('one agreement with its content and signatures'),
+    'glovebox agreement show agr-…',
+  ).action((id: string, options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const { agreement: found } = await glovebox.agreements.get({ id });
+      out.answer({ agreement: found }, () =>
+        found === null
+          ? ''
+          : `${id} is ${found.state}: ${describe(found)}\nsigned by ${found.signatures.map(({ party }) => party).join(', ') || 'nobody'}\n${found.content}`,
+      );
+    }),
+  );
+  for (const verb of ['suspend', 'resume', 'terminate'] as const) {
+    const what = {
+      suspend: 'stop use now; running jobs end and nothing of them leaves',
+      resume: 'go on after a suspension',
+      terminate: 'end it for good',
+    }[verb];
+    withCommon(agreement.command(`${verb} <id>`).description(what), `glovebox agreement ${verb} agr-…`)
+      .option('--note <text>', 'why, for the record', '')
+      .action((id: string, options: CommonOptions & { note: string }) =>
+        actAs(options, async (glovebox, out) => {
+          const answer =
+            verb === 'resume'
+              ? await glovebox.agreements.resume({ id })
+              : await glovebox.agreements[verb]({ id, note: options.note });
+          const stopped = 'stoppedJobs' in answer ? `; ${answer.stoppedJobs} running jobs stopped` : '';
+          out.answer(answer, () => `${id} is ${answer.agreement?.state ?? ''}${stopped}`);
+        }),
+      );
+  }
+}
+
+function timeOf(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const time = Date.parse(text);
+  if (Number.isNaN(time)) throw new UsageError(`\`${text}\` is not a date, e.g. 2027-01-01`);
+  return time;
+}
+
+const dateOf = (ms: number | null): string => (ms === null ? 'open' : new Date(ms).toISOString().slice(0, 10));
+
+const describe = (one: Agreement): string =>
+  `${one.provider} lets ${one.consumer} use ${one.dataset} under policy v${one.policyVersion}, until ${dateOf(one.notAfterMs)}`;

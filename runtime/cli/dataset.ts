@@ -1,0 +1,129 @@
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { Command } from 'commander';
+import { registerFiles, type FileToUpload } from '../client/upload.ts';
+import type { Dataset } from '../gen/messages.ts';
+import { actAs, type CommonOptions, withCommon } from './command.ts';
+import { reasonLines, tableText, UsageError } from './output.ts';
+
+/** Registration may take long: parsing, hashing and sorting of the whole data. */
+const REGISTER_TIMEOUT_MS = 6 * 3_600_000;
+
+export function addDataset(program: Command): void {
+  const dataset = program
+    .command('dataset')
+    .description('what providers register; consumers see schema and policy, never rows');
+  withCommon(
+    dataset.command('add <name>').description('register files as a dataset, or as its next version'),
+    'glovebox dataset add hospital/visits --from visits.parquet',
+  )
+    .requiredOption(
+      '--from <file...>',
+      'Parquet, CSV, Arrow IPC or DuckDB files; TABLE=FILE names the table, FILE#TABLE picks one of a DuckDB file',
+    )
+    .option('--description <text>', 'one line for the catalogue', '')
+    .option('--grade <grade>', 'public, internal, important or core')
+    .action(
+      (
+        name: string,
+        options: CommonOptions & {
+          from: readonly string[];
+          description: string;
+          grade?: 'public' | 'internal' | 'important' | 'core';
+        },
+      ) =>
+        actAs(options, async (glovebox, out) => {
+          const files = options.from.map(fileOf);
+          const header = { name, description: options.description, grade: options.grade ?? ('unspecified' as const) };
+          let registered: Dataset | null = null;
+          for await (const { event, reasons } of registerFiles(glovebox.catalogue, header, files, {
+            timeoutMs: REGISTER_TIMEOUT_MS,
+          })) {
+            if (reasons.length > 0) {
+              out.answer({ reasons }, () => `cannot register \`${name}\`:\n${reasonLines(reasons)}`);
+              return 1;
+            }
+            if (event?.kind === 'progress') {
+              const { step, done, total, subject } = event.progress;
+              out.progress(`${step} ${subject} ${total === 0n ? `${done >> 20n} MiB` : `${(done * 100n) / total} %`}`);
+            } else if (event?.kind === 'dataset') registered = event.dataset;
+          }
+          out.endProgress();
+          out.answer({ dataset: registered }, () =>
+            registered === null ? 'nothing was registered' : describe(registered),
+          );
+          return registered === null ? 3 : 0;
+        }),
+    );
+  withCommon(
+    dataset.command('list').description('list the datasets that you may know of'),
+    'glovebox dataset list',
+  ).action((options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const { datasets } = await glovebox.catalogue.list({});
+      out.answer({ datasets }, () =>
+        tableText(
+          ['dataset', 'version', 'provider', 'grade', 'tables', 'policy'],
+          datasets.map((one) => [
+            one.name,
+            one.version,
+            one.provider,
+            one.grade,
+            one.tables.map((table) => table.name).join(', '),
+            one.policyVersion === 0 ? 'none: nothing is allowed' : `v${one.policyVersion}`,
+          ]),
+        ),
+      );
+    }),
+  );
+  withCommon(
+    dataset.command('show <name>').description('schema, policy and, for its provider, sizes'),
+    'glovebox dataset show hospital/visits',
+  ).action((name: string, options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const { dataset: found } = await glovebox.catalogue.get({ name });
+      out.answer({ dataset: found }, () => (found === null ? '' : describe(found)));
+    }),
+  );
+  withCommon(
+    dataset.command('verify <name>').description('read every byte again and compare with the registered digests'),
+    'glovebox dataset verify hospital/visits',
+  ).action((name: string, options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      for await (const { event } of glovebox.catalogue.verify({ name }, { timeoutMs: REGISTER_TIMEOUT_MS })) {
+        if (event?.kind === 'progress') out.progress(`verify ${event.progress.done} of ${event.progress.total}`);
+        if (event?.kind !== 'verdict') continue;
+        out.endProgress();
+        const { verdict } = event;
+        out.answer({ verdict }, () =>
+          verdict.isIntact
+            ? `${name} is intact (${verdict.bytes} bytes)`
+            : `${name} was CHANGED:\n${reasonLines(verdict.reasons)}`,
+        );
+        return verdict.isIntact ? 0 : 1;
+      }
+      return 3;
+    }),
+  );
+}
+
+function fileOf(text: string): FileToUpload {
+  const [left = '', ...rest] = text.split('=');
+  const isNamed = rest.length > 0 && !existsSync(text);
+  const place = isNamed ? rest.join('=') : text;
+  const [path = '', sourceTable] = existsSync(place) ? [place] : place.split('#');
+  if (!existsSync(path)) throw new UsageError(`there is no file \`${path}\``);
+  return { path, ...(isNamed ? { table: left } : {}), ...(sourceTable === undefined ? {} : { sourceTable }) };
+}
+
+function describe(dataset: Dataset): string {
+  const tables = dataset.tables.map((table) => {
+    const size = table.rowCount === null ? '' : `: ${table.rowCount} rows, ${table.bytes ?? 0n} bytes`;
+    const unit = table.privacyUnit.length === 0 ? '' : `, protects ${table.privacyUnit.join(' and ')}`;
+    return `\n${basename(table.name)}${size}${unit}\n${tableText(
+      ['column', 'type', 'rights'],
+      table.columns.map((column) => [column.name, column.type, column.rights.join(', ') || 'none']),
+    )}`;
+  });
+  return `${dataset.name} version ${dataset.version} of ${dataset.provider}, grade ${dataset.grade}, ${dataset.digest}\npolicy: ${dataset.policyVersion === 0 ? 'none, so nothing is allowed' : `version ${dataset.policyVersion}`}${tables.join('\n')}`;
+}

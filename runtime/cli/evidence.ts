@@ -1,0 +1,106 @@
+import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import type { Command } from 'commander';
+import { parseVerifierKey } from '../evidence/note.ts';
+import { verifyReceipt } from '../evidence/receipt.ts';
+import { act, actAs, type CommonOptions, withCommon } from './command.ts';
+import { tableText, UsageError } from './output.ts';
+
+export function addEvidence(program: Command): void {
+  const evidence = program.command('evidence').description('receipts and the log behind them');
+  withCommon(
+    evidence
+      .command('verify <receipt>')
+      .description('verify a receipt offline: only the file and the public key of the log are needed'),
+    'glovebox evidence verify job.receipt --key log.pub',
+  )
+    .option('--key <file>', 'file with the verifier key of the log (from `evidence key`); default: ask the runtime')
+    .action((file: string, options: CommonOptions & { key?: string }) =>
+      options.key === undefined
+        ? actAs(options, async (glovebox, out) =>
+            verify(out, file, (await glovebox.evidence.getCheckpoint({})).verifierKey),
+          )
+        : act(options, async (out) => verify(out, file, readFileSync(options.key ?? '', 'utf8').trim())),
+    );
+  withCommon(
+    evidence.command('key').description('the public key that verifies receipts and checkpoints of this runtime'),
+    'glovebox evidence key --out log.pub',
+  )
+    .option('--out <file>', 'write it to a file')
+    .action((options: CommonOptions & { out?: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const { verifierKey } = await glovebox.evidence.getCheckpoint({});
+        if (options.out !== undefined) writeFileSync(options.out, `${verifierKey}\n`);
+        out.answer({ verifierKey }, () => verifierKey);
+      }),
+    );
+  withCommon(
+    evidence.command('show').description('entries of the log: digests and pseudonyms, no data'),
+    'glovebox evidence show --limit 20',
+  )
+    .option('--start <index>', 'first entry', '0')
+    .option('--limit <count>', 'how many', '100')
+    .action((options: CommonOptions & { start: string; limit: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const answer = await glovebox.evidence.listEntries({
+          start: BigInt(options.start),
+          limit: Number(options.limit),
+        });
+        out.answer(answer, () =>
+          tableText(
+            ['entry', 'kind', 'when', 'job'],
+            answer.entries.map((one) => [one.index, one.kind, new Date(one.recordedAtMs).toISOString(), one.jobId]),
+          ),
+        );
+      }),
+    );
+  withCommon(
+    evidence.command('checkpoint').description('the latest signed checkpoint'),
+    'glovebox evidence checkpoint',
+  ).action((options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const answer = await glovebox.evidence.getCheckpoint({});
+      out.answer(answer, () => answer.checkpoint);
+    }),
+  );
+  withCommon(
+    evidence.command('export <file>').description('the whole log with its checkpoint and key, for a supervisor'),
+    'glovebox evidence export evidence.bundle',
+  ).action((file: string, options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const target = createWriteStream(file, { mode: 0o600 });
+      let bytes = 0;
+      for await (const { chunk } of glovebox.evidence.export({})) {
+        bytes += chunk.byteLength;
+        if (!target.write(chunk)) await once(target, 'drain');
+      }
+      target.end();
+      await once(target, 'close');
+      out.answer({ file, bytes }, () => `${bytes} bytes written to ${file}`);
+    }),
+  );
+}
+
+function verify(
+  out: { answer<T>(value: T, forPeople: (value: T) => string): void },
+  file: string,
+  keyText: string,
+): 0 | 1 {
+  const key = parseVerifierKey(keyText);
+  if (key === undefined) throw new UsageError('the verifier key is not one: it looks like NAME+HEX+BASE64');
+  const verdict = verifyReceipt(readFileSync(file, 'utf8'), key);
+  if (verdict.kind === 'refused') {
+    out.answer({ isValid: false, reason: verdict.reason }, () => `NOT valid: ${verdict.reason}`);
+    return 1;
+  }
+  const { event, index, checkpoint, witnesses } = verdict;
+  out.answer({ isValid: true, index, size: checkpoint.size, event, witnesses }, () =>
+    [
+      `valid: entry ${index} of a log of ${checkpoint.size} entries, signed by ${checkpoint.origin}`,
+      `${event.kind} at ${new Date(event.atMs).toISOString()}`,
+      ...Object.entries(event.facts).map(([name, fact]) => `  ${name}: ${String(fact)}`),
+      ...event.subjects.map(({ name, sha256 }) => `  ${name} sha256:${sha256}`),
+    ].join('\n'),
+  );
+  return 0;
+}

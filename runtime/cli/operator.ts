@@ -1,0 +1,115 @@
+import type { Command } from 'commander';
+import { ROOT } from '../container.ts';
+import { WorkerPool } from '../sandbox/pool.ts';
+import { act, actAs, type CommonOptions, withCommon } from './command.ts';
+import { tableText } from './output.ts';
+
+/** Commands of whoever runs the machine. */
+export function addOperator(program: Command): void {
+  withCommon(program.command('status').description('what the runtime is doing'), 'glovebox status').action(
+    (options: CommonOptions) =>
+      actAs(options, async (glovebox, out) => {
+        const status = await glovebox.operator.status({});
+        out.answer(status, () =>
+          [
+            `glovebox ${status.version}${status.isStopped ? ', STOPPED by the kill switch' : ''}; isolation ${status.isolation}`,
+            `jobs: ${status.runningJobs} running, ${status.queuedJobs} waiting; evidence log: ${status.logSize} entries; memory: ${Number(status.residentBytes) >> 20} MiB`,
+            tableText(
+              ['check', 'ok', 'finding'],
+              status.checks.map((one) => [one.name, one.isOk ? 'yes' : 'NO', one.finding]),
+            ),
+          ].join('\n'),
+        );
+      }),
+  );
+  withCommon(
+    program.command('stop-all').description('kill switch: from now on nothing is released, and running jobs end'),
+    'glovebox stop-all --note "suspected leak"',
+  )
+    .option('--note <text>', 'why, for the record', '')
+    .option('--resume', 'lift it again')
+    .action((options: CommonOptions & { note: string; resume?: boolean }) =>
+      actAs(options, async (glovebox, out) => {
+        if (options.resume === true) {
+          const answer = await glovebox.operator.resumeAll({ note: options.note });
+          out.answer(answer, () => `use goes on, from entry ${answer.logIndex} of the log`);
+          return;
+        }
+        const answer = await glovebox.operator.stopAll({ note: options.note });
+        out.answer(
+          answer,
+          () =>
+            `stopped: nothing is released after entry ${answer.logIndex} of the log; ${answer.stoppedJobs} running jobs ended`,
+        );
+      }),
+    );
+  withCommon(
+    program
+      .command('budget')
+      .description('what is spent and what is left')
+      .command('show')
+      .description('budgets of your agreements'),
+    'glovebox budget show',
+  )
+    .option('--dataset <name>', 'only of this dataset', '')
+    .action((options: CommonOptions & { dataset: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const { budgets } = await glovebox.budgets.get({ dataset: options.dataset });
+        out.answer({ budgets }, () =>
+          tableText(
+            ['dataset', 'consumer', 'rule', 'uses', 'reserved', 'of'],
+            budgets.map((one) => [
+              one.dataset,
+              one.consumer,
+              one.ruleId || 'any',
+              one.uses,
+              one.usesReserved,
+              one.usesLimit,
+            ]),
+          ),
+        );
+      }),
+    );
+  const image = program.command('image').description('sandbox images: what workers run');
+  withCommon(image.command('list').description('the images and their digests'), 'glovebox image list').action(
+    (options: CommonOptions) =>
+      actAs(options, async (glovebox, out) => {
+        const { images } = await glovebox.images.list({});
+        out.answer({ images }, () =>
+          tableText(
+            ['image', 'version', 'digest', 'least isolation'],
+            images.map((one) => [one.name, one.version, one.digest, one.minimumIsolation]),
+          ),
+        );
+      }),
+  );
+  withCommon(image.command('show <name>').description('one image'), 'glovebox image show sql').action(
+    (name: string, options: CommonOptions) =>
+      actAs(options, async (glovebox, out) => {
+        const { image: found } = await glovebox.images.get({ name });
+        out.answer({ image: found }, () => JSON.stringify(JSON.parse(found?.manifest ?? '{}'), null, 2));
+      }),
+  );
+  withCommon(
+    program
+      .command('doctor')
+      .description('what isolation this machine gives, what is missing, and how to get it; needs no runtime'),
+    'glovebox doctor',
+  ).action((options: CommonOptions) =>
+    act(options, async (out) => {
+      await using pool = await WorkerPool.start({ root: ROOT });
+      const { isolation } = pool;
+      out.answer(isolation, () =>
+        [
+          `isolation level: ${isolation.level} (${isolation.mechanism})`,
+          tableText(
+            ['check', 'ok', 'finding'],
+            isolation.findings.map(({ name, ok, detail }) => [name, ok ? 'yes' : 'NO', detail]),
+          ),
+          ...isolation.advice,
+        ].join('\n'),
+      );
+      return isolation.level === 'namespaced' || isolation.level === 'vm' ? 0 : 1;
+    }),
+  );
+}

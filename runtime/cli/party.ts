@@ -1,0 +1,92 @@
+import type { Command } from 'commander';
+import { PARTY_ROLES } from '../identity/party.ts';
+import { writePrivate } from '../gateway/data-directory.ts';
+import { actAs, type CommonOptions, withCommon } from './command.ts';
+import { tableText, UsageError } from './output.ts';
+
+export function addParty(program: Command): void {
+  const party = program.command('party').description('who may take part: admit, list, suspend');
+  withCommon(
+    party.command('add <name>').description('admit a party and issue its credential'),
+    'glovebox party add acme --role consumer --out acme.credential.json',
+  )
+    .requiredOption('--role <role...>', `one or more of: ${PARTY_ROLES.join(', ')}`)
+    .option('--out <file>', 'where to write the credential (mode 0600); default: NAME.credential.json here')
+    .option('--days <days>', 'days until the credential expires', '365')
+    .option('--jurisdiction <code>', 'where the party is, ISO 3166-1, e.g. CN; unknown counts as foreign')
+    .action(
+      (
+        name: string,
+        options: CommonOptions & { role: readonly string[]; out?: string; days: string; jurisdiction?: string },
+      ) =>
+        actAs(options, async (glovebox, out) => {
+          const roles = options.role
+            .flatMap((text) => text.split(','))
+            .map((role) => {
+              const known = PARTY_ROLES.find((one) => one === role);
+              if (known === undefined) throw new UsageError(`\`${role}\` is not a role: ${PARTY_ROLES.join(', ')}`);
+              return known;
+            });
+          const added = await glovebox.parties.add({
+            name,
+            roles,
+            days: Number(options.days),
+            jurisdiction: options.jurisdiction ?? '',
+          });
+          const file = options.out ?? `${name}.credential.json`;
+          await writePrivate(file, added.credential);
+          out.answer(
+            { party: added.party, credential: file },
+            () => `admitted ${name} (${roles.join(', ')}); credential: ${file}`,
+          );
+        }),
+    );
+  withCommon(party.command('list').description('list the parties'), 'glovebox party list').action(
+    (options: CommonOptions) =>
+      actAs(options, async (glovebox, out) => {
+        const { parties } = await glovebox.parties.list({});
+        out.answer({ parties }, () =>
+          tableText(
+            ['party', 'roles', 'state', 'place', 'credential until'],
+            parties.map((one) => [
+              one.name,
+              one.roles.join(', '),
+              one.state,
+              one.jurisdiction,
+              new Date(one.credentialExpiresAtMs).toISOString().slice(0, 10),
+            ]),
+          ),
+        );
+      }),
+  );
+  for (const [verb, what] of [
+    ['suspend', 'stop a party: its credential and its running jobs end at once'],
+    ['resume', 'let a suspended party act again'],
+  ] as const) {
+    withCommon(party.command(`${verb} <name>`).description(what), `glovebox party ${verb} acme`)
+      .option('--note <text>', 'why, for the record', '')
+      .action((name: string, options: CommonOptions & { note: string }) =>
+        actAs(options, async (glovebox, out) => {
+          const answer =
+            verb === 'suspend'
+              ? await glovebox.parties.suspend({ name, note: options.note })
+              : await glovebox.parties.resume({ name });
+          const stopped = 'stoppedJobs' in answer ? `; ${answer.stoppedJobs} running jobs stopped` : '';
+          out.answer(answer, () => `${name} is ${answer.party?.state ?? ''}${stopped}`);
+        }),
+      );
+  }
+  withCommon(
+    party.command('whoami').description('who this credential makes you'),
+    'glovebox party whoami --as acme.credential.json',
+  ).action((options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const me = await glovebox.parties.whoAmI({});
+      out.answer(
+        me,
+        () =>
+          `${me.party?.name ?? 'nobody'} (${me.party?.roles.join(', ') ?? ''}) at ${me.authority}; isolation ${me.isolation}`,
+      );
+    }),
+  );
+}

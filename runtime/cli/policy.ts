@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { PolicyComplaint } from '../gen/messages.ts';
+import { policyInWords } from '../policy/in-words.ts';
+import { complaintText, parsePolicy } from '../policy-file/parse-policy.ts';
+import { act, actAs, type CommonOptions, withCommon } from './command.ts';
+import { reasonLines } from './output.ts';
+
+export function addPolicy(program: Command): void {
+  const policy = program.command('policy').description('what providers allow');
+  withCommon(
+    policy
+      .command('check <file>')
+      .description('read a policy document and say what is wrong, with its place; needs no runtime'),
+    'glovebox policy check visits.yaml',
+  ).action((file: string, options: CommonOptions) =>
+    act(options, (out) => {
+      const parsed = parsePolicy(readFileSync(file, 'utf8'), file);
+      if (parsed.kind === 'complaints') {
+        const { complaints } = parsed;
+        out.answer({ isValid: false, complaints }, () => complaints.map(complaintText).join('\n'));
+        return Promise.resolve(1 as const);
+      }
+      const inWords = policyInWords(parsed.policy);
+      out.answer({ isValid: true, complaints: [], inWords }, () => inWords.join('\n'));
+      return Promise.resolve(0 as const);
+    }),
+  );
+  withCommon(
+    policy.command('attach <file>').description('attach a document as the next version of its dataset’s policy'),
+    'glovebox policy attach visits.yaml',
+  )
+    .option('--dataset <name>', 'refuse unless the document is for this dataset')
+    .action((file: string, options: CommonOptions & { dataset?: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const answer = await glovebox.policies.attach(
+          { document: readFileSync(file, 'utf8'), fileName: file, dataset: options.dataset ?? '' },
+          { timeoutMs: 3_600_000 },
+        );
+        const { policy: attached } = answer;
+        out.answer(answer, () =>
+          attached === null
+            ? `not attached:\n${[...answer.complaints.map((complaint) => textOf(file, complaint)), reasonLines(answer.reasons)].filter((text) => text !== '').join('\n')}`
+            : `attached version ${attached.version} to ${attached.dataset}, ${attached.digest}\n${attached.inWords.join('\n')}`,
+        );
+        return attached === null ? 1 : 0;
+      }),
+    );
+  withCommon(
+    policy.command('show <dataset>').description('the policy of a dataset as you may see it'),
+    'glovebox policy show hospital/visits',
+  )
+    .option('--version <number>', 'a version; default: the newest', '0')
+    .option('--odrl', 'as ODRL 2.2 (JSON-LD)')
+    .action((dataset: string, options: CommonOptions & { version: string; odrl?: boolean }) =>
+      actAs(options, async (glovebox, out) => {
+        const found = await glovebox.policies.get({
+          dataset,
+          version: Number(options.version),
+          format: options.odrl === true ? 'odrl' : '',
+        });
+        out.answer(found, () =>
+          options.odrl === true
+            ? found.odrl
+            : `${found.policy?.inWords.join('\n') ?? ''}\n\n${found.policy?.document ?? ''}`,
+        );
+      }),
+    );
+}
+
+const textOf = (file: string, { line, column, path, message }: PolicyComplaint): string =>
+  `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`;

@@ -1,0 +1,96 @@
+import 'reflect-metadata';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { container as rootContainer, type DependencyContainer, instanceCachingFactory } from 'tsyringe';
+import { openAuthority, openDataDirectory, openSecret } from './gateway/data-directory.ts';
+import { assembleGateway, type Gateway, type GatewayParts } from './gateway/gateway.ts';
+import type { LogEvent } from './gateway/needs.ts';
+import { WorkerPool } from './sandbox/pool.ts';
+import { openStore } from './store/store.ts';
+
+/** What `serve` is told. */
+export interface RuntimeOptions {
+  /** The data directory; made when it does not exist. */
+  readonly dataDirectory: string;
+  readonly nowMs?: () => number;
+  readonly log: (event: LogEvent) => void;
+  /** The operator's word that the whole gateway runs in a virtual machine of its own. */
+  readonly declaredLevel?: 'vm';
+  /** Written into credentials; asked when one is issued. */
+  readonly address: () => string;
+}
+
+/** Tokens of the parts that others are made of; every factory is here and nowhere else. */
+const DIRECTORY = Symbol('data directory');
+const STORE = Symbol('store');
+const POOL = Symbol('worker pool');
+const AUTHORITY = Symbol('authority');
+const SECRETS = Symbol('secrets');
+const PARTS = Symbol('gateway parts');
+
+/** The folder that holds `runtime`, `sandbox-images` and `package.json`. */
+export const ROOT = join(import.meta.dirname, '..');
+export const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
+
+/** A runtime that is ready to serve, and its end. */
+export interface Runtime extends AsyncDisposable {
+  readonly gateway: Gateway;
+  readonly pool: WorkerPool;
+}
+
+/**
+ * The composition root. tsyringe holds factories (no decorators: they need a compiler); each part is a promise, made
+ * once, in a child container of its own so that two runtimes in one process share nothing.
+ */
+export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const container = rootContainer.createChildContainer();
+  const nowMs = options.nowMs ?? Date.now;
+  await using closing = new AsyncDisposableStack();
+  const once = <T>(token: symbol, make: (from: DependencyContainer) => Promise<T>): void => {
+    container.register<Promise<T>>(token, { useFactory: instanceCachingFactory(make) });
+  };
+  const get = <T>(token: symbol): Promise<T> => container.resolve<Promise<T>>(token);
+
+  once(DIRECTORY, () => openDataDirectory(options.dataDirectory));
+  once(STORE, async () => {
+    const { path } = await get<GatewayParts['directory']>(DIRECTORY);
+    return closing.use(await openStore({ path, clock: nowMs }));
+  });
+  once(POOL, async () =>
+    closing.use(
+      await WorkerPool.start({
+        root: ROOT,
+        ...(options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel }),
+        onWorkerEnd: ({ kind, reason, detail }) =>
+          options.log({ level: 'warn', event: 'worker.ended', facts: { kind, reason, detail } }),
+      }),
+    ),
+  );
+  once(AUTHORITY, async () => openAuthority(await get<GatewayParts['directory']>(DIRECTORY), nowMs()));
+  once(SECRETS, async () => {
+    const directory = await get<GatewayParts['directory']>(DIRECTORY);
+    return { units: await openSecret(directory, 'units'), pseudonyms: await openSecret(directory, 'pseudonyms') };
+  });
+  once(PARTS, async (): Promise<GatewayParts> => ({
+    directory: await get(DIRECTORY),
+    // The store first: a directory that another process holds must fail before anything else is touched.
+    store: await get(STORE),
+    pool: await get(POOL),
+    authority: await get(AUTHORITY),
+    secrets: await get(SECRETS),
+    root: ROOT,
+    version: VERSION,
+    nowMs,
+    log: options.log,
+    address: options.address,
+  }));
+
+  const parts = await get<GatewayParts>(PARTS);
+  const gateway = await assembleGateway(parts);
+  const resources = closing.move();
+  return {
+    gateway,
+    pool: parts.pool,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}

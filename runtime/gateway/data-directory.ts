@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Authority, createAuthority } from '../rpc/authority.ts';
+
+/** Where everything lies in a data directory. All of it is private to the user that runs the gateway. */
+export interface DataDirectory {
+  readonly path: string;
+  readonly results: string;
+  readonly uploads: string;
+  /** Root of `datasets/` and `layouts/`. */
+  readonly data: string;
+  readonly authorityFile: string;
+  readonly operatorCredential: string;
+  readonly localCredential: string;
+}
+
+export async function openDataDirectory(path: string): Promise<DataDirectory> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  // A worker's user must be able to pass through to its own files, and to nothing else: see docs/security-model.md.
+  await chmod(path, 0o700);
+  const directory: DataDirectory = {
+    path,
+    results: join(path, 'results'),
+    uploads: join(path, 'uploads'),
+    data: path,
+    authorityFile: join(path, 'keys', 'authority.json'),
+    operatorCredential: join(path, 'operator.credential.json'),
+    localCredential: join(path, 'local.credential.json'),
+  };
+  for (const folder of [directory.results, directory.uploads, dirname(directory.authorityFile)])
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  return directory;
+}
+
+/** The runtime's certificate authority: made at the first start, read afterwards. */
+export async function openAuthority(directory: DataDirectory, nowMs: number): Promise<Authority> {
+  const existing = await readFile(directory.authorityFile, 'utf8').catch(absent);
+  if (existing !== null) return JSON.parse(existing) as Authority;
+  const authority = await createAuthority(nowMs);
+  await writePrivate(directory.authorityFile, `${JSON.stringify(authority, null, 2)}\n`);
+  return authority;
+}
+
+/** A secret of the runtime by name: made once, 32 random bytes, mode 0600. */
+export async function openSecret(directory: DataDirectory, name: string): Promise<Uint8Array> {
+  const file = join(directory.path, 'keys', `${name}.key`);
+  const existing = await readFile(file, 'utf8').catch(absent);
+  if (existing !== null) {
+    const secret = Buffer.from(existing.trim(), 'hex');
+    if (secret.length !== 32) throw new Error(`the secret \`${file}\` is damaged: restore it from a backup`);
+    return secret;
+  }
+  const secret = randomBytes(32);
+  await writePrivate(file, `${secret.toString('hex')}\n`);
+  return secret;
+}
+
+/** Writes a file that only its owner can read: whole or not at all, on disk when this answers. */
+export async function writePrivate(file: string, text: string): Promise<void> {
+  const temporary = `${file}.new`;
+  const handle = await open(temporary, 'w', 0o600);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, file);
+  const folder = await open(dirname(file), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function absent(error: unknown): null {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+  throw error;
+}

@@ -1,0 +1,256 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
+import { registerDataset, readManifest } from '../dataset/ingest.ts';
+import { DatasetError } from '../dataset/dataset-error.ts';
+import { buildLayout, type LayoutNeeds } from '../dataset/layout.ts';
+import { parseInWorker } from '../dataset/parse-in-worker.ts';
+import { jailedReader } from '../dataset/read-in-worker.ts';
+import { FileGuard, verifyDataset } from '../dataset/verify.ts';
+import { linkOf } from '../dataset/worker-link.ts';
+import { pseudonymOf } from '../evidence/entry.ts';
+import type { Caller } from '../identity/party.ts';
+import { PARTY_ROLES } from '../identity/party.ts';
+import type { JobNeeds } from '../job/needs.ts';
+import { prepareSql } from '../job/prepare-sql.ts';
+import { purposeIncludes } from '../policy/purposes.ts';
+import { evaluateCondition } from '../policy-file/condition.ts';
+import type { Application } from '../rpc/application.ts';
+import { type Authority, issueCredential, issueServerCertificate, type ServerCertificate } from '../rpc/authority.ts';
+import { loadImage, listImages } from '../sandbox/image.ts';
+import type { WorkerPool } from '../sandbox/pool.ts';
+import type { Store } from '../store/store.ts';
+import { activeAgreements, agreementService } from './agreement-service.ts';
+import { budgetService } from './budget-service.ts';
+import { catalogService } from './catalog-service.ts';
+import { type DataDirectory, writePrivate } from './data-directory.ts';
+import { evidenceService } from './evidence-service.ts';
+import { jobService, openRelease, type JobServiceNeeds } from './job-service.ts';
+import { JobQueue } from './live-jobs.ts';
+import type { GatewayNeeds, LogEvent } from './needs.ts';
+import { imageService, operatorService } from './operator-service.ts';
+import { admitParty, identify, partyService } from './party-service.ts';
+import { policyService } from './policy-service.ts';
+import type { DatasetBody, PartyBody } from './records.ts';
+import { Results } from './results.ts';
+import { layoutSpecFor, sqlEngine } from './sql-engine.ts';
+
+/** The parts that a gateway is made of; container.ts makes them, tests may replace single ones. */
+export interface GatewayParts {
+  readonly directory: DataDirectory;
+  readonly store: Store;
+  readonly pool: WorkerPool;
+  readonly authority: Authority;
+  readonly secrets: { readonly units: Uint8Array; readonly pseudonyms: Uint8Array };
+  /** Folder that holds `runtime` and `sandbox-images`. */
+  readonly root: string;
+  readonly version: string;
+  readonly nowMs: () => number;
+  readonly log: (event: LogEvent) => void;
+  /** Written into credentials: where parties find this runtime, `host:port`. */
+  readonly address: () => string;
+}
+
+/** A running gateway: what the RPC layer calls, and how to end it. */
+export interface Gateway {
+  readonly application: Application;
+  readonly queue: JobQueue;
+  /** PEM; what parties trust the server by. */
+  readonly authorityCertificate: string;
+  readonly serverCertificate: (hosts: readonly string[]) => Promise<ServerCertificate>;
+  /** Makes the operator's credential when there is none; answers its file. */
+  readonly bootstrap: () => Promise<string>;
+  /** Lets an insecure loopback server say who its callers are taken for; makes that party when there is none. */
+  readonly allowInsecure: () => Promise<void>;
+  readonly sweep: () => Promise<void>;
+}
+
+const SWEEP_UPLOADS = 'uploads';
+
+export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
+  const { store, pool, directory, nowMs } = parts;
+  const queue = new JobQueue();
+  const results = await Results.open(directory.results);
+  const sha256 = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');
+  const layout: LayoutNeeds = {
+    root: directory.data,
+    // A provider's row scope is parsed where no data is, like a consumer's query.
+    parse: async (statement) => {
+      const worker = await pool.lease({ kind: 'parser', party: 'runtime' });
+      try {
+        const answer = await parseInWorker(linkOf(worker), statement);
+        if (answer.kind === 'refused')
+          throw new DatasetError('invalid-layout', 'a condition of the policy is too long to be read');
+        return answer.value;
+      } finally {
+        await worker.destroy();
+      }
+    },
+    limits: DEFAULT_ENGINE_LIMITS,
+    guard: new FileGuard(),
+    hashKey: parts.secrets.units,
+  };
+  const needs: GatewayNeeds = {
+    store,
+    nowMs,
+    randomBytes: (count) => randomBytes(count),
+    sha256,
+    pseudonymOf: (party) => pseudonymOf(parts.secrets.pseudonyms, party),
+    isolation: pool.isolation.level,
+    version: parts.version,
+    log: parts.log,
+    live: queue,
+    authority: parts.authority.name,
+    issueCredential: async ({ party, roles, days }) => {
+      const issued = await issueCredential(parts.authority, {
+        party,
+        roles,
+        days,
+        server: parts.address(),
+        nowMs: nowMs(),
+      });
+      const { bundle, fingerprint, spiffeId, notAfterMs } = issued;
+      return {
+        bundle: `${JSON.stringify(bundle, null, 2)}\n`,
+        fingerprint,
+        spiffeId,
+        expiresAtMs: notAfterMs,
+        signingPublicKey: bundle.signingPublicKey,
+      };
+    },
+  };
+  const manifestOf = (dataset: string, version: number): ReturnType<typeof readManifest> =>
+    readManifest(directory.data, dataset, version);
+  const engine = sqlEngine({
+    pool,
+    layout,
+    image: await pool.imageDigest('sql'),
+    manifestOf: async (dataset) => {
+      const record = store.peek<DatasetBody>('dataset', dataset);
+      if (record === undefined) throw new Error(`dataset ${dataset} is not registered`);
+      return manifestOf(dataset, record.body.version);
+    },
+  });
+  const jobNeeds: JobNeeds = {
+    nowMs,
+    randomBytes: needs.randomBytes,
+    pseudonymOf: needs.pseudonymOf,
+    sha256,
+    isolation: pool.isolation.level,
+    knowledge: { purposeIncludes, evaluate: evaluateCondition },
+    activeAgreements: (party) => activeAgreements(needs, party),
+    preparers: { sql: prepareSql(engine, { sha256 }) },
+    ledger: {
+      reserve: (input) => store.reserve(input),
+      deny: (input) => store.recordDenial(input),
+      release: (input) => store.commitRelease(input),
+      fail: (input) => store.failJob(input),
+    },
+    openResult: (jobId, schema) => results.create(jobId, schema),
+  };
+  const jobServiceNeeds: JobServiceNeeds = { ...needs, queue, results, jobNeeds };
+  const images = await Promise.all((await listImages(parts.root)).map((name) => loadImage(parts.root, name)));
+  let insecureCaller: Caller | null = null;
+
+  const application: Application = {
+    identify: (credential) => identify(needs, credential),
+    get insecureCaller() {
+      return insecureCaller;
+    },
+    jobs: jobService(jobServiceNeeds),
+    catalogue: catalogService({
+      ...needs,
+      uploads: join(directory.path, SWEEP_UPLOADS),
+      register: (dataset, sources, onProgress) =>
+        registerDataset(
+          { root: directory.data, reader: jailedReader(pool, 'provider'), limits: DEFAULT_ENGINE_LIMITS },
+          dataset,
+          sources,
+          ({ table, rows, isTableDone }) =>
+            onProgress({ step: isTableDone ? 'stored' : 'rows', done: rows, total: 0, subject: table }),
+        ),
+      manifestOf,
+      verify: (dataset, version, digest) =>
+        verifyDataset(directory.data, dataset, version, digest === '' ? null : digest),
+    }),
+    policies: policyService({
+      ...needs,
+      manifestOf,
+      prepareLayout: async (manifest, policy) => {
+        try {
+          await buildLayout(layout, manifest, layoutSpecFor(manifest, policy));
+          return [];
+        } catch (error) {
+          if (error instanceof DatasetError) return [error.message];
+          throw error;
+        }
+      },
+    }),
+    agreements: agreementService(needs),
+    parties: partyService(needs),
+    evidence: evidenceService(needs),
+    budgets: budgetService(needs),
+    meters: {},
+    images: imageService(images),
+    code: {},
+    homomorphic: {},
+    operator: operatorService({
+      ...needs,
+      pool,
+      queue,
+      startedAtMs: nowMs(),
+      drain: (deadlineMs) => queue.drain(deadlineMs),
+    }),
+    openRelease: (caller, ticket) => openRelease(jobServiceNeeds, caller, ticket),
+  };
+
+  return {
+    application,
+    queue,
+    authorityCertificate: parts.authority.certificate,
+    serverCertificate: (hosts) => issueServerCertificate(parts.authority, { hosts, nowMs: nowMs() }),
+    bootstrap: async () => {
+      const file = directory.operatorCredential;
+      if (existsSync(file)) return file;
+      // The machine's owner runs it and may be its provider too; further parties get credentials of their own.
+      const name =
+        store.peek('party', 'operator') === undefined
+          ? 'operator'
+          : `operator-${Buffer.from(randomBytes(3)).toString('hex')}`;
+      const { bundle } = await admitParty(needs, {
+        name,
+        roles: ['operator', 'provider'],
+        days: 3650,
+        jurisdiction: null,
+      });
+      await writePrivate(file, bundle);
+      return file;
+    },
+    allowInsecure: async () => {
+      if (store.peek('party', 'local') === undefined) {
+        const { bundle } = await admitParty(needs, {
+          name: 'local',
+          roles: PARTY_ROLES,
+          days: 3650,
+          jurisdiction: null,
+        });
+        await writePrivate(directory.localCredential, bundle);
+      }
+      const party = store.peek<PartyBody>('party', 'local');
+      if (party === undefined) throw new Error('the local party vanished');
+      const { roles, signingPublicKey, jurisdiction } = party.body;
+      insecureCaller = {
+        party: 'local',
+        roles,
+        credentialFingerprint: '',
+        signingPublicKey,
+        jurisdiction,
+        isInsecureLoopback: true,
+      };
+    },
+    sweep: async () => {
+      await results.sweep(nowMs());
+    },
+  };
+}

@@ -1,0 +1,184 @@
+import type { Job, Outcome, Stage } from '../job/job.ts';
+import type { StopReason } from '../job/needs.ts';
+import { Fault } from '../rpc/fault.ts';
+import type { LiveJobs } from './needs.ts';
+
+/** How many jobs may run at once, and how many more may wait, in all and for one party. */
+export interface JobLimits {
+  readonly running: number;
+  readonly runningPerParty: number;
+  readonly queuedPerParty: number;
+  readonly queued: number;
+}
+export const DEFAULT_JOB_LIMITS: JobLimits = { running: 8, runningPerParty: 4, queuedPerParty: 64, queued: 1024 };
+
+export interface LiveJob {
+  readonly job: Job;
+  readonly datasets: readonly string[];
+  readonly agreements: readonly string[];
+  readonly stage: Stage | 'queued';
+  readonly outcome: Promise<Outcome>;
+}
+
+interface Entry {
+  readonly job: Job;
+  readonly scope: { readonly agreements: readonly string[]; readonly datasets: readonly string[] };
+  readonly abort: AbortController;
+  readonly start: () => void;
+  readonly stage: Stage | 'queued';
+  readonly outcome: Promise<Outcome>;
+  readonly watchers: Set<() => void>;
+}
+
+/** Jobs that wait or run now. Parties take turns, so that one that submits a thousand does not hold up the others. */
+export class JobQueue implements LiveJobs {
+  readonly #limits: JobLimits;
+  readonly #entries = new Map<string, Entry>();
+  readonly #waiting = new Map<string, Entry[]>();
+  readonly #runningOf = new Map<string, number>();
+  #running = 0;
+  #isDraining = false;
+
+  constructor(limits: JobLimits = DEFAULT_JOB_LIMITS) {
+    this.#limits = limits;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  get queued(): number {
+    return [...this.#waiting.values()].reduce((sum, list) => sum + list.length, 0);
+  }
+
+  find(
+    id: string,
+  ): { readonly job: Job; readonly stage: Stage | 'queued'; readonly outcome: Promise<Outcome> } | undefined {
+    return this.#entries.get(id);
+  }
+
+  list(): readonly { readonly job: Job; readonly stage: Stage | 'queued' }[] {
+    return [...this.#entries.values()];
+  }
+
+  /** Queues a job; throws the fault `too-many-jobs` when its party has too many already. */
+  add(
+    job: Job,
+    scope: { readonly agreements: readonly string[]; readonly datasets: readonly string[] },
+    run: (job: Job, run: { readonly signal: AbortSignal; readonly report: (stage: Stage) => void }) => Promise<Outcome>,
+    deadlineMs: number | null,
+  ): Promise<Outcome> {
+    const { party } = job.asker;
+    if (this.#isDraining) throw new Fault('draining', 'the runtime is shutting down and takes no new jobs');
+    const waiting = this.#waiting.get(party) ?? [];
+    if (waiting.length >= this.#limits.queuedPerParty || this.queued >= this.#limits.queued) {
+      throw new Fault('too-many-jobs', `${waiting.length} of your jobs are waiting already: wait for some to end`, {
+        retryAfterMs: 1000,
+      });
+    }
+    const abort = new AbortController();
+    const started = Promise.withResolvers<void>();
+    const state: { stage: Stage | 'queued' } = { stage: 'queued' };
+    const watchers = new Set<() => void>();
+    const outcome = (async (): Promise<Outcome> => {
+      await started.promise;
+      const timer =
+        deadlineMs === null ? undefined : setTimeout(() => abort.abort('deadline' satisfies StopReason), deadlineMs);
+      try {
+        return await run(job, {
+          signal: abort.signal,
+          report: (stage) => {
+            state.stage = stage;
+            for (const wake of watchers) wake();
+          },
+        });
+      } finally {
+        clearTimeout(timer);
+        this.#running -= 1;
+        this.#runningOf.set(party, (this.#runningOf.get(party) ?? 1) - 1);
+        this.#entries.delete(job.id);
+        for (const wake of watchers) wake();
+        this.#next();
+      }
+    })();
+    // Whoever waits for it sees the failure; nobody waiting must not end the process.
+    outcome.catch(() => undefined);
+    const entry: Entry = {
+      job,
+      scope,
+      abort,
+      start: started.resolve,
+      get stage() {
+        return state.stage;
+      },
+      outcome,
+      watchers,
+    };
+    this.#entries.set(job.id, entry);
+    this.#waiting.set(party, [...waiting, entry]);
+    this.#next();
+    return outcome;
+  }
+
+  /** Stops one job; false when it is not running. */
+  cancel(id: string, reason: StopReason): boolean {
+    const entry = this.#entries.get(id);
+    entry?.abort.abort(reason);
+    return entry !== undefined;
+  }
+
+  stop(matches: Parameters<LiveJobs['stop']>[0]): number {
+    let stopped = 0;
+    for (const { job, scope, abort } of this.#entries.values()) {
+      if (!matches({ party: job.asker.party, ...scope })) continue;
+      abort.abort('stopped' satisfies StopReason);
+      stopped += 1;
+    }
+    return stopped;
+  }
+
+  /** Resolves whenever the job moves on, and at its end. */
+  async changed(id: string, signal: AbortSignal): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const moved = Promise.withResolvers<void>();
+    const wake = (): void => moved.resolve();
+    entry.watchers.add(wake);
+    signal.addEventListener('abort', wake, { once: true });
+    try {
+      await moved.promise;
+    } finally {
+      entry.watchers.delete(wake);
+      signal.removeEventListener('abort', wake);
+    }
+  }
+
+  /** Takes no more jobs; resolves when none is left, after stopping what still runs at the deadline. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#isDraining = true;
+    const timer = setTimeout(() => this.stop(() => true), deadlineMs);
+    while (this.#entries.size > 0) await Promise.allSettled([...this.#entries.values()].map(({ outcome }) => outcome));
+    clearTimeout(timer);
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  #next(): void {
+    while (this.#running < this.#limits.running) {
+      // The map keeps the order in which parties came; a party that was served goes to its end.
+      const turn = [...this.#waiting].find(
+        ([party, list]) => list.length > 0 && (this.#runningOf.get(party) ?? 0) < this.#limits.runningPerParty,
+      );
+      if (turn === undefined) return;
+      const [party, [entry, ...rest]] = turn;
+      this.#waiting.delete(party);
+      if (rest.length > 0) this.#waiting.set(party, rest);
+      if (entry === undefined) continue;
+      this.#running += 1;
+      this.#runningOf.set(party, (this.#runningOf.get(party) ?? 0) + 1);
+      entry.start();
+    }
+  }
+}

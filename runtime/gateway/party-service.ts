@@ -1,0 +1,244 @@
+import type { Party as PartyMessage } from '../gen/messages.ts';
+import type { PartyServiceHandlers } from '../gen/services.ts';
+import { type Caller, PARTY_ROLES, type PartyRole, type PresentedCredential } from '../identity/party.ts';
+import { reason } from '../policy/reason.ts';
+import type { Identified } from '../rpc/application.ts';
+import { Fault } from '../rpc/fault.ts';
+import type { StoredRecord } from '../store/records.ts';
+import { pageOf, requireRole } from './access.ts';
+import { evidence, type GatewayNeeds, type IssuedCredential } from './needs.ts';
+import type { CredentialBody, PartyBody, PartyState } from './records.ts';
+
+/** Days a credential is valid when the operator names none, and at most. */
+export const DEFAULT_CREDENTIAL_DAYS = 365;
+export const MAX_CREDENTIAL_DAYS = 3650;
+const PARTY_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+
+/** Who is behind a certificate of our authority: a look-up in memory, made for every call. */
+export function identify(needs: GatewayNeeds, credential: PresentedCredential): Identified {
+  const known = needs.store.peek<CredentialBody>('credential', credential.fingerprint);
+  const party = known === undefined ? undefined : needs.store.peek<PartyBody>('party', known.body.party);
+  if (known === undefined || party === undefined || known.state !== 'valid') {
+    return {
+      kind: 'unknown',
+      reason: reason('credential-unknown', 'no party is known by this certificate', {
+        remedy: 'ask the operator for a credential',
+      }),
+    };
+  }
+  if (party.state !== 'admitted') {
+    return {
+      kind: 'notAdmitted',
+      reason: reason('party-not-admitted', `party \`${party.id}\` is ${party.state}`, { remedy: 'ask the operator' }),
+    };
+  }
+  return { kind: 'known', caller: callerOf(party, credential.fingerprint) };
+}
+
+function callerOf(party: StoredRecord<PartyBody>, fingerprint: string): Caller {
+  const { roles, signingPublicKey, jurisdiction } = party.body;
+  return {
+    party: party.id,
+    roles,
+    credentialFingerprint: fingerprint,
+    signingPublicKey,
+    jurisdiction,
+    isInsecureLoopback: false,
+  };
+}
+
+export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
+  const find = (name: string): StoredRecord<PartyBody> => {
+    const party = needs.store.peek<PartyBody>('party', name);
+    if (party === undefined) throw new Fault('not-found', `no party \`${name}\``);
+    return party;
+  };
+  const move = async (
+    name: string,
+    state: PartyState,
+    kind: 'party.suspended' | 'party.admitted',
+    note: string,
+  ): Promise<StoredRecord<PartyBody>> => {
+    const party = find(name);
+    if (party.state === state) throw new Fault('wrong-state', `party \`${name}\` is already ${state}`);
+    if (party.state === 'exited') throw new Fault('wrong-state', `party \`${name}\` has exited`);
+    const moved = { ...party, state, body: { ...party.body, note } };
+    await needs.store.put(moved, evidence(needs, kind, [subjectOf(needs, moved)], { party: needs.pseudonymOf(name) }));
+    return moved;
+  };
+  return {
+    add: async (caller, request) => {
+      requireRole(caller, 'add parties', 'operator');
+      const roles = rolesOf(request.roles);
+      if (!PARTY_NAME.test(request.name)) {
+        throw new Fault(
+          'argument-not-valid',
+          `\`${request.name}\` is not a party name: lower-case letters, digits, \`.\`, \`_\` and \`-\`, at most 63`,
+        );
+      }
+      if (needs.store.peek('party', request.name) !== undefined)
+        throw new Fault('already-exists', `party \`${request.name}\` exists`);
+      const { party, bundle } = await admitParty(needs, {
+        name: request.name,
+        roles,
+        days: daysOf(request.days),
+        jurisdiction: jurisdictionOf(request.jurisdiction),
+      });
+      return { party: messageOf(party), credential: bundle, reasons: [] };
+    },
+    renew: async (caller, request) => {
+      if (caller.party !== request.name) requireRole(caller, 'renew the credentials of others', 'operator');
+      const party = find(request.name);
+      const issued = await needs.issueCredential({
+        party: party.id,
+        roles: party.body.roles,
+        days: daysOf(request.days),
+      });
+      const renewed = { ...party, body: { ...party.body, ...credentialPart(issued) } };
+      const old = needs.store.peek<CredentialBody>('credential', party.body.fingerprint);
+      await needs.store.transact([
+        { do: 'put', record: renewed },
+        { do: 'put', record: credentialRecord(needs, party.id, issued) },
+        ...(request.revokeOld && old !== undefined
+          ? [{ do: 'put' as const, record: { ...old, state: 'revoked' } }]
+          : []),
+        {
+          do: 'record',
+          event: evidence(needs, 'party.admitted', [subjectOf(needs, renewed)], {
+            party: needs.pseudonymOf(party.id),
+            renewed: true,
+          }),
+        },
+      ]);
+      return { party: messageOf(renewed), credential: issued.bundle, reasons: [] };
+    },
+    list: (caller, request) => {
+      requireRole(caller, 'list parties', 'operator', 'auditor', 'provider');
+      const all = needs.store.peekAll<PartyBody>('party').toSorted((a, b) => (a.id < b.id ? -1 : 1));
+      const { items, nextPageToken } = pageOf(all, request.page);
+      return Promise.resolve({ parties: items.map(messageOf), nextPageToken });
+    },
+    suspend: async (caller, request) => {
+      requireRole(caller, 'suspend parties', 'operator');
+      if (request.name === caller.party) throw new Fault('wrong-state', 'a party cannot suspend itself');
+      const party = await move(request.name, 'suspended', 'party.suspended', request.note);
+      // The record is durable first: a job that is past its last check now is refused by the ledger.
+      const stoppedJobs = needs.live.stop((job) => job.party === request.name);
+      return { party: messageOf(party), stoppedJobs, reasons: [] };
+    },
+    resume: async (caller, request) => {
+      requireRole(caller, 'resume parties', 'operator');
+      return { party: messageOf(await move(request.name, 'admitted', 'party.admitted', '')), reasons: [] };
+    },
+    whoAmI: (caller) => {
+      const party = needs.store.peek<PartyBody>('party', caller.party);
+      return Promise.resolve({
+        party: party === undefined ? null : messageOf(party),
+        authority: needs.authority,
+        runtimeVersion: needs.version,
+        isolation: needs.isolation,
+        isInsecure: caller.isInsecureLoopback,
+      });
+    },
+  };
+}
+
+/** Admits a party and issues its first credential; durable with its evidence when it answers. */
+export async function admitParty(
+  needs: Pick<GatewayNeeds, 'store' | 'nowMs' | 'sha256' | 'pseudonymOf' | 'issueCredential'>,
+  request: {
+    readonly name: string;
+    readonly roles: readonly PartyRole[];
+    readonly days: number;
+    readonly jurisdiction: string | null;
+  },
+): Promise<{ readonly party: StoredRecord<PartyBody>; readonly bundle: string }> {
+  const { name, roles, days, jurisdiction } = request;
+  const issued = await needs.issueCredential({ party: name, roles, days });
+  const party: StoredRecord<PartyBody> = {
+    table: 'party',
+    id: name,
+    owner: '',
+    state: 'admitted',
+    atMs: needs.nowMs(),
+    body: { roles, groups: [], ...credentialPart(issued), jurisdiction, note: '' },
+  };
+  const outcome = await needs.store.transact([
+    { do: 'expect', table: 'party', id: name, state: null },
+    { do: 'put', record: party },
+    { do: 'put', record: credentialRecord(needs, name, issued) },
+    {
+      do: 'record',
+      event: evidence(needs, 'party.admitted', [subjectOf(needs, party)], { party: needs.pseudonymOf(name), roles }),
+    },
+  ]);
+  if (outcome.kind === 'refused') throw new Fault('already-exists', `party \`${name}\` exists`);
+  return { party, bundle: issued.bundle };
+}
+
+function credentialPart(
+  issued: IssuedCredential,
+): Pick<PartyBody, 'spiffeId' | 'fingerprint' | 'credentialExpiresAtMs' | 'signingPublicKey'> {
+  const { spiffeId, fingerprint, expiresAtMs, signingPublicKey } = issued;
+  return { spiffeId, fingerprint, credentialExpiresAtMs: expiresAtMs, signingPublicKey };
+}
+
+function credentialRecord(
+  needs: Pick<GatewayNeeds, 'nowMs'>,
+  party: string,
+  issued: IssuedCredential,
+): StoredRecord<CredentialBody> {
+  return {
+    table: 'credential',
+    id: issued.fingerprint,
+    owner: party,
+    state: 'valid',
+    atMs: needs.nowMs(),
+    body: { party, expiresAtMs: issued.expiresAtMs },
+  };
+}
+
+function subjectOf(
+  needs: Pick<GatewayNeeds, 'sha256' | 'pseudonymOf'>,
+  party: StoredRecord<PartyBody>,
+): { readonly name: string; readonly sha256: string } {
+  return { name: `party/${needs.pseudonymOf(party.id)}`, sha256: needs.sha256(party.body.fingerprint) };
+}
+
+function rolesOf(asked: readonly string[]): readonly PartyRole[] {
+  const roles = PARTY_ROLES.filter((role) => asked.includes(role));
+  if (roles.length === 0 || roles.length !== new Set(asked).size) {
+    throw new Fault('argument-not-valid', `a party needs at least one role of: ${PARTY_ROLES.join(', ')}`);
+  }
+  return roles;
+}
+
+function daysOf(days: number): number {
+  if (days === 0) return DEFAULT_CREDENTIAL_DAYS;
+  if (!Number.isInteger(days) || days < 1 || days > MAX_CREDENTIAL_DAYS)
+    throw new Fault('argument-not-valid', `a credential is valid for 1 to ${MAX_CREDENTIAL_DAYS} days`);
+  return days;
+}
+
+function jurisdictionOf(text: string): string | null {
+  if (text === '') return null;
+  if (!/^[A-Z]{2}$/.test(text))
+    throw new Fault('argument-not-valid', `\`${text}\` is not an ISO 3166-1 code of two capitals, e.g. CN`);
+  return text;
+}
+
+function messageOf(party: StoredRecord<PartyBody>): PartyMessage {
+  const { roles, spiffeId, fingerprint, credentialExpiresAtMs, signingPublicKey, jurisdiction, note } = party.body;
+  return {
+    name: party.id,
+    roles,
+    state: party.state as PartyState,
+    spiffeId,
+    credentialFingerprint: fingerprint,
+    credentialExpiresAtMs,
+    signingPublicKey,
+    jurisdiction: jurisdiction ?? '',
+    admittedAtMs: party.atMs,
+    note,
+  };
+}

@@ -1,0 +1,192 @@
+import type { Policy as PolicyMessage, PolicyComplaint } from '../gen/messages.ts';
+import type { PolicyServiceHandlers } from '../gen/services.ts';
+import { canonicalJson, type Json } from '../evidence/canonical-json.ts';
+import { type Caller, hasRole } from '../identity/party.ts';
+import type { DatasetManifest } from '../dataset/metadata.ts';
+import type { UsagePolicy } from '../policy/model.ts';
+import { policyInWords } from '../policy/in-words.ts';
+import { type Complaint, parsePolicy } from '../policy-file/parse-policy.ts';
+import { Fault } from '../rpc/fault.ts';
+import type { StoredRecord } from '../store/records.ts';
+import { requireRole } from './access.ts';
+import { fitProblems } from './fit-policy.ts';
+import { evidence, type GatewayNeeds } from './needs.ts';
+import type { AgreementBody, DatasetBody, PolicyBody } from './records.ts';
+import { policyOf } from './records.ts';
+
+export interface PolicyNeeds extends GatewayNeeds {
+  readonly manifestOf: (dataset: string, version: number) => Promise<DatasetManifest>;
+  /** Makes the layout that the policy asks for; what the provider got wrong in it comes back as complaints. */
+  readonly prepareLayout: (manifest: DatasetManifest, policy: UsagePolicy) => Promise<readonly string[]>;
+}
+
+/** What providers allow: documents are checked, versioned and immutable. */
+export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers> {
+  const checked = async (
+    document: string,
+    fileName: string,
+    dataset: string,
+  ): Promise<{
+    readonly complaints: readonly PolicyComplaint[];
+    readonly policy: UsagePolicy | null;
+    readonly named: number | null;
+    readonly manifest: DatasetManifest | null;
+  }> => {
+    const file = fileName === '' ? 'policy.yaml' : fileName;
+    const parsed = parsePolicy(document, file);
+    if (parsed.kind === 'complaints')
+      return { complaints: parsed.complaints.map(complaintOf), policy: null, named: null, manifest: null };
+    const { policy } = parsed;
+    if (dataset !== '' && dataset !== policy.dataset) {
+      return {
+        complaints: [overall(`the policy is for dataset \`${policy.dataset}\`, not \`${dataset}\``)],
+        policy: null,
+        named: null,
+        manifest: null,
+      };
+    }
+    const named = parsed.document.metadata.version ?? null;
+    const record = needs.store.peek<DatasetBody>('dataset', policy.dataset);
+    if (record === undefined) return { complaints: [], policy, named, manifest: null };
+    const manifest = await needs.manifestOf(policy.dataset, record.body.version);
+    const problems = fitProblems(policy, manifest);
+    return {
+      complaints: problems.map(({ path, message }) => complaintOf(parsed.complaintAt(path, message))),
+      policy,
+      named,
+      manifest,
+    };
+  };
+
+  return {
+    check: async (_caller, request) => {
+      const { complaints, policy } = await checked(request.document, request.fileName, request.dataset);
+      return {
+        isValid: complaints.length === 0,
+        complaints,
+        inWords: policy === null || complaints.length > 0 ? [] : policyInWords(policy),
+      };
+    },
+    attach: async (caller, request) => {
+      requireRole(caller, 'attach policies', 'provider');
+      const { complaints, policy, named, manifest } = await checked(
+        request.document,
+        request.fileName,
+        request.dataset,
+      );
+      if (policy === null || complaints.length > 0) return { policy: null, complaints, reasons: [] };
+      const dataset = needs.store.peek<DatasetBody>('dataset', policy.dataset);
+      if (dataset === undefined || manifest === null || dataset.owner !== caller.party) {
+        throw new Fault(
+          'not-found',
+          `cannot attach a policy to \`${policy.dataset}\`: you have no such dataset; register it first`,
+        );
+      }
+      const versions = versionsOf(needs, policy.dataset);
+      const newest = versions[0];
+      const version = named ?? (newest?.body.version ?? 0) + 1;
+      const attached = { ...policy, version };
+      const digest = needs.sha256(canonicalJson(attached as unknown as Json));
+      if (newest !== undefined && newest.body.version === version && newest.body.digest === digest)
+        return { policy: messageOf(newest), complaints: [], reasons: [] };
+      if (newest !== undefined && version <= newest.body.version) {
+        return {
+          policy: null,
+          complaints: [
+            overall(
+              `version ${version} is not after version ${newest.body.version}, which is attached: raise \`metadata.version\`, or leave it out`,
+            ),
+          ],
+          reasons: [],
+        };
+      }
+      const layoutProblems = await needs.prepareLayout(manifest, attached);
+      if (layoutProblems.length > 0) return { policy: null, complaints: layoutProblems.map(overall), reasons: [] };
+      const record: StoredRecord<PolicyBody> = {
+        table: 'policy',
+        id: `${policy.dataset}@${version}`,
+        owner: policy.dataset,
+        state: 'attached',
+        atMs: needs.nowMs(),
+        body: {
+          dataset: policy.dataset,
+          version,
+          digest,
+          document: request.document,
+          fileName: request.fileName,
+          provider: caller.party,
+          policy: JSON.stringify(attached),
+        },
+      };
+      const outcome = await needs.store.transact([
+        { do: 'expect', table: 'policy', id: record.id, state: null },
+        { do: 'put', record },
+        {
+          do: 'record',
+          event: evidence(needs, 'policy.attached', [{ name: `policy/${record.id}`, sha256: digest }], {
+            provider: needs.pseudonymOf(caller.party),
+            rules: attached.allow.map(({ id }) => id),
+          }),
+        },
+      ]);
+      if (outcome.kind === 'refused')
+        throw new Fault('conflict', `policy version ${version} of \`${policy.dataset}\` was attached meanwhile`);
+      return { policy: messageOf(record), complaints: [], reasons: [] };
+    },
+    get: (caller, request) => {
+      const found = versionsOf(needs, request.dataset).find(
+        ({ body }) => request.version === 0 || body.version === request.version,
+      );
+      if (found === undefined || !maySee(needs, caller, found))
+        throw new Fault('not-found', `no policy of dataset \`${request.dataset}\` that you may see`);
+      if (request.format !== '' && request.format !== 'yaml')
+        throw new Fault(
+          'not-available',
+          `the form \`${request.format}\` is not available; leave it out for the document as written`,
+        );
+      return Promise.resolve({ policy: messageOf(found), odrl: '' });
+    },
+  };
+}
+
+/** Newest first. */
+export function versionsOf(needs: Pick<GatewayNeeds, 'store'>, dataset: string): readonly StoredRecord<PolicyBody>[] {
+  return needs.store
+    .peekAll<PolicyBody>('policy')
+    .filter(({ body }) => body.dataset === dataset)
+    .toSorted((a, b) => b.body.version - a.body.version);
+}
+
+/** The owner, those with an offer or agreement on exactly this version, operators and auditors. */
+function maySee(needs: GatewayNeeds, caller: Caller, policy: StoredRecord<PolicyBody>): boolean {
+  if (policy.body.provider === caller.party || hasRole(caller, 'operator', 'auditor')) return true;
+  return needs.store
+    .peekAll<AgreementBody>('agreement')
+    .some(
+      ({ state, body }) =>
+        body.consumer === caller.party && body.policyDigest === policy.body.digest && state !== 'drafted',
+    );
+}
+
+const overall = (message: string): PolicyComplaint => ({ line: 1, column: 1, path: '', message, isError: true });
+const complaintOf = ({ line, column, path, message }: Complaint): PolicyComplaint => ({
+  line,
+  column,
+  path,
+  message,
+  isError: true,
+});
+
+function messageOf({ body, atMs }: StoredRecord<PolicyBody>): PolicyMessage {
+  const policy = policyOf(body);
+  return {
+    dataset: body.dataset,
+    version: body.version,
+    digest: `sha256:${body.digest}`,
+    document: body.document,
+    canonical: body.policy,
+    provider: body.provider,
+    attachedAtMs: atMs,
+    inWords: policyInWords(policy),
+  };
+}

@@ -1,0 +1,67 @@
+import type { Admission, PartyRole } from '../identity/party.ts';
+import type { UsagePolicy } from '../policy/model.ts';
+
+/** Bodies of the records that the gateway keeps in the store; all plain JSON. */
+
+export type PartyBody = {
+  readonly roles: readonly PartyRole[];
+  readonly groups: readonly string[];
+  readonly spiffeId: string;
+  readonly fingerprint: string;
+  readonly credentialExpiresAtMs: number;
+  readonly signingPublicKey: string;
+  readonly jurisdiction: string | null;
+  readonly note: string;
+};
+export type PartyState = Admission;
+
+export type CredentialBody = { readonly party: string; readonly expiresAtMs: number };
+
+export type PolicyBody = {
+  readonly dataset: string;
+  readonly version: number;
+  readonly digest: string;
+  readonly document: string;
+  readonly fileName: string;
+  readonly provider: string;
+  /** The parsed policy as JSON text: kept whole, so that a later parser cannot read the document another way. */
+  readonly policy: string;
+};
+
+export const policyOf = (body: PolicyBody): UsagePolicy => JSON.parse(body.policy) as UsagePolicy;
+
+export type AgreementState = 'drafted' | 'offered' | 'countered' | 'active' | 'suspended' | 'terminated' | 'expired';
+
+export type AgreementBody = {
+  readonly provider: string;
+  readonly consumer: string;
+  readonly dataset: string;
+  readonly policyVersion: number;
+  readonly policyDigest: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number | null;
+  readonly purposes: readonly string[];
+  /** Canonical JSON: what both parties sign. Never changes. */
+  readonly content: string;
+  readonly signatures: readonly {
+    readonly party: string;
+    readonly protectedHeader: string;
+    readonly signature: string;
+    readonly signedAtMs: number;
+  }[];
+  readonly note: string;
+  readonly counters: string;
+  readonly suspendedBy: string;
+};
+
+/** The newest version of a dataset; older versions stay on disk for jobs that pinned them. */
+export type DatasetBody = {
+  readonly version: number;
+  /** `sha256:…` of the manifest: names, schemas, row counts and digests of all files. */
+  readonly digest: string;
+  readonly description: string;
+  readonly grade: 'public' | 'internal' | 'important' | 'core' | null;
+  readonly registeredAtMs: number;
+  /** What metadata recognition found, for the provider: `table.column: what`. */
+  readonly findings: readonly string[];
+};

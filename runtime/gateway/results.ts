@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ResultWriter } from '../job/needs.ts';
+import type { ColumnBatch, Schema } from '../release/columns.ts';
+import { batchFrames, MAX_FRAME_BYTES, schemaFrame } from '../rpc/flight-framing.ts';
+
+/** How long a released result can be fetched again, milliseconds; after that its file is removed. */
+export const RESULT_LIFE_MS = 24 * 3_600_000;
+/** Bytes gathered before they are written. */
+const WRITE_BYTES = 1 << 20;
+
+/**
+ * Released results wait in files of their own: each a sequence of (u32 little-endian length, FlightData message). They
+ * hold only what passed the gate. A file without its final name was never recorded and is removed at start.
+ */
+export class Results {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async open(folder: string): Promise<Results> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(folder)) if (name.endsWith('.part')) await rm(join(folder, name), { force: true });
+    return new Results(folder);
+  }
+
+  async create(jobId: string, schema: Schema): Promise<ResultWriter> {
+    const path = this.#pathOf(jobId);
+    const file = await open(`${path}.part`, 'w', 0o600);
+    return new FileWriter(file, path, schema);
+  }
+
+  async exists(jobId: string): Promise<boolean> {
+    return stat(this.#pathOf(jobId)).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** The frames of a result, in order; holds one frame and one read buffer at a time. */
+  async *read(jobId: string): AsyncGenerator<Uint8Array, void, void> {
+    let rest: Buffer = Buffer.alloc(0);
+    for await (const piece of createReadStream(this.#pathOf(jobId), {
+      highWaterMark: WRITE_BYTES,
+    }) as AsyncIterable<Buffer>) {
+      rest = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+      let start = 0;
+      while (rest.length - start >= 4) {
+        const length = rest.readUInt32LE(start);
+        if (length > MAX_FRAME_BYTES * 2) throw new Error('a result file holds a frame that is too long');
+        if (rest.length - start - 4 < length) break;
+        // A copy of its own: gRPC keeps the frame until it is sent.
+        yield Uint8Array.prototype.slice.call(rest, start + 4, start + 4 + length);
+        start += 4 + length;
+      }
+      rest = rest.subarray(start);
+    }
+    if (rest.length > 0) throw new Error('a result file ends within a frame');
+  }
+
+  async remove(jobId: string): Promise<void> {
+    await rm(this.#pathOf(jobId), { force: true });
+  }
+
+  /** Removes results that are older than they may be; answers how many. */
+  async sweep(nowMs: number): Promise<number> {
+    let removed = 0;
+    for (const name of await readdir(this.#folder)) {
+      const path = join(this.#folder, name);
+      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: nowMs }));
+      if (nowMs - mtimeMs > RESULT_LIFE_MS) {
+        await rm(path, { force: true });
+        removed += 1;
+      }
+    }
+    return removed;
+  }
+
+  #pathOf(jobId: string): string {
+    if (!/^[a-z0-9-]{1,80}$/.test(jobId)) throw new Error('not a job id');
+    return join(this.#folder, `${jobId}.frames`);
+  }
+}
+
+class FileWriter implements ResultWriter {
+  readonly #file: FileHandle;
+  readonly #path: string;
+  readonly #schema: Schema;
+  readonly #hash = createHash('sha256');
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  #bytes = 0;
+  #isClosed = false;
+
+  constructor(file: FileHandle, path: string, schema: Schema) {
+    this.#file = file;
+    this.#path = path;
+    this.#schema = schema;
+    this.#add(schemaFrame(schema));
+  }
+
+  async write(batch: ColumnBatch): Promise<void> {
+    for (const frame of batchFrames(this.#schema, batch)) {
+      this.#add(frame);
+      if (this.#pendingBytes >= WRITE_BYTES) await this.#flush();
+    }
+  }
+
+  async finish(): Promise<{ readonly bytes: number; readonly sha256: string }> {
+    await this.#flush();
+    await this.#file.sync();
+    await this.#close();
+    await rename(`${this.#path}.part`, this.#path);
+    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+  }
+
+  async discard(): Promise<void> {
+    await this.#close().catch(() => undefined);
+    await rm(`${this.#path}.part`, { force: true }).catch(() => undefined);
+    await rm(this.#path, { force: true }).catch(() => undefined);
+  }
+
+  #add(frame: Uint8Array): void {
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(frame.byteLength);
+    this.#hash.update(frame);
+    this.#pending.push(length, frame);
+    this.#pendingBytes += 4 + frame.byteLength;
+    this.#bytes += frame.byteLength;
+  }
+
+  async #flush(): Promise<void> {
+    const pieces = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    if (pieces.length > 0) await this.#file.writev(pieces);
+  }
+
+  async #close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#file.close();
+  }
+}

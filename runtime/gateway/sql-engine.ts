@@ -1,0 +1,194 @@
+import { catalogueTables, emptySchemaOf, layoutSpecOf } from '../dataset/catalogue.ts';
+import { DatasetError } from '../dataset/dataset-error.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
+import { buildLayout, checkRecords, type LayoutNeeds } from '../dataset/layout.ts';
+import type { DatasetManifest } from '../dataset/metadata.ts';
+import { parseInWorker, planInWorker } from '../dataset/parse-in-worker.ts';
+import { DEFAULT_RUN_LIMITS, resultSchemaOf, runEnforced } from '../dataset/run-enforced.ts';
+import { linkOf, type WorkerLink } from '../dataset/worker-link.ts';
+import type { ExecutionSummary } from '../job/prepare.ts';
+import type { OpenDataset, SqlEngine } from '../job/prepare-sql.ts';
+import type { UsagePolicy } from '../policy/model.ts';
+import { denied, reason } from '../policy/reason.ts';
+import type { CatalogueTable } from '../query/catalogue.ts';
+import type { LayoutSpec } from '../query/layout.ts';
+import { numberText, parseLossless } from '../query/lossless-json.ts';
+import type { ColumnBatch } from '../release/columns.ts';
+import type { WorkerPool } from '../sandbox/pool.ts';
+
+/** Threads that one query may use; two, so that one consumer's scan leaves room for the next. */
+const ENGINE_LIMITS = DEFAULT_ENGINE_LIMITS;
+
+export interface SqlEngineNeeds {
+  readonly pool: WorkerPool;
+  readonly layout: LayoutNeeds;
+  readonly image: string;
+  readonly manifestOf: (dataset: string) => Promise<DatasetManifest>;
+}
+
+interface Opened {
+  readonly manifest: DatasetManifest;
+  readonly spec: LayoutSpec;
+}
+
+/** The SQL path over real workers: texts are parsed where no data is, our own statements run where no secret is. */
+export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
+  const { pool } = needs;
+  // What `open` knows of a dataset, for the empty tables that `plan` makes of it; by the layout's path.
+  const opened = new Map<string, Opened>();
+
+  const inParser = async <T>(signal: AbortSignal, use: (link: WorkerLink) => Promise<T>): Promise<T> => {
+    const worker = await pool.lease({ kind: 'parser', party: 'runtime', signal });
+    try {
+      const answer = await use(linkOf(worker));
+      worker.release();
+      return answer;
+    } catch (error) {
+      await worker.destroy();
+      throw error;
+    }
+  };
+
+  return {
+    image: needs.image,
+    schemaOf: resultSchemaOf,
+    parse: async (text, signal) => {
+      const answer = await inParser(signal, (link) => parseInWorker(link, text));
+      if (answer.kind === 'refused')
+        return { kind: 'invalid', message: 'the query is too long or too deep to be read', at: null };
+      const ast = parseLossless(answer.value);
+      const {
+        error,
+        error_message: message,
+        position,
+      } = ast as { error?: unknown; error_message?: unknown; position?: unknown };
+      if (error === true) return { kind: 'invalid', message: syntaxMessage(message), at: placeAt(text, position) };
+      return { kind: 'ast', ast };
+    },
+    plan: async (enforced, tables, signal) => {
+      const schema = [
+        ...new Set(tables.map(({ physical }) => physical.split('.')[0]?.replaceAll('"', '') ?? '')),
+      ].flatMap((alias) => {
+        const table = tables.find(({ physical }) => physical.startsWith(`"${alias}".`));
+        const known = [...opened.values()].find(({ manifest }) => manifest.dataset === table?.dataset);
+        if (known === undefined) throw new Error('a plan is asked for a dataset that was not opened');
+        return emptySchemaOf(alias, known.manifest, known.spec);
+      });
+      const statements = [
+        ...enforced.setup.map((sql) => ({ sql, isRun: true })),
+        { sql: enforced.result, isRun: false },
+        { sql: enforced.summary, isRun: false },
+      ];
+      const answer = await inParser(signal, (link) => planInWorker(link, schema, statements));
+      if (answer.kind === 'refused') throw new Error(`our own statements cannot be planned: ${answer.code}`);
+      return answer.value.map((plan) => parseLossless(plan));
+    },
+    open: async ({ permit }, party) => {
+      const { policy } = permit;
+      const manifest = await needs.manifestOf(policy.dataset);
+      const spec = layoutSpecFor(manifest, policy);
+      try {
+        await checkRecords(needs.layout, manifest);
+        const layout = await buildLayout(needs.layout, manifest, spec);
+        opened.set(layout.path, { manifest, spec });
+        const rowCounts = new Map(layout.tables.map(({ name, rowCount }) => [name, rowCount]));
+        const tables: readonly CatalogueTable[] = catalogueTables({
+          manifest,
+          policies: policy.tables,
+          consumer: party,
+          alias: 'd0',
+          rowCounts,
+        });
+        const dataset: OpenDataset = {
+          kind: 'open',
+          name: manifest.dataset,
+          version: manifest.version,
+          digest: manifest.digest.replace('sha256:', ''),
+          file: layout.path,
+          database: 'd0',
+          tables,
+        };
+        return dataset;
+      } catch (error) {
+        if (!(error instanceof DatasetError)) throw error;
+        return denied(
+          reason(
+            'dataset-changed',
+            `dataset \`${policy.dataset}\` cannot be used: its files are not what was registered`,
+            {
+              remedy: 'tell the provider: `dataset verify` names the file',
+            },
+          ),
+        );
+      }
+    },
+    run: (enforced, datasets, party, signal) => {
+      let summary: ExecutionSummary = { kind: 'failed' };
+      async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
+        const mounts = datasets.map(({ file, database }) => ({
+          hostPath: file,
+          guestPath: `/data/${database}.duckdb`,
+        }));
+        const worker = await pool.lease({ kind: 'sql', party, mounts, signal });
+        let isClean = false;
+        try {
+          const databases = datasets.map(({ database }) => ({
+            alias: database,
+            path: worker.isolation === 'process' ? fileOf(datasets, database) : `/data/${database}.duckdb`,
+          }));
+          const run = runEnforced(linkOf(worker), databases, enforced, {
+            limits: { ...DEFAULT_RUN_LIMITS, engine: ENGINE_LIMITS },
+            signal,
+          });
+          yield* run.batches();
+          const { outcome } = run;
+          isClean = outcome.kind === 'done';
+          if (outcome.kind === 'done') {
+            const rowsScanned = datasets
+              .flatMap(({ tables }) => tables)
+              .reduce((sum, { rowCount }) => sum + Number(rowCount), 0);
+            summary = {
+              kind: 'done',
+              rowsScanned,
+              cpuMs: Math.ceil(outcome.summary.cpuMicros / 1000),
+              withheld: { cells: outcome.summary.withheldCells, reasons: [] },
+            };
+          }
+        } finally {
+          // Any doubt and the process dies; a clean one may serve the next job over the same files.
+          if (isClean) worker.release();
+          else await worker.destroy();
+        }
+      }
+      return { batches: batches(), summary: () => summary };
+    },
+  };
+}
+
+/** The layout that all rules of a policy share. */
+export function layoutSpecFor(manifest: DatasetManifest, policy: UsagePolicy): LayoutSpec {
+  const bounds = policy.allow.flatMap(({ release }) =>
+    release.mode === 'differentialPrivacy' ? [release.maxRowsPerUnit] : [],
+  );
+  return layoutSpecOf(manifest, policy.tables, bounds.length === 0 ? null : Math.max(...bounds));
+}
+
+function fileOf(datasets: readonly OpenDataset[], database: string): string {
+  return datasets.find((dataset) => dataset.database === database)?.file ?? '';
+}
+
+/** The parser's message about the consumer's own text; it never saw data, but its length is still bounded. */
+function syntaxMessage(message: unknown): string {
+  const text = typeof message === 'string' ? (message.split('\n')[0] ?? '') : 'the query cannot be read';
+  return text === 'Only SELECT statements can be serialized to json!'
+    ? 'only one SELECT statement is accepted'
+    : text.slice(0, 300);
+}
+
+function placeAt(text: string, position: unknown): { readonly line: number; readonly column: number } | null {
+  const digits = typeof position === 'string' ? position : numberText(position);
+  const offset = digits !== null && /^\d{1,6}$/.test(digits) ? Number(digits) : null;
+  if (offset === null || offset > text.length) return null;
+  const before = text.slice(0, offset).split('\n');
+  return { line: before.length, column: (before.at(-1) ?? '').length + 1 };
+}

@@ -1,0 +1,149 @@
+import { decide, type Request } from '../policy/decide.ts';
+import { meetPermits } from '../policy/meet.ts';
+import type { Mode, Release, UsagePolicy } from '../policy/model.ts';
+import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
+import type { Job } from './job.ts';
+import type { AdmittedPermit, JobNeeds } from './needs.ts';
+
+/** An active agreement as a job sees it. */
+export interface AgreementForJob {
+  readonly id: string;
+  readonly digest: string;
+  readonly dataset: string;
+  readonly provider: string;
+  readonly policy: UsagePolicy;
+  readonly policyDigest: string;
+  /** Purposes that the parties agreed on; empty when the policy's own are all there is. */
+  readonly purposes: readonly string[];
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number | null;
+}
+
+export interface Admission {
+  readonly kind: 'admitted';
+  readonly permits: readonly AdmittedPermit[];
+  readonly mode: Mode;
+  readonly release: Release;
+  readonly clause: string;
+}
+
+/** Modes in which each kind of computation can be released, the one that is taken when the job names no rule first. */
+const MODES_OF = {
+  sql: ['aggregate', 'differentialPrivacy'],
+  javascript: ['sandbox', 'approvedCode'],
+  homomorphic: ['homomorphic'],
+} as const satisfies Record<Job['computation']['kind'], readonly Mode[]>;
+
+/** The agreements a job runs under: those it names, or the only one that its asker has. */
+export function agreementsOf(
+  needs: Pick<JobNeeds, 'activeAgreements' | 'nowMs'>,
+  job: Job,
+): readonly AgreementForJob[] | Denied {
+  const now = needs.nowMs();
+  const active = needs
+    .activeAgreements(job.asker.party)
+    .filter(({ notBeforeMs, notAfterMs }) => now >= notBeforeMs && (notAfterMs === null || now < notAfterMs));
+  const [first, ...others] = active;
+  if (job.agreementIds.length === 0) {
+    if (first === undefined) return noAgreement('no agreement of yours is active');
+    if (others.length === 0) return [first];
+    return denied(
+      reason('agreement-ambiguous', 'several of your agreements are active', {
+        remedy: `name those to use: ${active.map(({ id, dataset }) => `${id} (${dataset})`).join(', ')}`,
+      }),
+    );
+  }
+  const named: AgreementForJob[] = [];
+  for (const id of new Set(job.agreementIds)) {
+    const agreement = active.find((one) => one.id === id);
+    // The same answer whether it does not exist, is somebody else's, or is not active: names of others tell nothing.
+    if (agreement === undefined) return noAgreement(`no active agreement \`${id}\` of yours`);
+    named.push(agreement);
+  }
+  const datasets = new Set(named.map(({ dataset }) => dataset));
+  if (datasets.size < named.length) {
+    return denied(
+      reason('agreement-ambiguous', 'two of the agreements are for one dataset', {
+        remedy: 'name one agreement per dataset',
+      }),
+    );
+  }
+  return named;
+}
+
+function noAgreement(message: string): Denied {
+  return denied(
+    reason('agreement-not-active', message, { remedy: 'accept an offer first: agreement list, agreement accept' }),
+  );
+}
+
+/** Decides a job under every policy concerned; the strictest terms win. Pure but for the clock. */
+export function admit(
+  needs: Pick<JobNeeds, 'nowMs' | 'isolation' | 'knowledge'>,
+  job: Job,
+  agreements: readonly AgreementForJob[],
+): Admission | Denied {
+  const facts = factsOf(job);
+  let refusal: Denied | null = null;
+  for (const mode of MODES_OF[job.computation.kind]) {
+    const request: Request = {
+      consumer: job.asker.party,
+      groups: job.asker.groups,
+      mode,
+      rule: job.rule,
+      purpose: job.purpose,
+      now: needs.nowMs(),
+      isolation: needs.isolation,
+      recipientCountry: job.asker.country,
+      ...facts,
+    };
+    const answer = admitIn(needs, mode, request, agreements);
+    if (answer.kind === 'admitted') return answer;
+    // The reasons of the mode that some rule speaks of are the ones that help.
+    if (refusal === null || refusal.reasons.every(isAboutMode)) refusal = answer;
+  }
+  return refusal ?? denied(reason('mode-not-allowed', 'no mode releases this kind of computation'));
+}
+
+const isAboutMode = ({ code }: Reason): boolean => code === 'mode-not-allowed' || code === 'rule-unknown';
+
+function admitIn(
+  needs: Pick<JobNeeds, 'knowledge'>,
+  mode: Mode,
+  request: Request,
+  agreements: readonly AgreementForJob[],
+): Admission | Denied {
+  const permits: AdmittedPermit[] = [];
+  for (const agreement of agreements) {
+    const { purposes } = agreement;
+    const { purpose } = request;
+    if (
+      purposes.length > 0 &&
+      (purpose === null || !purposes.some((one) => needs.knowledge.purposeIncludes(one, purpose)))
+    ) {
+      return denied(
+        reason('purpose-not-allowed', `agreement \`${agreement.id}\` is for other purposes`, {
+          remedy: `name one of: ${purposes.join(', ')}`,
+        }),
+      );
+    }
+    const permit = decide(agreement.policy, request, needs.knowledge);
+    if (permit.kind === 'denied') return permit;
+    permits.push({ agreement, permit });
+  }
+  const met = meetPermits(permits.map(({ permit }) => permit));
+  if (met.kind === 'denied') return met;
+  return { kind: 'admitted', permits, mode, release: met.release, clause: met.clause };
+}
+
+/** What the policy may ask about the code; only JavaScript programs have any. */
+function factsOf(job: Job): Pick<Request, 'image' | 'codeDigest' | 'approvers'> {
+  const none = { image: null, codeDigest: null, approvers: [] };
+  if (job.computation.kind !== 'javascript') return { ...none, image: job.computation.kind };
+  const { image, codeDigest, approvers } = job.computation.program as {
+    image?: string;
+    codeDigest?: string;
+    approvers?: readonly string[];
+  };
+  return { image: image ?? 'javascript', codeDigest: codeDigest ?? null, approvers: approvers ?? [] };
+}

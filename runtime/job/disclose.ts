@@ -1,0 +1,78 @@
+import type { Denied } from '../policy/reason.ts';
+import { denied } from '../policy/reason.ts';
+import type { Schema } from '../release/columns.ts';
+import { passGate, releasedSchema } from '../release/gate.ts';
+import type { WithheldNote } from './job.ts';
+import type { JobNeeds, JobRun, Usage } from './needs.ts';
+import type { Prepared } from './prepare.ts';
+import { GENERIC_FAILURE } from './run-job.ts';
+
+/** A result that passed the gate and lies, whole and durable, in a file that nobody can fetch yet. */
+export interface Disclosed {
+  readonly kind: 'disclosed';
+  readonly schema: Schema;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly withheld: WithheldNote;
+  readonly usage: Omit<Usage, 'microEpsilon'>;
+  readonly discard: () => Promise<void>;
+}
+
+/**
+ * Runs the computation and passes every batch through the release gate into the result's file. Memory stays flat: a
+ * batch is gone when the next one comes.
+ */
+export async function disclose(
+  needs: JobNeeds,
+  jobId: string,
+  prepared: Prepared,
+  run: JobRun,
+): Promise<Disclosed | Denied> {
+  const { terms, schema, certificates, basis, isOrdered } = prepared;
+  const outputs = releasedSchema(terms);
+  const writer = await needs.openResult(jobId, outputs);
+  try {
+    let rows = 0;
+    let bytes = 0;
+    const execution = prepared.execute(run.signal);
+    for await (const batch of execution.batches) {
+      run.signal.throwIfAborted();
+      if (rows === 0) run.report('disclose');
+      const left = { ...terms, maxRows: terms.maxRows - rows, maxBytes: terms.maxBytes - bytes };
+      const released = passGate({ kind: 'table', basis, schema, certificates, batches: [batch], isOrdered }, left);
+      if (released.kind === 'denied') {
+        await writer.discard();
+        return released;
+      }
+      if (released.content !== 'table') throw new Error('the gate answered a table with something else');
+      for (const one of released.batches) await writer.write(one);
+      rows += released.rows;
+      bytes += released.bytes;
+    }
+    const summary = execution.summary();
+    if (summary.kind === 'failed') {
+      await writer.discard();
+      return denied(GENERIC_FAILURE);
+    }
+    const file = await writer.finish();
+    return {
+      kind: 'disclosed',
+      schema: outputs,
+      rows,
+      bytes: file.bytes,
+      sha256: file.sha256,
+      withheld: summary.withheld,
+      usage: {
+        rowsScanned: summary.rowsScanned,
+        cellsReleased: rows * terms.outputs.filter(({ role }) => role !== 'key').length,
+        bytesReleased: file.bytes,
+        cpuMs: summary.cpuMs,
+      },
+      discard: () => writer.discard(),
+    };
+  } catch (error) {
+    await writer.discard();
+    throw error;
+  }
+}

@@ -1,0 +1,129 @@
+import type { AgreementForJob } from './admit.ts';
+import type { Outcome, Stage } from './job.ts';
+import type { Prepared } from './prepare.ts';
+import type { EvidenceEvent } from '../evidence/entry.ts';
+import type { BudgetId } from '../ledger/budget.ts';
+import type { BudgetLine } from '../ledger/reservation.ts';
+import type { Knowledge, Permit } from '../policy/decide.ts';
+import type { IsolationLevel, Release } from '../policy/model.ts';
+import type { Denied } from '../policy/reason.ts';
+import type { ColumnBatch, Schema } from '../release/columns.ts';
+import type { Computation, Job } from './job.ts';
+
+/** Everything that a job needs from the world, and nothing more. Adapters fill it in; tests replace single needs. */
+export interface JobNeeds {
+  readonly nowMs: () => number;
+  readonly randomBytes: (count: number) => Uint8Array;
+  /** Salted, so that evidence names no party to an outsider. */
+  readonly pseudonymOf: (party: string) => string;
+  readonly sha256: (content: Uint8Array | string) => string;
+  /** Isolation that this machine gives to workers, as probed at start. */
+  readonly isolation: IsolationLevel;
+  readonly knowledge: Knowledge;
+  /** The asker's agreements that are active now, each with the policy version that it pins. */
+  readonly activeAgreements: (party: string) => readonly AgreementForJob[];
+  /** One preparer per kind of computation; an absent one is a kind that this runtime cannot run. */
+  readonly preparers: { readonly [Kind in Computation['kind']]?: Preparer };
+  readonly ledger: Ledger;
+  /** Opens the file of a result that is about to be released; nobody can fetch it before the ticket is recorded. */
+  readonly openResult: (jobId: string, schema: Schema) => Promise<ResultWriter>;
+}
+
+/** Turns a computation into something that can run under the permits: parse, rights, second gate. Reads no row. */
+export type Preparer = (input: {
+  readonly job: Job;
+  readonly permits: readonly AdmittedPermit[];
+  readonly release: Release;
+  readonly clause: string;
+  readonly signal: AbortSignal;
+}) => Promise<Prepared | Denied>;
+
+export interface AdmittedPermit {
+  readonly agreement: AgreementForJob;
+  readonly permit: Permit;
+}
+
+/** Durable state. Each call is one transaction: all of it is on disk when it answers, or nothing is. */
+export interface Ledger {
+  reserve(input: {
+    readonly job: LedgerJob;
+    readonly lines: readonly BudgetLine[];
+    readonly startsNow: true;
+    readonly events: readonly EvidenceEvent[];
+  }): Promise<
+    | { readonly kind: 'reserved' }
+    | { readonly kind: 'exhausted'; readonly budget: BudgetId; readonly limit: bigint; readonly spent: bigint }
+    | { readonly kind: 'known' }
+    | { readonly kind: 'refused'; readonly reason: { readonly code: string } }
+  >;
+  deny(input: {
+    readonly job: LedgerJob;
+    readonly reasons: readonly string[];
+    readonly events: readonly EvidenceEvent[];
+  }): Promise<{ readonly kind: 'denied'; readonly receipts: readonly string[] } | { readonly kind: 'known' }>;
+  release(input: {
+    readonly jobId: string;
+    readonly used: readonly (readonly [BudgetId, bigint])[];
+    readonly events: readonly EvidenceEvent[];
+    readonly usage: Usage;
+    readonly ticket: { readonly digest: string; readonly expiresAtMs: number };
+    readonly result: ResultNote;
+  }): Promise<
+    | { readonly kind: 'released'; readonly receipts: readonly string[] }
+    | { readonly kind: 'refused'; readonly reason: { readonly code: string } }
+  >;
+  fail(input: {
+    readonly jobId: string;
+    readonly state: 'failed' | 'cancelled';
+    readonly reason: string;
+    readonly events: readonly EvidenceEvent[];
+  }): Promise<{ readonly kind: 'ended'; readonly receipts: readonly string[] } | { readonly kind: 'refused' }>;
+}
+
+export interface LedgerJob {
+  readonly id: string;
+  readonly party: string;
+  readonly agreements: readonly string[];
+  readonly scopes: readonly string[];
+  readonly notAfterMs: number | null;
+  readonly details: Readonly<Record<string, string | number | null | readonly string[]>>;
+}
+
+/** What a job used, measured by the runtime. */
+export type Usage = {
+  readonly rowsScanned: number;
+  readonly cellsReleased: number;
+  readonly bytesReleased: number;
+  readonly cpuMs: number;
+  readonly microEpsilon: number;
+};
+
+/** What is kept of a result for whoever shows the job later. */
+export type ResultNote = {
+  readonly rows: number;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly schema: string;
+  readonly withheldCells: string | null;
+  readonly withheldReasons: readonly string[];
+  readonly guarantee: string;
+};
+
+export interface ResultWriter {
+  /** Appends a batch that has passed the gate. */
+  write(batch: ColumnBatch): Promise<void>;
+  /** Makes everything durable; answers what the file holds. */
+  finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
+  /** Removes the file, whatever was written. Never throws. */
+  discard(): Promise<void>;
+}
+
+/** Watches one run of a job. */
+export interface JobRun {
+  /** Aborted with one of `StopReason` when the job must end. */
+  readonly signal: AbortSignal;
+  readonly report: (stage: Stage) => void;
+}
+export type StopReason = 'cancelled' | 'stopped' | 'deadline';
+
+export type RunJob = (needs: JobNeeds, job: Job, run: JobRun) => Promise<Outcome>;

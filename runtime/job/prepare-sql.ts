@@ -1,0 +1,159 @@
+import { meetPermits } from '../policy/meet.ts';
+import type { Release } from '../policy/model.ts';
+import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
+import type { CatalogueTable, QueryContext } from '../query/catalogue.ts';
+import { compileQuery } from '../query/compile.ts';
+import type { EnforcedQuery } from '../query/enforced.ts';
+import { checkText } from '../query/text.ts';
+import type { Certificate, OutputColumn } from '../release/candidate.ts';
+import type { Schema } from '../release/columns.ts';
+import { termsOf } from '../release/terms.ts';
+import { budgetLines } from './budget-lines.ts';
+import type { ParameterValue } from './job.ts';
+import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
+import type { Execution, Prepared } from './prepare.ts';
+
+/** What the SQL path needs: an engine that parses without data, and one that runs our own text in a jail. */
+export interface SqlEngine {
+  /** Parses in a worker that holds no data. A syntax error is the consumer's own text and may be told. */
+  readonly parse: (text: string, signal: AbortSignal) => Promise<ParsedSql>;
+  /** The bound plan of text that we printed, made in a worker that holds empty tables of the same shape. */
+  readonly plan: (enforced: EnforcedQuery, tables: readonly CatalogueTable[], signal: AbortSignal) => Promise<unknown>;
+  /** The dataset behind a permit as this party may see it; denied when its bytes no longer match their digest. */
+  readonly open: (permit: AdmittedPermit, party: string, groups: readonly string[]) => Promise<OpenDataset | Denied>;
+  readonly schemaOf: (enforced: EnforcedQuery) => Schema;
+  readonly run: (
+    enforced: EnforcedQuery,
+    datasets: readonly OpenDataset[],
+    party: string,
+    signal: AbortSignal,
+  ) => Execution;
+  /** Digest of the image in which SQL runs. */
+  readonly image: string;
+}
+
+export type ParsedSql =
+  | { readonly kind: 'ast'; readonly ast: unknown }
+  | { readonly kind: 'invalid'; readonly message: string; readonly at: Reason['at'] };
+
+export interface OpenDataset {
+  readonly kind: 'open';
+  readonly name: string;
+  readonly version: number;
+  readonly digest: string;
+  /** Path of the layout file, and the name under which the worker attaches it. */
+  readonly file: string;
+  readonly database: string;
+  readonly tables: readonly CatalogueTable[];
+}
+
+/** Prepares SQL: parse without data, check every node, rewrite under the rights, check the plan of what we printed. */
+export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256'>): Preparer {
+  return async ({ job, permits, release, clause, signal }) => {
+    if (job.computation.kind !== 'sql') throw new Error('not an SQL job');
+    const { text, parameters } = job.computation;
+    const unreadable = checkText(new TextEncoder().encode(text));
+    if (unreadable.kind === 'denied') return unreadable;
+    const parsed = await engine.parse(text, signal);
+    if (parsed.kind === 'invalid') return denied(reason('sql-syntax', parsed.message, { at: parsed.at }));
+
+    const open: OpenDataset[] = [];
+    for (const [index, permit] of permits.entries()) {
+      const dataset = await engine.open(permit, job.asker.party, job.asker.groups);
+      if (dataset.kind === 'denied') return dataset;
+      open.push(renamed(dataset, `d${index}`));
+    }
+    const compile = (under: readonly AdmittedPermit[], terms: Release, of: string): ReturnType<typeof compileQuery> =>
+      compileQuery(parsed.ast, text, contextOf(job.asker.party, under, open, terms, of, parameters));
+    let compiled = compile(permits, release, clause);
+    if (compiled.kind === 'denied') return compiled;
+
+    // Terms of datasets that the query does not touch must not weaken or tighten the answer: decide again without them.
+    let terms = release;
+    let of = clause;
+    const touched = permits.filter(
+      ({ agreement }) => compiled.kind === 'permitted' && compiled.footprint.datasets.includes(agreement.dataset),
+    );
+    if (touched.length > 0 && touched.length < permits.length) {
+      const met = meetPermits(touched.map(({ permit }) => permit));
+      if (met.kind === 'denied') return met;
+      ({ release: terms, clause: of } = met);
+      compiled = compile(touched, terms, of);
+      if (compiled.kind === 'denied') return compiled;
+    }
+    if (terms.mode !== 'aggregate') {
+      return denied(
+        reason('mode-not-available', `SQL in mode \`${terms.mode}\` is not available in this release`, {
+          clause: of,
+          remedy: 'name a rule of mode `aggregate`',
+        }),
+      );
+    }
+
+    const { enforced } = compiled;
+    const datasets = open.filter(({ name }) => touched.some(({ agreement }) => agreement.dataset === name));
+
+    const schema = engine.schemaOf(enforced);
+    const outputs = enforced.outputs.map((output, index): OutputColumn => {
+      const column = schema[index];
+      if (column === undefined) throw new Error('the schema is shorter than the outputs');
+      return { ...column, role: output.role };
+    });
+    const certificates = enforced.certificates.map((one): Certificate => ({
+      kind: 'units',
+      column: one.name,
+      unit: one.unit,
+      cells: null,
+    }));
+    const units = [...new Set(enforced.certificates.map(({ unit }) => unit))];
+    const prepared: Prepared = {
+      kind: 'prepared',
+      datasets: datasets.map(({ name, version, digest }) => ({ name, version, digest })),
+      digest: needs.sha256(enforced.canonical),
+      terms: termsOf(terms, { clause: of, units, outputs, mediaTypes: [], isDominanceApplied: true }),
+      schema,
+      certificates,
+      basis: { kind: 'certified' },
+      budget: budgetLines(job.asker.party, touched),
+      microEpsilon: 0,
+      inWords: enforced.inWords,
+      guarantee: guaranteeOf(terms, units),
+      image: engine.image,
+      isOrdered: true,
+      execute: (runSignal) => engine.run(enforced, datasets, job.asker.party, runSignal),
+    };
+    return prepared;
+  };
+}
+
+function contextOf(
+  consumer: string,
+  permits: readonly AdmittedPermit[],
+  open: readonly OpenDataset[],
+  release: Release,
+  clause: string,
+  parameters: Readonly<Record<string, ParameterValue>>,
+): QueryContext {
+  const tables = open
+    .filter(({ name }) => permits.some(({ agreement }) => agreement.dataset === name))
+    .flatMap((dataset) => dataset.tables);
+  return { consumer, tables, release, clause, parameters };
+}
+
+/** Datasets are attached as d0, d1, …; the catalogue names tables accordingly. */
+function renamed(dataset: OpenDataset, database: string): OpenDataset {
+  const prefix = `"${dataset.database}".`;
+  const tables = dataset.tables.map((table) => ({
+    ...table,
+    physical: table.physical.startsWith(prefix)
+      ? `"${database}".${table.physical.slice(prefix.length)}`
+      : table.physical,
+  }));
+  return { ...dataset, database, tables };
+}
+
+function guaranteeOf(release: Release, units: readonly string[]): string {
+  if (release.mode !== 'aggregate') throw new Error('no guarantee is known for this mode');
+  if (units.length === 0) return 'rests on public tables only';
+  return `every released cell rests on at least ${release.minUnits} distinct privacy units (${units.join(', ')}), and so does what its filter left out; no noise was added`;
+}

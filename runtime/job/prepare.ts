@@ -1,0 +1,39 @@
+import type { BudgetLine } from '../ledger/reservation.ts';
+import type { Certificate, Basis, ReleaseTerms } from '../release/candidate.ts';
+import type { ColumnBatch, Schema } from '../release/columns.ts';
+import type { WithheldNote } from './job.ts';
+
+/** A computation that was parsed, checked and rewritten: what would run, under which terms, at what price. */
+export interface Prepared {
+  readonly kind: 'prepared';
+  /** Datasets that are really touched, with the versions that the job will read. */
+  readonly datasets: readonly { readonly name: string; readonly version: number; readonly digest: string }[];
+  /** SHA-256 of the canonical form: equal for re-spellings of the same question. */
+  readonly digest: string;
+  readonly terms: ReleaseTerms;
+  /** Columns of what the worker yields: outputs, then certificates. */
+  readonly schema: Schema;
+  readonly certificates: readonly Certificate[];
+  readonly basis: Basis;
+  readonly budget: readonly BudgetLine[];
+  readonly microEpsilon: number;
+  readonly inWords: readonly string[];
+  /** What the consumer and the receipt are told about the result, one sentence. */
+  readonly guarantee: string;
+  /** Digest of the sandbox image that will run it. */
+  readonly image: string;
+  readonly isOrdered: boolean;
+  /** Runs in a jailed worker. Each batch is what the worker says: unchecked by the gate. */
+  readonly execute: (signal: AbortSignal) => Execution;
+}
+
+export interface Execution {
+  readonly batches: AsyncIterable<ColumnBatch>;
+  /** Only after the batches ended. */
+  readonly summary: () => ExecutionSummary;
+}
+
+export type ExecutionSummary =
+  | { readonly kind: 'done'; readonly rowsScanned: number; readonly cpuMs: number; readonly withheld: WithheldNote }
+  /** One word for whatever went wrong among rows: a reason would be a leak. */
+  | { readonly kind: 'failed' };

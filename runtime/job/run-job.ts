@@ -1,0 +1,256 @@
+import type { EvidenceEvent } from '../evidence/entry.ts';
+import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
+import { admit, type Admission, type AgreementForJob, agreementsOf } from './admit.ts';
+import { disclose, type Disclosed } from './disclose.ts';
+import { decisionEvents, denialEvent, failureEvent, releaseEvents } from './events.ts';
+import type { Job, Outcome } from './job.ts';
+import type { JobNeeds, JobRun, LedgerJob, StopReason } from './needs.ts';
+import type { Prepared } from './prepare.ts';
+
+/** How long a ticket can be used, milliseconds. */
+export const TICKET_LIFE_MS = 15 * 60_000;
+
+/**
+ * One job, from request to released result. Each step is a call; nothing leaves before the last one, and whatever is
+ * answered has been recorded before. A denial is an answer; a throw is a fault of ours, and ends as `failed`.
+ */
+export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Outcome> {
+  run.report('identify');
+  const agreements = agreementsOf(needs, job);
+  if ('kind' in agreements) return deny(needs, job, [], agreements);
+
+  run.report('decide');
+  const admission = admit(needs, job, agreements);
+  if (admission.kind === 'denied') return deny(needs, job, agreements, admission);
+
+  run.report('parse');
+  const prepared = await prepare(needs, job, admission, run.signal);
+  if (prepared.kind === 'denied') return deny(needs, job, agreements, prepared);
+
+  run.report('reserve');
+  const used = agreements.filter(({ dataset }) => prepared.datasets.some(({ name }) => name === dataset));
+  const reserved = await reserve(needs, job, used, admission, prepared);
+  if (reserved !== null) return deny(needs, job, used, reserved);
+
+  try {
+    run.report('run');
+    run.signal.throwIfAborted();
+    const result = await disclose(needs, job.id, prepared, run);
+    if (result.kind === 'denied') return await end(needs, job, 'failed', result.reasons);
+
+    run.report('record');
+    const outcome = await record(needs, job, admission, prepared, result, run.signal);
+    run.report('release');
+    return outcome;
+  } catch (error) {
+    if (run.signal.aborted)
+      return end(needs, job, run.signal.reason === 'cancelled' ? 'cancelled' : 'stopped', [stopReason(run.signal)]);
+    await end(needs, job, 'failed', [GENERIC_FAILURE]);
+    throw error;
+  }
+}
+
+/** One text for every failure after rows were read: which row, which value, which operator would each be a leak. */
+export const GENERIC_FAILURE: Reason = reason('computation-failed', 'the computation could not be completed', {
+  remedy: 'see docs/errors.md#computation-failed for what usually causes this; the budget stays spent',
+});
+
+/** Steps 1–3 only: what would happen, without reserving, running or recording anything. */
+export async function rehearse(
+  needs: JobNeeds,
+  job: Job,
+  signal: AbortSignal,
+): Promise<{ readonly kind: 'rehearsed'; readonly admission: Admission; readonly prepared: Prepared } | Denied> {
+  const agreements = agreementsOf(needs, job);
+  if ('kind' in agreements) return agreements;
+  const admission = admit(needs, job, agreements);
+  if (admission.kind === 'denied') return admission;
+  const prepared = await prepare(needs, job, admission, signal);
+  return prepared.kind === 'denied' ? prepared : { kind: 'rehearsed', admission, prepared };
+}
+
+async function prepare(
+  needs: JobNeeds,
+  job: Job,
+  admission: Admission,
+  signal: AbortSignal,
+): Promise<Prepared | Denied> {
+  const preparer = needs.preparers[job.computation.kind];
+  if (preparer === undefined) {
+    return denied(reason('mode-not-available', `this runtime cannot run \`${job.computation.kind}\` computations yet`));
+  }
+  const { permits, release, clause } = admission;
+  return preparer({ job, permits, release, clause, signal });
+}
+
+async function reserve(
+  needs: JobNeeds,
+  job: Job,
+  agreements: readonly AgreementForJob[],
+  admission: Admission,
+  prepared: Prepared,
+): Promise<Denied | null> {
+  const answer = await needs.ledger.reserve({
+    job: ledgerJob(job, agreements, {
+      digest: prepared.digest,
+      mode: admission.mode,
+      clause: admission.clause,
+      image: prepared.image,
+    }),
+    lines: prepared.budget,
+    startsNow: true,
+    events: decisionEvents(needs, job, agreements, admission, prepared),
+  });
+  switch (answer.kind) {
+    case 'reserved':
+      return null;
+    case 'exhausted':
+      return denied(
+        reason(
+          'budget-exhausted',
+          `the budget \`${describeBudget(answer.budget)}\` is used up: ${answer.spent} of ${answer.limit} spent or reserved`,
+          {
+            clause: admission.clause,
+            remedy: 'wait until the period ends, or ask the provider for a signed top-up',
+          },
+        ),
+      );
+    case 'known':
+      return denied(
+        reason('job-known', `job \`${job.id}\` was submitted before`, { remedy: 'use another idempotency key' }),
+      );
+    case 'refused':
+      return denied(reason(answer.reason.code, BLOCKED[answer.reason.code] ?? 'the job may not start now'));
+  }
+}
+
+async function record(
+  needs: JobNeeds,
+  job: Job,
+  admission: Admission,
+  prepared: Prepared,
+  result: Disclosed,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const secret = needs.randomBytes(32);
+  const expiresAtMs = needs.nowMs() + TICKET_LIFE_MS;
+  try {
+    signal.throwIfAborted();
+    const { rows, bytes, sha256, withheld } = result;
+    const answer = await needs.ledger.release({
+      jobId: job.id,
+      used: [],
+      events: releaseEvents(needs, job, prepared, result),
+      usage: { ...result.usage, microEpsilon: prepared.microEpsilon },
+      ticket: { digest: needs.sha256(secret), expiresAtMs },
+      result: {
+        rows,
+        bytes,
+        sha256,
+        schema: JSON.stringify(result.schema),
+        withheldCells: withheld.cells === null ? null : String(withheld.cells),
+        withheldReasons: withheld.reasons.map(({ code }) => code),
+        guarantee: prepared.guarantee,
+      },
+    });
+    if (answer.kind === 'refused') {
+      await result.discard();
+      return await end(needs, job, 'stopped', [
+        reason(answer.reason.code, BLOCKED[answer.reason.code] ?? 'the job was stopped before its result left'),
+      ]);
+    }
+    const receipt = answer.receipts.at(-1) ?? '';
+    const { schema } = result;
+    return {
+      kind: 'released',
+      ticket: { secret, expiresAtMs },
+      schema,
+      rows,
+      bytes,
+      withheld,
+      receipt,
+      mode: admission.mode,
+      guarantee: prepared.guarantee,
+    };
+  } catch (error) {
+    await result.discard();
+    throw error;
+  }
+}
+
+async function deny(
+  needs: JobNeeds,
+  job: Job,
+  agreements: readonly AgreementForJob[],
+  verdict: Denied,
+): Promise<Outcome> {
+  const { reasons } = verdict;
+  const answer = await needs.ledger.deny({
+    job: ledgerJob(job, agreements, { clause: reasons[0]?.clause ?? null }),
+    reasons: reasons.map(({ code }) => code),
+    events: [denialEvent(needs, job, agreements, reasons)],
+  });
+  return { kind: 'denied', reasons, receipt: answer.kind === 'denied' ? (answer.receipts.at(-1) ?? null) : null };
+}
+
+async function end(
+  needs: JobNeeds,
+  job: Job,
+  kind: 'failed' | 'stopped' | 'cancelled',
+  reasons: readonly Reason[],
+): Promise<Outcome> {
+  const event: EvidenceEvent = failureEvent(needs, job, kind, reasons);
+  const state = kind === 'failed' ? 'failed' : 'cancelled';
+  const answer = await needs.ledger.fail({ jobId: job.id, state, reason: reasons[0]?.code ?? kind, events: [event] });
+  return { kind, reasons, receipt: answer.kind === 'ended' ? (answer.receipts.at(-1) ?? null) : null };
+}
+
+function ledgerJob(
+  job: Job,
+  agreements: readonly AgreementForJob[],
+  more: Readonly<Record<string, string | null>>,
+): LedgerJob {
+  const ends = agreements.map(({ notAfterMs }) => notAfterMs).filter((end) => end !== null);
+  return {
+    id: job.id,
+    party: job.asker.party,
+    agreements: agreements.map(({ id }) => id),
+    scopes: agreements.map(({ dataset }) => `dataset/${dataset}`),
+    notAfterMs: ends.length === 0 ? null : Math.min(...ends),
+    details: {
+      kind: job.computation.kind,
+      text: job.computation.kind === 'sql' ? job.computation.text : null,
+      purpose: job.purpose,
+      rule: job.rule,
+      datasets: agreements.map(({ dataset }) => dataset),
+      ...more,
+    },
+  };
+}
+
+/** What the ledger's refusals mean to a consumer. */
+const BLOCKED: Readonly<Record<string, string>> = {
+  stopped: 'an operator or a provider has stopped this use',
+  'party-not-admitted': 'the party is not admitted',
+  'agreement-not-active': 'the agreement is no longer active',
+  'agreement-ended': 'the agreement has ended',
+};
+
+function stopReason(signal: AbortSignal): Reason {
+  switch (signal.reason as StopReason) {
+    case 'cancelled':
+      return reason('cancelled', 'the job was cancelled');
+    case 'deadline':
+      return reason('deadline', 'the job ran longer than its deadline', {
+        remedy: 'ask for less, or set a later deadline',
+      });
+    default:
+      return reason('stopped', 'the job was stopped: its agreement, party or dataset may no longer be used');
+  }
+}
+
+/** `count/dataset/hospital%2Fvisits/…` → `count of hospital/visits`. */
+function describeBudget(budget: string): string {
+  const [kind = '', , name = ''] = budget.split('/').map(decodeURIComponent);
+  return `${kind} of ${name}`;
+}
