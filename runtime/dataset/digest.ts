@@ -24,6 +24,6 @@ export function digestValue(value: unknown): string {
 
 /** The digest that a manifest should carry: over everything in it but itself. */
 export function manifestDigest(manifest: Omit<DatasetManifest, 'digest'>): string {
-  const { dataset, version, tables } = manifest;
-  return digestValue({ dataset, version, tables });
+  const { dataset, version, tables, notes } = manifest;
+  return digestValue({ dataset, version, tables, notes });
 }

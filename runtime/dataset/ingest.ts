@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkBatch, type Schema } from '../release/columns.ts';
 import { DatasetError } from './dataset-error.ts';
-import { manifestDigest } from './digest.ts';
+import { digestFile, manifestDigest } from './digest.ts';
 import { createFolder } from './durable-folder.ts';
 import type { EngineLimits } from './engine.ts';
 import { transportSchema, type SourceReader } from './ingest-events.ts';
@@ -64,11 +64,13 @@ export async function registerDataset(
   try {
     return await createFolder(folder, async (temporary) => {
       const { tables, statistics, findings } = await writeTables(needs, sources, temporary, onProgress);
-      const unsigned = { dataset, version, tables };
+      const notes = [
+        await writeNote(temporary, STATISTICS_FILE, statistics),
+        await writeNote(temporary, FINDINGS_FILE, findings),
+      ];
+      const unsigned = { dataset, version, tables, notes };
       const manifest: DatasetManifest = { ...unsigned, digest: manifestDigest(unsigned) };
-      await writeFile(join(temporary, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
-      await writeFile(join(temporary, STATISTICS_FILE), `${JSON.stringify(statistics)}\n`, { mode: 0o600 });
-      await writeFile(join(temporary, FINDINGS_FILE), `${JSON.stringify(findings)}\n`, { mode: 0o600 });
+      await writeFile(join(temporary, MANIFEST_FILE), manifestText(manifest), { mode: 0o600 });
       return { manifest, statistics, findings, folder };
     });
   } catch (cause) {
@@ -80,6 +82,15 @@ export async function registerDataset(
       { cause },
     );
   }
+}
+
+async function writeNote(folder: string, file: string, value: unknown): Promise<DatasetManifest['notes'][number]> {
+  await writeFile(join(folder, file), `${JSON.stringify(value)}\n`, { mode: 0o600 });
+  return { file, ...(await digestFile(join(folder, file))) };
+}
+
+function manifestText(manifest: DatasetManifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
 /** The reader met foreign bytes: names, counts and every batch are checked here before the engine sees them. */
@@ -169,8 +180,8 @@ export async function readManifest(root: string, dataset: string, version: numbe
   });
   try {
     const manifest = JSON.parse(text) as DatasetManifest;
-    if (manifest.digest === manifestDigest(manifest) && manifest.dataset === dataset && manifest.version === version)
-      return manifest;
+    const isWhole = manifest.digest === manifestDigest(manifest) && text === manifestText(manifest);
+    if (isWhole && manifest.dataset === dataset && manifest.version === version) return manifest;
   } catch {
     // falls through: not JSON is as changed as a wrong digest
   }

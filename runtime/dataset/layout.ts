@@ -1,6 +1,6 @@
 /** Layout files: made once per (dataset version, layout spec, hash key), read-only afterwards, rebuilt when missing. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import type { LayoutSpec } from '../query/layout.ts';
 import { DatasetError } from './dataset-error.ts';
@@ -45,15 +45,15 @@ export function layoutIdOf(manifest: DatasetManifest, spec: LayoutSpec, hashKey:
 }
 
 /**
- * The layout for a spec: the existing file when it is intact, else built from the files of record, which are checked
- * first. Throws `DatasetError` when those were changed or the spec does not fit the dataset.
+ * The layout for a spec: the existing file when it is intact, else built from the files of record. Those are checked
+ * each time (cheaply while nothing was touched), so no job runs on a changed dataset. Throws `DatasetError` when those were changed or the spec does not fit the dataset.
  */
 export async function buildLayout(needs: LayoutNeeds, manifest: DatasetManifest, spec: LayoutSpec): Promise<Layout> {
   const id = layoutIdOf(manifest, spec, needs.hashKey);
   const folder = join(needs.root, 'layouts', id.replace('sha256:', ''));
-  const existing = await readLayout(needs.guard, folder, id);
-  if (existing !== null) return existing;
   await checkRecords(needs, manifest);
+  const existing = await readLayout(needs, folder, id);
+  if (existing !== null) return existing;
   const scopes = await printScopes(needs, manifest, spec);
   await rm(folder, { recursive: true, force: true });
   const source = versionFolder(needs.root, manifest.dataset, manifest.version);
@@ -64,16 +64,24 @@ export async function buildLayout(needs: LayoutNeeds, manifest: DatasetManifest,
       const hashKeyHex = Buffer.from(needs.hashKey).toString('hex');
       const { tables } = await makeLayout({ spec, scopes, records, hashKeyHex, outFile, limits: needs.limits });
       const { digest, bytes } = await digestFile(outFile);
-      await writeFile(join(temporary, RECORD_FILE), JSON.stringify({ id, digest, bytes, tables }), { mode: 0o600 });
+      const record = { id, digest, bytes, tables };
+      await writeFile(join(temporary, RECORD_FILE), JSON.stringify({ record, mac: macOf(needs.hashKey, record) }), {
+        mode: 0o600,
+      });
     });
   } catch (error) {
     // Another job built the same layout meanwhile: theirs is as good.
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw error;
   }
-  const built = await readLayout(needs.guard, folder, id);
+  const built = await readLayout(needs, folder, id);
   if (built === null) throw new Error('a layout vanished while it was built');
   return built;
+}
+
+/** Ties a layout's record to the runtime's secret: a layout that somebody else put there is not taken. */
+function macOf(hashKey: Uint8Array, record: Omit<Layout, 'path'>): string {
+  return createHmac('sha256', hashKey).update('glovebox layout record\0').update(JSON.stringify(record)).digest('hex');
 }
 
 /** Row scopes in our own words, one per table of the spec. */
@@ -109,17 +117,22 @@ export async function checkRecords(
   }
 }
 
-async function readLayout(guard: FileGuard, folder: string, id: string): Promise<Layout | null> {
-  let record: Layout;
+async function readLayout(needs: LayoutNeeds, folder: string, id: string): Promise<Layout | null> {
+  let record: Omit<Layout, 'path'>;
   try {
-    record = JSON.parse(await readFile(join(folder, RECORD_FILE), 'utf8')) as Layout;
+    const written = JSON.parse(await readFile(join(folder, RECORD_FILE), 'utf8')) as {
+      record: typeof record;
+      mac: string;
+    };
+    if (written.mac !== macOf(needs.hashKey, written.record)) return null;
+    record = written.record;
   } catch {
     return null;
   }
   const path = join(folder, LAYOUT_FILE);
   if (record.id !== id) return null;
   try {
-    await guard.check(path, record.digest, 'layout');
+    await needs.guard.check(path, record.digest, 'layout');
   } catch (error) {
     // A layout is a cache: a damaged one is made again from the files of record.
     if (error instanceof DatasetError) return null;

@@ -21,7 +21,9 @@ export interface DatasetManifest {
   readonly dataset: string;
   readonly version: number;
   readonly tables: readonly StoredTable[];
-  /** `sha256:<hex>` over names, schemas, row counts and file digests: the identity of the version's content. */
+  /** Files for the provider (statistics, findings) that lie beside the tables. */
+  readonly notes: readonly { readonly file: string; readonly bytes: number; readonly digest: string }[];
+  /** `sha256:<hex>` over everything above: the identity of the version. */
   readonly digest: string;
 }
 

@@ -99,7 +99,7 @@ function gradeOf(findings: readonly Finding[]): Grade {
 function nameWords(name: string): string {
   return name
     .replaceAll(/(\p{Ll})(\p{Lu})/gu, '$1_$2')
-    .replaceAll(/[\s.\-]+/g, '_')
+    .replaceAll(/[\s.-]+/g, '_')
     .toLowerCase();
 }
 

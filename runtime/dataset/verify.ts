@@ -33,13 +33,9 @@ export async function verifyDataset(
     return changed('manifest.json', 'it is not the manifest that was registered');
   }
   const files: { file: string; problem: string }[] = [];
-  for (const table of manifest.tables) {
-    const problem = await fileProblem(
-      join(versionFolder(root, dataset, version), table.file),
-      table.digest,
-      table.bytes,
-    );
-    if (problem !== null) files.push({ file: table.file, problem });
+  for (const { file, digest, bytes } of [...manifest.tables, ...manifest.notes]) {
+    const problem = await fileProblem(join(versionFolder(root, dataset, version), file), digest, bytes);
+    if (problem !== null) files.push({ file, problem });
   }
   return files.length === 0 ? { kind: 'intact', manifest } : { kind: 'changed', files };
 }
