@@ -43,15 +43,8 @@ export function jobsClient(channel: Channel, credential: CredentialBundle | null
   const run = async (job: Init<JobRequest>, options: RunOptions = {}): Promise<JobOutcome> => {
     const started = (await submit({ job }, options)).job;
     if (started === null) throw new GloveboxError('the runtime answered without a job', { status: 13 });
-    let last = started;
-    options.onChange?.(last);
-    if (!hasEnded(last)) {
-      for await (const { job: changed } of service.watch({ id: started.id }, options)) {
-        if (changed === null) continue;
-        last = changed;
-        options.onChange?.(last);
-      }
-    }
+    options.onChange?.(started);
+    const last = hasEnded(started) ? started : await followed(service, started, options);
     if (last.ticket === null) return { kind: 'refused', job: last, reasons: last.reasons };
     return { kind: 'released', job: last, table: await readTable(channel, last.ticket, options) };
   };
@@ -61,6 +54,27 @@ export function jobsClient(channel: Channel, credential: CredentialBundle | null
     run,
     sql: (text, job = {}, options) => run({ ...job, computation: { kind: 'sql', sql: { text } } }, options),
   };
+}
+
+/** Follows a job to its end; a caller that gives up takes its job with it. */
+async function followed(service: JobServiceClient, started: Job, options: RunOptions): Promise<Job> {
+  try {
+    for await (const { job } of service.watch({ id: started.id }, options)) {
+      if (job === null) continue;
+      options.onChange?.(job);
+      if (hasEnded(job)) return job;
+    }
+  } catch (thrown) {
+    if (options.signal?.aborted === true) await service.cancel({ id: started.id }).catch(() => {});
+    throw thrown;
+  }
+  // The stream may end early, when the runtime is shutting down.
+  const { job } = await service.get({ id: started.id }, options);
+  if (job === null || !hasEnded(job)) {
+    const message = `the runtime stopped telling about job \`${started.id}\`; ask again with \`jobs.get\``;
+    throw new GloveboxError(message, { status: 14, isRetryable: true });
+  }
+  return job;
 }
 
 /** Adds an idempotency key, so that a retry is the same job, and the signature over the whole request. */

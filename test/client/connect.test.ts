@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
+import type { Job } from '../../runtime/gen/messages.ts';
 import { GloveboxError } from '../../runtime/client/error.ts';
-import { startSmallRuntime, type SmallRuntime } from '../rpc/small-runtime.ts';
+import { EMPTY_JOB, startSmallRuntime, type SmallRuntime } from '../rpc/small-runtime.ts';
 
 let runtime: SmallRuntime;
 let acme: Glovebox;
@@ -114,4 +116,56 @@ test('a value of the wrong type is refused before anything is sent', async () =>
   await assert.rejects(acme.jobs.submit({ job: { deadlineMs: 1.5 } }), TypeError);
   await assert.rejects(acme.meters.report({ fromMs: 'today' as unknown as number }), TypeError);
   assert.equal(runtime.asked.length, asked);
+});
+
+test('a caller that gives up takes its job with it', async () => {
+  const cancelled = Promise.withResolvers<string>();
+  const other = await startSmallRuntime({
+    override: {
+      jobs: {
+        submit: () => Promise.resolve({ job: EMPTY_JOB, wasKnown: false }),
+        async *watch(_caller, _request, { signal }) {
+          yield { job: { ...EMPTY_JOB, state: 'running' } };
+          await once(signal, 'abort');
+        },
+        cancel: (_caller, { id }) => {
+          cancelled.resolve(id);
+          return Promise.resolve({ job: { ...EMPTY_JOB, state: 'cancelled' } });
+        },
+      },
+    },
+  });
+  const client = connect({ credential: await other.addParty('acme') });
+  const controller = new AbortController();
+  const onChange = (job: Job): void => {
+    if (job.state === 'running') controller.abort();
+  };
+  await assert.rejects(client.jobs.sql('select 1', {}, { signal: controller.signal, onChange }), { status: 1 });
+  assert.equal(await cancelled.promise, EMPTY_JOB.id);
+  client.close();
+  other.close();
+});
+
+test('a stream of changes that ends early is followed up, and never taken for the end of the job', async () => {
+  let asked = 0;
+  const other = await startSmallRuntime({
+    override: {
+      jobs: {
+        submit: () => Promise.resolve({ job: EMPTY_JOB, wasKnown: false }),
+        async *watch() {
+          yield { job: { ...EMPTY_JOB, state: 'running' } };
+        },
+        get: () => Promise.resolve({ job: asked++ === 0 ? EMPTY_JOB : { ...EMPTY_JOB, state: 'withheld' } }),
+      },
+    },
+  });
+  const client = connect({ credential: await other.addParty('acme') });
+  await assert.rejects(client.jobs.sql('select 1'), {
+    isRetryable: true,
+    message: /stopped telling about job `job-1`/,
+  });
+  const outcome = await client.jobs.sql('select 1');
+  assert.deepEqual([outcome.kind, outcome.job.state], ['refused', 'withheld']);
+  client.close();
+  other.close();
 });
