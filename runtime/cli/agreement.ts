@@ -106,7 +106,7 @@ export function addAgreement(program: Command): void {
             verb === 'resume'
               ? await glovebox.agreements.resume({ id })
               : await glovebox.agreements[verb]({ id, note: options.note });
-          const stopped = 'stoppedJobs' in answer ? `; ${answer.stoppedJobs} running jobs stopped` : '';
+          const stopped = 'stoppedJobs' in answer ? `; ${Number(answer.stoppedJobs)} running jobs stopped` : '';
           out.answer(answer, () => `${id} is ${answer.agreement?.state ?? ''}${stopped}`);
         }),
       );

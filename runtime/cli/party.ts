@@ -71,7 +71,7 @@ export function addParty(program: Command): void {
             verb === 'suspend'
               ? await glovebox.parties.suspend({ name, note: options.note })
               : await glovebox.parties.resume({ name });
-          const stopped = 'stoppedJobs' in answer ? `; ${answer.stoppedJobs} running jobs stopped` : '';
+          const stopped = 'stoppedJobs' in answer ? `; ${Number(answer.stoppedJobs)} running jobs stopped` : '';
           out.answer(answer, () => `${name} is ${answer.party?.state ?? ''}${stopped}`);
         }),
       );

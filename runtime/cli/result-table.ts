@@ -34,24 +34,21 @@ export function csvText(table: Table): string {
 
 function cellOf(value: unknown, type: DataType): Cell {
   if (value === null || value === undefined) return null;
-  switch (type.typeId) {
-    case Type.Decimal:
-      return decimalOf(value as Uint32Array, (type as Decimal).scale);
-    case Type.Timestamp: {
-      // apache-arrow gives milliseconds as a double, whatever the unit.
-      const isWhole = (type as Timestamp).unit !== TimeUnit.SECOND;
-      return new Date(Number(value)).toISOString().replace(isWhole ? /Z$/ : /\.000Z$/, '');
-    }
-    case Type.Date:
-      return new Date(Number(value)).toISOString().slice(0, 10);
-    default:
+  const { typeId } = type;
+  if (typeId === Type.Decimal)
+    return decimalOf(value as Uint32Array, (type as Decimal).scale);
+  if (typeId === Type.Timestamp) {
+    // apache-arrow gives milliseconds as a double, whatever the unit.
+    const hasFraction = (type as Timestamp).unit !== TimeUnit.SECOND;
+    return new Date(Number(value)).toISOString().replace(hasFraction ? /Z$/ : /\.000Z$/, '');
   }
+  if (typeId === Type.Date) return new Date(Number(value)).toISOString().slice(0, 10);
   if (typeof value === 'bigint')
     return value <= BigInt(Number.MAX_SAFE_INTEGER) && value >= -BigInt(Number.MAX_SAFE_INTEGER)
       ? Number(value)
       : String(value);
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'string') return value;
-  return String(value);
+  return JSON.stringify(value);
 }
 
 /** Two's complement of 128 bits in four little-endian words; a number when it is whole and small, else decimal text. */

@@ -245,7 +245,8 @@ class Spool {
   /** Answers the bytes of data that the part brought. */
   async take(part: RegisterDatasetRequest['part']): Promise<number> {
     if (this.#isWhole) throw new Fault('argument-not-valid', 'the upload goes on after its end');
-    switch (part?.kind) {
+    if (part === null) throw new Fault('argument-not-valid', 'a part of the upload is empty');
+    switch (part.kind) {
       case 'header':
         if (this.#header !== null) throw new Fault('argument-not-valid', 'the upload has two headers');
         this.#header = part.header;
@@ -279,8 +280,6 @@ class Spool {
         this.#isWhole = true;
         return 0;
       }
-      default:
-        throw new Fault('argument-not-valid', 'a part of the upload is empty');
     }
   }
 

@@ -244,6 +244,7 @@ function stopReason(signal: AbortSignal): Reason {
       return reason('deadline', 'the job ran longer than its deadline', {
         remedy: 'ask for less, or set a later deadline',
       });
+    case 'stopped':
     default:
       return reason('stopped', 'the job was stopped: its agreement, party or dataset may no longer be used');
   }
