@@ -130,13 +130,16 @@ export class Host {
     const appFolder = await this.stage.image(image);
     const programs = await this.#programsFor(image);
     const filter = isNamespaced ? await this.filter(image.manifest.syscalls) : undefined;
-    const scratch = image.manifest.scratch ? await openScratch() : undefined;
     // Twice, so that a descriptor which somebody holds for a moment only is not named: in the worker its number is node's own.
     const stillOpen = new Set(await strayDescriptors());
     const strayFds = (await strayDescriptors()).filter((fd) => stillOpen.has(fd));
-    const group = await this.#groupFor(image);
-    const uid = this.#gid === undefined ? undefined : this.#freeUids.shift();
+    let uid: number | undefined;
+    let scratch: Scratch | undefined;
+    let group: WorkerGroup | undefined;
     try {
+      scratch = image.manifest.scratch ? await openScratch() : undefined;
+      group = await this.#groupFor(image);
+      uid = this.#gid === undefined ? undefined : this.#freeUids.shift();
       if (this.#gid !== undefined && uid === undefined) throw new Error('no free uid for a worker');
       const line = jailCommand({
         programs,
@@ -160,7 +163,7 @@ export class Host {
         cpuLimitSeconds: image.manifest.limits.lifetimeCpuSeconds,
         group,
       });
-      void process.closed.then(() => uid !== undefined && this.#freeUids.push(uid));
+      void process.closed.then(() => process.uid !== undefined && this.#freeUids.push(process.uid));
       return { process, scratch: scratch?.writer };
     } catch (cause) {
       if (uid !== undefined) this.#freeUids.push(uid);
@@ -226,8 +229,13 @@ async function findProgram(name: string, path: string): Promise<string | undefin
   return undefined;
 }
 
+interface Scratch {
+  readonly writer: FileHandle;
+  readonly reader: FileHandle;
+}
+
 /** An unlinked memory file per worker: Node can neither map memory nor hand a later descriptor to a child. */
-async function openScratch(): Promise<{ readonly writer: FileHandle; readonly reader: FileHandle }> {
+async function openScratch(): Promise<Scratch> {
   const isShared = await access('/dev/shm', constants.W_OK).then(
     () => true,
     () => false,

@@ -15,6 +15,7 @@
  * What it promises: one job at a time per process; a worker sees its image, its mounts and nothing else; a worker that
  * is in doubt, over a limit, cancelled, or of an image with `jobsPerWorker: 1` never gets another job; waiting parties
  * take turns; no more than `maxWorkers` processes exist; `close()` leaves no process, descriptor or file.
+ * Start it on the main thread: a worker dies with the thread that started it.
  * A dead worker shows as `WorkerFault` with a reason for the operator's log; tell a consumer nothing of it.
  */
 import type { FileHandle } from 'node:fs/promises';
@@ -26,7 +27,7 @@ import { isAtLeast, type IsolationLevel } from './manifest.ts';
 import { LeasedWorker } from './leased-worker.ts';
 import { probeIsolation, type IsolationReport } from './probe.ts';
 import { closed, PoolRefusal, weakIsolation } from './refusal.ts';
-import type { Mount, StagedMounts } from './stage.ts';
+import { identityOf, type Mount, type StagedMounts } from './stage.ts';
 import type { EndReason, JobLimits, WorkerEnd, WorkerProcess } from './worker-process.ts';
 
 /** What `lease` gives: part of the pool's face, so it is named here too. */
@@ -289,9 +290,12 @@ export class WorkerPool implements AsyncDisposable {
     const floor = image.manifest.minimumIsolation;
     const demanded = request.isolation !== undefined && isAtLeast(request.isolation, floor) ? request.isolation : floor;
     if (!isAtLeast(this.isolation.level, demanded)) throw weakIsolation(this.isolation, demanded, request.kind);
-    if (this.#isClosed) throw closed();
     const mounts = (request.mounts ?? []).toSorted((a, b) => (a.guestPath < b.guestPath ? -1 : 1));
-    const key = JSON.stringify([image.digest, tier, mounts.map(({ hostPath, guestPath }) => [guestPath, hostPath])]);
+    const named = await Promise.all(
+      mounts.map(async ({ hostPath, guestPath }) => [guestPath, hostPath, await identityOf(hostPath)]),
+    );
+    const key = JSON.stringify([image.digest, tier, named]);
+    if (this.#isClosed) throw closed();
     let slot = this.#slots.get(key);
     if (slot === undefined) {
       slot = { key, image, tier, mounts: this.#host.mounts(mounts), idle: [], starting: 0, alive: 0, warm: 0, pins: 0 };

@@ -92,12 +92,21 @@ export class Stage {
     if (staged === undefined) {
       staged = this.#stageImage(image);
       this.#images.set(image.digest, staged);
+      staged.catch(async () => {
+        // Half of an image is no image: the next worker tries again from nothing.
+        await rm(this.#imageFolder(image), { recursive: true, force: true });
+        this.#images.delete(image.digest);
+      });
     }
     return staged;
   }
 
+  #imageFolder(image: SandboxImage): string {
+    return join(this.root, 'images', image.digest.replace(':', '-'));
+  }
+
   async #stageImage(image: SandboxImage): Promise<string> {
-    const app = join(this.root, 'images', image.digest.replace(':', '-'), 'app');
+    const app = join(this.#imageFolder(image), 'app');
     const folders = new Set<string>();
     for (const file of image.files) {
       const target = join(app, file.guestPath);
@@ -176,6 +185,12 @@ function checkMounts(mounts: readonly Mount[]): void {
     }
     seen.push(guestPath);
   }
+}
+
+/** What tells one version of a mounted file or folder from another: two jobs share a worker only over the same one. */
+export async function identityOf(path: string): Promise<string> {
+  const { dev, ino, size, mtimeNs } = await stat(path, { bigint: true });
+  return [dev, ino, size, mtimeNs].join(':');
 }
 
 /** Links or copies a program file so that everybody can read it. */

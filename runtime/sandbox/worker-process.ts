@@ -393,7 +393,8 @@ export class WorkerProcess {
     if (stat === undefined) return undefined;
     // Fields after the last `)`: the name in the parentheses may hold anything.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const rssMiB = (Number(fields[21]) * 4096) / 1048576;
+    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+    const rssMiB = Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
     const cpuMs = (Number(fields[11]) + Number(fields[12])) * 10; // clock ticks: 100 a second on Linux
     this.#peakRssMiB = Math.max(this.#peakRssMiB, rssMiB);
     this.#cpuMs = Math.max(this.#cpuMs, cpuMs);

@@ -4,6 +4,7 @@ import { appendFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { pinImage, signImage } from '../../runtime/sandbox/build-images.ts';
 import { listImages, loadImage } from '../../runtime/sandbox/image.ts';
 import { isAtLeast, parseManifest, signDigest } from '../../runtime/sandbox/manifest.ts';
 import { root as installation } from './test-pool.ts';
@@ -93,6 +94,16 @@ test('the signature is checked where there is one, and its absence is told', asy
   await assert.rejects(loadImage(root, 'demo'), /the signature does not fit/);
   await putManifest({ signature: { alg: 'ed25519', key: 'bm9uc2Vuc2U=', sig: '' } });
   await assert.rejects(loadImage(root, 'demo'), /the signature does not fit/);
+});
+
+test('pinning writes the digests of changed files and drops the signature; signing covers all of it', async () => {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  assert.equal(await pinImage(root, 'demo'), false);
+  assert.equal(await signImage(root, 'demo', privateKey), (await loadImage(root, 'demo')).digest);
+  assert.equal((await loadImage(root, 'demo')).signature.kind, 'signed');
+  await appendFile(join(root, 'sandbox-images/demo/lib.js'), ' ');
+  assert.equal(await pinImage(root, 'demo'), true);
+  assert.equal((await loadImage(root, 'demo')).signature.kind, 'unsigned');
 });
 
 test('a wrong manifest is refused with its file and field', async () => {

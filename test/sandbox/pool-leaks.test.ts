@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { PoolRefusal } from '../../runtime/sandbox/refusal.ts';
 import { WorkerFault } from '../../runtime/sandbox/worker-process.ts';
-import { runJob, startTestPool, type TestPool } from './test-pool.ts';
+import { root, runJob, startTestPool } from './test-pool.ts';
 
 const reasonOf = (error: unknown): string => (error instanceof WorkerFault ? error.reason : String(error));
 
@@ -31,19 +33,44 @@ test('after many jobs, kills and a close no process, descriptor, file or uid is 
   for (const reason of await Promise.all(late)) assert.match(JSON.stringify(reason), /STOPPED|closed|closing/);
   assert.deepEqual({ workers: pool.pool.stats.workers, leased: pool.pool.stats.leased }, { workers: 0, leased: 0 });
   assert.ok((await openDescriptors()) <= before);
-  assert.deepEqual(await bubblewrapsOf(pool), []);
+  assert.deepEqual(await processesNaming(pool.pool.stageFolder), []);
   await assert.rejects(
     pool.pool.lease({ kind: 'mischief', party: 'acme' }),
     (error) => error instanceof PoolRefusal && error.code === 'CLOSED',
   );
 });
 
-/** Processes, ours or orphaned, that still name the pool's stage in their arguments. */
-async function bubblewrapsOf(pool: TestPool): Promise<readonly string[]> {
+test('a gateway that is killed takes its workers along, and the next one clears what it left', async () => {
+  const gateway = spawn(process.execPath, [`${root}/test/sandbox/doomed-gateway.ts`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [stage] = (await once(gateway.stdout, 'data')) as [Buffer];
+  assert.ok((await processesNaming(String(stage))).length > 0);
+  gateway.kill('SIGKILL');
+  await once(gateway, 'close');
+  const next = await startTestPool({ maxWorkers: 1 });
+  try {
+    await assert.rejects(access(String(stage)));
+    let left = await processesNaming(String(stage));
+    for (
+      const end = Date.now() + 5000;
+      left.length > 0 && Date.now() < end;
+      left = await processesNaming(String(stage))
+    ) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.deepEqual(left, []);
+  } finally {
+    await next.close();
+  }
+});
+
+/** Processes, ours or orphaned, that still name a stage in their arguments. */
+async function processesNaming(stage: string): Promise<readonly string[]> {
   const found: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const line = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
-    if (line.includes(pool.pool.stageFolder)) found.push(line.replaceAll('\0', ' '));
+    if (line.includes(stage)) found.push(line.replaceAll('\0', ' '));
   }
   return found;
 }

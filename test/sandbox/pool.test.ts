@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { frameType, parseJsonPayload, type Frame } from '../../runtime/sandbox/channel.ts';
 import { PoolRefusal } from '../../runtime/sandbox/refusal.ts';
@@ -212,4 +215,27 @@ test('a worker sees the mounts of its own request only', async (t) => {
   const read = answerOf(await runJob(shared, { kind: 'mischief', mounts }, { act: 'read', path: '/data/a/one.txt' }));
   assert.match(String(read['text']), /a worker sees the mounts/);
   assert.equal(await outcome({ act: 'read', path: '/data/a/one.txt' }), 'CRASHED');
+});
+
+test('a mounted file that was replaced is never read through an old worker', async (t) => {
+  if (shared.skipReason !== undefined) return t.skip(shared.skipReason);
+  const folder = await mkdtemp(join(tmpdir(), 'glovebox-test-'));
+  try {
+    const hostPath = join(folder, 'data.txt');
+    const mounts = [{ hostPath, guestPath: '/data/data.txt' }];
+    for (const text of ['first', 'second']) {
+      await writeFile(`${hostPath}.new`, text, { mode: 0o600 });
+      await rename(`${hostPath}.new`, hostPath);
+      const answer = answerOf(
+        await runJob(shared, { kind: 'mischief', mounts }, { act: 'read', path: '/data/data.txt' }),
+      );
+      assert.equal(answer['text'], text);
+    }
+    // The source keeps its owner and its own bits; the workers' group may read it.
+    const { mode, uid } = await stat(hostPath);
+    assert.equal(uid, process.getuid?.());
+    assert.equal(mode & 0o7, 0);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
