@@ -226,7 +226,9 @@ function blockedBy(
 ): Blocked | undefined {
   const { rows, nowMs } = tables;
   const agreements = job.agreements.map((id) => `agreement/${id}`);
-  for (const scope of ['all', `party/${party}`, ...agreements, ...job.scopes]) {
+  // Switches are almost never on: one look instead of one per scope.
+  const scopes = rows.some('switch', 'on') ? ['all', `party/${party}`, ...agreements, ...job.scopes] : [];
+  for (const scope of scopes) {
     if (rows.get('switch', scope)?.state === 'on') return { code: 'stopped', scope };
   }
   if (rows.get('party', party)?.state !== 'admitted') return { code: 'party-not-admitted', party };

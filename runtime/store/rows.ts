@@ -52,6 +52,7 @@ export class Rows {
   readonly #insert: StatementSync;
   readonly #update: StatementSync;
   readonly #delete: StatementSync;
+  readonly #some: StatementSync;
   readonly #database: DatabaseSync;
   readonly #lists = new Map<string, StatementSync>();
 
@@ -63,6 +64,9 @@ export class Rows {
     // Not `insert or replace`: an update leaves the indexes alone whose columns did not change.
     this.#update = database.prepare(`update record set owner = ?3, state = ?4, at = ?5, body = ?6, bytes = ?7
       where kind = ?1 and id = ?2`);
+    this.#some = database.prepare(
+      `select 1 from record where kind = ? and kind <> 'reservation' and state = ? limit 1`,
+    );
     this.#delete = database.prepare('delete from record where kind = ? and id = ?');
   }
 
@@ -89,7 +93,8 @@ export class Rows {
 
   list(table: TableName, filter: RecordFilter = {}): StoredRecord[] {
     const { owner, state, before } = filter;
-    const where = ['kind = ?'];
+    // Word for word the condition of the partial indexes, so that they can be used.
+    const where = table === 'reservation' ? ['kind = ?'] : ['kind = ?', `kind <> 'reservation'`];
     const values: SQLInputValue[] = [table];
     const narrow = (condition: string, ...found: SQLInputValue[]): void => {
       where.push(condition);
@@ -103,6 +108,11 @@ export class Rows {
     const statement = this.#lists.get(text) ?? this.#database.prepare(text);
     this.#lists.set(text, statement);
     return statement.all(...values, limit).map((row) => recordOf(row));
+  }
+
+  /** Whether any record of a table is in this state. */
+  some(table: TableName, state: string): boolean {
+    return this.#some.get(table, state) !== undefined;
   }
 
   /** Every record of a table, whatever their number: for start-up only. */
