@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type {
   ExplainJobResponse,
   Job as JobMessage,
@@ -14,6 +15,7 @@ import type { JobNeeds, ResultNote } from '../job/needs.ts';
 import { rehearse, runJob, TICKET_LIFE_MS } from '../job/run-job.ts';
 import type { Reason } from '../policy/reason.ts';
 import type { Schema } from '../release/columns.ts';
+import { answerTime } from '../release/quantum.ts';
 import type { Answer, CallContext } from '../rpc/call.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
@@ -62,6 +64,7 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
         try {
           const ended = await runJob(needs.jobNeeds, one, run);
           remember(needs, one.id, ended);
+          await untilSlot(started, needs.nowMs());
           needs.log({
             level: 'info',
             event: 'job.ended',
@@ -181,6 +184,14 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     explain: async (caller, request, call) =>
       explained(await rehearse(needs.jobNeeds, jobOf(needs, caller, request.job, call), call.signal), needs),
   };
+}
+
+/** Slots in which answers leave: how long a computation took tells only its slot (8 % wide), not its rows. */
+const ANSWER_STEPS = { stepMs: 5, growth: 1.08 } as const;
+
+async function untilSlot(startedMs: number, nowMs: number): Promise<void> {
+  const elapsed = Math.max(0, nowMs - startedMs);
+  await delay(answerTime(elapsed, ANSWER_STEPS) - elapsed);
 }
 
 /** What a consumer may fetch with a ticket, once. */
