@@ -47,8 +47,8 @@ export interface BackendContext extends Disposable {
   encodeReals(values: Float64Array, options?: { readonly like?: Ciphertext; readonly scale?: number }): Plaintext;
   /** Residues of an encoded plaintext in NTT form, one polynomial per prime: what the product kernel reads. */
   encodeForProduct(values: BigInt64Array): Uint8Array;
-  /** As `encodeForProduct` for a polynomial given by its coefficients, each below the plaintext modulus. */
-  transformCoefficients(coefficients: BigUint64Array): Uint8Array;
+  /** Coefficients of an encoded plaintext, centred around zero. */
+  encodeCoefficients(values: BigInt64Array): BigInt64Array;
 
   /** Half-size ciphertext under the secret key. */
   encryptSeeded(plain: Plaintext): Uint8Array;

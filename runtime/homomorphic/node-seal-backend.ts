@@ -16,7 +16,7 @@ import type {
 } from 'node-seal';
 import type { Backend, BackendContext, Ciphertext, KeyMaterial, Plaintext } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
-import { CIPHERTEXT_BODY_OFFSET, PLAINTEXT_BODY_OFFSET, plaintextBytes, type CiphertextShape } from './layout.ts';
+import { CIPHERTEXT_BODY_OFFSET, PLAINTEXT_BODY_OFFSET, type CiphertextShape } from './layout.ts';
 import { slotCount, type Profile, type ProfileId } from './profiles.ts';
 import { SealInstance } from './seal-instance.ts';
 import { checkCiphertext, checkPublicKey, checkRelinearisationKey, checkSecretKey } from './validate.ts';
@@ -158,21 +158,17 @@ class NodeSealContext implements BackendContext {
     });
   }
 
-  transformCoefficients(coefficients: BigUint64Array): Uint8Array {
-    const { degree, plainModulus } = this.profile;
-    if (coefficients.length !== degree || coefficients.some((word) => word >= plainModulus)) {
-      throw new HomomorphicFault('out-of-range', 'a coefficient is not below the plaintext modulus');
-    }
-    const bytes = plaintextBytes(coefficients);
-    using plain = this.#plaintext((target) => {
-      target.loadFromArray(this.#context, bytes);
-      using level = this.#context.firstParmsId();
-      this.#evaluator.plainTransformToNttInplace(target, level);
-    });
+  encodeCoefficients(values: BigInt64Array): BigInt64Array {
+    using plain = this.encodeIntegers(values);
     const saved = this.#instance.call(
       () => plainOf(plain).saveToArray(this.#instance.seal.ComprModeType.none) as unknown,
     );
-    return bytesOf(saved).subarray(PLAINTEXT_BODY_OFFSET);
+    const bytes = bytesOf(saved);
+    const coefficients = new BigInt64Array(bytes.slice(PLAINTEXT_BODY_OFFSET).buffer);
+    if (coefficients.length !== this.profile.degree)
+      throw new HomomorphicFault('library-failed', 'a plaintext has the wrong size');
+    centreInPlace(coefficients, Number(this.profile.plainModulus));
+    return coefficients;
   }
 
   encryptSeeded(plain: Plaintext): Uint8Array {
@@ -383,6 +379,19 @@ function checkRange(values: BigInt64Array, plainModulus: bigint): void {
         `value ${i} does not fit the plaintext modulus: at most ${limit} either side of zero`,
       );
     }
+  }
+}
+
+/** Residues below t as numbers nearest zero; 32-bit halves, because BigInts are many times slower. */
+function centreInPlace(residues: BigInt64Array, t: number): void {
+  const halves = new Int32Array(residues.buffer, residues.byteOffset, residues.length * 2);
+  const half = Math.floor(t / 2);
+  for (let i = 0; i < residues.length; i++) {
+    const value = (halves[2 * i + 1] as number) * 4294967296 + ((halves[2 * i] as number) >>> 0);
+    if (value <= half) continue;
+    const centred = value - t;
+    halves[2 * i] = centred | 0;
+    halves[2 * i + 1] = Math.floor(centred / 4294967296);
   }
 }
 

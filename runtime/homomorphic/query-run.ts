@@ -1,6 +1,6 @@
 import type { Backend, BackendContext } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
-import { joinDigits, LinearAccumulator, ProductAccumulator, type BodyShape } from './kernels.ts';
+import { LinearAccumulator, NumberTransform, ProductAccumulator, type BodyShape } from './kernels.ts';
 import { assembleCiphertext, bodyBytes, freshShape } from './layout.ts';
 import { floodBits } from './noise.ts';
 import { dataPrimeCount } from './profiles.ts';
@@ -33,6 +33,7 @@ export class QueryRun implements Disposable {
   readonly #query: EncryptedQuery;
   readonly #context: BackendContext;
   readonly #products = new ProductAccumulator(BODY);
+  readonly #transform = new NumberTransform(BODY);
   readonly #randomBytes: (length: number) => Uint8Array;
   readonly #results: Uint8Array[] = [];
   #column = 0;
@@ -63,7 +64,7 @@ export class QueryRun implements Disposable {
     const slots = new BigInt64Array(QUERY_BLOCK_ROWS);
     slots.set(values);
     const factor = this.#isVector() ? this.#block : this.#column;
-    this.#products.addProduct(factor, this.#context.encodeForProduct(slots));
+    this.#products.addProduct(factor, this.#transform.transform(this.#context.encodeCoefficients(slots)));
     this.#advance();
   }
 
@@ -109,7 +110,7 @@ export class QueryRun implements Disposable {
     hidden.add(this.#products.take());
     using zero = he.encryptZero();
     hidden.add(he.body(zero));
-    hidden.add(floodBody(he, this.#randomBytes));
+    hidden.add(floodBody(this.#transform, this.#randomBytes));
     const shape = freshShape(QUERY_PROFILE, 'full');
     using result = he.load(shape, assembleCiphertext(shape, hidden.take()));
     if (this.#query.header.output === 'total') {
@@ -125,27 +126,18 @@ export class QueryRun implements Disposable {
 }
 
 /** t times a uniform integer of `floodBits` bits per coefficient, as a ciphertext body (0 in the second polynomial). */
-export function floodBody(context: BackendContext, randomBytes: (length: number) => Uint8Array): Uint8Array {
-  const { profile } = context;
-  const bits = floodBits(profile);
+export function floodBody(transform: NumberTransform, randomBytes: (length: number) => Uint8Array): Uint8Array {
+  const n = QUERY_PROFILE.degree;
+  const bits = floodBits(QUERY_PROFILE);
   const count = Math.ceil(bits / DIGIT_BITS);
   const topBits = bits - (count - 1) * DIGIT_BITS;
-  const digits = Array.from({ length: count }, (_, digit) => {
-    const random = randomBytes(profile.degree * 4);
-    const words = new Uint32Array(random.buffer, random.byteOffset, profile.degree);
-    const coefficients = new BigUint64Array(profile.degree);
-    for (let i = 0; i < words.length; i++) {
-      const word = words[i] as number;
-      // the most significant digit is centred; below zero is written as the plaintext modulus minus its magnitude
-      const value = digit > 0 ? word : (word >>> (DIGIT_BITS - topBits)) - 2 ** (topBits - 1);
-      coefficients[i] = value < 0 ? profile.plainModulus + BigInt(value) : BigInt(value);
-    }
-    return context.transformCoefficients(coefficients);
+  const digits = Array.from({ length: count }, () => {
+    const random = randomBytes(n * 4);
+    return new Int32Array(random.buffer, random.byteOffset, n);
   });
-  const first = joinDigits({ primes: BODY.primes, degree: profile.degree }, digits, {
-    base: 1n << BigInt(DIGIT_BITS),
-    multiplier: profile.plainModulus,
-  });
+  // the most significant digit is cut to its bits and centred: the flood lies as far below zero as above
+  digits[0] = (digits[0] ?? new Int32Array(n)).map((word) => word >> (DIGIT_BITS - topBits));
+  const first = transform.transformDigits(digits, QUERY_PROFILE.plainModulus);
   const body = new Uint8Array(2 * first.byteLength);
   body.set(first, 0);
   return body;

@@ -2,7 +2,7 @@ import type { Backend, Ciphertext } from './backend.ts';
 import { channelShapes } from './column-file.ts';
 import type { ColumnBlock, ColumnHeader } from './column.ts';
 import { HomomorphicFault } from './fault.ts';
-import { LinearAccumulator } from './kernels.ts';
+import { LinearAccumulator, PairAccumulator } from './kernels.ts';
 import { CIPHERTEXT_BODY_OFFSET, freshShape, type CiphertextShape } from './layout.ts';
 import { LogisticEvaluator } from './logistic.ts';
 import { termMagnitude, type Plan, type PlanOutput } from './plan.ts';
@@ -27,8 +27,8 @@ export function outputShape(plan: Plan, output: PlanOutput): CiphertextShape {
 
 /**
  * Runs a plan over blocks that come one by one: block index ascending, within it the columns in the program's order.
- * Linear work is done by our kernels and needs no backend and no key at all; products need a backend without keys,
- * logistic work a backend with the relinearisation key. Deterministic: the same blocks give the same bytes.
+ * Linear work and products are done by our kernels and need no backend and no key at all; logistic work needs a backend
+ * with the relinearisation key. Deterministic: the same blocks give the same bytes.
  */
 export class ProgramRun implements Disposable {
   readonly #plan: Plan;
@@ -71,12 +71,9 @@ export class ProgramRun implements Disposable {
       this.#parts.push({ output: index, segment, body });
     };
     if (output.work === 'linear') return new LinearWork(this.#plan, output, emit);
+    if (output.work === 'product') return new ProductWork(this.#plan, output, emit);
     if (backend === null) throw new HomomorphicFault('worker-failed', 'this program needs an encryption library');
-    const work =
-      output.work === 'product'
-        ? new ProductWork(this.#plan, output, backend, emit)
-        : new LogisticWork(this.#plan, output, backend, emit);
-    return this.#owned.use(work);
+    return this.#owned.use(new LogisticWork(this.#plan, output, backend, emit));
   }
 }
 
@@ -142,22 +139,23 @@ class LinearWork implements OutputWork {
 }
 
 /** Sums of products of two encrypted columns, left at three polynomials: the key holder decrypts those as they are. */
-class ProductWork implements OutputWork, Disposable {
+class ProductWork implements OutputWork {
   readonly #output: PlanOutput;
   readonly #emit: Emit;
-  readonly #context;
+  readonly #accumulator: PairAccumulator;
   readonly #magnitude: bigint;
-  readonly #shape: CiphertextShape;
   #left: Uint8Array | null = null;
-  #sum: Ciphertext | null = null;
   #count = 0n;
   #segment = 0;
 
-  constructor(plan: Plan, output: PlanOutput, backend: Backend, emit: Emit) {
+  constructor(plan: Plan, output: PlanOutput, emit: Emit) {
     this.#output = output;
     this.#emit = emit;
-    this.#context = backend.open(PROFILES[output.profile]);
-    this.#shape = freshShape(PROFILES[output.profile], 'full');
+    const profile = PROFILES[output.profile];
+    this.#accumulator = new PairAccumulator({
+      primes: profile.primes.slice(0, dataPrimeCount(profile)),
+      degree: profile.degree,
+    });
     this.#magnitude = output.terms.reduce((product, term) => product * termMagnitude(plan, term), 1n);
   }
 
@@ -174,31 +172,17 @@ class ProductWork implements OutputWork, Disposable {
       (this.#count + 1n) * this.#magnitude > this.#output.rangeCapacity;
     if (isFull) this.#close();
     this.#count += 1n;
-    using a = this.#context.load(this.#shape, this.#left);
-    using b = left.column === right.column ? this.#context.copy(a) : this.#context.load(this.#shape, bytes);
-    const product = this.#context.multiply(a, b);
+    this.#accumulator.addProduct(this.#left.subarray(CIPHERTEXT_BODY_OFFSET), bytes.subarray(CIPHERTEXT_BODY_OFFSET));
     this.#left = null;
-    if (this.#sum === null) {
-      this.#sum = product;
-      return;
-    }
-    using spent = product;
-    this.#context.addTo(this.#sum, spent);
   }
 
   finish(): void {
     this.#close();
   }
 
-  [Symbol.dispose](): void {
-    this.#sum?.[Symbol.dispose]();
-    this.#sum = null;
-  }
-
   #close(): void {
-    if (this.#sum === null) return;
-    this.#emit(this.#segment++, this.#context.body(this.#sum).slice());
-    this[Symbol.dispose]();
+    if (this.#count === 0n) return;
+    this.#emit(this.#segment++, this.#accumulator.take());
     this.#count = 0n;
   }
 }

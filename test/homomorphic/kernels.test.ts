@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { LinearAccumulator, ProductAccumulator } from '../../runtime/homomorphic/kernels.ts';
+import {
+  LinearAccumulator,
+  NumberTransform,
+  PairAccumulator,
+  ProductAccumulator,
+} from '../../runtime/homomorphic/kernels.ts';
 import { assembleKernels, binaryModuleText } from '../../runtime/homomorphic/kernels/build.ts';
 import { assembleCiphertext, freshShape } from '../../runtime/homomorphic/layout.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
@@ -163,4 +168,71 @@ test('the encrypted-weights product kernel is bit for bit what SEAL computes', (
   assert.deepEqual(Buffer.from(got), Buffer.from(context.body(expected)));
   using loaded = context.load(shape, assembleCiphertext(shape, got));
   assert.equal(context.decryptIntegers(loaded)[100], -40n * 3700n + -9n * 3701n + 22n * 3702n);
+});
+
+test('sums of ciphertext products are bit for bit what SEAL multiplies and adds', () => {
+  const profile = PROFILES['bgv-product'];
+  const context = backend.open(profile);
+  const { bodies, values } = bodiesOf('bgv-product', 4);
+  const shape = freshShape(profile, 'full');
+  const accumulator = new PairAccumulator(shapeOf('bgv-product'));
+  using owned = new DisposableStack();
+  const loaded = bodies.map((body) => owned.use(context.load(shape, assembleCiphertext(shape, body))));
+  const [a, b, c, d] = loaded as [(typeof loaded)[0], (typeof loaded)[0], (typeof loaded)[0], (typeof loaded)[0]];
+  const expected = owned.use(context.multiply(a, b));
+  context.addTo(expected, owned.use(context.multiply(c, d)));
+  context.addTo(expected, owned.use(context.multiply(a, context.copy(a))));
+  const [wa, wb, wc, wd] = bodies as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+  accumulator.addProduct(wa, wb);
+  accumulator.addProduct(wc, wd);
+  accumulator.addProduct(wa, wa);
+  const got = accumulator.take();
+  assert.deepEqual(Buffer.from(got), Buffer.from(context.body(expected)));
+  const three = { ...shape, polynomials: 3 as const };
+  using result = context.load(three, assembleCiphertext(three, got));
+  const at = (k: number): bigint => values[k]?.[77] ?? 0n;
+  assert.equal(context.decryptIntegers(result)[77], at(0) * at(1) + at(2) * at(3) + at(0) * at(0));
+  // 128 pairs and more need a reduction in between
+  for (let i = 0; i < 300; i++) accumulator.addProduct(wa, wb);
+  const prime = profile.primes[0] as bigint;
+  const word = (body: Uint8Array, i: number): bigint => new BigUint64Array(body.slice().buffer)[i] ?? 0n;
+  const middle = 4 * 8192;
+  const many = word(accumulator.take(), middle);
+  assert.equal(many, (300n * (word(wa, 0) * word(wb, middle) + word(wa, middle) * word(wb, 0))) % prime);
+  const dirty = wa.slice();
+  new DataView(dirty.buffer).setBigUint64(8 * 9000, prime + (1n << 28n), true);
+  assert.throws(() => accumulator.addProduct(wb, dirty), { code: 'bad-ciphertext' });
+});
+
+for (const profileId of ['bgv-query', 'bgv-product'] as const) {
+  test(`our number-theoretic transform gives the words that SEAL gives for ${profileId}`, () => {
+    const profile = PROFILES[profileId];
+    const context = backend.open(profile);
+    const transform = new NumberTransform(shapeOf(profileId));
+    const half = profile.plainModulus / 2n;
+    fc.assert(
+      fc.property(fc.bigInt({ min: -half, max: half }), fc.bigInt({ min: 1n, max: half }), (offset, stride) => {
+        const values = BigInt64Array.from({ length: profile.degree }, (_, i) => {
+          const residue =
+            (((offset + stride * BigInt(i)) % profile.plainModulus) + profile.plainModulus) % profile.plainModulus;
+          return residue > half ? residue - profile.plainModulus : residue;
+        });
+        const ours = transform.transform(context.encodeCoefficients(values));
+        assert.deepEqual(Buffer.from(ours), Buffer.from(context.encodeForProduct(values)));
+      }),
+      { numRuns: 8 },
+    );
+  });
+}
+
+test('numbers given as digits are transformed as the numbers they stand for, times the multiplier', () => {
+  const transform = new NumberTransform(shapeOf('bgv-query'));
+  const n = 8192;
+  const high = Int32Array.from({ length: n }, (_, i) => (i % 7) - 3);
+  const low = Int32Array.from({ length: n }, (_, i) => i * 524287);
+  const whole = BigInt64Array.from(
+    { length: n },
+    (_, i) => (BigInt(high[i] ?? 0) * (1n << 32n) + BigInt((low[i] ?? 0) >>> 0)) * 5n,
+  );
+  assert.deepEqual(Buffer.from(transform.transformDigits([high, low], 5n)), Buffer.from(transform.transform(whole)));
 });

@@ -97,17 +97,99 @@
       (local.set $b (i32.add (local.get $b) (i32.const 32)))
       (br_if $l (i32.lt_u (local.get $acc) (local.get $e)))))
 
-  ;; dst[i] = (dst[i] * factor + src[i]) mod q for primes below 2^28: one step of Horner's rule
-  (func (export "scaleAdd28") (param $d i32) (param $s i32) (param $n i32) (param $factor i64) (param $q i64)
-    (local $e i32)
-    (local.set $e (i32.add (local.get $d) (i32.shl (local.get $n) (i32.const 3))))
+  ;; dst[i] (32 bits) = src[i] (signed 64 bits) mod q: residues of a polynomial with signed coefficients
+  (func (export "residues28") (param $d i32) (param $s i32) (param $n i32) (param $q i64)
+    (local $e i32) (local $x i64)
+    (local.set $e (i32.add (local.get $d) (i32.shl (local.get $n) (i32.const 2))))
     (loop $l
-      (i64.store (local.get $d) (i64.rem_u
-        (i64.add (i64.mul (i64.load (local.get $d)) (local.get $factor)) (i64.load align=1 (local.get $s)))
-        (local.get $q)))
-      (local.set $d (i32.add (local.get $d) (i32.const 8)))
+      (local.set $x (i64.rem_s (i64.load (local.get $s)) (local.get $q)))
+      ;; add q when the remainder is negative: its sign bit, spread, selects q
+      (i32.store (local.get $d) (i32.wrap_i64
+        (i64.add (local.get $x) (i64.and (i64.shr_s (local.get $x) (i64.const 63)) (local.get $q)))))
+      (local.set $d (i32.add (local.get $d) (i32.const 4)))
       (local.set $s (i32.add (local.get $s) (i32.const 8)))
       (br_if $l (i32.lt_u (local.get $d) (local.get $e)))))
+
+  ;; In-place negacyclic number-theoretic transform of n 32-bit words below 4q, q below 2^28: Cooley-Tukey butterflies
+  ;; with Harvey's lazy reduction and Shoup's precomputed quotients. `roots` holds powers of a primitive 2n-th root in
+  ;; bit-reversed order, `quotients` floor(root * 2^32 / q). Words come out in bit-reversed order, below q.
+  (func (export "transform28") (param $a i32) (param $n i32) (param $roots i32) (param $quotients i32) (param $q i32)
+    (local $m i32) (local $t i32) (local $i i32) (local $j i32) (local $end i32) (local $step i32)
+    (local $w i32) (local $s i32) (local $x i32) (local $v i32)
+    (local $wv v128) (local $sv v128) (local $qv v128) (local $q2 v128)
+    (local $xv v128) (local $yv v128) (local $vv v128)
+    (local.set $qv (i32x4.splat (local.get $q)))
+    (local.set $q2 (i32x4.splat (i32.shl (local.get $q) (i32.const 1))))
+    (local.set $m (i32.const 1))
+    (local.set $t (local.get $n))
+    (loop $layers
+      (local.set $t (i32.shr_u (local.get $t) (i32.const 1)))
+      (local.set $step (i32.shl (local.get $t) (i32.const 2)))
+      (local.set $j (local.get $a))
+      (local.set $i (i32.const 0))
+      (loop $groups
+        (local.set $w (i32.load (i32.add (local.get $roots) (i32.shl (i32.add (local.get $m) (local.get $i)) (i32.const 2)))))
+        (local.set $s (i32.load (i32.add (local.get $quotients) (i32.shl (i32.add (local.get $m) (local.get $i)) (i32.const 2)))))
+        (local.set $end (i32.add (local.get $j) (local.get $step)))
+        (if (i32.ge_u (local.get $t) (i32.const 4))
+          (then
+            (local.set $wv (i32x4.splat (local.get $w)))
+            (local.set $sv (i32x4.splat (local.get $s)))
+            (loop $four
+              (local.set $xv (v128.load (local.get $j)))
+              (local.set $xv (i32x4.min_u (local.get $xv) (i32x4.sub (local.get $xv) (local.get $q2))))
+              (local.set $yv (v128.load (i32.add (local.get $j) (local.get $step))))
+              ;; y * w - floor(y * s / 2^32) * q lies in [0, 2q)
+              (local.set $vv (i32x4.sub
+                (i32x4.mul (local.get $yv) (local.get $wv))
+                (i32x4.mul (local.get $qv) (i8x16.shuffle 4 5 6 7 12 13 14 15 20 21 22 23 28 29 30 31
+                  (i64x2.extmul_low_i32x4_u (local.get $yv) (local.get $sv))
+                  (i64x2.extmul_high_i32x4_u (local.get $yv) (local.get $sv))))))
+              (v128.store (local.get $j) (i32x4.add (local.get $xv) (local.get $vv)))
+              (v128.store (i32.add (local.get $j) (local.get $step))
+                (i32x4.add (i32x4.sub (local.get $xv) (local.get $vv)) (local.get $q2)))
+              (local.set $j (i32.add (local.get $j) (i32.const 16)))
+              (br_if $four (i32.lt_u (local.get $j) (local.get $end)))))
+          (else
+            (loop $one
+              (local.set $x (i32.load (local.get $j)))
+              (local.set $x (i32.sub (local.get $x)
+                (i32.and (i32.shl (local.get $q) (i32.const 1))
+                  (i32.sub (i32.const 0) (i32.ge_u (local.get $x) (i32.shl (local.get $q) (i32.const 1)))))))
+              (local.set $v (i32.load (i32.add (local.get $j) (local.get $step))))
+              (local.set $v (i32.sub
+                (i32.mul (local.get $v) (local.get $w))
+                (i32.mul (local.get $q) (i32.wrap_i64 (i64.shr_u
+                  (i64.mul (i64.extend_i32_u (local.get $v)) (i64.extend_i32_u (local.get $s))) (i64.const 32))))))
+              (i32.store (local.get $j) (i32.add (local.get $x) (local.get $v)))
+              (i32.store (i32.add (local.get $j) (local.get $step))
+                (i32.add (i32.sub (local.get $x) (local.get $v)) (i32.shl (local.get $q) (i32.const 1))))
+              (local.set $j (i32.add (local.get $j) (i32.const 4)))
+              (br_if $one (i32.lt_u (local.get $j) (local.get $end))))))
+        (local.set $j (i32.add (local.get $j) (local.get $step)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br_if $groups (i32.lt_u (local.get $i) (local.get $m))))
+      (local.set $m (i32.shl (local.get $m) (i32.const 1)))
+      (br_if $layers (i32.lt_u (local.get $m) (local.get $n))))
+    (local.set $j (local.get $a))
+    (local.set $end (i32.add (local.get $a) (i32.shl (local.get $n) (i32.const 2))))
+    (loop $last
+      (local.set $xv (v128.load (local.get $j)))
+      (local.set $xv (i32x4.min_u (local.get $xv) (i32x4.sub (local.get $xv) (local.get $q2))))
+      (v128.store (local.get $j) (i32x4.min_u (local.get $xv) (i32x4.sub (local.get $xv) (local.get $qv))))
+      (local.set $j (i32.add (local.get $j) (i32.const 16)))
+      (br_if $last (i32.lt_u (local.get $j) (local.get $end)))))
+
+  ;; dst[i] (64 bits) = src[i] (32 bits)
+  (func (export "widen28") (param $d i32) (param $s i32) (param $n i32)
+    (local $e i32)
+    (local.set $e (i32.add (local.get $s) (i32.shl (local.get $n) (i32.const 2))))
+    (loop $l
+      (v128.store (local.get $d) (i64x2.extend_low_i32x4_u (v128.load (local.get $s))))
+      (v128.store offset=16 (local.get $d) (i64x2.extend_high_i32x4_u (v128.load (local.get $s))))
+      (local.set $d (i32.add (local.get $d) (i32.const 32)))
+      (local.set $s (i32.add (local.get $s) (i32.const 16)))
+      (br_if $l (i32.lt_u (local.get $s) (local.get $e)))))
 
   ;; dst[i] = dst[i] mod q
   (func (export "reduce") (param $d i32) (param $n i32) (param $q i64)
