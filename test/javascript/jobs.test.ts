@@ -417,7 +417,7 @@ test('mean of a row function is finished from its cells', async () => {
   const { values } = finishReducer(outputs, reducer, checked.plan, outcome.groups[0]?.cells ?? []);
   // The cost of 900 is clamped to 100.
   assert.ok(Math.abs((values[0]?.value ?? 0) - 250 / 6) < 1e-3);
-  assert.deepEqual(values[1], { name: 'count', value: 6 });
+  assert.deepEqual(values[1], { name: 'count', value: 6, low: 6, high: 6 });
 });
 
 test('five million rows run in batches in a worker of 512 MiB', async () => {

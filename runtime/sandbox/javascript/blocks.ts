@@ -119,6 +119,8 @@ function integerOf(value: number | undefined, output: BlockOutput): number {
 /** Exact integers of a job in blocks, for the mechanism that adds noise. */
 export interface BlockOutcome {
   readonly outputs: readonly BlockOutput[];
+  /** size of one grid step per output */
+  readonly steps: readonly number[];
   readonly blocks: readonly BlockValues[];
   /** sum over the blocks per output; `mean = lo + step · sum / B` */
   readonly sums: readonly bigint[];
@@ -136,7 +138,8 @@ export function summariseBlocks(outputs: readonly BlockOutput[], blocks: readonl
   const sums = outputs.map((_, i) => blocks.reduce((sum, block) => sum + BigInt(block.integers[i] ?? 0), 0n));
   const l1 = perCell.reduce((sum, each) => sum + each, 0n);
   const l2Squared = perCell.reduce((sum, each) => sum + each * each, 0n);
-  return { outputs, blocks, sums, sensitivity: { neighbours: 'addOrRemoveOneUnit', perCell, l1, l2Squared } };
+  const steps = outputs.map((output) => blockGrid(output).step);
+  return { outputs, steps, blocks, sums, sensitivity: { neighbours: 'addOrRemoveOneUnit', perCell, l1, l2Squared } };
 }
 
 /** Turns noisy sums into values: the mean over blocks, in the declared range. Post-processing of a released result. */

@@ -46,9 +46,23 @@ export interface Grid {
   readonly high: number;
 }
 
+/**
+ * Cells that get the same noise. Cells of very different size (a sum, a count) are different queries, each with a share of
+ * the budget: else the noise of the largest would drown the smallest.
+ */
+export interface CellQuery {
+  readonly cells: readonly number[];
+  /** largest Σ|q| that one row can add over these cells */
+  readonly l1: bigint;
+  /** largest Σq² that one row can add over these cells */
+  readonly l2Squared: bigint;
+}
+
 export interface ReducerPlan {
   readonly grids: readonly Grid[];
   readonly cells: readonly Cell[];
+  /** every cell is in exactly one query */
+  readonly queries: readonly CellQuery[];
   /** largest Σ|q| that one row can add over the cells of its group */
   readonly rowL1: bigint;
   /** largest Σq² that one row can add */
@@ -69,8 +83,11 @@ export interface ReducerPlan {
 export interface Sensitivity {
   readonly neighbours: 'addOrRemoveOneUnit';
   readonly perCell: readonly bigint[];
+  /** of all cells together */
   readonly l1: bigint;
   readonly l2Squared: bigint;
+  /** of the cells that share a noise, over all groups */
+  readonly queries: readonly CellQuery[];
 }
 
 /** Returns the sensitivity of a plan when each unit contributes at most `rowsPerUnit` rows. */
@@ -81,6 +98,11 @@ export function sensitivityOf(plan: ReducerPlan, rowsPerUnit: number): Sensitivi
     perCell: plan.cells.map((cell) => rows * BigInt(cell.largest)),
     l1: rows * plan.rowL1,
     l2Squared: rows * rows * plan.rowL2Squared,
+    queries: plan.queries.map(({ cells, l1, l2Squared }) => ({
+      cells,
+      l1: rows * l1,
+      l2Squared: rows * rows * l2Squared,
+    })),
   };
 }
 
@@ -199,7 +221,11 @@ function planOf(outputs: readonly OutputSpec[], reducer: Reducer): ReducerPlan {
           .map((edge, bin): Cell => ({ name: `${outputs[i]?.name} in [${edges[bin]}, ${edge})`, step: 1, largest: 1 })),
       );
       // One row falls into at most one bin per output.
-      return { grids, cells, rowL1: BigInt(outputs.length), rowL2Squared: BigInt(outputs.length) };
+      const queries = reducer.edges.map((edges, i): CellQuery => {
+        const first = reducer.edges.slice(0, i).reduce((sum, before) => sum + before.length - 1, 0);
+        return { cells: edges.slice(1).map((_, bin) => first + bin), l1: 1n, l2Squared: 1n };
+      });
+      return { grids, cells, queries, rowL1: BigInt(outputs.length), rowL2Squared: BigInt(outputs.length) };
     }
     case 'gradient': {
       const grids = outputs.map((output) => gridOf(output, 0, 20));
@@ -213,7 +239,14 @@ function planOf(outputs: readonly OutputSpec[], reducer: Reducer): ReducerPlan {
       }));
       const length = BigInt(largest);
       const root = BigInt(Math.ceil(Math.sqrt(cells.length)));
-      return { grids, cells: [...cells, countCell], rowL1: length * root + 1n, rowL2Squared: length * length + 1n };
+      const gradient = { cells: cells.map((_, i) => i), l1: length * root, l2Squared: length * length };
+      return {
+        grids,
+        cells: [...cells, countCell],
+        queries: [gradient, { cells: [cells.length], l1: 1n, l2Squared: 1n }],
+        rowL1: length * root + 1n,
+        rowL2Squared: length * length + 1n,
+      };
     }
     case 'clusterSums': {
       const grids = outputs.map((output) => gridOf(output, middleOf(output), 20));
@@ -221,7 +254,12 @@ function planOf(outputs: readonly OutputSpec[], reducer: Reducer): ReducerPlan {
       const cells = reducer.centres.flatMap((_, c) =>
         one.map((cell): Cell => ({ ...cell, name: `cluster ${c}: ${cell.name}` })),
       );
-      return { ...joint(grids, one), cells }; // a row falls into one cluster
+      // A row falls into one cluster: the same cell of all clusters moves by one row's worth.
+      const queries = one.map(({ largest }, i): CellQuery => {
+        const size = BigInt(largest);
+        return { cells: reducer.centres.map((_, c) => c * one.length + i), l1: size, l2Squared: size * size };
+      });
+      return { ...joint(grids, one), cells, queries };
     }
   }
 }
@@ -236,7 +274,12 @@ function joint(grids: readonly Grid[], cells: readonly Cell[]): ReducerPlan {
     rowL1 += BigInt(cell.largest);
     rowL2Squared += BigInt(cell.largest) ** 2n;
   }
-  return { grids, cells, rowL1, rowL2Squared };
+  const queries = cells.map(({ largest }, i): CellQuery => ({
+    cells: [i],
+    l1: BigInt(largest),
+    l2Squared: BigInt(largest) ** 2n,
+  }));
+  return { grids, cells, queries, rowL1, rowL2Squared };
 }
 
 function cellOf(name: string, grid: Grid | undefined, power: 1 | 2): Cell {
