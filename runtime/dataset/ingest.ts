@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { checkBatch, type Schema } from '../release/columns.ts';
 import { DatasetError } from './dataset-error.ts';
 import { digestFile, manifestDigest } from './digest.ts';
-import { createFolder } from './durable-folder.ts';
+import { createFolder, removeLeftovers } from './durable-folder.ts';
 import type { EngineLimits } from './engine.ts';
 import { transportSchema, type SourceReader } from './ingest-events.ts';
 import { DATASET_LIMITS } from './limits.ts';
@@ -170,6 +170,13 @@ export async function listDatasets(root: string): Promise<readonly string[]> {
     .filter((name) => !name.startsWith('.'))
     .map((name) => decodeURIComponent(name))
     .toSorted();
+}
+
+/** Removes what registrations and layouts left that were killed; call it at start, before any other. Answers how many. */
+export async function removeUnfinished(root: string): Promise<number> {
+  let removed = await removeLeftovers(join(root, 'layouts'));
+  for (const dataset of await listDatasets(root)) removed += await removeLeftovers(datasetFolder(root, dataset));
+  return removed;
 }
 
 /** Reads a version's manifest; throws `DatasetError` when it is missing or was changed. */

@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { chmod, readFile, rm, writeFile, utimes, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { removeLeftovers } from '../../runtime/dataset/durable-folder.ts';
-import { datasetFolder, listDatasets, MANIFEST_FILE, versionsOf } from '../../runtime/dataset/ingest.ts';
+import { listDatasets, MANIFEST_FILE, removeUnfinished, versionsOf } from '../../runtime/dataset/ingest.ts';
 import { FileGuard, verifyDataset } from '../../runtime/dataset/verify.ts';
 import type { SourceReader } from '../../runtime/dataset/ingest-events.ts';
 import { inProcessReader } from '../../runtime/dataset/worker/read-sources.ts';
@@ -91,7 +90,7 @@ describe('a registration', () => {
     child.kill('SIGKILL');
     await once(child, 'exit');
     assert.deepEqual(await versionsOf(bench.root, 'h/v'), []);
-    assert.equal(await removeLeftovers(datasetFolder(bench.root, 'h/v')), 1);
+    assert.equal(await removeUnfinished(bench.root), 1);
     assert.deepEqual(await bench.left(), []);
     assert.equal((await bench.register('h/v', [source])).manifest.version, 1);
   });

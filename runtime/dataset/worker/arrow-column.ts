@@ -1,5 +1,5 @@
 /** One Arrow column type: what it is stored as, and how rows of it become column data. Lengths are checked, never assumed. */
-import { DataType, TimeUnit, type Data, type Dictionary, type Vector } from 'apache-arrow';
+import { DataType, DateUnit, Precision, TimeUnit, type Data, type Dictionary, type Vector } from 'apache-arrow';
 import type { SqlType } from '../../query/catalogue.ts';
 import { setBit } from '../../release/column-values.ts';
 import { bitAt, bitmapBytes, type ColumnData } from '../../release/columns.ts';
@@ -13,10 +13,14 @@ export interface ArrowColumn {
 /** The converter for an Arrow type, or null when datasets cannot hold it. */
 export function arrowColumn(type: DataType): ArrowColumn | null {
   if (DataType.isBool(type)) return { type: { kind: 'boolean' }, slice: booleans };
-  if (DataType.isInt(type)) return integers(type.bitWidth as 8 | 16 | 32 | 64, type.isSigned);
+  if (DataType.isInt(type)) {
+    // The library takes any width that a file names.
+    const bits = ([8, 16, 32, 64] as const).find((known) => known === type.bitWidth);
+    return bits === undefined ? null : integers(bits, type.isSigned);
+  }
   if (DataType.isFloat(type)) {
-    if (type.precision === 2) return copied({ kind: 'double' }, 8);
-    return type.precision === 1
+    if (type.precision === Precision.DOUBLE) return copied({ kind: 'double' }, 8);
+    return type.precision === Precision.SINGLE
       ? widened({ kind: 'float' }, 4, 8, (source, i, out, j) => out.setFloat64(j, source.getFloat32(i, true), true))
       : null;
   }
@@ -29,7 +33,8 @@ export function arrowColumn(type: DataType): ArrowColumn | null {
   if (DataType.isLargeUtf8(type))
     return { type: { kind: 'text' }, slice: (data, from, to) => texts(data, from, to, 8) };
   if (DataType.isDate(type)) {
-    if (type.unit === 0) return copied({ kind: 'date' }, 4);
+    if (type.unit === DateUnit.DAY) return copied({ kind: 'date' }, 4);
+    if (type.unit !== DateUnit.MILLISECOND) return null;
     return widened({ kind: 'date' }, 8, 4, (source, i, out, j) =>
       out.setInt32(j, Math.floor(Number(source.getBigInt64(i, true)) / 86_400_000), true),
     );
@@ -140,7 +145,7 @@ function offsetsOf(data: Data, from: number, to: number, width: 4 | 8): number[]
 function dictionary(type: Dictionary): ArrowColumn | null {
   const width = DataType.isUtf8(type.dictionary) ? 4 : DataType.isLargeUtf8(type.dictionary) ? 8 : null;
   const { bitWidth, isSigned } = type.indices;
-  if (width === null || bitWidth > 32) return null;
+  if (width === null || ![8, 16, 32].includes(bitWidth)) return null;
   const words = new WeakMap<Vector, readonly Uint8Array[]>();
   return {
     type: { kind: 'text' },

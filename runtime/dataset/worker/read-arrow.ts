@@ -12,7 +12,7 @@ import {
 } from 'apache-arrow';
 import { checkBatch, type ColumnBatch } from '../../release/columns.ts';
 import { DatasetError } from '../dataset-error.ts';
-import { transportSchema, type IngestEvent } from '../ingest-events.ts';
+import { parseStoredType, transportSchema, type IngestEvent } from '../ingest-events.ts';
 import { DATASET_LIMITS } from '../limits.ts';
 import type { StoredColumn } from '../metadata.ts';
 import { checkNames } from '../names.ts';
@@ -61,6 +61,9 @@ export async function* readArrow(source: SourceFile, table: string): AsyncGenera
       return converter;
     });
     columns = names.map((name, i): StoredColumn => ({ name, type: converters[i]?.type ?? { kind: 'text' } }));
+    // A damaged file can name types that do not exist: those must not reach the gateway.
+    if (columns.some(({ type }) => parseStoredType(type) === null))
+      throw new RangeError('a column has a type that does not exist');
     batches = reader[Symbol.iterator]();
   } catch (cause) {
     throw damaged('not a readable arrow file', cause);
