@@ -206,12 +206,43 @@ export function asReleased(from: From): readonly ReleasedSource[] {
 export function addConditions(scope: RowScope, conditions: readonly Typed[]): RowScope {
   const equalities: Equality[] = [];
   const predicates: Typed[] = [];
-  for (const condition of conditions) {
+  for (const condition of conditions.flatMap((one) => factored(scope, one))) {
     const link = asEquality(scope, condition);
     if (link === null) predicates.push(condition);
     else equalities.push(link);
   }
   return mergeScopes(scope, { bases: [], equalities, predicates });
+}
+
+/** `(a = b AND x) OR (a = b AND y)` is `a = b AND (x OR y)`: a link that every branch demands is a link of the whole. */
+function factored(scope: RowScope, condition: Typed): readonly Typed[] {
+  if (condition.kind !== 'call' || condition.name !== 'or') return [condition];
+  const branches = condition.args.map(termsOf);
+  const [first = []] = branches;
+  const links = first.filter((term) => {
+    const printed = printTyped(term);
+    return (
+      asEquality(scope, term) !== null && branches.every((terms) => terms.some((one) => printTyped(one) === printed))
+    );
+  });
+  if (links.length === 0) return [condition];
+  const shared = new Set(links.map(printTyped));
+  const rests = branches.map((terms) => terms.filter((term) => !shared.has(printTyped(term))));
+  if (rests.some((terms) => terms.length === 0)) return links;
+  const at = condition.at;
+  return [
+    ...links,
+    buildCall(
+      'or',
+      rests.map((terms) => buildCall('and', terms, 'rows', at)),
+      'rows',
+      at,
+    ),
+  ];
+}
+
+function termsOf(condition: Typed): readonly Typed[] {
+  return condition.kind === 'call' && condition.name === 'and' ? condition.args.flatMap(termsOf) : [condition];
 }
 
 function asEquality(scope: RowScope, condition: Typed): Equality | null {
