@@ -35,6 +35,8 @@ export interface ScopeUnit {
   readonly hash: string;
   readonly oneHot: string;
   readonly relation: number;
+  /** Names of the two columns in the base table. */
+  readonly columns: readonly [string, string];
 }
 
 export function alias(relation: number): string {
@@ -53,11 +55,17 @@ export function mergeScopes(left: RowScope, right: RowScope): RowScope {
   };
 }
 
-/** `FROM … WHERE equalities [AND extra]`. */
-export function printScope(scope: RowScope, extra: readonly string[] = [], joined = ''): string {
+/** `FROM … WHERE equalities [AND extra]`; `instead` stands in for one base table. */
+export function printScope(
+  scope: RowScope,
+  extra: readonly string[] = [],
+  joined = '',
+  instead: { readonly relation: number; readonly sql: string } | null = null,
+): string {
   const inner = scope.bases.filter((base) => base.leftOn === null);
   const left = scope.bases.filter((base) => base.leftOn !== null);
-  const from = inner.map((base) => `${base.table.physical} AS ${alias(base.relation)}`).join(' CROSS JOIN ');
+  const source = (base: Base): string => (base.relation === instead?.relation ? instead.sql : base.table.physical);
+  const from = inner.map((base) => `${source(base)} AS ${alias(base.relation)}`).join(' CROSS JOIN ');
   const lefts = left.map((base) => {
     const on = (base.leftOn ?? []).map(printTyped).join(' AND ');
     return ` LEFT JOIN ${base.table.physical} AS ${alias(base.relation)} ON (${on})`;
@@ -192,9 +200,9 @@ export function unitsOf(scope: RowScope): ScopeUnit[] {
   for (const base of privateBases(scope)) {
     base.table.units.forEach((unit, index) => {
       if (found.some((other) => equated(scope, other.base, other.index, base, index))) return;
-      const hash = reference(base.relation, unit.hash === '' ? UNIT_HASH(index) : unit.hash);
-      const oneHot = reference(base.relation, unit.oneHot === '' ? UNIT_ONE_HOT(index) : unit.oneHot);
-      found.push({ unit: { domain: unit.domain, hash, oneHot, relation: base.relation }, base, index });
+      const columns = [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)] as const;
+      const [hash, oneHot] = [reference(base.relation, columns[0]), reference(base.relation, columns[1])];
+      found.push({ unit: { domain: unit.domain, hash, oneHot, relation: base.relation, columns }, base, index });
     });
   }
   // INVARIANT: rows without a unit protect nobody; a private table without one would pass every threshold.

@@ -76,8 +76,8 @@ export function outsideOf(condition: Condition): string {
 
 /** WHERE in two parts: what only group keys decide (it moves whole groups in or out) and the rest. */
 export function splitPredicates(block: Block): {
-  readonly ofKeys: readonly string[];
-  readonly others: readonly string[];
+  readonly ofKeys: readonly Typed[];
+  readonly others: readonly Typed[];
 } {
   const keys = new Set(
     block.keys.filter(({ expression }) => expression.kind === 'column').map(({ expression }) => printTyped(expression)),
@@ -85,10 +85,7 @@ export function splitPredicates(block: Block): {
   const decided = (part: Typed): boolean =>
     part.kind === 'constant' ||
     keys.has(printTyped(part)) ||
-    (part.kind === 'call' && part.name !== 'subquery' && part.args.length > 0 && part.args.every(decided));
+    (part.kind === 'call' && part.args.length > 0 && part.args.every(decided));
   const sorted = block.scope.predicates.toSorted((a, b) => (printTyped(a) < printTyped(b) ? -1 : 1));
-  return {
-    ofKeys: sorted.filter(decided).map(printTyped),
-    others: sorted.filter((predicate) => !decided(predicate)).map(printTyped),
-  };
+  return { ofKeys: sorted.filter(decided), others: sorted.filter((predicate) => !decided(predicate)) };
 }

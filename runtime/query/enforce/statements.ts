@@ -1,3 +1,4 @@
+import { leftOutStatements } from './left-out.ts';
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import {
@@ -12,16 +13,14 @@ import {
 } from './block.ts';
 import { dominanceStatements, dominanceTest } from './dominance.ts';
 
-/** Rows of what a filter left out that are looked at first; nearly always enough to find `minUnits` units. */
-const LEFT_OUT_PREFIX = 16_384;
-
 /**
  * The statements that turn rows into cells under the release terms. Each writes one small temporary table:
  *
  *   g  every group: cell values, and for each unit a certificate. Each unit sets one of 64 bits chosen by its keyed
  *      hash, so the number of bits set never exceeds the number of units: enough bits prove the threshold.
- *   w  what WHERE left out, over all groups: none, or enough units? A prefix first, everything only if that is too few.
- *   l  the same within each group: a prefix, then bits, then exact counts, each only for groups still undecided.
+ *   p  some of the rows that WHERE left out; nearly always enough to find `minUnits` units.
+ *   w  what WHERE left out, over all groups: none, or enough units? Everything is looked at only if p has too few.
+ *   l  the same within each group: p, then bits, then exact counts, each only for groups still undecided.
  *   t  the verdict: which groups may be shown, with the cells that may not replaced by NULL. Groups that the bits did
  *      not prove are counted exactly here.
  *   r  the small groups merged into one, where the policy wants that.
@@ -33,7 +32,7 @@ export function statementsOf(block: Block): string[] {
   const conditions = conditionsOf(block);
   return [
     groups(block, conditions),
-    ...leftOut(block),
+    ...leftOutStatements(block),
     ...dominanceStatements(block),
     verdict(block, conditions),
     ...(block.terms.smallGroups === 'remainder' && block.keys.length > 0 ? [remainder(block, conditions)] : []),
@@ -45,15 +44,17 @@ export function table(block: Block, part: string): string {
   return `temp."${block.name}_${part}"`;
 }
 
-function create(block: Block, part: string, select: string): string {
+export function create(block: Block, part: string, select: string): string {
   return `CREATE TEMP TABLE "${block.name}_${part}" AS ${select}`;
 }
 
-const keysAs = (block: Block): string[] => block.keys.map((key, i) => `${printTyped(key.expression)} AS ${keyName(i)}`);
-const keyNames = (block: Block, from = ''): string[] => block.keys.map((_, i) => `${from}${keyName(i)}`);
-const groupBy = (names: readonly string[]): string => (names.length === 0 ? '' : ` GROUP BY ${names.join(', ')}`);
-const predicates = (block: Block): string[] => block.scope.predicates.map(printTyped).toSorted();
-const all = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' : terms.join(' AND '));
+export const keysAs = (block: Block): string[] =>
+  block.keys.map((key, i) => `${printTyped(key.expression)} AS ${keyName(i)}`);
+export const keyNames = (block: Block, from = ''): string[] => block.keys.map((_, i) => `${from}${keyName(i)}`);
+export const groupBy = (names: readonly string[]): string =>
+  names.length === 0 ? '' : ` GROUP BY ${names.join(', ')}`;
+export const predicates = (block: Block): string[] => block.scope.predicates.map(printTyped).toSorted();
+export const all = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' : terms.join(' AND '));
 
 /** Joins rows of the scope to a list of groups. */
 export function joinGroups(block: Block, select: string): string {
@@ -128,61 +129,6 @@ function exact(block: Block, conditions: readonly Condition[]): string {
   const from = printScope(block.scope, predicates(block), joinGroups(block, openGroups(block, conditions)));
   return `SELECT ${columns.join(', ')} ${from}${groupBy(keyNames(block, 'f.'))}`;
 }
-
-/** What the filters leave out must be nobody or enough, over all groups and within each. */
-function leftOut(block: Block): string[] {
-  if (block.scope.predicates.length === 0) return [];
-  const k = block.terms.minUnits;
-  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
-  const distinct = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
-  const few = (from: string): string => block.units.map((_, u) => `${from}x${u} < ${k}`).join(' OR ');
-  const missed = `(${all(predicates(block))}) IS NOT TRUE`;
-  const maxima = block.units.map((_, u) => `greatest(p.x${u}, coalesce(v.x${u}, 0)) AS x${u}`);
-  const prefix = `SELECT count(*) AS n, ${distinct.join(', ')} FROM (SELECT ${hashes.join(', ')} ${printScope(block.scope, [missed])} LIMIT ${LEFT_OUT_PREFIX})`;
-  const cut = ` CROSS JOIN (SELECT 1 AS open FROM p WHERE n = ${LEFT_OUT_PREFIX} AND (${few('')})) AS f`;
-  const everything = `SELECT ${distinctHashes(block).join(', ')} ${printScope(block.scope, [missed], cut)}`;
-  const overall = `WITH p AS MATERIALIZED (${prefix}), v AS MATERIALIZED (${everything}) SELECT ${maxima.join(', ')} FROM p CROSS JOIN v`;
-  const statements = [create(block, 'w', overall)];
-  const isSplit = block.keys.length > 0 && splitPredicates(block).others.length > 0;
-  return isSplit ? [...statements, leftOutOfGroups(block)] : statements;
-}
-
-/** Within each group, what the filters that are not about group keys leave out. */
-function leftOutOfGroups(block: Block): string {
-  const k = block.terms.minUnits;
-  const { others, ofKeys } = splitPredicates(block);
-  const outside = `(${all(others)}) IS NOT TRUE`;
-  const names = keyNames(block);
-  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
-  const distinct = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
-  const few = (from: string): string => block.units.map((_, u) => `${from}x${u} < ${k}`).join(' OR ');
-  const on = (as: string): string =>
-    block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM ${as}.${keyName(i)}`).join(' AND ');
-  const groups = table(block, 'g');
-  const rows = `SELECT ${[...keysAs(block), ...hashes].join(', ')} ${printScope(block.scope, [...ofKeys, outside])} LIMIT ${LEFT_OUT_PREFIX}`;
-  const uncertain = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${groups} AS g LEFT JOIN p ON (${on('p')}) WHERE g.n >= ${k} AND (SELECT sum(n) FROM p) = ${LEFT_OUT_PREFIX} AND (p.n IS NULL OR ${few('p.')})`;
-  const stillOpen = `SELECT ${[...names, '1 AS open'].join(', ')} FROM m WHERE ${few('')}`;
-  const bits = block.units.map((unit, u) => `bit_count(bit_or(${unit.oneHot})) AS x${u}`);
-  const counted = (columns: readonly string[], select: string): string =>
-    `SELECT ${[...keyNames(block, 'f.'), ...columns].join(', ')} ${printScope(block.scope, [outside], joinGroups(block, select))}${groupBy(keyNames(block, 'f.'))}`;
-  const parts = [
-    `p AS MATERIALIZED (SELECT ${[...names, 'count(*) AS n', ...distinct].join(', ')} FROM (${rows})${groupBy(names)})`,
-    `m AS MATERIALIZED (${counted(bits, uncertain)})`,
-    `q AS MATERIALIZED (${counted(distinctHashes(block), stillOpen)})`,
-  ];
-  const maxima = block.units.map(
-    (_, u) => `greatest(coalesce(p.x${u}, 0), coalesce(m.x${u}, 0), coalesce(q.x${u}, 0)) AS x${u}`,
-  );
-  const joins = ['p', 'm', 'q'].map((as) => ` LEFT JOIN ${as} ON (${on(as)})`).join('');
-  return create(
-    block,
-    'l',
-    `WITH ${parts.join(', ')} SELECT ${[...keyNames(block, 'g.'), ...maxima].join(', ')} FROM ${groups} AS g${joins}`,
-  );
-}
-
-const distinctHashes = (block: Block): string[] =>
-  block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`);
 
 /** Units behind a group: whatever proved more of them. */
 const unitsBehind = (u: number): string => `greatest(g.u${u}, coalesce(e.u${u}, 0))`;
@@ -261,7 +207,7 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
   const missed = others.length > 0;
   const distinct = block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`);
   const outside = missed
-    ? ` CROSS JOIN (SELECT ${distinct.join(', ')} ${printScope(block.scope, [`(${all(others)}) IS NOT TRUE`], joinGroups(block, dropped))}) AS q`
+    ? ` CROSS JOIN (SELECT ${distinct.join(', ')} ${printScope(block.scope, [`(${all(others.map(printTyped))}) IS NOT TRUE`], joinGroups(block, dropped))}) AS q`
     : '';
   const hasFilter = block.scope.predicates.length > 0;
   const tests = block.units.flatMap((_, u) => [

@@ -1,0 +1,124 @@
+import { printTyped, quoteName } from '../print.ts';
+import { alias, type Base, printScope, privateBases } from '../rows.ts';
+import { distinctColumns, type Typed } from '../typed.ts';
+import { type Block, keyName, splitPredicates } from './block.ts';
+import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
+
+/** Rows of a base table that are looked at first among those that a filter left out. */
+const PREFIX = 16_384;
+/** Rows that a join may make of them. */
+const JOINED_PREFIX = 4 * PREFIX;
+
+/**
+ * What WHERE leaves out must be nobody or enough: otherwise the answer and the answer without WHERE subtract to a
+ * statement about a few people. Finding enough is easy in a few rows, and finding them in any part of the rows proves
+ * it, so a prefix decides nearly always. Only where it finds too few is everything looked at, by bits and then exactly.
+ */
+export function leftOutStatements(block: Block): string[] {
+  if (block.scope.predicates.length === 0) return [];
+  const isSplit = block.keys.length > 0 && splitPredicates(block).others.length > 0;
+  return [prefix(block), overall(block), ...(isSplit ? [withinGroups(block)] : [])];
+}
+
+const missed = (terms: readonly string[]): string => `(${all(terms)}) IS NOT TRUE`;
+const few = (block: Block, from = ''): string =>
+  block.units.map((_, u) => `coalesce(${from}x${u}, 0) < ${block.terms.minUnits}`).join(' OR ');
+const exactly = (block: Block): string[] => block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`);
+const byBits = (block: Block): string[] =>
+  block.units.map((unit, u) => `coalesce(bit_count(bit_or(${unit.oneHot})), 0) AS x${u}`);
+const best = (block: Block, from: readonly string[]): string[] =>
+  block.units.map((_, u) => `greatest(${from.map((one) => `coalesce(${one}.x${u}, 0)`).join(', ')}) AS x${u}`);
+
+function prefix(block: Block): string {
+  const { ofKeys, others } = splitPredicates(block);
+  const wanted = others.length > 0 ? others : ofKeys;
+  const within = others.length > 0 ? ofKeys : [];
+  const [base, own] = drivingBase(block, wanted);
+  const ownWithin = within.filter((term) => isOnly(term, base));
+  const start =
+    own.length > 0 ? [missed(own.map(printTyped)), ...ownWithin.map(printTyped)] : ownWithin.map(printTyped);
+  const where = start.length === 0 ? '' : ` WHERE ${start.join(' AND ')}`;
+  const rows = `(SELECT ${columnsOf(block, base).join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${PREFIX})`;
+  const later = [
+    ...within.filter((term) => !ownWithin.includes(term)).map(printTyped),
+    ...(own.length > 0 ? [] : [missed(wanted.map(printTyped))]),
+  ];
+  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
+  const from = printScope(block.scope, later, '', { relation: base.relation, sql: rows });
+  return create(block, 'p', `SELECT ${[...keysAs(block), ...hashes].join(', ')} ${from} LIMIT ${JOINED_PREFIX}`);
+}
+
+/** The largest private table that a filter speaks of, with the filters that speak of nothing else. */
+function drivingBase(block: Block, wanted: readonly Typed[]): readonly [Base, readonly Typed[]] {
+  const bases = privateBases(block.scope).toSorted((a, b) => Number(b.table.rowCount - a.table.rowCount));
+  for (const base of bases) {
+    const own = wanted.filter((term) => isOnly(term, base));
+    if (own.length > 0) return [base, own];
+  }
+  const [largest] = bases;
+  if (largest === undefined) throw new Error('a block without a private table');
+  return [largest, []];
+}
+
+function isOnly(term: Typed, base: Base): boolean {
+  const columns = distinctColumns(term);
+  return columns.length > 0 && columns.every((column) => column.relation === base.relation);
+}
+
+/** Columns of a base table that the block needs. */
+function columnsOf(block: Block, base: Base): string[] {
+  const expressions = [
+    ...block.keys.map((key) => key.expression),
+    ...block.scope.predicates,
+    ...block.scope.equalities.map((one) => one.expression),
+    ...block.scope.bases.flatMap((one) => one.leftOn ?? []),
+  ];
+  const used = expressions.flatMap(distinctColumns).filter((column) => column.relation === base.relation);
+  const units = block.units.filter((unit) => unit.relation === base.relation).flatMap((unit) => unit.columns);
+  const names = new Set([...used.map((column) => column.column.name), ...units]);
+  return [...names].toSorted().map((name) => `${alias(base.relation)}.${quoteName(name)}`);
+}
+
+/** Over all groups: also people whose groups the filters leave out altogether. */
+function overall(block: Block): string {
+  const counts = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
+  const outside = missed(predicates(block));
+  const gated = (columns: readonly string[], from: string): string =>
+    `SELECT ${columns.join(', ')} ${printScope(block.scope, [outside], ` CROSS JOIN (SELECT 1 AS open FROM ${from} WHERE ${few(block)}) AS f`)}`;
+  const parts = [
+    `a AS MATERIALIZED (SELECT ${counts.join(', ')} FROM ${table(block, 'p')})`,
+    `m AS MATERIALIZED (${gated(['count(*) AS n', ...byBits(block)], 'a')})`,
+    `q AS MATERIALIZED (${gated(exactly(block), `(SELECT * FROM m WHERE n > 0)`)})`,
+  ];
+  return create(
+    block,
+    'w',
+    `WITH ${parts.join(', ')} SELECT ${best(block, ['a', 'm', 'q']).join(', ')} FROM a CROSS JOIN m CROSS JOIN q`,
+  );
+}
+
+/** Within each group, what the filters that are not about group keys leave out. */
+function withinGroups(block: Block): string {
+  const { others } = splitPredicates(block);
+  const outside = missed(others.map(printTyped));
+  const names = keyNames(block);
+  const on = (as: string): string =>
+    block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM ${as}.${keyName(i)}`).join(' AND ');
+  const groups = table(block, 'g');
+  const counts = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
+  const uncertain = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${groups} AS g LEFT JOIN a ON (${on('a')}) WHERE g.n >= ${block.terms.minUnits} AND (${few(block, 'a.')})`;
+  const stillOpen = `SELECT ${[...names, '1 AS open'].join(', ')} FROM m WHERE ${few(block)}`;
+  const counted = (columns: readonly string[], select: string): string =>
+    `SELECT ${[...keyNames(block, 'f.'), ...columns].join(', ')} ${printScope(block.scope, [outside], joinGroups(block, select))}${groupBy(keyNames(block, 'f.'))}`;
+  const parts = [
+    `a AS MATERIALIZED (SELECT ${[...names, ...counts].join(', ')} FROM ${table(block, 'p')}${groupBy(names)})`,
+    `m AS MATERIALIZED (${counted(byBits(block), uncertain)})`,
+    `q AS MATERIALIZED (${counted(exactly(block), stillOpen)})`,
+  ];
+  const joins = ['a', 'm', 'q'].map((as) => ` LEFT JOIN ${as} ON (${on(as)})`).join('');
+  return create(
+    block,
+    'l',
+    `WITH ${parts.join(', ')} SELECT ${[...keyNames(block, 'g.'), ...best(block, ['a', 'm', 'q'])].join(', ')} FROM ${groups} AS g${joins}`,
+  );
+}
