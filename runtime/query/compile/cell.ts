@@ -271,12 +271,19 @@ function nonZero(arg: Typed, within: string | null): Condition[] {
     { sql: there, kind: 'present', of: within, checksOutside: false },
     {
       sql: `${inside}${value} <> 0`,
-      kind: 'present',
+      // A product of plain columns is often zero somewhere, one with `1 - x` seldom: bits in the main pass, or later.
+      kind: isPlainProduct(arg) ? 'chosen' : 'present',
       of: there,
       checksOutside: true,
       outside: `${inside}${value} = 0`,
     },
   ];
+}
+
+function isPlainProduct(arg: Typed): boolean {
+  return (
+    arg.kind === 'call' && arg.name === '*' && arg.args.every((part) => part.kind === 'column' || isPlainProduct(part))
+  );
 }
 
 function hasProduct(arg: Typed): boolean {

@@ -2,7 +2,7 @@ import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
-import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
+import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
 
 /** Rows of a base table that are looked at first among those that a filter left out. */
 const PREFIX = 16_384;
@@ -84,7 +84,7 @@ function overall(block: Block): string {
   const counts = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
   const outside = missed(predicates(block));
   const gated = (columns: readonly string[], from: string): string =>
-    `SELECT ${columns.join(', ')} ${printScope(block.scope, [outside], ` CROSS JOIN (SELECT 1 AS open FROM ${from} WHERE ${few(block)}) AS f`)}`;
+    `SELECT ${columns.join(', ')} ${printScope(block.scope, [outside], gate(block, `SELECT 1 AS open FROM ${from} WHERE ${few(block)}`))}`;
   const parts = [
     `a AS MATERIALIZED (SELECT ${counts.join(', ')} FROM ${table(block, 'p')})`,
     `m AS MATERIALIZED (${gated(['count(*) AS n', ...byBits(block)], 'a')})`,

@@ -58,9 +58,18 @@ export const all = (terms: readonly string[]): string => (terms.length === 0 ? '
 
 /** Joins rows of the scope to a list of groups. */
 export function joinGroups(block: Block, select: string): string {
-  if (block.keys.length === 0) return ` CROSS JOIN (${select}) AS f`;
+  if (block.keys.length === 0) return gate(block, select);
   const on = block.keys.map((key, i) => `${printTyped(key.expression)} IS NOT DISTINCT FROM f.${keyName(i)}`);
   return ` JOIN (${select}) AS f ON (${on.join(' AND ')})`;
+}
+
+/**
+ * Lets rows through only if `select` yields one. An equality that every row meets, so that the engine joins by hash and
+ * stops at once when the other side is empty; a cross join would read everything first.
+ */
+export function gate(block: Block, select: string): string {
+  const on = block.units.map((unit) => `(${unit.oneHot} & CAST(0 AS UBIGINT)) = f.open`);
+  return ` JOIN (SELECT CAST(0 AS UBIGINT) AS open FROM (${select})) AS f ON (${on.join(' AND ')})`;
 }
 
 /** Joins a table of this block to another one, group by group. */
@@ -76,15 +85,18 @@ function groups(block: Block, conditions: readonly Condition[]): string {
     ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
     'count(*) AS n',
     ...block.units.map((unit, u) => `${bits(unit.oneHot, '')} AS u${u}`),
-    ...conditions.flatMap((condition, c) => [
-      `count(*) FILTER (WHERE ${condition.sql}) AS n${c}`,
-      ...(condition.kind === 'present'
+    ...conditions.flatMap((condition, c) =>
+      condition.kind === 'present'
         ? []
-        : block.units.flatMap((unit, u) => [
-            `coalesce(bit_count(bit_or(${unit.oneHot}) FILTER (WHERE ${condition.sql})), 0) AS i${c}_${u}`,
-            `coalesce(bit_count(bit_or(${unit.oneHot}) FILTER (WHERE ${outsideOf(condition)})), 0) AS o${c}_${u}`,
-          ])),
-    ]),
+        : [
+            `count(*) FILTER (WHERE ${condition.sql}) AS n${c}`,
+            ...block.units.flatMap((unit, u) => [
+              `${bits(unit.oneHot, ` FILTER (WHERE ${condition.sql})`)} AS i${c}_${u}`,
+              `${bits(unit.oneHot, ` FILTER (WHERE ${outsideOf(condition)})`)} AS o${c}_${u}`,
+            ]),
+          ],
+    ),
+    ...allPresent(conditions),
   ];
   const where = printScope(block.scope, predicates(block));
   return create(
@@ -94,34 +106,44 @@ function groups(block: Block, conditions: readonly Condition[]): string {
   );
 }
 
+/** Nearly always every row has every value: one count over all conditions of that kind sees it. */
+function allPresent(conditions: readonly Condition[]): string[] {
+  const present = conditions.filter(({ kind }) => kind === 'present');
+  if (present.length === 0) return [];
+  const terms = present.map(({ sql, of }) => (of === null ? `(${sql})` : `((${of}) IS NOT TRUE OR (${sql}))`));
+  return [`count(*) FILTER (WHERE ${[...new Set(terms)].join(' AND ')}) AS na`];
+}
+
 /** Groups whose bits left something open. Fewer rows than `minUnits` cannot hold `minUnits` units: decided. */
 function openGroups(block: Block, conditions: readonly Condition[]): string {
   const k = block.terms.minUnits;
   const open = [
     ...block.units.map((_, u) => `u${u} < ${k}`),
-    ...conditions.map((condition, c) => {
+    ...conditions.flatMap((condition, c) => {
+      if (condition.kind === 'present') return [];
       const bits = block.units.map((_, u) => `i${c}_${u} < ${k} OR o${c}_${u} < ${k}`).join(' OR ');
-      const undecided = `n${c} < ${rowsAround(conditions, condition)}`;
-      return `(n${c} >= ${k} AND ${undecided}${condition.kind === 'present' ? '' : ` AND (${bits})`})`;
+      return [`(n${c} >= ${k} AND n${c} < n AND (${bits}))`];
     }),
+    ...(conditions.some(({ kind }) => kind === 'present') ? ['na < n'] : []),
   ];
   return `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 'g')} WHERE n >= ${k} AND (${open.join(' OR ')})`;
 }
 
-/** The count of the rows that a condition narrows: of the group, or of the condition around it. */
-function rowsAround(conditions: readonly Condition[], condition: Condition, from = ''): string {
-  const around = conditions.findIndex(({ sql }) => sql === condition.of);
-  return around === -1 ? `${from}n` : `${from}n${around}`;
-}
-
 function exactColumns(block: Block, conditions: readonly Condition[]): string[] {
-  return block.units.flatMap((unit, u) => [
-    `count(DISTINCT ${unit.hash}) AS u${u}`,
-    ...conditions.flatMap((condition, c) => [
-      `count(DISTINCT ${unit.hash}) FILTER (WHERE ${condition.sql}) AS i${c}_${u}`,
-      `count(DISTINCT ${unit.hash}) FILTER (WHERE ${outsideOf(condition)}) AS o${c}_${u}`,
+  return [
+    ...conditions.flatMap(({ kind, sql }, c) =>
+      kind === 'present' ? [`count(*) FILTER (WHERE ${sql}) AS n${c}`] : [],
+    ),
+    ...block.units.flatMap((unit, u) => [
+      `count(DISTINCT ${unit.hash}) AS u${u}`,
+      ...conditions.flatMap((condition, c) => [
+        `count(DISTINCT ${unit.hash}) FILTER (WHERE ${condition.sql}) AS i${c}_${u}`,
+        ...(condition.checksOutside
+          ? [`count(DISTINCT ${unit.hash}) FILTER (WHERE ${outsideOf(condition)}) AS o${c}_${u}`]
+          : []),
+      ]),
     ]),
-  ]);
+  ];
 }
 
 function exact(block: Block, conditions: readonly Condition[]): string {
@@ -168,28 +190,34 @@ function guarded(block: Block, conditions: readonly Condition[], cell: Cell, ind
 }
 
 function cellTests(block: Block, conditions: readonly Condition[], cell: Cell): string[] {
-  return cell.conditions.flatMap((condition) => {
-    const c = conditions.findIndex(({ sql }) => sql === condition.sql);
+  return cell.conditions.flatMap((own) => {
+    const c = conditions.findIndex(({ sql }) => sql === own.sql);
     const chosen = conditions[c]?.kind === 'chosen';
-    return block.units.map((_, u) => {
-      const units = (side: 'i' | 'o'): string =>
-        chosen ? `greatest(g.${side}${c}_${u}, coalesce(e.${side}${c}_${u}, 0))` : `coalesce(e.${side}${c}_${u}, 0)`;
-      return cellTest(block, conditions, condition, c, units('i'), units('o'));
-    });
+    const units = (side: 'i' | 'o', u: number): string =>
+      chosen ? `greatest(g.${side}${c}_${u}, coalesce(e.${side}${c}_${u}, 0))` : `coalesce(e.${side}${c}_${u}, 0)`;
+    const rows = (of: string | null): string => {
+      const index = conditions.findIndex(({ sql }) => sql === of);
+      if (index === -1) return 'g.n';
+      return conditions[index]?.kind === 'chosen' ? `g.n${index}` : `coalesce(e.n${index}, 0)`;
+    };
+    const test = cellTest(block, own, { units, rows });
+    return chosen ? test : [`(g.na = g.n OR (${test.join(' AND ')}))`];
   });
 }
 
-function cellTest(
-  block: Block,
-  conditions: readonly Condition[],
-  condition: Condition,
-  c: number,
-  inside: string,
-  outside: string,
-): string {
+interface Counts {
+  readonly units: (side: 'i' | 'o', unit: number) => string;
+  readonly rows: (condition: string | null) => string;
+}
+
+/** A condition that all rows meet takes nothing away; any other needs enough units on each side of it. */
+function cellTest(block: Block, condition: Condition, { units, rows }: Counts): string[] {
   const k = block.terms.minUnits;
-  const rest = condition.checksOutside ? ` AND ${noneOrEnough(outside, k)}` : '';
-  return `(g.n${c} = ${rowsAround(conditions, condition, 'g.')} OR (g.n${c} >= ${k} AND ${inside} >= ${k}${rest}))`;
+  const [own, around] = [rows(condition.sql), rows(condition.of)];
+  return block.units.map((_, u) => {
+    const rest = condition.checksOutside ? ` AND ${noneOrEnough(units('o', u), k)}` : '';
+    return `(${own} = g.n OR ${own} = ${around} OR (${own} >= ${k} AND ${units('i', u)} >= ${k}${rest}))`;
+  });
 }
 
 /** All groups that may not be shown, as one row, under the same rules. */
@@ -199,7 +227,7 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
   const counted = [
     ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
     'count(*) AS n',
-    ...conditions.map(({ sql }, c) => `count(*) FILTER (WHERE ${sql}) AS n${c}`),
+    ...conditions.flatMap(({ sql, kind }, c) => (kind === 'chosen' ? [`count(*) FILTER (WHERE ${sql}) AS n${c}`] : [])),
     ...exactColumns(block, conditions),
   ];
   const inside = `SELECT ${counted.join(', ')} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}`;
@@ -217,9 +245,13 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
   ]);
   const cells = block.cells.map((cell, i) => {
     if (cell.weight !== null && block.terms.dominance !== null) return `NULL AS ${cellName(i)}`;
+    const rows = (of: string | null): string => {
+      const index = conditions.findIndex(({ sql }) => sql === of);
+      return index === -1 ? 'g.n' : `g.n${index}`;
+    };
     const enough = cell.conditions.flatMap((condition) => {
       const c = conditions.findIndex(({ sql }) => sql === condition.sql);
-      return block.units.map((_, u) => cellTest(block, conditions, condition, c, `g.i${c}_${u}`, `g.o${c}_${u}`));
+      return cellTest(block, condition, { units: (side, u) => `g.${side}${c}_${u}`, rows });
     });
     return `CASE WHEN ${all(enough)} THEN g.${cellName(i)} END AS ${cellName(i)}`;
   });
