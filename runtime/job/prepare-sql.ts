@@ -71,10 +71,11 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256'>): 
     // Terms of datasets that the query does not touch must not weaken or tighten the answer: decide again without them.
     let terms = release;
     let of = clause;
-    const touched = permits.filter(
-      ({ agreement }) => compiled.kind === 'permitted' && compiled.footprint.datasets.includes(agreement.dataset),
-    );
-    if (touched.length > 0 && touched.length < permits.length) {
+    const datasets = datasetsIn(compiled.enforced, open);
+    const used = permits.filter(({ agreement }) => datasets.some(({ name }) => name === agreement.dataset));
+    // A query over no table at all still runs under the agreements that let its asker in.
+    const touched = used.length === 0 ? permits : used;
+    if (touched.length < permits.length) {
       const met = meetPermits(touched.map(({ permit }) => permit));
       if (met.kind === 'denied') return met;
       ({ release: terms, clause: of } = met);
@@ -91,7 +92,6 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256'>): 
     }
 
     const { enforced } = compiled;
-    const datasets = open.filter(({ name }) => touched.some(({ agreement }) => agreement.dataset === name));
 
     const schema = engine.schemaOf(enforced);
     const outputs = enforced.outputs.map((output, index): OutputColumn => {
@@ -124,6 +124,12 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256'>): 
     };
     return prepared;
   };
+}
+
+/** Datasets whose database our own statements name; a literal that looks like a name can only add one, never hide one. */
+function datasetsIn(enforced: EnforcedQuery, open: readonly OpenDataset[]): readonly OpenDataset[] {
+  const statements = [...enforced.setup, enforced.result, enforced.summary];
+  return open.filter(({ database }) => statements.some((statement) => statement.includes(`"${database}".`)));
 }
 
 function contextOf(
