@@ -149,6 +149,7 @@ export class Host {
         appFolder,
         entryGuestPath: image.entryGuestPath,
         binds: request.binds,
+        hasOwnUid: uid !== undefined,
         strayFds,
         filterFd: filter === undefined ? undefined : workerFds.filter(scratch !== undefined),
       });

@@ -27,6 +27,8 @@ export interface JailSpec {
   readonly appFolder: string;
   readonly entryGuestPath: string;
   readonly binds: readonly { readonly from: string; readonly to: string }[];
+  /** the worker has a uid of its own */
+  readonly hasOwnUid: boolean;
   /** descriptors that would reach the worker by accident, for it to close */
   readonly strayFds: readonly number[];
   /** inherited descriptor of the filter program; only with namespaces */
@@ -83,7 +85,8 @@ function limits(spec: JailSpec): readonly string[] {
     `--nofile=${wanted.descriptors}`,
     '--fsize=0',
     '--memlock=0',
-    `--nproc=${wanted.threads}`,
+    // Counts every process and thread of the uid: with a shared one it would count the gateway and the whole session.
+    ...(spec.hasOwnUid ? [`--nproc=${wanted.threads}`] : []),
     `--cpu=${wanted.lifetimeCpuSeconds}`,
     '--',
   ];

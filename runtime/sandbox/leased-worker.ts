@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { dataPayloads, frameType, jsonPayload, type Frame, type FrameType } from './channel.ts';
 import type { IsolationLevel } from './manifest.ts';
-import type { EndReason, WorkerProcess } from './worker-process.ts';
+import type { EndReason } from './worker-end.ts';
+import type { WorkerProcess } from './worker-process.ts';
 
 /** A worker in the hands of one job. Exactly one of `release` and `destroy` ends it; later calls do nothing. */
 export class LeasedWorker {

@@ -19,67 +19,24 @@
  * A dead worker shows as `WorkerFault` with a reason for the operator's log; tell a consumer nothing of it.
  */
 import type { FileHandle } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { FairQueue } from './fair-queue.ts';
-import { Host, type HostOptions } from './host.ts';
+import { Host } from './host.ts';
 import type { SandboxImage } from './image.ts';
-import { isAtLeast, type IsolationLevel } from './manifest.ts';
+import { isAtLeast } from './manifest.ts';
 import { LeasedWorker } from './leased-worker.ts';
 import { probeIsolation, type IsolationReport } from './probe.ts';
+import { poolDefaults, type LeaseRequest, type PoolNumbers, type PoolOptions, type PoolStats } from './pool-options.ts';
 import { closed, PoolRefusal, weakIsolation } from './refusal.ts';
-import { identityOf, type Mount, type StagedMounts } from './stage.ts';
-import type { EndReason, JobLimits, WorkerEnd, WorkerProcess } from './worker-process.ts';
+import { identityOf, type StagedMounts } from './stage.ts';
+import type { EndReason } from './worker-end.ts';
+import type { JobLimits, WorkerProcess } from './worker-process.ts';
 
-/** What `lease` gives: part of the pool's face, so it is named here too. */
+// Part of the pool's face, so they are named here too.
+export type { LeaseRequest, PoolOptions, PoolStats, WorkerEvent } from './pool-options.ts';
 export type { LeasedWorker } from './leased-worker.ts';
-
-/** Defaults of a pool; every one can be given in `PoolOptions`. */
-export const poolDefaults = {
-  /** processes, whatever they are doing */
-  maxWorkers: 4 + 2 * availableParallelism(),
-  /** mount sets (with image and tier) that are kept warm; the least recently used goes */
-  warmKeys: 4,
-  /** ready workers to keep for a key that is in use */
-  warmPerKey: 1,
-  maxQueued: 1024,
-  queueTimeoutMs: 60_000,
-} as const;
 
 /** Resident memory of node itself, which a job's memory limit comes on top of. */
 const processBaseMiB = 128;
-
-type PoolNumbers = { readonly [name in keyof typeof poolDefaults]: number };
-
-export interface PoolOptions extends HostOptions, Partial<PoolNumbers> {
-  /** the operator declares that the whole gateway runs in a virtual machine of its own */
-  readonly declaredLevel?: 'vm';
-  /** leases that one party may hold at one time; default: all but one worker, at least one */
-  readonly maxPerParty?: number;
-  /** told of every worker that ended otherwise than by retirement: the operator's log */
-  readonly onWorkerEnd?: (event: WorkerEvent) => void;
-}
-
-export interface WorkerEvent extends WorkerEnd {
-  readonly kind: string;
-  readonly imageDigest: string;
-  readonly party: string | undefined;
-}
-
-export interface LeaseRequest {
-  /** name of the image */
-  readonly kind: string;
-  /** whose turn it is; parties wait in turns */
-  readonly party: string;
-  readonly mounts?: readonly Mount[];
-  /** tier of the image; default: the image's */
-  readonly tier?: string;
-  /** can only lower the image's limits */
-  readonly limits?: Partial<JobLimits>;
-  /** weakest level that will do; default and floor: the image's */
-  readonly isolation?: IsolationLevel;
-  /** aborting it takes the request out of the line, or kills the leased worker at once */
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Image, tier and mounts that make workers interchangeable, and the workers that fit. */
 interface Slot {
@@ -114,14 +71,6 @@ interface Waiting {
   readonly resolve: (worker: LeasedWorker) => void;
   readonly reject: (error: unknown) => void;
   readonly stopWaiting: () => void;
-}
-
-export interface PoolStats {
-  readonly workers: number;
-  readonly idle: number;
-  readonly leased: number;
-  readonly waiting: number;
-  readonly slots: number;
 }
 
 export class WorkerPool implements AsyncDisposable {

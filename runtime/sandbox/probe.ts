@@ -12,7 +12,8 @@ import type { Host } from './host.ts';
 import type { IsolationLevel } from './manifest.ts';
 import { adviceFor } from './probe/advice.ts';
 import { outerUid } from './worker-ids.ts';
-import { WorkerFault, type WorkerProcess } from './worker-process.ts';
+import { WorkerFault } from './worker-end.ts';
+import type { WorkerProcess } from './worker-process.ts';
 
 export interface Finding {
   readonly name: string;

@@ -17,36 +17,8 @@ import {
   type FrameType,
 } from './channel.ts';
 import type { WorkerGroup } from './cgroup.ts';
+import { endOf, startFailure, WorkerFault, type EndReason, type WorkerEnd } from './worker-end.ts';
 import type { CommandLine } from './jail.ts';
-
-/** Why a worker ended: for the operator's log and for counting only, never for a consumer. */
-export type EndReason =
-  | 'VIOLATION' // a system call that the filter kills: the guest got native code, or the filter does not fit this host
-  | 'MEMORY'
-  | 'CPU'
-  | 'CRASHED'
-  | 'TIMEOUT'
-  | 'OUTPUT' // more bytes than the job may send
-  | 'PROTOCOL' // bytes that are no frame, or a frame at the wrong moment
-  | 'STOPPED' // cancelled or destroyed by its user
-  | 'RETIRED' // served its time, or its place was needed
-  | 'START_FAILED';
-
-export interface WorkerEnd {
-  readonly reason: EndReason;
-  /** operator's text; may quote bubblewrap, never a worker that has had a job */
-  readonly detail: string;
-}
-
-/** A worker is gone, so its job is. */
-export class WorkerFault extends Error {
-  override readonly name = 'WorkerFault';
-  readonly reason: EndReason;
-  constructor(end: WorkerEnd) {
-    super(`worker ended: ${end.reason}${end.detail === '' ? '' : ` (${end.detail})`}`);
-    this.reason = end.reason;
-  }
-}
 
 /** Limits of one job. */
 export interface JobLimits {
@@ -449,21 +421,6 @@ function readDetails(payload: Buffer): Readonly<Record<string, unknown>> | undef
   } catch {
     return undefined;
   }
-}
-
-/** Exit codes as bubblewrap passes them on: 128 + the signal that ended the worker. */
-function endOf(code: number | null, signal: string | null, cpuMs: number, cpuLimitSeconds: number): WorkerEnd {
-  const detail = signal ?? `exit code ${code}`;
-  if (code === 159 || signal === 'SIGSYS') return { reason: 'VIOLATION', detail };
-  // A SIGKILL that is not ours is the kernel's: RLIMIT_CPU, or no memory.
-  if (code === 137 || signal === 'SIGKILL') return { reason: cpuMs > cpuLimitSeconds * 900 ? 'CPU' : 'MEMORY', detail };
-  return { reason: 'CRASHED', detail };
-}
-
-function startFailure(code: number | null, signal: string | null, text: string): WorkerEnd {
-  const line = text.split('\n').find((one) => one.trim() !== '') ?? '';
-  const hint = code === 159 || signal === 'SIGSYS' ? 'the system call filter does not fit this host' : line;
-  return { reason: 'START_FAILED', detail: `${signal ?? `exit code ${code}`}${hint === '' ? '' : `: ${hint}`}` };
 }
 
 function isBrokenPipe(error: unknown): boolean {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { frameType, parseJsonPayload } from '../../runtime/sandbox/channel.ts';
-import { WorkerFault } from '../../runtime/sandbox/worker-process.ts';
+import { WorkerFault } from '../../runtime/sandbox/worker-end.ts';
 import { runJob, startTestPool, type TestPool } from '../sandbox/test-pool.ts';
 
 let shared: TestPool;

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { access, readdir, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { PoolRefusal } from '../../runtime/sandbox/refusal.ts';
-import { WorkerFault } from '../../runtime/sandbox/worker-process.ts';
+import { WorkerFault } from '../../runtime/sandbox/worker-end.ts';
 import { root, runJob, startTestPool } from './test-pool.ts';
 
 const reasonOf = (error: unknown): string => (error instanceof WorkerFault ? error.reason : String(error));
