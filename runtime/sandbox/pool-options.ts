@@ -11,7 +11,7 @@ export const poolDefaults = {
   /** processes, whatever they are doing */
   maxWorkers: 4 + 2 * availableParallelism(),
   /** mount sets (with image and tier) that are kept warm; the least recently used goes */
-  warmKeys: 4,
+  warmKeys: 8,
   /** ready workers to keep for a key that is in use */
   warmPerKey: 1,
   maxQueued: 1024,
