@@ -15,7 +15,7 @@ const attempts: Readonly<Record<string, () => unknown>> = {
     etc: existsSync('/etc/passwd'),
     proc: existsSync('/proc/self'),
     dev: existsSync('/dev'),
-    home: existsSync('/root') || existsSync('/home'),
+    home: existsSync('/home') || existsSync('/opt'),
     host: existsSync('/usr') || existsSync('/var'),
   }),
   write: () =>
