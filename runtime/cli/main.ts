@@ -3,6 +3,7 @@ import { addAgreement } from './agreement.ts';
 import { addDataset } from './dataset.ts';
 import { addEvidence } from './evidence.ts';
 import { addJob } from './job.ts';
+import { addMeter } from './meter.ts';
 import { addOperator } from './operator.ts';
 import { addParty } from './party.ts';
 import { addPolicy } from './policy.ts';
@@ -24,6 +25,7 @@ addPolicy(program);
 addAgreement(program);
 addJob(program);
 addEvidence(program);
+addMeter(program);
 addOperator(program);
 
 try {

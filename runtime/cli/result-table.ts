@@ -35,8 +35,7 @@ export function csvText(table: Table): string {
 function cellOf(value: unknown, type: DataType): Cell {
   if (value === null || value === undefined) return null;
   const { typeId } = type;
-  if (typeId === Type.Decimal)
-    return decimalOf(value as Uint32Array, (type as Decimal).scale);
+  if (typeId === Type.Decimal) return decimalOf(value as Uint32Array, (type as Decimal).scale);
   if (typeId === Type.Timestamp) {
     // apache-arrow gives milliseconds as a double, whatever the unit.
     const hasFraction = (type as Timestamp).unit !== TimeUnit.SECOND;

@@ -28,6 +28,7 @@ import { type DataDirectory, writePrivate } from './data-directory.ts';
 import { evidenceService } from './evidence-service.ts';
 import { jobService, openRelease, type JobServiceNeeds } from './job-service.ts';
 import { JobQueue } from './live-jobs.ts';
+import { meterService } from './meter-service.ts';
 import type { GatewayNeeds, LogEvent } from './needs.ts';
 import { imageService, operatorService } from './operator-service.ts';
 import { admitParty, identify, partyService } from './party-service.ts';
@@ -191,7 +192,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     parties: partyService(needs),
     evidence: evidenceService(needs),
     budgets: budgetService(needs),
-    meters: {},
+    meters: meterService(needs),
     images: imageService(images),
     code: {},
     homomorphic: {},

@@ -15,7 +15,7 @@ export interface Disclosed {
   readonly bytes: number;
   readonly sha256: string;
   readonly withheld: WithheldNote;
-  readonly usage: Omit<Usage, 'microEpsilon'>;
+  readonly usage: Usage;
   readonly discard: () => Promise<void>;
 }
 

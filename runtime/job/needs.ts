@@ -2,6 +2,7 @@ import type { AgreementForJob } from './admit.ts';
 import type { Outcome, Stage } from './job.ts';
 import type { Prepared } from './prepare.ts';
 import type { EvidenceEvent } from '../evidence/entry.ts';
+import type { UsageEvent } from '../metering/usage.ts';
 import type { BudgetId } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { Knowledge, Permit } from '../policy/decide.ts';
@@ -65,7 +66,7 @@ export interface Ledger {
     readonly jobId: string;
     readonly used: readonly (readonly [BudgetId, bigint])[];
     readonly events: readonly EvidenceEvent[];
-    readonly usage: Usage;
+    readonly usage: UsageEvent;
     readonly ticket: { readonly digest: string; readonly expiresAtMs: number };
     readonly result: ResultNote;
   }): Promise<
@@ -95,7 +96,6 @@ export type Usage = {
   readonly cellsReleased: number;
   readonly bytesReleased: number;
   readonly cpuMs: number;
-  readonly microEpsilon: number;
 };
 
 /** What is kept of a result for whoever shows the job later. */

@@ -1,10 +1,11 @@
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
+import { usageOf } from './charge.ts';
 import { admit, type Admission, type AgreementForJob, agreementsOf } from './admit.ts';
 import { disclose, type Disclosed } from './disclose.ts';
 import { decisionEvents, denialEvent, failureEvent, releaseEvents } from './events.ts';
 import type { Job, Outcome } from './job.ts';
-import type { JobNeeds, JobRun, LedgerJob, StopReason } from './needs.ts';
+import type { AdmittedPermit, JobNeeds, JobRun, LedgerJob, StopReason } from './needs.ts';
 import type { Prepared } from './prepare.ts';
 
 /** How long a ticket can be used, milliseconds. */
@@ -28,7 +29,7 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
   if (prepared.kind === 'denied') return deny(needs, job, agreements, prepared);
 
   run.report('reserve');
-  const used = agreements.filter(({ dataset }) => prepared.datasets.some(({ name }) => name === dataset));
+  const used = permitsFor(admission, prepared).map(({ agreement }) => agreement);
   const reserved = await reserve(needs, job, used, admission, prepared);
   if (reserved !== null) return deny(needs, job, used, reserved);
 
@@ -141,7 +142,7 @@ async function record(
       jobId: job.id,
       used: [],
       events: releaseEvents(needs, job, prepared, result),
-      usage: { ...result.usage, microEpsilon: prepared.microEpsilon },
+      usage: usageOf(job, permitsFor(admission, prepared), prepared, result, needs.nowMs()),
       ticket: { digest: needs.sha256(secret), expiresAtMs },
       result: {
         rows,
@@ -176,6 +177,14 @@ async function record(
     await result.discard();
     throw error;
   }
+}
+
+/** The permits of the datasets that were really touched. */
+function permitsFor(admission: Admission, prepared: Prepared): readonly AdmittedPermit[] {
+  const touched = admission.permits.filter(({ agreement }) =>
+    prepared.datasets.some(({ name }) => name === agreement.dataset),
+  );
+  return touched.length === 0 ? admission.permits : touched;
 }
 
 async function deny(
