@@ -51,7 +51,7 @@ async function load(connection: DuckDBConnection, rows: readonly Row[]): Promise
     (one) =>
       `(${one.patient}, ${text(one.ward)}, ${text(one.diagnosis)}, ${one.age}, ${one.urgent}, ${one.cost ?? 'NULL'})`,
   );
-  await connection.run(`CREATE OR REPLACE TABLE visits AS SELECT *, DATE '2024-01-01' AS admitted, DATE '2024-01-01' AS discharged,
+  await connection.run(`CREATE OR REPLACE TABLE visits AS SELECT * REPLACE (CAST(ward AS VARCHAR) AS ward, CAST(cost AS INTEGER) AS cost), DATE '2024-01-01' AS admitted, DATE '2024-01-01' AS discharged,
     1.0::DOUBLE AS score, 0::INTEGER AS smoker, ${UNIT_COLUMNS('patient')} FROM (VALUES ${values.join(', ')}) t(patient, ward, diagnosis, age, urgent, cost)`);
 }
 
