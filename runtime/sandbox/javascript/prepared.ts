@@ -1,4 +1,4 @@
-import { recommendBlocks } from './blocks.ts';
+import { assignBlocks, recommendBlocks } from './blocks.ts';
 import type { BlockAdvice, BlockOutcome } from './blocks.ts';
 import type { ColumnSpec } from './columns.ts';
 import type { Complaint } from './complaint.ts';
@@ -18,7 +18,6 @@ import type { Reducer } from './row-function/reducer.ts';
 import { prepareInWorker, runApproved, runBlocks, runPost, runRowFunction } from './run-job.ts';
 import type { ApprovedOutcome, ColumnSource, JobFailed, RowFunctionOutcome, RunTerms } from './run-job.ts';
 import type { JavaScriptWorkers } from './worker-link.ts';
-import { assignBlocks } from './blocks.ts';
 
 /** What is known about the data without reading a row: the granted columns and how much a unit may contribute. */
 export interface DataFacts {
@@ -95,6 +94,7 @@ export interface JobTerms extends RunTerms {
   /** number of blocks when the computation names none */
   readonly blocks?: number;
   readonly lanes?: number;
+  /** default: in the strict tier */
   readonly isProcessPerBlock?: boolean;
   readonly isCountingUnits?: boolean;
   /** the reducer of this round of an iterative job */
@@ -147,7 +147,7 @@ export async function runJavaScriptJob(
         blocks: count,
         blockOfUnit: assignBlocks(terms.blockKey, source.units, count),
         ...(terms.lanes === undefined ? {} : { lanes: terms.lanes }),
-        isProcessPerBlock: terms.isProcessPerBlock === true,
+        isProcessPerBlock: terms.isProcessPerBlock ?? terms.tier === 'strict',
       };
       const outcome = await runBlocks(workers, job, source, { ...terms, libraries, timeoutMs: blocks.timeoutMs });
       return { mode: 'blocks', ...outcome };
