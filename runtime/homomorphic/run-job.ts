@@ -63,6 +63,8 @@ export async function runHomomorphicJob(
       case frameType.READY:
       case frameType.JOB:
       case frameType.PROGRESS:
+      case frameType.PING:
+      case frameType.PONG:
       case frameType.CANCEL:
         throw failed('it sent a message out of turn');
     }
