@@ -21,6 +21,8 @@ export interface RowScope {
   readonly equalities: readonly Equality[];
   /** What WHERE and ON demand beyond the equalities; every one is a filter that leaves rows out. */
   readonly predicates: readonly Typed[];
+  /** Conditions in SQL that must hold for anything of this scope to be shown; absent: none. */
+  readonly guards?: readonly string[];
 }
 
 export interface Equality {
@@ -52,6 +54,7 @@ export function mergeScopes(left: RowScope, right: RowScope): RowScope {
     bases: [...left.bases, ...right.bases],
     equalities: [...left.equalities, ...right.equalities],
     predicates: [...left.predicates, ...right.predicates],
+    guards: [...(left.guards ?? []), ...(right.guards ?? [])],
   };
 }
 

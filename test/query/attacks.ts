@@ -205,6 +205,19 @@ export const DENIED: Readonly<Record<string, readonly string[]>> = {
     'SELECT corr(cost * score, score) FROM visits',
     'SELECT corr(smoker, cost) FROM visits',
   ],
+  'values per person': [
+    'SELECT patient, n FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient)',
+    'SELECT n, count(*) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient) GROUP BY n',
+    'SELECT count(*) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient) WHERE c > 100',
+    'SELECT max(c) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient)',
+    'SELECT sum(c * c) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient)',
+    'SELECT sum(c) FROM (SELECT patient, max(cost) AS c FROM visits GROUP BY patient)',
+    'SELECT sum(c) FROM (SELECT patient, age, sum(cost) AS c FROM visits GROUP BY patient, age)',
+    'SELECT sum(c) FROM (SELECT patient, sum(cost) AS c FROM visits WHERE patient = 3 GROUP BY patient)',
+    'SELECT sum(c) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient HAVING count(*) > 1)',
+    'SELECT sum(c) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient ORDER BY c LIMIT 1)',
+    'SELECT sum(c) FILTER (WHERE c > 5) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient)',
+  ],
   'multiplying and narrowing joins': [
     'SELECT count(*) FROM visits a JOIN visits b ON a.patient = b.patient',
     'SELECT count(*) FROM visits a, visits b WHERE a.patient = b.patient',
@@ -380,6 +393,11 @@ export const NOTHING_SMALL: Readonly<Record<string, readonly string[]>> = {
     "SELECT count(*) FROM visits v LEFT JOIN wards w ON v.ward = w.ward WHERE w.kind = 'big'",
     "SELECT count(*) FROM visits WHERE ward IN (SELECT ward FROM wards WHERE kind = 'big')",
     "SELECT count(*) FROM visits WHERE NOT (ward = 'tiny' AND age > 20)",
+  ],
+  'left out below a value per person': [
+    "SELECT sum(n) FROM (SELECT patient, count(*) AS n FROM visits WHERE ward <> 'tiny' GROUP BY patient)",
+    "SELECT sum(n) FROM (SELECT patient, count(*) AS n FROM visits WHERE ward = 'tiny' GROUP BY patient)",
+    "SELECT avg(c) FROM (SELECT patient, sum(cost) AS c FROM visits WHERE diagnosis <> 'rare' GROUP BY patient)",
   ],
   'conditional cells': [
     "SELECT count(*) FILTER (WHERE ward = 'tiny') FROM visits",

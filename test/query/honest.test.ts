@@ -25,6 +25,9 @@ const EXACT: readonly string[] = [
   "SELECT count(*) FROM visits WHERE admitted BETWEEN DATE '2024-02-01' AND DATE '2024-02-01' + INTERVAL 3 MONTH",
   "SELECT count(*) FROM visits WHERE diagnosis IN ('flu', 'rare') OR ward IS NULL OR upper(ward) LIKE 'T%'",
   'SELECT count(*) FROM visits WHERE NOT (urgent AND age > 30)',
+  'SELECT avg(n), count(*), sum(n) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient)',
+  'SELECT avg(total), stddev(n) FROM (SELECT patient, count(*) AS n, sum(cost) AS total FROM visits WHERE age > 30 GROUP BY patient)',
+  'SELECT p.sex, avg(v.n) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient) v JOIN patients p ON v.patient = p.id GROUP BY p.sex',
   'SELECT month(admitted) AS m, count(*) FROM (SELECT admitted, 1 AS n_urgent FROM visits) GROUP BY ALL HAVING false',
 ];
 

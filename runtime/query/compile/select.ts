@@ -8,6 +8,7 @@ import type { Query, Select, SelectItem, Syntax, Union } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { BOOLEAN, commonType, familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
+import { compilePerUnit } from './per-unit.ts';
 import { compileReleased } from './released.ts';
 import { addConditions, conjuncts, type From, lookup, readFrom } from './sources.ts';
 import type { Relation, ReleasedRelation, Scope, State } from './state.ts';
@@ -48,6 +49,10 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
   const aggregates = select.groups.length > 0 || select.groupAll || select.distinct || select.groupSets.length > 0;
   const calls = [...items.map((item) => item.expression), ...(select.having === null ? [] : [select.having])];
   if (aggregates || calls.some(hasAggregate)) {
+    const perUnit = derived
+      ? compilePerUnit(state, { ...select, items }, rows, (syntax) => resolve(syntax, sight))
+      : null;
+    if (perUnit !== null) return perUnit;
     return compileAggregate(state, { ...select, items }, scope, { ...from, scope: rows }, (syntax) =>
       resolve(syntax, sight),
     );

@@ -168,6 +168,7 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
     ...(hasFilter ? [noneOrEnough(`(SELECT x${u} FROM ${table(block, 'w')})`, k)] : []),
     ...(inGroups ? [noneOrEnough(`l.x${u}`, k)] : []),
   ]);
+  tests.push(...(block.scope.guards ?? []));
   const cells = block.cells.map((cell, i) => `${guarded(block, conditions, cell, i)} AS ${cellName(i)}`);
   const certificates = block.units.map((_, u) => `CAST(least(${unitsBehind(u)}, ${k}) AS BIGINT) AS c${u}`);
   const joins = [
@@ -243,6 +244,7 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
     ...(missed ? [noneOrEnough(`q.x${u}`, k)] : []),
     ...(hasFilter ? [noneOrEnough(`(SELECT x${u} FROM ${table(block, 'w')})`, k)] : []),
   ]);
+  tests.push(...(block.scope.guards ?? []));
   const cells = block.cells.map((cell, i) => {
     if (cell.weight !== null && block.terms.dominance !== null) return `NULL AS ${cellName(i)}`;
     const rows = (of: string | null): string => {

@@ -1,0 +1,129 @@
+import type { AggregateFunction, ColumnGrant } from '../../policy/model.ts';
+import type { CatalogueTable } from '../catalogue.ts';
+import type { Block } from '../enforce/block.ts';
+import { leftOutStatements } from '../enforce/left-out.ts';
+import { table } from '../enforce/statements.ts';
+import { printTyped, quoteName } from '../print.ts';
+import { type Base, printScope, reference, type RowScope, unitsOf } from '../rows.ts';
+import type { Select, Syntax } from '../syntax.ts';
+import type { Typed } from '../typed.ts';
+import { digitsOf } from '../types.ts';
+import { buildCell } from './cell.ts';
+import { groupKeys } from './released.ts';
+import { hasAggregate, isAggregateCall, itemName } from './select.ts';
+import type { Column, Relation, State } from './state.ts';
+
+/** What the outer query may compute of a value per unit, e.g. the mean number of visits of a patient. */
+const OUTER: readonly AggregateFunction[] = ['sum', 'avg', 'count', 'variance', 'stddev'];
+
+/**
+ * SELECT patient, count(*) … GROUP BY patient inside FROM: one row per privacy unit. It stays private rows, each of one
+ * unit, so the outer aggregate is held to the same thresholds. null when the inner query is anything else.
+ *
+ * What its WHERE leaves out is checked here, over all units, and the outer block shows nothing where that fails.
+ */
+export function compilePerUnit(
+  state: State,
+  select: Select,
+  scope: RowScope,
+  resolveRow: (syntax: Syntax) => Typed,
+): Relation | null {
+  const [base, ...others] = scope.bases;
+  const [unit, ...moreUnits] = base?.table.units ?? [];
+  if (base === undefined || unit === undefined || others.length + moreUnits.length > 0 || !isPlain(select)) return null;
+  const keys = groupKeys(select, select.items).map(resolveRow);
+  if (!areUnit(keys, base, unit.keyColumns)) return null;
+  const columns: {
+    readonly name: string;
+    readonly sql: string;
+    readonly type: Typed['type'];
+    readonly grants: readonly ColumnGrant[];
+  }[] = [];
+  for (const [index, item] of select.items.entries()) {
+    const { expression } = item;
+    if (expression.kind === 'call' && isAggregateCall(expression)) {
+      const cell = buildCell(state.rights, expression, resolveRow);
+      // FILTER and CASE per unit would need a check of their own; WHERE says the same.
+      if (cell.conditions.some(({ kind, checksOutside }) => kind === 'chosen' || checksOutside)) return null;
+      columns.push({ name: itemName(item, index), sql: cell.sql, type: cell.type, grants: [AGGREGATED] });
+      continue;
+    }
+    if (hasAggregate(expression)) return null;
+    const key = resolveRow(expression);
+    if (key.kind !== 'column' || key.base === null || !unit.keyColumns.includes(key.base.column.name)) return null;
+    columns.push({ name: itemName(item, index), sql: key.sql, type: key.type, grants: key.base.column.grants });
+  }
+  for (const predicate of scope.predicates) state.rights.condition(predicate);
+  const guards = guardsOf(state, scope);
+  const [{ hash, oneHot } = { hash: '', oneHot: '' }] = unitsOf(scope);
+  const inner = columns.map((column, index) => `${column.sql} AS ${quoteName(`v${index}`)}`);
+  const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `min(${oneHot}) AS ${quoteName(unit.oneHot)}`];
+  const where = printScope(scope, scope.predicates.map(printTyped).toSorted());
+  const physical = `(SELECT ${[...inner, ...hashes].join(', ')} ${where} GROUP BY ${keys.map(printTyped).join(', ')})`;
+  const perUnit: CatalogueTable = {
+    ...base.table,
+    physical,
+    columns: columns.map(({ type, grants }, index) => ({ name: `v${index}`, type: type ?? { kind: 'text' }, grants })),
+    units: [{ ...unit, keyColumns: unit.keyColumns.map((name) => positionOf(columns, base, name)), path: [] }],
+  };
+  const relation = state.nextRelation++;
+  const outer: Base = { relation, table: perUnit, leftOn: null, at: base.at };
+  const visible = columns.map(({ name }, index): Column => {
+    const column = perUnit.columns[index] ?? { name: '', type: { kind: 'text' as const }, grants: [] };
+    return {
+      name,
+      role: 'derived',
+      expression: {
+        kind: 'column',
+        sql: reference(relation, column.name),
+        base: { relation, table: perUnit, column },
+        type: column.type,
+        digits: digitsOf(column.type),
+        at: base.at,
+      },
+    };
+  });
+  return { kind: 'rows', scope: { bases: [outer], equalities: [], predicates: [], guards }, columns: visible };
+}
+
+const AGGREGATED: ColumnGrant = {
+  consumers: null,
+  rights: ['aggregate'],
+  functions: OUTER,
+  bounds: null,
+  values: null,
+  bins: null,
+};
+
+function isPlain(select: Select): boolean {
+  const absent = [select.having, select.qualify, select.limit, select.offset, select.orderAll];
+  return (
+    absent.every((part) => part === null) &&
+    !select.distinct &&
+    select.orders.length === 0 &&
+    select.groupSets.length <= 1
+  );
+}
+
+/** Whether the keys are exactly the columns that make the unit. */
+function areUnit(keys: readonly Typed[], base: Base, columns: readonly string[]): boolean {
+  const names = keys.map((key) =>
+    key.kind === 'column' && key.base?.relation === base.relation ? key.base.column.name : null,
+  );
+  return columns.length > 0 && names.length === columns.length && columns.every((column) => names.includes(column));
+}
+
+function positionOf(columns: readonly { readonly sql: string }[], base: Base, name: string): string {
+  const index = columns.findIndex(({ sql }) => sql === reference(base.relation, name));
+  // A key that is not put out cannot be joined on: a name that no column has.
+  return index === -1 ? '' : `v${index}`;
+}
+
+function guardsOf(state: State, scope: RowScope): string[] {
+  if (scope.predicates.length === 0) return [];
+  const units = unitsOf(scope);
+  const block: Block = { name: `gb${state.nextBlock++}`, scope, keys: [], cells: [], units, terms: state.terms };
+  state.setup.push(...leftOutStatements(block));
+  const value = (u: number): string => `(SELECT x${u} FROM ${table(block, 'w')})`;
+  return units.map((_, u) => `(${value(u)} = 0 OR ${value(u)} >= ${state.terms.minUnits})`);
+}
