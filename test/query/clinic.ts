@@ -76,7 +76,7 @@ export const PATIENTS: CatalogueTable = {
   columns: [
     column('id', INTEGER, grant(['join', 'countDistinct'])),
     column('sex', TEXT, grant(['group', 'filter'])),
-    column('income', INTEGER, measure(['sum', 'avg'])),
+    column('income', INTEGER, measure(['sum', 'avg']), grant(['extremum'])),
   ],
   units: [{ keyColumns: ['id'], domain: 'patient', hash: '__gb_u0', oneHot: '__gb_b0' }],
   joins: 'allowed',

@@ -93,4 +93,24 @@ describe('honest queries', async () => {
     assert.deepEqual(small(answer.rows), ['rare', null]);
     assert.deepEqual(small(empty.rows), ['rare', null]);
   });
+
+  it('min and max under the right `extremum` are values that five people reach, and refused without it', async () => {
+    const answer = await ask(
+      connection,
+      'SELECT sex, max(income), min(income) FROM patients GROUP BY sex ORDER BY sex',
+    );
+    assert.ok(answer.kind === 'answer');
+    // Incomes of one sex are 20 apart: 1680 to 1000 and 1690 to 1010.
+    assert.deepEqual(comparable(answer.rows), ['f | 1600 | 1080', 'm | 1610 | 1090']);
+    assert.equal((await ask(connection, 'SELECT max(cost) FROM visits')).kind, 'denied');
+  });
+
+  it('a cell that one person dominates is withheld where the policy says so', async () => {
+    const sql = 'SELECT ward, sum(cost), count(*) FROM visits WHERE age > 30 GROUP BY ward ORDER BY ward';
+    const answer = await ask(connection, sql, contextOf({ dominance: { n: 1, share: 0.5 } }));
+    const strict = await ask(connection, sql, contextOf({ dominance: { n: 1, share: 0.01 } }));
+    assert.ok(answer.kind === 'answer' && strict.kind === 'answer');
+    assert.ok(answer.rows.length > 0 && answer.rows.flat().every((value) => value !== null));
+    assert.ok(strict.rows.every(([, sum, count]) => sum === null && count === null));
+  });
 });

@@ -169,7 +169,8 @@ function aggregateSight(needs: SightNeeds): Sight {
     special: (syntax) => {
       if (!isAggregateCall(syntax)) return null;
       const cell = buildCell(state.rights, syntax, resolveRow);
-      const known = cells.findIndex((one) => one.sql === cell.sql);
+      const same = (one: Cell): string => `${one.sql} ${JSON.stringify(one.extremum ?? null)}`;
+      const known = cells.findIndex((one) => same(one) === same(cell));
       const index = known === -1 ? cells.push(cell) - 1 : known;
       return {
         kind: 'column',

@@ -8,7 +8,7 @@ import { refuse } from '../refusal.ts';
 import { has, type Rights } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
 import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
-import { BIGINT, DOUBLE, familyOf, HUGEINT, isFloating } from '../types.ts';
+import { BIGINT, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
 
 type Call = Syntax & { kind: 'call' };
 
@@ -44,16 +44,23 @@ export function buildCell(rights: Rights, syntax: Call, resolveRow: (syntax: Syn
       at,
       'count(DISTINCT …) is, where granted',
     );
-  if (wanted === 'extremum')
-    return refuse(
-      'aggregate-not-allowed',
-      `\`${name}\` over private rows is not offered`,
-      at,
-      'min and max tell one row',
-    );
+  if (wanted === 'extremum') return extremumCell(rights, name, arg, chosen);
   return name === 'count'
     ? countCell(rights, arg, syntax, chosen, suffix)
     : measureCell(rights, name, wanted as AggregateFunction, arg, chosen, suffix);
+}
+
+/** min and max tell one row; where the policy grants `extremum`, the value is the one that enough units reach. */
+function extremumCell(rights: Rights, name: string, arg: Typed, chosen: readonly Typed[]): Cell {
+  if (arg.kind !== 'column' || arg.base === null) {
+    refuse('measure-not-allowed', `\`${name}\` takes a plain column`, arg.at);
+  }
+  rights.require(arg.base, 'extremum', arg.at, `in ${name}`);
+  const present = presence(arg, around(chosen), false);
+  const value = isFloating(arg.type) ? `(CASE WHEN ${isThere(arg)} THEN ${arg.sql} END)` : arg.sql;
+  const sql = `CAST(NULL AS ${printType(arg.type)})`;
+  const extremum = { value, filter: around(chosen), isMax: name === 'max' };
+  return { ...cell(sql, arg.type, conditionsFor(chosen, present), null, null), extremum };
 }
 
 function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Typed[], suffix: string): Cell {

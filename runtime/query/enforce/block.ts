@@ -32,6 +32,8 @@ export interface Cell {
   readonly weight: string | null;
   /** FILTER or CASE condition of the weight; null when every row counts. */
   readonly weighed: string | null;
+  /** min or max: the value itself would be one row's, so another table finds the one that enough units reach. */
+  readonly extremum?: { readonly value: string; readonly filter: string | null; readonly isMax: boolean };
 }
 
 export interface Condition {

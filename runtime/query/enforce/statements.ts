@@ -1,3 +1,4 @@
+import { extremumJoins, extremumStatements } from './extremum.ts';
 import { leftOutStatements } from './left-out.ts';
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
@@ -23,6 +24,7 @@ import { dominanceStatements, dominanceTest } from './dominance.ts';
  *   l  the same within each group: p, then bits, then exact counts, each only for groups still undecided.
  *   t  the verdict: which groups may be shown, with the cells that may not replaced by NULL. Groups that the bits did
  *      not prove are counted exactly here.
+ *   d  for the dominance rule, x  for smoothed min and max: values per unit.
  *   r  the small groups merged into one, where the policy wants that.
  *   z  how much was withheld, if that itself rests on enough units.
  *
@@ -34,6 +36,7 @@ export function statementsOf(block: Block): string[] {
     groups(block, conditions),
     ...leftOutStatements(block),
     ...dominanceStatements(block),
+    ...extremumStatements(block),
     verdict(block, conditions),
     ...(block.terms.smallGroups === 'remainder' && block.keys.length > 0 ? [remainder(block, conditions)] : []),
     ...(block.terms.smallGroups === 'refuse' ? [create(block, 'z', withheld(block))] : []),
@@ -175,6 +178,7 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
     ` LEFT JOIN e ON (${block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM e.${keyName(i)}`).join(' AND ') || 'TRUE'})`,
     ...(inGroups ? [matchGroups(block, 'l', 'l')] : []),
     ...dominanceTest(block).joins,
+    ...extremumJoins(block),
   ];
   const columns = [...keyNames(block, 'g.'), ...cells, ...certificates, `(${tests.join(' AND ')}) AS ok`];
   return create(
@@ -187,7 +191,8 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
 /** The value of a cell where it rests on enough units and what it leaves of its group does too; else NULL. */
 function guarded(block: Block, conditions: readonly Condition[], cell: Cell, index: number): string {
   const tests = [...cellTests(block, conditions, cell), ...dominanceTest(block).testsFor(index)];
-  return tests.length === 0 ? `g.${cellName(index)}` : `CASE WHEN ${tests.join(' AND ')} THEN g.${cellName(index)} END`;
+  const value = cell.extremum === undefined ? `g.${cellName(index)}` : `x${index}.v`;
+  return tests.length === 0 ? value : `CASE WHEN ${tests.join(' AND ')} THEN ${value} END`;
 }
 
 function cellTests(block: Block, conditions: readonly Condition[], cell: Cell): string[] {
@@ -246,7 +251,8 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
   ]);
   tests.push(...(block.scope.guards ?? []));
   const cells = block.cells.map((cell, i) => {
-    if (cell.weight !== null && block.terms.dominance !== null) return `NULL AS ${cellName(i)}`;
+    const isWeighed = cell.weight !== null && block.terms.dominance !== null;
+    if (isWeighed || cell.extremum !== undefined) return `NULL AS ${cellName(i)}`;
     const rows = (of: string | null): string => {
       const index = conditions.findIndex(({ sql }) => sql === of);
       return index === -1 ? 'g.n' : `g.n${index}`;

@@ -1,0 +1,31 @@
+import { printTyped } from '../print.ts';
+import { printScope } from '../rows.ts';
+import { type Block, keyName } from './block.ts';
+import { create, keysAs, matchGroups, predicates } from './statements.ts';
+
+/**
+ * Smoothed extremes: max is the `minUnits`-th largest of the units' own maxima, min likewise from below. At least
+ * `minUnits` units have a value as far out as the one that is told, so it points at nobody; a cell with fewer units has
+ * none. With several privacy units per row the first one ranks, and the thresholds hold for all.
+ */
+export function extremumStatements(block: Block): string[] {
+  const [unit] = block.units;
+  return block.cells.flatMap(({ extremum }, index) => {
+    if (extremum === undefined || unit === undefined) return [];
+    const { value, filter, isMax } = extremum;
+    const where = [...predicates(block), `(${value}) IS NOT NULL`, ...(filter === null ? [] : [filter])];
+    const groups = [...block.keys.map((key) => printTyped(key.expression)), unit.hash];
+    const perUnit = `SELECT ${[...keysAs(block), `${isMax ? 'max' : 'min'}(${value}) AS v`].join(', ')} ${printScope(block.scope, where)} GROUP BY ${groups.join(', ')}`;
+    const names = block.keys.map((_, i) => keyName(i));
+    const partition = names.length === 0 ? '' : `PARTITION BY ${names.join(', ')} `;
+    const ranked = `SELECT *, row_number() OVER (${partition}ORDER BY v ${isMax ? 'DESC' : 'ASC'}) AS place FROM (${perUnit})`;
+    const rank = `SELECT ${[...names, 'v'].join(', ')} FROM (${ranked}) WHERE place = ${block.terms.minUnits}`;
+    return [create(block, `x${index}`, rank)];
+  });
+}
+
+export function extremumJoins(block: Block): string[] {
+  return block.cells.flatMap(({ extremum }, index) =>
+    extremum === undefined ? [] : [matchGroups(block, `x${index}`, `x${index}`)],
+  );
+}
