@@ -50,9 +50,12 @@ export function deriveScalars(plan: Plan, totals: Totals): readonly ReleasedScal
   const header = inputs[0]?.header;
   const count = plan.outputs.some((output) => output.label === 'valid') ? totals.exact('valid') : rows;
   const decimals = plan.decimals;
+  const sumCount = plan.outputs.some((output) => output.label === 'valid')
+    ? count
+    : inputs.reduce((total, input) => total + BigInt(input.totals.rows), 0n);
   switch (program.name) {
     case 'sum':
-      return [exactly('sum', totals.exact('value'), decimals)];
+      return [exactly('sum', totals.exact('value'), decimals), exactly('count', sumCount, 0)];
     case 'count':
       return [exactly('count', count, 0)];
     case 'mean':

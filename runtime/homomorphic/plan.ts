@@ -169,15 +169,16 @@ function checked(plan: Plan): Plan {
 
 function sumOutputs(program: HomomorphicProgram, inputs: readonly ColumnInput[]): readonly PlanOutput[] {
   const shapes = inputs.map(({ header }) =>
-    header.channels
-      .filter((c) => c.role === 'value')
-      .map((c) => c.profile)
-      .join(),
+    header.channels.map((channel) => `${channel.role} ${channel.profile}`).join(),
   );
   if (new Set(shapes).size !== 1) refuse(program, 'its columns are encrypted under different profiles');
   if (new Set(inputs.map(({ header }) => header.decimals)).size !== 1)
     refuse(program, 'its columns have different decimals');
-  return merge(inputs.map((_, i) => needed(program, inputs, 'value', i)));
+  // the count of present values goes along: a sum over a handful of them must not leave
+  return [
+    ...merge(inputs.map((_, i) => needed(program, inputs, 'value', i))),
+    ...merge(inputs.map((_, i) => roleOutputs(program, inputs, 'valid', i))),
+  ];
 }
 
 function varianceOutputs(program: HomomorphicProgram, inputs: readonly ColumnInput[]): readonly PlanOutput[] {

@@ -36,6 +36,7 @@ export class QueryRun implements Disposable {
   readonly #transform = new NumberTransform(BODY);
   readonly #randomBytes: (length: number) => Uint8Array;
   readonly #results: Uint8Array[] = [];
+  #released = 0;
   #column = 0;
   #block = 0;
 
@@ -68,12 +69,18 @@ export class QueryRun implements Disposable {
     this.#advance();
   }
 
-  /** Result residues of all ciphertexts, one after the other. */
+  /** Result residues that are ready and were not taken yet: sent on block by block, they need no memory. */
+  takeReady(): readonly Uint8Array[] {
+    return this.#results.splice(0);
+  }
+
+  /** The remaining result residues, one ciphertext after the other; throws when blocks of values are missing. */
   finish(): Uint8Array {
     if (!this.#isDone()) throw new HomomorphicFault('worker-failed', 'blocks of values are missing');
-    if (this.#results.length !== queryResultCount(this.#query.header))
+    if (this.#released !== queryResultCount(this.#query.header)) {
       throw new HomomorphicFault('worker-failed', 'a result is missing');
-    return Buffer.concat(this.#results);
+    }
+    return Buffer.concat(this.takeReady());
   }
 
   [Symbol.dispose](): void {
@@ -122,6 +129,7 @@ export class QueryRun implements Disposable {
     if (body.byteLength !== bodyBytes(queryResultShape()))
       throw new HomomorphicFault('library-failed', 'a result has the wrong size');
     this.#results.push(body);
+    this.#released++;
   }
 }
 

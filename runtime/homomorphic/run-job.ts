@@ -38,35 +38,25 @@ export async function runHomomorphicJob(
   await worker.sendJson(frameType.JOB, messageOf(job));
   for (;;) {
     const frame = await worker.next();
-    switch (frame.type) {
-      case frameType.CONTROL: {
-        const reader = readers[Number(parseJsonPayload(frame.payload)['want'])];
-        if (reader === undefined) throw failed('it asked for an input that it has not');
-        await worker.send(frameType.DATA, await reader.next());
-        break;
+    if (frame.type === frameType.CONTROL) {
+      const reader = readers[Number(parseJsonPayload(frame.payload)['want'])];
+      if (reader === undefined) throw failed('it asked for an input that it has not');
+      await worker.send(frameType.DATA, await reader.next());
+    } else if (frame.type === frameType.DATA) {
+      if (options?.onOutput !== undefined) {
+        await options.onOutput(frame.payload);
+        continue;
       }
-      case frameType.DATA:
-        if (options?.onOutput !== undefined) {
-          await options.onOutput(frame.payload);
-          break;
-        }
-        length += frame.payload.byteLength;
-        if (length > COLLECTED_OUTPUT_LIMIT_BYTES) throw failed('its output is too large');
-        collected.push(frame.payload);
-        break;
-      case frameType.RESULT:
-        return { result: parseJobResult(job, parseJsonPayload(frame.payload)), output: Buffer.concat(collected) };
-      case frameType.FAIL: {
-        const code = WORKER_FAULTS.find((known) => known === parseJsonPayload(frame.payload)['code']);
-        throw code === undefined ? failed('it failed') : new HomomorphicFault(code, `the job was refused: ${code}`);
-      }
-      case frameType.READY:
-      case frameType.JOB:
-      case frameType.PROGRESS:
-      case frameType.PING:
-      case frameType.PONG:
-      case frameType.CANCEL:
-        throw failed('it sent a message out of turn');
+      length += frame.payload.byteLength;
+      if (length > COLLECTED_OUTPUT_LIMIT_BYTES) throw failed('its output is too large');
+      collected.push(frame.payload);
+    } else if (frame.type === frameType.RESULT) {
+      return { result: parseJobResult(job, parseJsonPayload(frame.payload)), output: Buffer.concat(collected) };
+    } else if (frame.type === frameType.FAIL) {
+      const code = WORKER_FAULTS.find((known) => known === parseJsonPayload(frame.payload)['code']);
+      throw code === undefined ? failed('it failed') : new HomomorphicFault(code, `the job was refused: ${code}`);
+    } else {
+      throw failed('it sent a message out of turn');
     }
   }
 }

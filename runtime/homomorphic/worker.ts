@@ -72,12 +72,14 @@ async function feed(answer: QueryRun, header: QueryHeader): Promise<void> {
   const readers = header.columns.map((_, i) => new BlockReader(chunksOf(1 + i)));
   const blocks = blocksOf(header.rows);
   const rowsOf = (block: number): number => Math.min(QUERY_BLOCK_ROWS, header.rows - block * QUERY_BLOCK_ROWS);
+  const give = async (reader: BlockReader, block: number): Promise<void> => {
+    answer.take(await reader.take(rowsOf(block)));
+    for (const ready of answer.takeReady()) await channel.sendData(ready);
+  };
   if (header.name === 'queryDot' || header.name === 'lookup') {
-    for (const reader of readers)
-      for (let block = 0; block < blocks; block++) answer.take(await reader.take(rowsOf(block)));
+    for (const reader of readers) for (let block = 0; block < blocks; block++) await give(reader, block);
   } else {
-    for (let block = 0; block < blocks; block++)
-      for (const reader of readers) answer.take(await reader.take(rowsOf(block)));
+    for (let block = 0; block < blocks; block++) for (const reader of readers) await give(reader, block);
   }
 }
 

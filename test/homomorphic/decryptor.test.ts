@@ -104,6 +104,7 @@ test('an honest result of a registered program is decrypted to its declared scal
   assert.equal(outcome.kind, 'released');
   assert.deepEqual(outcome.kind === 'released' ? outcome.scalars.map((s) => s.exact) : [], [
     String(time.reduce((a, b) => a + b, 0)),
+    String(time.length),
   ]);
   assert.deepEqual(await verifyAndDecrypt(needs, request), { kind: 'refused' });
 });
@@ -243,4 +244,15 @@ test('approximate results leave flooded and rounded to the declared precision, i
   }
   const fine = await verifyAndDecrypt(needs, await job({ ...program, parameters: { decimals: 6 } }, [real], 'fine'));
   assert.deepEqual(fine, { kind: 'refused' });
+});
+
+test('a sum over a column of which only few values are present is kept back', async () => {
+  const sparse = await encrypted(
+    holder,
+    { column: 'time', programs: ['sum'], low: 0, high: 4000, decimals: 0, isNullable: true },
+    [{ values: time.map((value, i) => (i < 6 ? value : null)) }],
+  );
+  const { needs, refusals } = decryptor([sparse]);
+  assert.deepEqual(await verifyAndDecrypt(needs, await job(SUM, [sparse])), { kind: 'refused' });
+  assert.match(String(refusals[0]), /too few values/);
 });
