@@ -46,6 +46,7 @@ function compile(ast: unknown, context: QueryContext): Permitted {
     withheld: [],
     words: [],
     reads: new Set(),
+    borrowed: [],
     nextRelation: 0,
     nextBlock: 0,
   };
@@ -55,10 +56,21 @@ function compile(ast: unknown, context: QueryContext): Permitted {
 
 function enforced(state: State, relation: ReleasedRelation, maxRows: number): EnforcedQuery {
   const outputs = relation.columns.map(({ name, type, role }) => ({ name, type, role }));
-  const certificates = relation.domains.map((unit, index) => ({ name: `c${index}`, meaning: 'units' as const, unit }));
+  // What a sub-query brings into the answer is certified with it; one that yields no row brings nothing.
+  const domains = [...new Set([...relation.domains, ...state.borrowed.map(({ domain }) => domain)])];
+  const certificates = domains.map((unit, index) => ({ name: `c${index}`, meaning: 'units' as const, unit }));
+  const least = domains.map((domain, index) => {
+    const own = relation.domains.indexOf(domain);
+    const borrowed = [...new Set(state.borrowed.filter((one) => one.domain === domain).map(({ sql }) => sql))];
+    const parts = [...(own === -1 ? [] : [`c${own}`]), ...borrowed];
+    const weakest = parts.length === 1 ? (parts[0] ?? '') : `least(${parts.join(', ')})`;
+    return borrowed.length === 0
+      ? `${weakest} AS c${index}`
+      : `coalesce(${weakest}, ${state.terms.minUnits}) AS c${index}`;
+  });
   const columns = [
     ...outputs.map(({ type }, index) => `TRY_CAST(o${index} AS ${printType(type)}) AS o${index}`),
-    ...certificates.map(({ name }) => name),
+    ...least,
   ];
   // One row more than allowed, so that the gate sees that there was more.
   const result = `SELECT ${columns.join(', ')} FROM (${relation.select}) LIMIT ${maxRows + 1}`;

@@ -25,6 +25,9 @@ const EXACT: readonly string[] = [
   "SELECT count(*) FROM visits WHERE admitted BETWEEN DATE '2024-02-01' AND DATE '2024-02-01' + INTERVAL 3 MONTH",
   "SELECT count(*) FROM visits WHERE diagnosis IN ('flu', 'rare') OR ward IS NULL OR upper(ward) LIKE 'T%'",
   'SELECT count(*) FROM visits WHERE NOT (urgent AND age > 30)',
+  "SELECT strftime(admitted, '%Y-%m') AS m, count(*) FROM visits GROUP BY m ORDER BY m",
+  'SELECT (SELECT count(*) FROM visits) / 2.0 AS half, 1 AS one',
+  'SELECT avg(cost) - (SELECT avg(cost) FROM visits) AS d FROM visits WHERE urgent',
   'SELECT avg(n), count(*), sum(n) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient)',
   'SELECT avg(total), stddev(n) FROM (SELECT patient, count(*) AS n, sum(cost) AS total FROM visits WHERE age > 30 GROUP BY patient)',
   'SELECT p.sex, avg(v.n) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient) v JOIN patients p ON v.patient = p.id GROUP BY p.sex',
@@ -50,6 +53,27 @@ describe('honest queries', async () => {
     assert.ok(
       answer.kind === 'answer' && answer.certificates.length > 0 && answer.certificates.every(([c]) => c === 5n),
     );
+  });
+
+  it('a sub-query brings its certificate into the answer', async () => {
+    const answer = await ask(
+      connection,
+      'SELECT (SELECT count(*) FROM visits) AS n, (SELECT count(*) FROM wards) AS w',
+    );
+    assert.ok(answer.kind === 'answer');
+    assert.deepEqual(answer.certificates, [[5n]]);
+  });
+
+  it('parameters are constants with a type, never text of the query', async () => {
+    const sql = 'SELECT count(*) FROM visits WHERE age > $age AND ward <> $ward';
+    const asked = contextOf({}, { parameters: { age: 30, ward: "x' OR '1'='1" } });
+    const answer = await ask(connection, sql, asked);
+    assert.ok(answer.kind === 'answer');
+    assert.deepEqual(
+      comparable(answer.rows),
+      comparable(await plain(connection, 'SELECT count(*) FROM visits WHERE age > 30')),
+    );
+    assert.equal((await ask(connection, sql, contextOf())).kind, 'denied');
   });
 
   it('a group of too few people is left out, and the number of withheld cells is told only with enough people behind it', async () => {

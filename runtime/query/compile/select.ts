@@ -162,6 +162,9 @@ export function subqueryOverReleased(
 ): Typed {
   const inner = releasedOnly(compileAny(state, query, scope), at);
   const args = arg === null ? [] : [arg];
+  for (const [index, domain] of inner.domains.entries()) {
+    state.borrowed.push({ domain, sql: `(SELECT min(c${index}) FROM (${inner.select}))` });
+  }
   const from = `FROM (${inner.select}) AS s${state.nextRelation++}`;
   const [column] = inner.columns;
   if (column === undefined || inner.columns.length !== 1)

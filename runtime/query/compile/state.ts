@@ -15,6 +15,8 @@ export interface State {
   readonly words: string[];
   /** Physical names of the base tables that FROM named. */
   readonly reads: Set<string>;
+  /** Certificates of released values that sub-queries in expressions bring in. */
+  readonly borrowed: Certificate[];
   nextRelation: number;
   nextBlock: number;
 }

@@ -103,6 +103,14 @@ function buildDateCall(name: string, args: readonly Typed[], at: Place): Typed |
       needs(args[1], 'date', name, at);
       return done(TIMESTAMP, `TRY(CAST(date_trunc('${unit}', ${printTyped(argument(args, 1))}) AS TIMESTAMP))`);
     }
+    case 'strftime': {
+      needs(args[0], 'date', name, at);
+      const format = args[1]?.kind === 'constant' && args[1].literal.kind === 'text' ? args[1].literal.value : '';
+      if (!DATE_FORMAT.test(format)) {
+        refuse('wrong-arguments', '`strftime` needs a constant format of plain parts', at, "for example '%Y-%m'");
+      }
+      return done(TEXT, `strftime(${printTyped(argument(args, 0))}, ${printTyped(argument(args, 1))})`);
+    }
     case 'date_diff':
     case 'datediff':
     case 'date_sub':
@@ -118,6 +126,8 @@ function buildDateCall(name: string, args: readonly Typed[], at: Place): Typed |
       return null;
   }
 }
+
+const DATE_FORMAT = /^(?:[A-Za-z0-9 .,:/_-]|%[YymdHMSjBbAaVGu]){1,40}$/;
 
 function asTimestamp(arg: Typed, at: Place): string {
   return `CAST(${printTyped(matchConstant(arg, TIMESTAMP, at))} AS TIMESTAMP)`;
