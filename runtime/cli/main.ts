@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { addAgreement } from './agreement.ts';
 import { addDataset } from './dataset.ts';
+import { addDemo } from './demo.ts';
 import { addEvidence } from './evidence.ts';
 import { addJob } from './job.ts';
 import { addMeter } from './meter.ts';
@@ -18,6 +19,7 @@ const program = new Command('glovebox')
   .configureHelp({ showGlobalOptions: true })
   .exitOverride();
 
+addDemo(program);
 addServe(program);
 addParty(program);
 addDataset(program);

@@ -1,11 +1,9 @@
 import type { Command } from 'commander';
-import { pino, type Logger } from 'pino';
-import { createRuntime, VERSION } from '../container.ts';
+import { pino } from 'pino';
 import { DEFAULT_DRAIN_MS } from '../gateway/operator-service.ts';
-import type { LogEvent } from '../gateway/needs.ts';
-import { RpcServer } from '../rpc/server.ts';
 import { act, type CommonOptions, defaultDataDirectory } from './command.ts';
 import { UsageError } from './output.ts';
+import { startServer } from './start-server.ts';
 
 export const DEFAULT_LISTEN = '127.0.0.1:7443';
 
@@ -43,46 +41,33 @@ async function serve(options: ServeOptions): Promise<void> {
     { level: options.logLevel ?? 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination(2),
   );
-  let server: RpcServer | null = null;
-  await using runtime = await createRuntime({
-    dataDirectory: options.data ?? defaultDataDirectory(),
-    log: (event) => write(log, event),
-    address: () => `${host}:${server?.port ?? port}`,
-    ...(options.declareVm === true ? { declaredLevel: 'vm' as const } : {}),
-  });
+  await using closing = new AsyncDisposableStack();
+  const started = await startServer(
+    {
+      dataDirectory: options.data ?? defaultDataDirectory(),
+      host,
+      port,
+      log,
+      insecure: options.insecure === true,
+      ...(options.declareVm === true ? { declaredLevel: 'vm' as const } : {}),
+    },
+    closing,
+  );
+  const { runtime, server, version, address, credential } = started;
   const { gateway, pool } = runtime;
-  const material = async (): Promise<{ ca: string; certificate: string; key: string; notAfterMs: number }> => {
-    const { certificate, key, notAfterMs } = await gateway.serverCertificate([host]);
-    return { ca: gateway.authorityCertificate, certificate, key, notAfterMs };
-  };
-  let tls = await material();
-  if (options.insecure === true) await gateway.allowInsecure();
-  server = await RpcServer.start({
-    application: gateway.application,
-    host,
-    port,
-    tls: options.insecure === true ? null : tls,
-    log,
-  });
-  const credential = await gateway.bootstrap();
   const { isolation } = pool;
-  const ready = {
-    ready: true,
-    version: VERSION,
-    address: `${host}:${server.port}`,
-    isolation: isolation.level,
-    insecure: options.insecure === true,
-    credential,
-  };
-  if (options.json === true) process.stdout.write(`${JSON.stringify(ready)}\n`);
-  else {
+  const insecure = options.insecure === true;
+  if (options.json === true) {
+    const ready = { ready: true, version, address, isolation: isolation.level, insecure, credential };
+    process.stdout.write(`${JSON.stringify(ready)}\n`);
+  } else {
     const findings = isolation.findings
       .filter(({ ok }) => !ok)
       .map(({ name, detail }) => `  missing: ${name}: ${detail}`);
     const advice = isolation.advice.map((text) => `  ${text}`);
     process.stdout.write(
       [
-        `glovebox ${VERSION} serves on ${ready.address}${options.insecure === true ? ' WITHOUT TLS: anybody on this machine is a trusted party' : ' (mutual TLS)'}`,
+        `glovebox ${version} serves on ${address}${insecure ? ' WITHOUT TLS: anybody on this machine is a trusted party' : ' (mutual TLS)'}`,
         `isolation level: ${isolation.level}${isolation.isDeclared ? ' (declared by the operator)' : ''}`,
         ...findings,
         ...advice,
@@ -94,10 +79,7 @@ async function serve(options: ServeOptions): Promise<void> {
   const housekeeping = setInterval(() => {
     void (async () => {
       await gateway.sweep();
-      if (tls.notAfterMs - Date.now() > RENEW_BEFORE_MS) return;
-      tls = await material();
-      server?.renew(tls);
-      log.info('renewed the server certificate');
+      if (await started.renew(RENEW_BEFORE_MS)) log.info('renewed the server certificate');
     })().catch((error: unknown) => log.error({ err: error }, 'housekeeping failed'));
   }, HOUSEKEEPING_MS);
 
@@ -127,8 +109,4 @@ function addressOf(text: string): { readonly host: string; readonly port: number
   const port = Number(match?.[3]);
   if (host === undefined || port > 65_535) throw new UsageError(`\`${text}\` is not HOST:PORT, e.g. ${DEFAULT_LISTEN}`);
   return { host, port };
-}
-
-function write(log: Logger, { level, event, facts, cause }: LogEvent): void {
-  log[level]({ ...facts, ...(cause === undefined ? {} : { err: cause }) }, event);
 }

@@ -1,0 +1,77 @@
+import type { Logger } from 'pino';
+import { createRuntime, type Runtime, VERSION } from '../container.ts';
+import type { LogEvent } from '../gateway/needs.ts';
+import { RpcServer } from '../rpc/server.ts';
+
+export interface StartOptions {
+  readonly dataDirectory: string;
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly log: Logger;
+  /** No TLS and no identities; loopback only. */
+  readonly insecure?: boolean;
+  /** The operator's word that the whole runtime runs in a virtual machine of its own. */
+  readonly declaredLevel?: 'vm';
+}
+
+/** A runtime that answers calls. */
+export interface RunningServer {
+  readonly runtime: Runtime;
+  readonly server: RpcServer;
+  /** `host:port`. */
+  readonly address: string;
+  /** File with the operator's credential. */
+  readonly credential: string;
+  readonly version: string;
+  /** Makes a new server certificate when the present one ends within `beforeMs`; answers whether it did. */
+  readonly renew: (beforeMs: number) => Promise<boolean>;
+}
+
+/** Starts a runtime over a data directory and serves it; what is started is closed when `closing` is. */
+export async function startServer(options: StartOptions, closing: AsyncDisposableStack): Promise<RunningServer> {
+  const { host, log } = options;
+  const isInsecure = options.insecure === true;
+  const bound: { port: number } = { port: options.port };
+  const runtime = closing.use(
+    await createRuntime({
+      dataDirectory: options.dataDirectory,
+      log: (event) => writeTo(log, event),
+      address: () => `${host}:${bound.port}`,
+      ...(options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel }),
+    }),
+  );
+  const { gateway } = runtime;
+  const material = async (): Promise<{ ca: string; certificate: string; key: string; notAfterMs: number }> => {
+    const { certificate, key, notAfterMs } = await gateway.serverCertificate([host]);
+    return { ca: gateway.authorityCertificate, certificate, key, notAfterMs };
+  };
+  let tls = await material();
+  if (isInsecure) await gateway.allowInsecure();
+  const server = await RpcServer.start({
+    application: gateway.application,
+    host,
+    port: options.port,
+    tls: isInsecure ? null : tls,
+    log,
+  });
+  closing.defer(() => server.close());
+  bound.port = server.port;
+  return {
+    runtime,
+    server,
+    address: `${host}:${server.port}`,
+    credential: await gateway.bootstrap(),
+    version: VERSION,
+    renew: async (beforeMs) => {
+      if (isInsecure || tls.notAfterMs - Date.now() > beforeMs) return false;
+      tls = await material();
+      server.renew(tls);
+      return true;
+    },
+  };
+}
+
+function writeTo(log: Logger, { level, event, facts, cause }: LogEvent): void {
+  log[level]({ ...facts, ...(cause === undefined ? {} : { err: cause }) }, event);
+}
