@@ -47,7 +47,7 @@ const MICROSECONDS = {
   productColumn: 1100,
   release: 25_000,
   logisticBlock: 25_000,
-  logisticColumn: 900,
+  logisticColumn: 300,
 } as const;
 
 /** Explains a planned program over encrypted columns. */

@@ -1,6 +1,8 @@
 import type { BackendContext, Ciphertext, Plaintext } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
-import { PROFILES, slotCount } from './profiles.ts';
+import { DigitAccumulator } from './kernels.ts';
+import { assembleCiphertext, freshShape } from './layout.ts';
+import { PROFILES, dataPrimeCount, slotCount } from './profiles.ts';
 import type { HomomorphicProgram } from './program.ts';
 
 /**
@@ -91,7 +93,8 @@ export class LogisticEvaluator implements Disposable {
   readonly #context: BackendContext;
   readonly #plan: LogisticPlan;
   readonly #owned = new DisposableStack();
-  readonly #weights: readonly Plaintext[];
+  readonly #weights: readonly bigint[];
+  readonly #weighted: DigitAccumulator;
   #c1: Plaintext | null = null;
   #c2: Plaintext | null = null;
   #c3: Plaintext | null = null;
@@ -99,17 +102,31 @@ export class LogisticEvaluator implements Disposable {
   constructor(context: BackendContext, plan: LogisticPlan) {
     this.#context = context;
     this.#plan = plan;
+    // a weight is a constant, and a constant in every slot is one integer: round(weight * scale). At the scale of the
+    // prime that the next rescaling drops, the sum keeps the scale of the columns exactly
     const q3 = Number(context.profile.primes[3]);
-    this.#weights = plan.weights.map((weight) => this.#owned.use(this.#constant(weight, q3)));
+    this.#weights = plan.weights.map((weight) => BigInt(Math.round(weight * q3)));
+    const primes = context.profile.primes.slice(0, dataPrimeCount(context.profile));
+    const largest = this.#weights.reduce(
+      (most, weight) => (weight > most ? weight : -weight > most ? -weight : most),
+      1n,
+    );
+    this.#weighted = new DigitAccumulator({ polynomials: 2, primes, degree: context.profile.degree }, largest);
   }
 
-  /** The encrypted cubic, constant left out, of one block; one ciphertext per column. */
-  evaluate(columns: readonly Ciphertext[]): Ciphertext {
+  /** Adds the residues of one column's block to the weighted sum; columns in the program's order. */
+  addColumn(index: number, body: Uint8Array): void {
+    this.#weighted.addWeighted(body, this.#weights[index] ?? 0n);
+  }
+
+  /** The encrypted cubic, constant left out, of the columns added since the last call. */
+  evaluate(): Ciphertext {
     const he = this.#context;
     const [, q1, q2] = he.profile.primes.map(Number) as [number, number, number];
     const s = he.profile.scale;
-    const z = this.#weighted(columns);
-    using linear = z;
+    const q3 = Number(he.profile.primes[3]);
+    const shape = { ...freshShape(he.profile, 'full'), scale: s * q3 };
+    using linear = he.load(shape, assembleCiphertext(shape, this.#weighted.take()));
     he.rescale(linear);
     he.setScale(linear, s);
     using square = he.multiply(linear, linear);
@@ -139,23 +156,6 @@ export class LogisticEvaluator implements Disposable {
 
   [Symbol.dispose](): void {
     this.#owned.dispose();
-  }
-
-  #weighted(columns: readonly Ciphertext[]): Ciphertext {
-    let sum: Ciphertext | null = null;
-    columns.forEach((column, i) => {
-      const weight = this.#weights[i];
-      if (weight === undefined || this.#plan.weights[i] === 0) return;
-      const product = this.#context.multiplyPlain(column, weight);
-      if (sum === null) {
-        sum = product;
-        return;
-      }
-      this.#context.addTo(sum, product);
-      product[Symbol.dispose]();
-    });
-    if (sum === null) throw new HomomorphicFault('bad-program', 'cannot run logistic: all weights are zero');
-    return sum;
   }
 
   #constant(value: number, scale: number, like?: Ciphertext): Plaintext {

@@ -193,8 +193,7 @@ class LogisticWork implements OutputWork, Disposable {
   readonly #emit: Emit;
   readonly #context;
   readonly #evaluator: LogisticEvaluator;
-  readonly #shape: CiphertextShape;
-  #waiting: Ciphertext[] = [];
+  #columns = 0;
   #sum: Ciphertext | null = null;
   #count = 0n;
   #segment = 0;
@@ -204,21 +203,21 @@ class LogisticWork implements OutputWork, Disposable {
     this.#output = output;
     this.#emit = emit;
     this.#context = backend.open(PROFILES[output.profile]);
-    this.#shape = freshShape(PROFILES[output.profile], 'full');
     this.#evaluator = new LogisticEvaluator(this.#context, plan.logistic);
   }
 
   take(column: number, block: ColumnBlock): void {
     const term = this.#output.terms[column];
     const bytes = term === undefined ? undefined : block.channels[term.channel];
-    if (bytes === undefined || column !== this.#waiting.length)
+    if (bytes === undefined || column !== this.#columns) {
       throw new HomomorphicFault('bad-column', 'a block misses a column');
-    this.#waiting.push(this.#context.load(this.#shape, bytes));
-    if (this.#waiting.length < this.#output.terms.length) return;
+    }
+    this.#evaluator.addColumn(column, bytes.subarray(CIPHERTEXT_BODY_OFFSET));
+    if (++this.#columns < this.#output.terms.length) return;
+    this.#columns = 0;
     if (this.#count + 1n > this.#output.noiseCapacity) this.#close();
     this.#count += 1n;
-    const score = this.#evaluator.evaluate(this.#waiting);
-    this.#dropWaiting();
+    const score = this.#evaluator.evaluate();
     if (this.#sum === null) {
       this.#sum = score;
       return;
@@ -232,14 +231,8 @@ class LogisticWork implements OutputWork, Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#dropWaiting();
     this.#sum?.[Symbol.dispose]();
     this.#evaluator[Symbol.dispose]();
-  }
-
-  #dropWaiting(): void {
-    for (const ciphertext of this.#waiting) ciphertext[Symbol.dispose]();
-    this.#waiting = [];
   }
 
   #close(): void {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
+  DigitAccumulator,
   LinearAccumulator,
   NumberTransform,
   PairAccumulator,
@@ -235,4 +236,46 @@ test('numbers given as digits are transformed as the numbers they stand for, tim
     (_, i) => (BigInt(high[i] ?? 0) * (1n << 32n) + BigInt((low[i] ?? 0) >>> 0)) * 5n,
   );
   assert.deepEqual(Buffer.from(transform.transformDigits([high, low], 5n)), Buffer.from(transform.transform(whole)));
+});
+
+test('a real weight times a CKKS column is bit for bit what multiplying by the encoded constant gives', () => {
+  const profile = PROFILES['ckks-deep'];
+  const context = backend.open(profile);
+  context.useSecretKey(context.generateKeys().secretKey);
+  const shape = freshShape(profile, 'full');
+  const scale = Number(profile.primes[3]);
+  using owned = new DisposableStack();
+  const columns = [0, 1, 2].map((c) => {
+    const plain = owned.use(
+      context.encodeReals(Float64Array.from({ length: 4096 }, (_, i) => ((i * 7 + c) % 1000) / 1000)),
+    );
+    return owned.use(context.load(freshShape(profile, 'seeded'), context.encryptSeeded(plain)));
+  });
+  fc.assert(
+    fc.property(fc.array(fc.double({ min: -1000, max: 1000, noNaN: true }), { minLength: 3, maxLength: 3 }), (raw) => {
+      const weights = raw.map((weight) => (Math.abs(weight) < 1e-6 ? 0.5 : weight));
+      const whole = weights.map((weight) => BigInt(Math.round(weight * scale)));
+      const accumulator = new DigitAccumulator(shapeOf('ckks-deep'), 1n << 60n);
+      for (let round = 0; round < 7; round++)
+        columns.forEach((column, i) => accumulator.addWeighted(context.body(column), whole[i] ?? 0n));
+      using parts = new DisposableStack();
+      const products = columns.map((column, i) => {
+        const constant = parts.use(context.encodeReals(new Float64Array(4096).fill(weights[i] ?? 0), { scale }));
+        return parts.use(context.multiplyPlain(column, constant));
+      });
+      const [sum, second, third] = products as [(typeof products)[0], (typeof products)[0], (typeof products)[0]];
+      context.addTo(sum, second);
+      context.addTo(sum, third);
+      const seven = parts.use(context.copy(sum));
+      for (let round = 1; round < 7; round++) context.addTo(seven, sum);
+      assert.deepEqual(Buffer.from(accumulator.take()), Buffer.from(context.body(seven)));
+    }),
+    { numRuns: 6 },
+  );
+  const dirty = context.body(columns[0] as (typeof columns)[0]).slice();
+  new DataView(dirty.buffer).setBigUint64(8 * 100, profile.primes[0] ?? 0n, true);
+  const accumulator = new DigitAccumulator(shapeOf('ckks-deep'), 1n << 40n);
+  accumulator.addWeighted(dirty, 5n);
+  assert.throws(() => accumulator.take(), { code: 'bad-ciphertext' });
+  assert.ok(shape.primeCount === 4);
 });
