@@ -91,6 +91,16 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256'>): 
       );
     }
 
+    // A protection that is demanded and not given would be a promise broken in silence.
+    if (terms.differencingGuard) {
+      return denied(
+        reason('term-not-available', 'this runtime cannot compare answers with earlier ones yet', {
+          clause: `${of}.release.differencing`,
+          remedy: 'ask the provider for a rule without `differencing: guard`',
+        }),
+      );
+    }
+
     const { enforced } = compiled;
 
     const schema = engine.schemaOf(enforced);
