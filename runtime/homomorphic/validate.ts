@@ -1,4 +1,5 @@
 import { HomomorphicFault } from './fault.ts';
+import { wordsBelow } from './kernels.ts';
 import {
   CIPHERTEXT_BODY_OFFSET,
   PLAINTEXT_BODY_OFFSET,
@@ -19,8 +20,6 @@ import { dataPrimeCount, type Profile } from './profiles.ts';
  * header that this profile and shape can have, the one length, and residues below their primes. There is nothing to
  * parse: the expected header is written and compared.
  */
-
-const isLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** Accepts the bytes of a ciphertext of exactly this shape, or throws `bad-ciphertext`; a first look costs microseconds. */
 export function checkCiphertext(shape: CiphertextShape, bytes: Uint8Array): void {
@@ -101,7 +100,7 @@ function startsWith(bytes: Uint8Array, at: number, expected: Uint8Array): boolea
   return Buffer.compare(bytes.subarray(at, at + expected.byteLength), expected) === 0;
 }
 
-/** All words of `polynomials` polynomials are below their primes. Compares high halves first: no BigInt per word. */
+/** All words of `polynomials` polynomials are below their primes. */
 function residuesInRange(
   bytes: Uint8Array,
   offset: number,
@@ -109,19 +108,11 @@ function residuesInRange(
   primeCount: number,
   polynomials: number,
 ): boolean {
-  const words = polynomials * primeCount * profile.degree;
-  const halves = halfWords(bytes, offset, words);
+  let at = offset;
   for (let polynomial = 0; polynomial < polynomials; polynomial++) {
-    for (let k = 0; k < primeCount; k++) {
-      const prime = profile.primes[k] ?? 0n;
-      const low = Number(prime & 0xffffffffn);
-      const high = Number(prime >> 32n);
-      const start = (polynomial * primeCount + k) * profile.degree * 2;
-      const end = start + profile.degree * 2;
-      for (let i = start; i < end; i += 2) {
-        const h = halves[i + 1] as number;
-        if (h > high || (h === high && (halves[i] as number) >= low)) return false;
-      }
+    for (const prime of profile.primes.slice(0, primeCount)) {
+      if (!wordsBelow(bytes, at, profile.degree, prime)) return false;
+      at += profile.degree * 8;
     }
   }
   return true;
@@ -132,12 +123,4 @@ function isTransparent(shape: CiphertextShape, bytes: Uint8Array): boolean {
   const firstBytes = shape.primeCount * shape.profile.degree * 8;
   for (let i = CIPHERTEXT_BODY_OFFSET + firstBytes; i < bytes.byteLength; i++) if (bytes[i] !== 0) return false;
   return true;
-}
-
-/** The words as 32-bit halves, low half first; copied, since the words of a saved object are not aligned. */
-function halfWords(bytes: Uint8Array, offset: number, words: number): Uint32Array {
-  if (!isLittleEndian) throw new HomomorphicFault('library-failed', 'this machine is not little-endian');
-  const copy = new Uint8Array(words * 8);
-  copy.set(bytes.subarray(offset, offset + words * 8));
-  return new Uint32Array(copy.buffer);
 }
