@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Agreement } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
@@ -17,9 +18,11 @@ export function addAgreement(program: Command): void {
     .option('--not-before <date>', 'start; default: now')
     .option('--not-after <date>', 'end; default: open')
     .option('--purpose <purpose...>', 'purposes it is for; default: those of the policy')
+    .option('--only-as-offered', 'do not accept narrower counter-offers ahead')
     .action(
       (
         options: CommonOptions & {
+          onlyAsOffered?: boolean;
           dataset: string;
           to: string;
           policyVersion: string;
@@ -36,6 +39,7 @@ export function addAgreement(program: Command): void {
             notBeforeMs: timeOf(options.notBefore),
             notAfterMs: timeOf(options.notAfter),
             purposes: options.purpose ?? [],
+            onlyAsOffered: options.onlyAsOffered === true,
           });
           out.answer(answer, () =>
             answer.agreement === null
@@ -59,6 +63,45 @@ export function addAgreement(program: Command): void {
       return answer.agreement === null ? 1 : 0;
     }),
   );
+  withCommon(
+    agreement
+      .command('counter <id>')
+      .description(
+        'answer an offer with other terms; narrower ones are active at once, others wait for the other side',
+      ),
+    'glovebox agreement counter agr-… --policy narrower.yaml --not-after 2026-12-01 --as acme.credential.json',
+  )
+    .option('--policy <file>', 'the policy document wanted instead')
+    .option('--not-before <date>', 'another start')
+    .option('--not-after <date>', 'another end')
+    .option('--purpose <purpose...>', 'other purposes')
+    .action(
+      (
+        id: string,
+        options: CommonOptions & {
+          policy?: string;
+          notBefore?: string;
+          notAfter?: string;
+          purpose?: readonly string[];
+        },
+      ) =>
+        actAs(options, async (glovebox, out) => {
+          const answer = await glovebox.agreements.counter({
+            id,
+            policyDocument: options.policy === undefined ? '' : readFileSync(options.policy, 'utf8'),
+            notBeforeMs: timeOf(options.notBefore),
+            notAfterMs: timeOf(options.notAfter),
+            purposes: options.purpose ?? [],
+          });
+          out.answer(answer, () =>
+            [
+              ...(answer.agreement === null ? [] : [`${answer.agreement.id} is ${answer.agreement.state}`]),
+              ...(answer.reasons.length === 0 ? [] : [reasonLines(answer.reasons)]),
+            ].join('\n'),
+          );
+          return answer.agreement === null ? 1 : 0;
+        }),
+    );
   withCommon(agreement.command('list').description('list your agreements'), 'glovebox agreement list').action(
     (options: CommonOptions) =>
       actAs(options, async (glovebox, out) => {
@@ -88,7 +131,17 @@ export function addAgreement(program: Command): void {
       out.answer({ agreement: found }, () =>
         found === null
           ? ''
-          : `${id} is ${found.state}: ${describe(found)}\nsigned by ${found.signatures.map(({ party }) => party).join(', ') || 'nobody'}\n${found.content}`,
+          : [
+              `${id} is ${found.state}: ${describe(found)}`,
+              `signed by ${found.signatures.map(({ party }) => party).join(', ') || 'nobody'}`,
+              ...(found.counters === '' ? [] : [`counters ${found.counters}`]),
+              ...(found.acceptedAhead.length === 0
+                ? []
+                : [`accepted ahead by ${found.acceptedAhead.join(', ')}, who signed ${found.counters}`]),
+              ...found.widens.map((term) => `allows more than the offer: ${term}`),
+              ...found.duties.map((duty) => `duty: ${duty}`),
+              found.content,
+            ].join('\n'),
       );
     }),
   );

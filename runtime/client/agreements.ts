@@ -1,9 +1,15 @@
+import { createPrivateKey } from 'node:crypto';
+import { type AgreementTerms, signAgreement, termsOf } from '../contract/agreement.ts';
 import type { Agreement, JwsSignature } from '../gen/messages.ts';
 import type { AgreementServiceClient } from '../gen/services.ts';
 import type { CredentialBundle } from '../identity/credential.ts';
-import { signJws } from '../identity/jws.ts';
 import type { CallOptions, Init } from '../rpc/call.ts';
-import type { AcceptAgreementRequest, OfferAgreementRequest, OfferAgreementResponse } from '../gen/messages.ts';
+import type {
+  AcceptAgreementRequest,
+  CounterAgreementRequest,
+  OfferAgreementRequest,
+  OfferAgreementResponse,
+} from '../gen/messages.ts';
 import { serviceClient, type Channel } from './channel.ts';
 import { GloveboxError } from './error.ts';
 
@@ -11,8 +17,12 @@ import { GloveboxError } from './error.ts';
 export function agreementsClient(channel: Channel, credential: CredentialBundle | null): AgreementServiceClient {
   const service = serviceClient<AgreementServiceClient>(channel, 'AgreementService');
   if (credential === null) return service;
-  const signatureOver = (agreement: Agreement): JwsSignature =>
-    signJws(checked(agreement), { kind: 'agreement', party: credential.party, key: credential.signingKey });
+  const signatureOver = (agreement: Agreement): JwsSignature => {
+    const { party, signingKey } = credential;
+    const by = { party, keyId: `${party}#1`, privateKey: createPrivateKey(signingKey) };
+    const { protected: protectedHeader, signature } = signAgreement(checked(agreement), by);
+    return { protectedHeader, signature };
+  };
   return {
     ...service,
     /** Offers and signs in one go. */
@@ -21,6 +31,14 @@ export function agreementsClient(channel: Channel, credential: CredentialBundle 
       if (drafted.agreement?.state !== 'drafted') return drafted;
       const signature = signatureOver(drafted.agreement);
       return await service.sign({ id: drafted.agreement.id, signature }, options);
+    },
+    /** Counters and signs in one go; active at once when it only narrows an offer that accepts such. */
+    counter: async (request: Init<CounterAgreementRequest>, options?: CallOptions) => {
+      const answer = await service.counter(request, options);
+      if (answer.agreement?.state !== 'drafted') return answer;
+      const signature = signatureOver(answer.agreement);
+      const { agreement } = await service.sign({ id: answer.agreement.id, signature }, options);
+      return { ...answer, agreement };
     },
     /** Reads the agreement, signs its content and accepts it. */
     accept: async (request: Init<AcceptAgreementRequest>, options?: CallOptions) => {
@@ -34,22 +52,33 @@ export function agreementsClient(channel: Channel, credential: CredentialBundle 
   };
 }
 
-/** What is signed must be what is shown: the content has to name the same parties, dataset and policy. */
-function checked(agreement: Agreement): string {
-  const content: unknown = JSON.parse(agreement.content);
-  const texts = new Set<unknown>();
-  const collect = (value: unknown): void => {
-    if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) collect(inner);
-    else texts.add(value);
-  };
-  collect(content);
-  for (const field of ['provider', 'consumer', 'dataset', 'policyDigest'] as const) {
-    if (!texts.has(agreement[field])) {
-      throw new GloveboxError(`the content of agreement \`${agreement.id}\` does not name its ${field}; not signed`, {
-        status: 9,
-        code: 'signature-not-valid',
-      });
-    }
+/** What is signed must be what is shown: the content has to name the same parties, dataset, policy and times. */
+function checked(agreement: Agreement): AgreementTerms {
+  const terms = termsOf(agreement.content);
+  const [covered] = terms?.datasets ?? [];
+  if (terms === undefined || covered === undefined || terms.datasets.length !== 1) {
+    throw notSigned(agreement, 'is not that of an agreement');
   }
-  return agreement.content;
+  const differing = (
+    [
+      ['id', agreement.id, terms.id],
+      ['provider', agreement.provider, covered.provider],
+      ['consumer', agreement.consumer, terms.consumer],
+      ['dataset', agreement.dataset, covered.dataset],
+      ['policy version', agreement.policyVersion, covered.policyVersion],
+      ['policy digest', agreement.policyDigest, covered.policyDigest],
+      ['start', agreement.notBeforeMs, terms.notBeforeMs],
+      ['end', agreement.notAfterMs, terms.notAfterMs],
+      ['purposes', agreement.purposes.join('\n'), terms.purposes.join('\n')],
+    ] as const
+  ).find(([, shown, signed]) => shown !== signed);
+  if (differing !== undefined) throw notSigned(agreement, `has another ${differing[0]} than is shown`);
+  return terms;
+}
+
+function notSigned(agreement: Agreement, why: string): GloveboxError {
+  return new GloveboxError(`the content of agreement \`${agreement.id}\` ${why}; not signed`, {
+    status: 9,
+    code: 'signature-not-valid',
+  });
 }

@@ -19,22 +19,30 @@ export interface AgreementDataset {
  */
 export interface AgreementTerms {
   readonly id: string;
+  /** The runtime that keeps it: an agreement of one runtime is worth nothing on another. */
+  readonly authority: string;
   readonly consumer: string;
   /** One or several, of one or several providers. */
   readonly datasets: readonly AgreementDataset[];
-  readonly purpose: string | null;
+  /** Purposes it is for (W3C DPV); empty: those of the policies. */
+  readonly purposes: readonly string[];
   readonly notBeforeMs: number;
   /** From here on no job starts and nothing leaves; null means without end. */
   readonly notAfterMs: number | null;
   /** Digest of the agreed price plan's canonical form; null when use costs nothing. */
   readonly pricesDigest: string | null;
   readonly supersedes: string | null;
+  /**
+   * narrower: whoever signs these terms accepts ahead every counter-offer that allows nothing more. The signature over
+   * the offer then stands for the counter-offer too, and anybody can check that it only narrows.
+   */
+  readonly counterOffers: 'none' | 'narrower';
 }
 
 /** One party's signature over the canonical bytes of the terms: the parts of a JWS (RFC 7515) with EdDSA (RFC 8037). */
 export interface AgreementSignature {
   readonly party: string;
-  /** Names the key: what the party's credential calls it. */
+  /** Names the key: the party's name, `#` and the key's number, so that a signature cannot be moved to another party. */
   readonly keyId: string;
   /** Base64url of the protected header's canonical JSON. */
   readonly protected: string;
@@ -43,12 +51,12 @@ export interface AgreementSignature {
 }
 
 export const MAX_AGREEMENT_DATASETS = 64;
-const TYPE = 'application/glovebox-agreement+jws';
+const TYPE = 'glovebox-agreement+jws';
 
 /** The bytes that everybody signs: canonical JSON (RFC 8785) of the terms. Throws a RangeError for terms that make no sense. */
 export function agreementPayload(terms: AgreementTerms): Uint8Array {
   checkTerms(terms);
-  const { id, consumer, purpose, notBeforeMs, notAfterMs, pricesDigest, supersedes } = terms;
+  const { id, authority, consumer, purposes, notBeforeMs, notAfterMs, pricesDigest, supersedes, counterOffers } = terms;
   const datasets = terms.datasets.map(({ provider, dataset, policyVersion, policyDigest, rules }) => ({
     provider,
     dataset,
@@ -60,14 +68,27 @@ export function agreementPayload(terms: AgreementTerms): Uint8Array {
   return canonicalBytes({
     version,
     id,
+    authority,
     consumer,
     datasets,
-    purpose,
+    purposes,
     notBeforeMs,
     notAfterMs,
     pricesDigest,
     supersedes,
-  } as Json);
+    counterOffers,
+  } as unknown as Json);
+}
+
+/** The terms in a payload that `agreementPayload` made; undefined when it is not exactly that. */
+export function termsOf(payload: string): AgreementTerms | undefined {
+  try {
+    const { version, ...terms } = JSON.parse(payload) as AgreementTerms & { readonly version: unknown };
+    const isOurs = version === 'glovebox/v1' && Buffer.from(agreementPayload(terms)).toString('utf8') === payload;
+    return isOurs ? terms : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** SHA-256 of the payload, 64 hex digits: the agreement's name in evidence. */
@@ -82,14 +103,15 @@ export function signersOf(terms: AgreementTerms): string[] {
   );
 }
 
-/** Signs the terms for a party. The party and key are in the signed header, so a signature cannot be moved to another. */
+/** Signs the terms for a party. The key's name holds the party's, so a signature cannot be moved to another. */
 export function signAgreement(
   terms: AgreementTerms,
   signer: { readonly party: string; readonly keyId: string; readonly privateKey: KeyObject },
 ): AgreementSignature {
   const { party, keyId } = signer;
   if (!signersOf(terms).includes(party)) throw new RangeError(`'${party}' is no party to agreement '${terms.id}'`);
-  const header = canonicalBytes({ alg: 'EdDSA', kid: keyId, sub: party, typ: TYPE });
+  if (!keyId.startsWith(`${party}#`)) throw new RangeError(`key '${keyId}' is not named after '${party}'`);
+  const header = canonicalBytes({ alg: 'EdDSA', kid: keyId, typ: TYPE });
   const protectedHeader = Buffer.from(header).toString('base64url');
   const signature = sign(null, signingInput(protectedHeader, terms), signer.privateKey);
   return { party, keyId, protected: protectedHeader, signature: signature.toString('base64url') };
@@ -103,7 +125,8 @@ export function verifySignature(
   signature: AgreementSignature,
   publicKey: KeyObject,
 ): SignatureVerdict {
-  const header = Buffer.from(canonicalBytes({ alg: 'EdDSA', kid: signature.keyId, sub: signature.party, typ: TYPE }));
+  if (!signature.keyId.startsWith(`${signature.party}#`)) return invalid('its key is not named after the party');
+  const header = Buffer.from(canonicalBytes({ alg: 'EdDSA', kid: signature.keyId, typ: TYPE }));
   // The header is rebuilt, not parsed: whatever else it could say (`alg: none`, `crit`) is then not our header.
   if (signature.protected !== header.toString('base64url')) return invalid('its header is not that of an agreement');
   const bytes = Buffer.from(signature.signature, 'base64url');

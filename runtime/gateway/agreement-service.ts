@@ -1,69 +1,91 @@
 import type { Agreement as AgreementMessage, JwsSignature } from '../gen/messages.ts';
 import type { AgreementServiceHandlers } from '../gen/services.ts';
-import { canonicalJson } from '../evidence/canonical-json.ts';
+import type { AgreementTerms } from '../contract/agreement.ts';
+import {
+  type Agreement,
+  type AgreementAction,
+  applyToAgreement,
+  counterAgreement,
+  offerAgreement,
+  OPERATOR,
+  termWidenings,
+} from '../contract/lifecycle.ts';
 import type { EvidenceKind } from '../evidence/entry.ts';
-import type { AgreementForJob } from '../job/admit.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
-import { verifyJws } from '../identity/jws.ts';
+import { widenings } from '../policy/refine.ts';
 import { reason } from '../policy/reason.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
+import type { Step } from '../store/jobs.ts';
 import { pageOf, requireRole } from './access.ts';
+import {
+  type AgreementNotes,
+  contractOf,
+  notesOf,
+  recordOf,
+  signingKey,
+  type StoredAgreement,
+  termsOfRecord,
+} from './agreement-record.ts';
 import { evidence, type GatewayNeeds, newId } from './needs.ts';
 import { type AgreementBody, type AgreementState, type PartyBody, type PolicyBody, policyOf } from './records.ts';
 
-type Stored = StoredRecord<AgreementBody>;
+export interface AgreementNeeds extends GatewayNeeds {
+  /** Checks the document of a counter-offer against the dataset and prepares its layout, as attaching would. */
+  readonly counterPolicy: (
+    document: string,
+    base: PolicyBody,
+  ) => Promise<
+    | { readonly kind: 'policy'; readonly body: PolicyBody }
+    | { readonly kind: 'complaints'; readonly complaints: readonly string[] }
+  >;
+}
 
 /**
- * Contracts: the provider lays out an offer and signs it, the consumer signs and it is active. What is signed is
- * canonical JSON that never changes and pins the policy's digest; a change of terms is another agreement.
+ * Contracts: one side lays out an offer and signs it, the other signs and it is active. What is signed is canonical
+ * JSON that never changes and pins the policy's digest; a change of terms is another agreement that supersedes it.
+ * What may happen when is decided by the state machine in `contract/lifecycle.ts`, and nowhere else.
  */
-export function agreementService(needs: GatewayNeeds): AgreementServiceHandlers {
+export function agreementService(needs: AgreementNeeds): AgreementServiceHandlers {
   const { store } = needs;
 
   return {
     offer: async (caller, request) => {
       requireRole(caller, 'offer agreements', 'provider');
-      const policy = newestPolicy(needs, request.dataset, request.policyVersion);
+      const policy = attachedPolicy(needs, request.dataset, request.policyVersion);
       if (policy.body.provider !== caller.party)
         throw new Fault('not-found', `no dataset \`${request.dataset}\` of yours has a policy`);
       const consumer = store.peek<PartyBody>('party', request.consumer);
       if (consumer === undefined) throw new Fault('not-found', `no party \`${request.consumer}\``);
       if (!consumer.body.roles.includes('consumer'))
         throw new Fault('argument-not-valid', `party \`${request.consumer}\` is not a consumer`);
-      const agreement = draft(needs, {
-        provider: caller.party,
-        consumer: request.consumer,
-        policy: policy.body,
-        notBeforeMs: request.notBeforeMs ?? needs.nowMs(),
-        notAfterMs: request.notAfterMs,
-        purposes: request.purposes,
-        counters: '',
-      });
-      await store.put(agreement);
-      return { agreement: messageOf(agreement), reasons: [] };
+      const offered = offerAgreement(
+        termsFor(needs, {
+          consumer: request.consumer,
+          policy: policy.body,
+          notBeforeMs: request.notBeforeMs ?? needs.nowMs(),
+          notAfterMs: request.notAfterMs,
+          purposes: request.purposes,
+          supersedes: null,
+          counterOffers: request.onlyAsOffered ? 'none' : 'narrower',
+        }),
+        caller.party,
+      );
+      if (offered.kind === 'refused') throw new Fault('argument-not-valid', offered.reason);
+      const notes = { policyRecord: policy.id, note: '', widens: [] };
+      const record = recordOf(offered.agreement, notes, { atMs: needs.nowMs(), keys: {} });
+      await store.put(record);
+      return { agreement: messageOf(record), reasons: [] };
     },
     sign: async (caller, request) => {
-      const agreement = mine(needs, caller, request.id, 'drafted');
-      if (agreement.body.provider !== caller.party)
-        throw new Fault('role-missing', 'the provider signs an offer first');
-      return {
-        agreement: messageOf(await signed(needs, caller, agreement, request.signature, 'offered', 'agreement.offered')),
-        reasons: [],
-      };
+      const record = mine(needs, caller, request.id);
+      return { agreement: messageOf(await sign(needs, caller, record, request.signature)), reasons: [] };
     },
     accept: async (caller, request) => {
-      const agreement = mine(needs, caller, request.id, 'offered');
-      if (agreement.body.consumer !== caller.party) throw new Fault('role-missing', 'the consumer accepts an offer');
-      const { notAfterMs } = agreement.body;
-      if (notAfterMs !== null && needs.nowMs() >= notAfterMs)
-        throw new Fault('wrong-state', `agreement \`${agreement.id}\` has expired`);
-      return {
-        agreement: messageOf(
-          await signed(needs, caller, agreement, request.signature, 'active', 'agreement.activated'),
-        ),
-        reasons: [],
-      };
+      const record = mine(needs, caller, request.id);
+      const accepted = applyTo(needs, record, { do: 'accept', by: actorOf(caller, record) });
+      const inBetween = recordOf(accepted, notesOf(record), { atMs: needs.nowMs(), keys: {} }, record);
+      return { agreement: messageOf(await sign(needs, caller, inBetween, request.signature, record)), reasons: [] };
     },
     list: (caller, request) => {
       const seesAll = hasRole(caller, 'operator', 'auditor');
@@ -80,241 +102,256 @@ export function agreementService(needs: GatewayNeeds): AgreementServiceHandlers 
     },
     get: (caller, request) => Promise.resolve({ agreement: messageOf(mine(needs, caller, request.id), needs.nowMs()) }),
     suspend: async (caller, request) => {
-      const agreement = mine(needs, caller, request.id, 'active');
-      const moved = await move(needs, agreement, 'suspended', 'agreement.suspended', {
-        note: request.note,
-        suspendedBy: caller.party,
-      });
-      return { agreement: messageOf(moved), stoppedJobs: stopJobsOf(needs, agreement.id), reasons: [] };
+      const moved = await act(needs, caller, request.id, 'suspend', request.note);
+      return { agreement: messageOf(moved), stoppedJobs: stopJobsOf(needs, moved.id), reasons: [] };
     },
-    resume: async (caller, request) => {
-      const agreement = mine(needs, caller, request.id, 'suspended');
-      if (agreement.body.suspendedBy !== caller.party && !hasRole(caller, 'operator')) {
-        throw new Fault(
-          'role-missing',
-          `only \`${agreement.body.suspendedBy}\`, who suspended it, may resume agreement \`${agreement.id}\``,
-        );
-      }
-      return {
-        agreement: messageOf(
-          await move(needs, agreement, 'active', 'agreement.resumed', { note: '', suspendedBy: '' }),
-        ),
-        reasons: [],
-      };
-    },
+    resume: async (caller, request) => ({
+      agreement: messageOf(await act(needs, caller, request.id, 'resume', '')),
+      reasons: [],
+    }),
     terminate: async (caller, request) => {
-      const agreement = mine(needs, caller, request.id);
-      if (agreement.state === 'terminated')
-        throw new Fault('wrong-state', `agreement \`${agreement.id}\` is already terminated`);
-      const moved = await move(needs, agreement, 'terminated', 'agreement.terminated', { note: request.note });
-      return { agreement: messageOf(moved), stoppedJobs: stopJobsOf(needs, agreement.id), reasons: [] };
+      const moved = await act(needs, caller, request.id, 'terminate', request.note);
+      return { agreement: messageOf(moved), stoppedJobs: stopJobsOf(needs, moved.id), reasons: [] };
     },
     counter: async (caller, request) => {
-      const agreement = mine(needs, caller, request.id, 'offered');
-      if (agreement.body.consumer !== caller.party) throw new Fault('role-missing', 'the consumer counters an offer');
+      const record = mine(needs, caller, request.id);
+      const base = termsOfRecord(record);
+      const pinned = policyOfAgreement(needs, record.body);
+      let policy: StoredRecord<PolicyBody> = pinned;
       if (request.policyDocument !== '') {
-        throw new Fault(
-          'not-available',
-          'a counter-offer changes dates and purposes; ask the provider to attach another policy version',
-        );
+        const checked = await needs.counterPolicy(request.policyDocument, pinned.body);
+        if (checked.kind === 'complaints') {
+          const reasons = checked.complaints.map((message) => reason('policy-not-valid', message));
+          return { agreement: null, refines: false, reasons };
+        }
+        const id = `${pinned.body.dataset}@${pinned.body.version}/${checked.body.digest}`;
+        policy = { ...pinned, id, state: 'countered', atMs: needs.nowMs(), body: checked.body };
       }
-      const { body } = agreement;
-      const notBeforeMs = request.notBeforeMs ?? body.notBeforeMs;
-      const notAfterMs = request.notAfterMs ?? body.notAfterMs;
-      const purposes = request.purposes.length === 0 ? body.purposes : request.purposes;
-      const wider = [
-        ...(notBeforeMs < body.notBeforeMs ? ['notBefore'] : []),
-        ...(body.notAfterMs !== null && (notAfterMs === null || notAfterMs > body.notAfterMs) ? ['notAfter'] : []),
-        ...(body.purposes.length > 0 && !purposes.every((one) => body.purposes.includes(one)) ? ['purposes'] : []),
-      ];
-      if (wider.length > 0) {
-        return {
-          agreement: null,
-          refines: false,
-          reasons: wider.map((term) =>
-            reason('counter-widens', `\`${term}\` allows more than the offer`, {
-              remedy: 'narrow it, or ask the provider for another offer',
-            }),
-          ),
-        };
-      }
-      const policy = newestPolicy(needs, body.dataset, body.policyVersion);
-      const countered = draft(needs, {
-        ...body,
+      const terms = termsFor(needs, {
+        consumer: base.consumer,
         policy: policy.body,
-        notBeforeMs,
-        notAfterMs,
-        purposes,
-        counters: agreement.id,
+        notBeforeMs: request.notBeforeMs ?? base.notBeforeMs,
+        notAfterMs: request.notAfterMs ?? base.notAfterMs,
+        purposes: request.purposes.length === 0 ? base.purposes : request.purposes,
+        supersedes: base.id,
+        counterOffers: base.counterOffers,
       });
-      await store.transact([
-        { do: 'expect', table: 'agreement', id: agreement.id, state: 'offered' },
-        { do: 'put', record: { ...agreement, state: 'countered' } },
-        { do: 'put', record: countered },
-        { do: 'record', event: evidence(needs, 'agreement.countered', [subjectOf(needs, countered)], {}) },
+      const widens = widenings(policyOf(pinned.body), policyOf(policy.body));
+      const by = actorOf(caller, record);
+      const answer = counterAgreement(contractOf(record), { by, terms, widens }, needs.nowMs());
+      if (answer.kind === 'refused') throw new Fault('wrong-state', answer.reason);
+      const now = { atMs: needs.nowMs(), keys: {} };
+      const allWidens = [...widens, ...termWidenings(base, terms)];
+      const notes = { policyRecord: policy.id, note: '', widens: allWidens };
+      const counterOffer = recordOf(answer.counterOffer, notes, now);
+      await durably(needs, record, [
+        { do: 'put', record: recordOf(answer.superseded, notesOf(record), now, record) },
+        { do: 'put', record: counterOffer },
+        ...(policy.id === pinned.id ? [] : [{ do: 'put' as const, record: policy }]),
+        eventStep(needs, counterOffer, 'agreement.countered', { widens: allWidens.length }),
       ]);
-      return { agreement: messageOf(countered), refines: true, reasons: [] };
+      return {
+        agreement: messageOf(counterOffer),
+        refines: allWidens.length === 0,
+        reasons: allWidens.map((term) =>
+          reason('counter-widens', `\`${term}\` allows more than the offer`, {
+            remedy: `\`${base.datasets[0]?.provider ?? ''}\` has to accept it; narrow it to have it accepted at once`,
+          }),
+        ),
+      };
     },
   };
 }
 
-/** The agreements under which a party may run jobs now, with the policies that they pin. */
-export function activeAgreements(
-  needs: Pick<GatewayNeeds, 'store' | 'sha256'>,
-  party: string,
-): readonly AgreementForJob[] {
-  return needs.store
-    .peekAll<AgreementBody>('agreement')
-    .filter(({ state, body }) => state === 'active' && body.consumer === party)
-    .flatMap(({ id, body }) => {
-      const policy = needs.store.peek<PolicyBody>('policy', `${body.dataset}@${body.policyVersion}`);
-      // INVARIANT: an agreement is worth nothing without exactly the policy that was signed.
-      if (policy === undefined || policy.body.digest !== body.policyDigest) return [];
-      const { dataset, provider, policyDigest, purposes, notBeforeMs, notAfterMs } = body;
-      return [
-        {
-          id,
-          digest: needs.sha256(body.content),
-          dataset,
-          provider,
-          policy: policyOf(policy.body),
-          policyDigest,
-          purposes,
-          notBeforeMs,
-          notAfterMs,
-        },
-      ];
-    })
-    .toSorted((a, b) => (a.id < b.id ? -1 : 1));
+/** Records the end of every agreement whose time is over; answers their ids. Called by the policy monitor. */
+export async function expireAgreements(
+  needs: Pick<GatewayNeeds, 'store' | 'nowMs' | 'sha256' | 'pseudonymOf'>,
+): Promise<readonly string[]> {
+  const now = needs.nowMs();
+  const ended: string[] = [];
+  for (const record of needs.store.peekAll<AgreementBody>('agreement')) {
+    const { notAfterMs } = record.body;
+    if (notAfterMs === null || now < notAfterMs) continue;
+    const answer = applyToAgreement(contractOf(record), { do: 'expire' }, now);
+    if (answer.kind === 'refused') continue;
+    const moved = recordOf(answer.agreement, notesOf(record), { atMs: now, keys: {} }, record);
+    const outcome = await needs.store.transact([
+      { do: 'expect', table: 'agreement', id: record.id, state: record.state },
+      { do: 'put', record: moved },
+      eventStep(needs, moved, 'agreement.expired'),
+    ]);
+    if (outcome.kind === 'done') ended.push(record.id);
+  }
+  return ended;
 }
 
-function draft(
+/** The policy that an agreement pins, only when it is exactly what was signed. */
+export function pinnedPolicy(
+  needs: Pick<GatewayNeeds, 'store'>,
+  body: AgreementBody,
+): StoredRecord<PolicyBody> | undefined {
+  const policy = needs.store.peek<PolicyBody>('policy', body.policyRecord);
+  // INVARIANT: an agreement is worth nothing without exactly the policy that was signed.
+  return policy?.body.digest === body.policyDigest ? policy : undefined;
+}
+
+function termsFor(
   needs: GatewayNeeds,
-  terms: {
-    readonly provider: string;
-    readonly consumer: string;
+  of: Pick<AgreementTerms, 'consumer' | 'notBeforeMs' | 'notAfterMs' | 'purposes' | 'supersedes' | 'counterOffers'> & {
     readonly policy: PolicyBody;
-    readonly notBeforeMs: number;
-    readonly notAfterMs: number | null;
-    readonly purposes: readonly string[];
-    readonly counters: string;
   },
-): Stored {
-  const { provider, consumer, policy, notBeforeMs, notAfterMs, purposes, counters } = terms;
+): AgreementTerms {
+  const { policy, notBeforeMs, notAfterMs, ...rest } = of;
   if (notAfterMs !== null && notAfterMs <= notBeforeMs)
     throw new Fault('argument-not-valid', 'the agreement would end before it begins');
-  const id = newId(needs, 'agr');
-  const content = canonicalJson({
-    format: 'glovebox-agreement/1',
-    id,
+  return {
+    id: newId(needs, 'agr'),
     authority: needs.authority,
-    provider,
-    consumer,
-    dataset: policy.dataset,
-    policyVersion: policy.version,
-    policyDigest: policy.digest,
+    ...rest,
     notBeforeMs,
     notAfterMs,
-    purposes,
-    counters,
-  });
-  const body: AgreementBody = {
-    provider,
-    consumer,
-    dataset: policy.dataset,
-    policyVersion: policy.version,
-    policyDigest: policy.digest,
-    notBeforeMs,
-    notAfterMs,
-    purposes,
-    content,
-    signatures: [],
-    note: '',
-    counters,
-    suspendedBy: '',
+    datasets: [
+      {
+        provider: policy.provider,
+        dataset: policy.dataset,
+        policyVersion: policy.version,
+        policyDigest: policy.digest,
+        rules: null,
+      },
+    ],
+    pricesDigest: null,
   };
-  return { table: 'agreement', id, owner: provider, state: 'drafted', atMs: needs.nowMs(), body };
 }
 
-async function signed(
+/** The contract after an action, or the fault that says why it is not possible now. */
+function applyTo(needs: GatewayNeeds, record: StoredAgreement, action: AgreementAction): Agreement {
+  const answer = applyToAgreement(contractOf(record), action, needs.nowMs());
+  if (answer.kind === 'refused') throw new Fault('wrong-state', answer.reason);
+  return answer.agreement;
+}
+
+async function sign(
   needs: GatewayNeeds,
   caller: Caller,
-  agreement: Stored,
+  agreement: StoredAgreement,
   signature: JwsSignature | null,
-  state: AgreementState,
-  kind: EvidenceKind,
-): Promise<Stored> {
-  const { content, signatures } = agreement.body;
-  const publicKey = caller.signingPublicKey;
-  if (signature === null || publicKey === null) throw new Fault('argument-not-valid', 'the signature is missing');
-  if (!verifyJws(content, signature, { kind: 'agreement', party: caller.party, publicKey })) {
+  stored: StoredAgreement = agreement,
+): Promise<StoredAgreement> {
+  const raw = caller.signingPublicKey;
+  if (signature === null || raw === null) throw new Fault('argument-not-valid', 'the signature is missing');
+  const signed = applyToAgreement(
+    contractOf(agreement),
+    {
+      do: 'sign',
+      by: caller.party,
+      publicKey: signingKey(raw),
+      signature: {
+        party: caller.party,
+        keyId: `${caller.party}#1`,
+        protected: signature.protectedHeader,
+        signature: signature.signature,
+      },
+    },
+    needs.nowMs(),
+  );
+  if (signed.kind === 'refused')
     throw new Fault(
-      'signature-not-valid',
-      `the signature over agreement \`${agreement.id}\` is not of \`${caller.party}\``,
+      /signature of .* invalid/.test(signed.reason) ? 'signature-not-valid' : 'wrong-state',
+      signed.reason,
     );
-  }
-  const { protectedHeader, signature: value } = signature;
-  const added = { party: caller.party, protectedHeader, signature: value, signedAtMs: needs.nowMs() };
-  return move(needs, agreement, state, kind, { signatures: [...signatures, added] });
+  const now = { atMs: needs.nowMs(), keys: { [caller.party]: raw } };
+  const moved = recordOf(signed.agreement, notesOf(agreement), now, agreement);
+  const kind = KIND_OF[signed.agreement.state] ?? 'agreement.agreed';
+  await durably(needs, stored, [{ do: 'put', record: moved }, eventStep(needs, moved, kind)]);
+  return moved;
 }
 
-async function move(
+const KIND_OF: Readonly<Partial<Record<AgreementState, EvidenceKind>>> = {
+  offered: 'agreement.offered',
+  agreed: 'agreement.agreed',
+  active: 'agreement.activated',
+};
+
+async function act(
   needs: GatewayNeeds,
-  agreement: Stored,
-  state: AgreementState,
-  kind: EvidenceKind,
-  change: Partial<AgreementBody>,
-): Promise<Stored> {
-  const moved: Stored = { ...agreement, state, body: { ...agreement.body, ...change } };
+  caller: Caller,
+  id: string,
+  verb: 'suspend' | 'resume' | 'terminate',
+  note: string,
+): Promise<StoredAgreement> {
+  const record = mine(needs, caller, id);
+  const changed = applyTo(needs, record, { do: verb, by: actorOf(caller, record) });
+  const notes: AgreementNotes = { ...notesOf(record), note };
+  const moved = recordOf(changed, notes, { atMs: needs.nowMs(), keys: {} }, record);
+  const kind = (
+    { suspend: 'agreement.suspended', resume: 'agreement.resumed', terminate: 'agreement.terminated' } as const
+  )[verb];
+  await durably(needs, record, [{ do: 'put', record: moved }, eventStep(needs, moved, kind)]);
+  return moved;
+}
+
+/** One transaction that happens only when the agreement is still as it was read. */
+async function durably(needs: GatewayNeeds, read: StoredAgreement, steps: readonly Step[]): Promise<void> {
   const outcome = await needs.store.transact([
-    { do: 'expect', table: 'agreement', id: agreement.id, state: agreement.state },
-    { do: 'put', record: moved },
-    {
-      do: 'record',
-      event: evidence(needs, kind, [subjectOf(needs, moved)], {
-        provider: needs.pseudonymOf(moved.body.provider),
-        consumer: needs.pseudonymOf(moved.body.consumer),
-        policyVersion: moved.body.policyVersion,
-      }),
-    },
+    { do: 'expect', table: 'agreement', id: read.id, state: read.state },
+    ...steps,
   ]);
   if (outcome.kind === 'refused')
-    throw new Fault('conflict', `agreement \`${agreement.id}\` was changed meanwhile: look at it again`);
-  return moved;
+    throw new Fault('conflict', `agreement \`${read.id}\` was changed meanwhile: look at it again`);
+}
+
+function eventStep(
+  needs: Pick<GatewayNeeds, 'nowMs' | 'sha256' | 'pseudonymOf'>,
+  agreement: StoredAgreement,
+  kind: EvidenceKind,
+  more: Readonly<Record<string, number>> = {},
+): Step {
+  const { body, id } = agreement;
+  return {
+    do: 'record',
+    event: evidence(needs, kind, [{ name: `agreement/${id}`, sha256: needs.sha256(body.content) }], {
+      provider: needs.pseudonymOf(body.provider),
+      consumer: needs.pseudonymOf(body.consumer),
+      policyVersion: body.policyVersion,
+      ...more,
+    }),
+  };
 }
 
 function stopJobsOf(needs: GatewayNeeds, id: string): number {
   return needs.live.stop((job) => job.agreements.includes(id));
 }
 
-const subjectOf = (needs: GatewayNeeds, agreement: Stored): { readonly name: string; readonly sha256: string } => ({
-  name: `agreement/${agreement.id}`,
-  sha256: needs.sha256(agreement.body.content),
-});
-
 const isParty = (caller: Caller, body: AgreementBody): boolean =>
   body.provider === caller.party || body.consumer === caller.party;
 
-/** An agreement of the caller's; others answer as if they did not exist. */
-function mine(needs: GatewayNeeds, caller: Caller, id: string, state?: AgreementState): Stored {
+/** Whom the state machine takes the caller for: a party acts for itself, an operator in its role. */
+function actorOf(caller: Caller, { body }: StoredAgreement): string {
+  if (isParty(caller, body)) return caller.party;
+  if (hasRole(caller, 'operator')) return OPERATOR;
+  throw new Fault('role-missing', 'only its parties change an agreement');
+}
+
+/** An agreement that the caller may see; others answer as if they did not exist. */
+function mine(needs: GatewayNeeds, caller: Caller, id: string): StoredAgreement {
   const agreement = needs.store.peek<AgreementBody>('agreement', id);
   if (agreement === undefined || !(isParty(caller, agreement.body) || hasRole(caller, 'operator', 'auditor')))
     throw new Fault('not-found', `no agreement \`${id}\` of yours`);
-  if (state !== undefined) {
-    if (!isParty(caller, agreement.body) && !hasRole(caller, 'operator'))
-      throw new Fault('role-missing', 'only its parties change an agreement');
-    if (agreement.state !== state)
-      throw new Fault('wrong-state', `agreement \`${id}\` is ${agreement.state}; this needs it ${state}`);
-  }
   return agreement;
 }
 
-function newestPolicy(needs: GatewayNeeds, dataset: string, version: number): StoredRecord<PolicyBody> {
-  const versions = needs.store
+function policyOfAgreement(needs: GatewayNeeds, body: AgreementBody): StoredRecord<PolicyBody> {
+  const policy = pinnedPolicy(needs, body);
+  if (policy === undefined) throw new Fault('not-found', 'the policy of the agreement is no longer what was signed');
+  return policy;
+}
+
+function attachedPolicy(needs: GatewayNeeds, dataset: string, version: number): StoredRecord<PolicyBody> {
+  const [newest] = needs.store
     .peekAll<PolicyBody>('policy')
-    .filter(({ body }) => body.dataset === dataset && (version === 0 || body.version === version))
+    .filter(({ state, body }) => state === 'attached' && body.dataset === dataset)
+    .filter(({ body }) => version === 0 || body.version === version)
     .toSorted((a, b) => b.body.version - a.body.version);
-  const [newest] = versions;
   if (newest === undefined)
     throw new Fault(
       'not-found',
@@ -323,14 +360,16 @@ function newestPolicy(needs: GatewayNeeds, dataset: string, version: number): St
   return newest;
 }
 
-function stateOf(agreement: Stored, now: number): AgreementState {
+/** What a consumer is told: the end shows at once, also before the monitor has recorded it. */
+function stateOf(agreement: StoredAgreement, now: number): AgreementState {
   const { notAfterMs } = agreement.body;
-  const isOver = notAfterMs !== null && now >= notAfterMs && agreement.state !== 'terminated';
-  return isOver ? 'expired' : (agreement.state as AgreementState);
+  const state = agreement.state as AgreementState;
+  const isOver = notAfterMs !== null && now >= notAfterMs;
+  return isOver && !['terminated', 'declined', 'countered'].includes(state) ? 'expired' : state;
 }
 
-function messageOf(agreement: Stored, now = 0): AgreementMessage {
-  const { signatures, ...body } = agreement.body;
+function messageOf(agreement: StoredAgreement, now = 0): AgreementMessage {
+  const { signatures, policyRecord: _record, round: _round, ...body } = agreement.body;
   return {
     ...body,
     id: agreement.id,

@@ -4,8 +4,9 @@ import { type Caller, hasRole } from '../identity/party.ts';
 import { consumerBudget } from '../ledger/budget.ts';
 import type { UseCount } from '../policy/model.ts';
 import { pageOf } from './access.ts';
+import { pinnedPolicy } from './agreement-service.ts';
 import type { GatewayNeeds } from './needs.ts';
-import { type AgreementBody, type PolicyBody, policyOf } from './records.ts';
+import { type AgreementBody, policyOf } from './records.ts';
 
 /** What is spent and what is left, per dataset, consumer and rule that counts. */
 export function budgetService(needs: GatewayNeeds): BudgetServiceHandlers {
@@ -18,7 +19,7 @@ export function budgetService(needs: GatewayNeeds): BudgetServiceHandlers {
       );
     const all: BudgetMessage[] = [];
     for (const { body } of mine) {
-      const policy = needs.store.peek<PolicyBody>('policy', `${body.dataset}@${body.policyVersion}`);
+      const policy = pinnedPolicy(needs, body);
       if (policy === undefined) continue;
       for (const rule of policyOf(policy.body).allow) {
         const { count } = rule.when;

@@ -24,6 +24,7 @@ import type { TablePolicy } from '../policy/model.ts';
 import { reason } from '../policy/reason.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
+import { pinnedPolicy } from './agreement-service.ts';
 import { pageOf, requireRole } from './access.ts';
 import { tableFor } from './fit-policy.ts';
 import { evidence, type GatewayNeeds, newId } from './needs.ts';
@@ -345,9 +346,7 @@ function policySeenBy(needs: GatewayNeeds, caller: Caller, dataset: string): Sto
     .peekAll<AgreementBody>('agreement')
     .filter(({ state, body }) => body.dataset === dataset && body.consumer === caller.party && state !== 'drafted')
     .toSorted((a, b) => b.body.policyVersion - a.body.policyVersion)[0];
-  return agreement === undefined
-    ? undefined
-    : needs.store.peek<PolicyBody>('policy', `${dataset}@${agreement.body.policyVersion}`);
+  return agreement === undefined ? undefined : pinnedPolicy(needs, agreement.body);
 }
 
 /** A consumer is shown the columns that its policy names, with their rights, and no exact counts of rows or bytes. */

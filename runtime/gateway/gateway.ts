@@ -21,7 +21,8 @@ import { type Authority, issueCredential, issueServerCertificate, type ServerCer
 import { loadImage, listImages } from '../sandbox/image.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import type { Store } from '../store/store.ts';
-import { activeAgreements, agreementService } from './agreement-service.ts';
+import { activeAgreements } from './active-agreements.ts';
+import { agreementService } from './agreement-service.ts';
 import { budgetService } from './budget-service.ts';
 import { catalogService } from './catalog-service.ts';
 import { type DataDirectory, writePrivate } from './data-directory.ts';
@@ -32,7 +33,7 @@ import { meterService } from './meter-service.ts';
 import type { GatewayNeeds, LogEvent } from './needs.ts';
 import { imageService, operatorService } from './operator-service.ts';
 import { admitParty, identify, partyService } from './party-service.ts';
-import { policyService } from './policy-service.ts';
+import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
 import type { DatasetBody, PartyBody } from './records.ts';
 import { Results } from './results.ts';
 import { layoutSpecFor, sqlEngine } from './sql-engine.ts';
@@ -154,6 +155,20 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   const images = await Promise.all((await listImages(parts.root)).map((name) => loadImage(parts.root, name)));
   let insecureCaller: Caller | null = null;
 
+  const policyNeeds: PolicyNeeds = {
+    ...needs,
+    manifestOf,
+    prepareLayout: async (manifest, policy) => {
+      try {
+        await buildLayout(layout, manifest, layoutSpecFor(manifest, policy));
+        return [];
+      } catch (error) {
+        if (error instanceof DatasetError) return [error.message];
+        throw error;
+      }
+    },
+  };
+
   const application: Application = {
     identify: (credential) => identify(needs, credential),
     get insecureCaller() {
@@ -175,20 +190,11 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       verify: (dataset, version, digest) =>
         verifyDataset(directory.data, dataset, version, digest === '' ? null : digest),
     }),
-    policies: policyService({
+    policies: policyService(policyNeeds),
+    agreements: agreementService({
       ...needs,
-      manifestOf,
-      prepareLayout: async (manifest, policy) => {
-        try {
-          await buildLayout(layout, manifest, layoutSpecFor(manifest, policy));
-          return [];
-        } catch (error) {
-          if (error instanceof DatasetError) return [error.message];
-          throw error;
-        }
-      },
+      counterPolicy: (document, base) => counterPolicy(policyNeeds, document, base),
     }),
-    agreements: agreementService(needs),
     parties: partyService(needs),
     evidence: evidenceService(needs),
     budgets: budgetService(needs),

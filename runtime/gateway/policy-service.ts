@@ -5,7 +5,7 @@ import { type Caller, hasRole } from '../identity/party.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { policyInWords } from '../policy/in-words.ts';
-import { type Complaint, parsePolicy } from '../policy-file/parse-policy.ts';
+import { type Complaint, complaintText, parsePolicy } from '../policy-file/parse-policy.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { requireRole } from './access.ts';
@@ -18,6 +18,40 @@ export interface PolicyNeeds extends GatewayNeeds {
   readonly manifestOf: (dataset: string, version: number) => Promise<DatasetManifest>;
   /** Makes the layout that the policy asks for; what the provider got wrong in it comes back as complaints. */
   readonly prepareLayout: (manifest: DatasetManifest, policy: UsagePolicy) => Promise<readonly string[]>;
+}
+
+/**
+ * Reads the document of a counter-offer: it must be for the same dataset, fit it, and have a layout, as an attached
+ * one. It keeps the version that it answers; its digest is its own.
+ */
+export async function counterPolicy(
+  needs: Pick<PolicyNeeds, 'store' | 'manifestOf' | 'prepareLayout' | 'sha256'>,
+  document: string,
+  base: PolicyBody,
+): Promise<
+  | { readonly kind: 'policy'; readonly body: PolicyBody }
+  | { readonly kind: 'complaints'; readonly complaints: readonly string[] }
+> {
+  const parsed = parsePolicy(document, 'counter-offer.yaml');
+  if (parsed.kind === 'complaints')
+    return { kind: 'complaints', complaints: parsed.complaints.map((one) => complaintText(one)) };
+  const policy: UsagePolicy = { ...parsed.policy, version: base.version };
+  if (policy.dataset !== base.dataset)
+    return {
+      kind: 'complaints',
+      complaints: [`the policy is for dataset \`${policy.dataset}\`, not \`${base.dataset}\``],
+    };
+  const record = needs.store.peek<DatasetBody>('dataset', policy.dataset);
+  if (record === undefined) return { kind: 'complaints', complaints: [`dataset \`${policy.dataset}\` is gone`] };
+  const manifest = await needs.manifestOf(policy.dataset, record.body.version);
+  const problems = fitProblems(policy, manifest).map(({ path, message }) => `${path.join('.')}: ${message}`);
+  const complaints = problems.length > 0 ? problems : await needs.prepareLayout(manifest, policy);
+  if (complaints.length > 0) return { kind: 'complaints', complaints };
+  const digest = needs.sha256(canonicalJson(policy as unknown as Json));
+  return {
+    kind: 'policy',
+    body: { ...base, digest, document, fileName: 'counter-offer.yaml', policy: JSON.stringify(policy) },
+  };
 }
 
 /** What providers allow: documents are checked, versioned and immutable. */
@@ -153,7 +187,7 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
 export function versionsOf(needs: Pick<GatewayNeeds, 'store'>, dataset: string): readonly StoredRecord<PolicyBody>[] {
   return needs.store
     .peekAll<PolicyBody>('policy')
-    .filter(({ body }) => body.dataset === dataset)
+    .filter(({ state, body }) => state === 'attached' && body.dataset === dataset)
     .toSorted((a, b) => b.body.version - a.body.version);
 }
 

@@ -30,7 +30,7 @@ export type PolicyBody = {
 
 export const policyOf = (body: PolicyBody): UsagePolicy => JSON.parse(body.policy) as UsagePolicy;
 
-export type AgreementState = 'drafted' | 'offered' | 'countered' | 'active' | 'suspended' | 'terminated' | 'expired';
+export type { AgreementState } from '../contract/lifecycle.ts';
 
 export type AgreementBody = {
   readonly provider: string;
@@ -38,6 +38,8 @@ export type AgreementBody = {
   readonly dataset: string;
   readonly policyVersion: number;
   readonly policyDigest: string;
+  /** Id of the record that holds the pinned policy: an attached version, or the document of a counter-offer. */
+  readonly policyRecord: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number | null;
   readonly purposes: readonly string[];
@@ -45,13 +47,21 @@ export type AgreementBody = {
   readonly content: string;
   readonly signatures: readonly {
     readonly party: string;
+    readonly keyId: string;
     readonly protectedHeader: string;
     readonly signature: string;
+    /** The key that verified it, 32 raw bytes in base64url: credentials are renewed, signatures stay. */
+    readonly publicKey: string;
     readonly signedAtMs: number;
   }[];
   readonly note: string;
   readonly counters: string;
   readonly suspendedBy: string;
+  readonly proposedBy: string;
+  /** Parties whose signature over the countered offer stands for these narrower terms. */
+  readonly acceptedAhead: readonly string[];
+  readonly round: number;
+  readonly widens: readonly string[];
 };
 
 /** The newest version of a dataset; older versions stay on disk for jobs that pinned them. */

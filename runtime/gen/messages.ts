@@ -17,7 +17,9 @@ export type AgreementState =
   | 'active'
   | 'suspended'
   | 'terminated'
-  | 'expired';
+  | 'expired'
+  | 'agreed'
+  | 'declined';
 
 /** What an uploaded object is. */
 export type CiphertextKind =
@@ -192,6 +194,12 @@ export interface Agreement {
   readonly duties: readonly string[];
   /** The party that suspended it; empty when not suspended. */
   readonly suspendedBy: string;
+  /** Who proposes these terms; the other side accepts. */
+  readonly proposedBy: string;
+  /** Parties whose signature over the countered offer accepts these terms, because they only narrow it. */
+  readonly acceptedAhead: readonly string[];
+  /** Where a counter-offer allows more than what it answers, term by term. */
+  readonly widens: readonly string[];
 }
 
 /** Approval. */
@@ -1127,6 +1135,8 @@ export interface OfferAgreementRequest {
   readonly notAfterMs: number | null;
   /** Purposes; empty: those of the policy. */
   readonly purposes: readonly string[];
+  /** Do not accept narrower counter-offers ahead. */
+  readonly onlyAsOffered: boolean;
 }
 
 /** The draft. */

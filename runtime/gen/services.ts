@@ -121,11 +121,14 @@ import type {
 export interface AgreementServiceHandlers {
   /** Lays out an offer of a policy version to a party. The answer holds the content to sign; it is drafted until signed. */
   offer(caller: Caller, request: OfferAgreementRequest, call: CallContext): Promise<Answer<OfferAgreementResponse>>;
-  /** Adds the offering party's signature: a drafted agreement becomes offered. */
+  /**
+   * Adds the signature of who proposes it: a drafted agreement becomes offered, or active when it is a counter-offer
+   * that only narrows an offer and the other side's signature over that offer accepts such ahead.
+   */
   sign(caller: Caller, request: SignAgreementRequest, call: CallContext): Promise<Answer<SignAgreementResponse>>;
-  /** Accepts an offer with the consumer's signature: it becomes active. */
+  /** Accepts an offer with the signature of the side that did not propose it: it becomes active. */
   accept(caller: Caller, request: AcceptAgreementRequest, call: CallContext): Promise<Answer<AcceptAgreementResponse>>;
-  /** Answers an offer with stricter terms; accepted automatically only if they refine the offer. */
+  /** Answers an offer with other terms; accepted automatically only if they refine the offer, else offered to the other side. */
   counter(caller: Caller, request: CounterAgreementRequest, call: CallContext): Promise<Answer<CounterAgreementResponse>>;
   /** Lists the agreements that the caller is a party to (or all, for an auditor). */
   list(caller: Caller, request: ListAgreementsRequest, call: CallContext): Promise<Answer<ListAgreementsResponse>>;
@@ -143,11 +146,14 @@ export interface AgreementServiceHandlers {
 export interface AgreementServiceClient {
   /** Lays out an offer of a policy version to a party. The answer holds the content to sign; it is drafted until signed. */
   offer(request: Init<OfferAgreementRequest>, options?: CallOptions): Promise<OfferAgreementResponse>;
-  /** Adds the offering party's signature: a drafted agreement becomes offered. */
+  /**
+   * Adds the signature of who proposes it: a drafted agreement becomes offered, or active when it is a counter-offer
+   * that only narrows an offer and the other side's signature over that offer accepts such ahead.
+   */
   sign(request: Init<SignAgreementRequest>, options?: CallOptions): Promise<SignAgreementResponse>;
-  /** Accepts an offer with the consumer's signature: it becomes active. */
+  /** Accepts an offer with the signature of the side that did not propose it: it becomes active. */
   accept(request: Init<AcceptAgreementRequest>, options?: CallOptions): Promise<AcceptAgreementResponse>;
-  /** Answers an offer with stricter terms; accepted automatically only if they refine the offer. */
+  /** Answers an offer with other terms; accepted automatically only if they refine the offer, else offered to the other side. */
   counter(request: Init<CounterAgreementRequest>, options?: CallOptions): Promise<CounterAgreementResponse>;
   /** Lists the agreements that the caller is a party to (or all, for an auditor). */
   list(request: Init<ListAgreementsRequest>, options?: CallOptions): Promise<ListAgreementsResponse>;

@@ -14,6 +14,7 @@ import type { AgreementSignature, AgreementTerms } from '../../runtime/contract/
 import {
   AGREEMENT_STATES,
   applyToAgreement,
+  counterAgreement,
   MAX_ROUNDS,
   mayUse,
   offerAgreement,
@@ -31,11 +32,13 @@ const TERMS: AgreementTerms = {
     { provider: 'hospital', dataset: 'visits', policyVersion: 3, policyDigest: 'a'.repeat(64), rules: ['statistics'] },
     { provider: 'bank', dataset: 'loans', policyVersion: 1, policyDigest: 'b'.repeat(64), rules: null },
   ],
-  purpose: 'RiskManagement',
+  authority: 'runtime',
+  purposes: ['RiskManagement'],
   notBeforeMs: NOW,
   notAfterMs: NOW + 1000,
   pricesDigest: null,
   supersedes: null,
+  counterOffers: 'narrower',
 };
 
 function signed(party: string, terms: AgreementTerms = TERMS, key: string = party): AgreementSignature {
@@ -66,22 +69,25 @@ function run(...actions: readonly AgreementAction[]): Agreement {
   );
 }
 
-const active = run({ do: 'accept', by: 'acme' }, sign('acme'), sign('hospital'), sign('bank'));
+const ACCEPTED: readonly AgreementAction[] = [sign('hospital'), { do: 'accept', by: 'acme' }];
+const active = run(...ACCEPTED, sign('acme'), sign('bank'));
 
 test('an agreement is active only when the consumer and every provider have signed', () => {
-  assert.equal(run({ do: 'accept', by: 'acme' }).state, 'agreed');
-  assert.equal(run({ do: 'accept', by: 'acme' }, sign('acme'), sign('hospital')).state, 'agreed');
+  assert.equal(run().state, 'drafted');
+  assert.equal(run(sign('hospital')).state, 'offered');
+  assert.equal(run(...ACCEPTED).state, 'agreed');
+  assert.equal(run(...ACCEPTED, sign('acme')).state, 'agreed');
   assert.equal(active.state, 'active');
   assert.equal(verifyAgreement(TERMS, active.signatures, (party) => publicKey(party)).kind, 'signedByAll');
   assert.deepEqual(
     verifyAgreement(TERMS, active.signatures.slice(1), (party) => publicKey(party)),
-    { kind: 'missing', parties: ['acme'] },
+    { kind: 'missing', parties: ['hospital'] },
   );
 });
 
 test('an outside JOSE library verifies every signature of the agreement', async () => {
   const jws = agreementToJws(TERMS, active.signatures) as unknown as GeneralJWSInput;
-  for (const [index, party] of ['acme', 'hospital', 'bank'].entries()) {
+  for (const [index, party] of ['hospital', 'acme', 'bank'].entries()) {
     const one = { ...jws, signatures: jws.signatures.slice(index, index + 1) };
     const { payload, protectedHeader } = await generalVerify(one, publicKey(party));
     assert.deepEqual(Buffer.from(payload), Buffer.from(agreementPayload(TERMS)));
@@ -93,7 +99,7 @@ test('an outside JOSE library verifies every signature of the agreement', async 
 test('a signature fails for changed terms, another party, another key or another header', () => {
   const keyOf = (party: string): ReturnType<typeof publicKey> => publicKey(party);
   const others: AgreementTerms[] = [
-    { ...TERMS, purpose: null },
+    { ...TERMS, purposes: [] },
     { ...TERMS, notAfterMs: null },
     { ...TERMS, datasets: TERMS.datasets.map((one) => ({ ...one, policyVersion: one.policyVersion + 1 })) },
     { ...TERMS, datasets: TERMS.datasets.toReversed() },
@@ -132,25 +138,75 @@ test('terms that make no sense cannot be offered', () => {
   for (const part of bad) assert.throws(() => offerAgreement({ ...TERMS, ...part }, 'hospital'), RangeError);
 });
 
-test('a counter-offer comes from the other side, keeps id and parties, and needs accepting by who did not make it', () => {
-  const offered = changed(offerAgreement(TERMS, 'hospital'));
-  const terms = { ...TERMS, purpose: 'Research' };
-  assert.equal(applyToAgreement(offered, { do: 'counter', by: 'hospital', terms }, NOW).kind, 'refused');
-  assert.equal(
-    applyToAgreement(offered, { do: 'counter', by: 'acme', terms: { ...terms, id: 'a2' } }, NOW).kind,
-    'refused',
+test('a counter-offer comes from the other side, is an agreement of its own, and keeps the parties', () => {
+  const offered = run(sign('hospital'));
+  const terms = { ...TERMS, id: 'a2', supersedes: 'a1', purposes: ['Research'] };
+  const counter = (
+    of: Agreement,
+    by: string,
+    change: Partial<AgreementTerms> = {},
+  ): ReturnType<typeof counterAgreement> =>
+    counterAgreement(of, { by, terms: { ...terms, ...change }, widens: [] }, NOW);
+  for (const refused of [
+    counter(offered, 'hospital'),
+    counter(offered, 'stranger'),
+    counter(run(), 'acme'),
+    counter(active, 'acme'),
+    counter(offered, 'acme', { id: 'a1' }),
+    counter(offered, 'acme', { supersedes: null }),
+    counter(offered, 'acme', { consumer: 'evil' }),
+    counter(offered, 'acme', { authority: 'elsewhere' }),
+    counter({ ...offered, round: MAX_ROUNDS }, 'acme'),
+  ])
+    assert.equal(refused.kind, 'refused');
+  const answer = counter(offered, 'acme');
+  assert.ok(answer.kind === 'countered');
+  assert.equal(answer.superseded.state, 'countered');
+  assert.equal(answer.counterOffer.state, 'drafted');
+  const signature = { do: 'sign', by: 'acme', signature: signed('acme', terms), publicKey: publicKey('acme') } as const;
+  const proposed = changed(applyToAgreement(answer.counterOffer, signature, NOW));
+  assert.equal(proposed.state, 'offered', 'it asks for other purposes: the other side has to accept');
+  assert.equal(applyToAgreement(proposed, { do: 'accept', by: 'acme' }, NOW).kind, 'refused');
+  assert.equal(changed(applyToAgreement(proposed, { do: 'accept', by: 'hospital' }, NOW)).state, 'agreed');
+});
+
+test('a counter-offer that only narrows is active once signed, for the signature over the offer accepts it ahead', () => {
+  const terms = { ...TERMS, datasets: TERMS.datasets.slice(0, 1) };
+  const offer = changed(
+    applyToAgreement(
+      changed(offerAgreement(terms, 'hospital')),
+      { do: 'sign', by: 'hospital', signature: signed('hospital', terms), publicKey: publicKey('hospital') },
+      NOW,
+    ),
   );
-  assert.equal(
-    applyToAgreement(offered, { do: 'counter', by: 'acme', terms: { ...terms, consumer: 'evil' } }, NOW).kind,
-    'refused',
-  );
-  const countered = changed(applyToAgreement(offered, { do: 'counter', by: 'acme', terms }, NOW));
-  assert.equal(applyToAgreement(countered, { do: 'accept', by: 'acme' }, NOW).kind, 'refused');
-  assert.equal(changed(applyToAgreement(countered, { do: 'accept', by: 'hospital' }, NOW)).state, 'agreed');
-  assert.equal(
-    applyToAgreement({ ...countered, round: MAX_ROUNDS }, { do: 'counter', by: 'hospital', terms }, NOW).kind,
-    'refused',
-  );
+  const outcome = (change: Partial<AgreementTerms>, widens: readonly string[], of: Agreement = offer): string => {
+    const wanted = { ...of.terms, id: 'a2', supersedes: 'a1', ...change };
+    const answer = counterAgreement(of, { by: 'acme', terms: wanted, widens }, NOW);
+    assert.ok(answer.kind === 'countered', answer.kind === 'refused' ? answer.reason : '');
+    const signature = {
+      do: 'sign',
+      by: 'acme',
+      signature: signed('acme', wanted),
+      publicKey: publicKey('acme'),
+    } as const;
+    return changed(applyToAgreement(answer.counterOffer, signature, NOW)).state;
+  };
+  assert.equal(outcome({ notAfterMs: NOW + 500, notBeforeMs: NOW + 1 }, []), 'active');
+  assert.equal(outcome({}, ['allow.statistics.release']), 'offered');
+  assert.equal(outcome({ notAfterMs: null }, []), 'offered');
+  assert.equal(outcome({ notAfterMs: NOW + 1001 }, []), 'offered');
+  assert.equal(outcome({ notBeforeMs: NOW - 1 }, []), 'offered');
+  assert.equal(outcome({ purposes: [] }, []), 'offered');
+  assert.equal(outcome({ pricesDigest: 'c'.repeat(64) }, []), 'offered');
+  assert.equal(outcome({ datasets: terms.datasets.map((one) => ({ ...one, rules: null })) }, []), 'offered');
+  const firm = changed(offerAgreement({ ...terms, counterOffers: 'none' }, 'hospital'));
+  const firmly: AgreementAction = {
+    do: 'sign',
+    by: 'hospital',
+    signature: signed('hospital', firm.terms),
+    publicKey: publicKey('hospital'),
+  };
+  assert.equal(outcome({}, [], changed(applyToAgreement(firm, firmly, NOW))), 'offered');
 });
 
 test('only who suspended an agreement resumes it, and the operator can stop but not conclude', () => {
@@ -167,7 +223,7 @@ test('only who suspended an agreement resumes it, and the operator can stop but 
 });
 
 test('an agreement ends at its end: nothing is signed or resumed after it', () => {
-  const agreed = run({ do: 'accept', by: 'acme' });
+  const agreed = run(...ACCEPTED);
   assert.equal(applyToAgreement(agreed, sign('acme'), NOW + 1000).kind, 'refused');
   assert.equal(applyToAgreement(active, { do: 'expire' }, NOW + 999).kind, 'refused');
   assert.equal(changed(applyToAgreement(active, { do: 'expire' }, NOW + 1000)).state, 'expired');
@@ -176,7 +232,6 @@ test('an agreement ends at its end: nothing is signed or resumed after it', () =
 test('whatever happens, the final states stay final, and nothing becomes active without all signatures', () => {
   const party = fc.constantFrom('acme', 'hospital', 'bank', 'stranger', OPERATOR);
   const action: fc.Arbitrary<AgreementAction> = fc.oneof(
-    fc.record({ do: fc.constant('counter' as const), by: party, terms: fc.constant({ ...TERMS, purpose: 'x' }) }),
     fc.record({
       do: fc.constantFrom('accept' as const, 'decline' as const, 'suspend' as const, 'resume' as const),
       by: party,
@@ -194,7 +249,7 @@ test('whatever happens, the final states stay final, and nothing becomes active 
           assert.notEqual(answer.reason, '');
           continue;
         }
-        assert.ok(!['terminated', 'expired', 'declined'].includes(agreement.state));
+        assert.ok(!['terminated', 'expired', 'declined', 'countered'].includes(agreement.state));
         agreement = answer.agreement;
         assert.ok(AGREEMENT_STATES.includes(agreement.state));
         if (agreement.state === 'active') {

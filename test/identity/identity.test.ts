@@ -89,8 +89,8 @@ test('a signature holds for its text, party, kind and key, and for no other', ()
   const other = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }).x ?? '';
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), fc.string(), (text, noise) => {
-      const parts = signJws(text, { kind: 'agreement', party: 'acme', key });
-      const by = { kind: 'agreement', party: 'acme', publicKey } as const;
+      const parts = signJws(text, { kind: 'policy', party: 'acme', key });
+      const by = { kind: 'policy', party: 'acme', publicKey } as const;
       assert.ok(verifyJws(text, parts, by));
       if (noise !== '') assert.ok(!verifyJws(text + noise, parts, by));
       assert.ok(!verifyJws(text, parts, { ...by, kind: 'job-request' }));
@@ -109,7 +109,7 @@ test('no algorithm, key or extension is taken from the header of a signature', (
   const keys = generateKeyPairSync('ed25519');
   const publicKey = keys.publicKey.export({ format: 'jwk' }).x ?? '';
   const key = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-  const { signature } = signJws('text', { kind: 'agreement', party: 'acme', key });
+  const { signature } = signJws('text', { kind: 'policy', party: 'acme', key });
   for (const header of [
     { alg: 'none', kid: 'acme#1', typ: 'glovebox-agreement+jws' },
     { alg: 'HS256', kid: 'acme#1', typ: 'glovebox-agreement+jws' },
@@ -119,7 +119,7 @@ test('no algorithm, key or extension is taken from the header of a signature', (
     null,
   ]) {
     const protectedHeader = Buffer.from(JSON.stringify(header)).toString('base64url');
-    assert.ok(!verifyJws('text', { protectedHeader, signature }, { kind: 'agreement', party: 'acme', publicKey }));
+    assert.ok(!verifyJws('text', { protectedHeader, signature }, { kind: 'policy', party: 'acme', publicKey }));
   }
 });
 

@@ -60,8 +60,8 @@ test('two credentials share no key and no serial number, and each bundle is comp
   );
   assert.deepEqual(parseCredential(JSON.stringify(a.bundle)), a.bundle);
   assert.ok(new X509Certificate(a.bundle.certificate).checkPrivateKey(createPrivateKey(a.bundle.key)));
-  const parts = signJws('x', { kind: 'agreement', party: 'acme', key: a.bundle.signingKey });
-  assert.ok(verifyJws('x', parts, { kind: 'agreement', party: 'acme', publicKey: a.bundle.signingPublicKey }));
+  const parts = signJws('x', { kind: 'policy', party: 'acme', key: a.bundle.signingKey });
+  assert.ok(verifyJws('x', parts, { kind: 'policy', party: 'acme', publicKey: a.bundle.signingPublicKey }));
 });
 
 test('a name that is not a party’s gets no credential', async () => {

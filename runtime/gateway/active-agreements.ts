@@ -1,0 +1,33 @@
+import type { AgreementForJob } from '../job/admit.ts';
+import { pinnedPolicy } from './agreement-service.ts';
+import type { GatewayNeeds } from './needs.ts';
+import { type AgreementBody, policyOf } from './records.ts';
+
+/** The agreements under which a party may run jobs now, with the policies that they pin. */
+export function activeAgreements(
+  needs: Pick<GatewayNeeds, 'store' | 'sha256'>,
+  party: string,
+): readonly AgreementForJob[] {
+  return needs.store
+    .peekAll<AgreementBody>('agreement')
+    .filter(({ state, body }) => state === 'active' && body.consumer === party)
+    .flatMap(({ id, body }) => {
+      const policy = pinnedPolicy(needs, body);
+      if (policy === undefined) return [];
+      const { dataset, provider, policyDigest, purposes, notBeforeMs, notAfterMs } = body;
+      return [
+        {
+          id,
+          digest: needs.sha256(body.content),
+          dataset,
+          provider,
+          policy: policyOf(policy.body),
+          policyDigest,
+          purposes,
+          notBeforeMs,
+          notAfterMs,
+        },
+      ];
+    })
+    .toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
