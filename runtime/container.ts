@@ -36,6 +36,8 @@ export const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf
 export interface Runtime extends AsyncDisposable {
   readonly gateway: Gateway;
   readonly pool: WorkerPool;
+  /** Resolves with the reason when the state has broken down for good, so that only another process can go on. */
+  readonly over: Promise<Error>;
 }
 
 /**
@@ -44,7 +46,8 @@ export interface Runtime extends AsyncDisposable {
  */
 export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const container = rootContainer.createChildContainer();
-  const nowMs = options.nowMs ?? Date.now;
+  const wallMs = options.nowMs ?? Date.now;
+  let clock = wallMs;
   await using closing = new AsyncDisposableStack();
   const once = <T>(token: symbol, make: (from: DependencyContainer) => Promise<T>): void => {
     container.register<Promise<T>>(token, { useFactory: instanceCachingFactory(make) });
@@ -54,7 +57,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   once(DIRECTORY, () => openDataDirectory(options.dataDirectory));
   once(STORE, async () => {
     const { path } = await get<GatewayParts['directory']>(DIRECTORY);
-    return closing.use(await openStore({ path, clock: nowMs }));
+    return closing.use(await openStore({ path, clock: wallMs }));
   });
   once(POOL, async () =>
     closing.use(
@@ -66,7 +69,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       }),
     ),
   );
-  once(AUTHORITY, async () => openAuthority(await get<GatewayParts['directory']>(DIRECTORY), nowMs()));
+  once(AUTHORITY, async () => openAuthority(await get<GatewayParts['directory']>(DIRECTORY), wallMs()));
   once(SECRETS, async () => {
     const directory = await get<GatewayParts['directory']>(DIRECTORY);
     return { units: await openSecret(directory, 'units'), pseudonyms: await openSecret(directory, 'pseudonyms') };
@@ -80,17 +83,33 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     secrets: await get(SECRETS),
     root: ROOT,
     version: VERSION,
-    nowMs,
+    nowMs: () => clock(),
     log: options.log,
     address: options.address,
   }));
 
+  const { clockBehindMs } = (await get<GatewayParts['store']>(STORE)).recovered;
+  if (clockBehindMs > 0) options.log({ level: 'warn', event: 'clock.behind', facts: { behindMs: clockBehindMs } });
+  clock = steadyClock(wallMs, clockBehindMs);
   const parts = await get<GatewayParts>(PARTS);
   const gateway = await assembleGateway(parts);
   const resources = closing.move();
   return {
     gateway,
     pool: parts.pool,
+    over: parts.store.over,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/**
+ * The runtime's time: the wall clock, except that it stands still while that is behind what was seen before. The state
+ * judges tickets and agreements by the latest time that it has seen; what is made here must not be over before it begins.
+ */
+function steadyClock(wallMs: () => number, behindMs: number): () => number {
+  let latest = wallMs() + behindMs;
+  return () => {
+    latest = Math.max(latest, wallMs());
+    return latest;
   };
 }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { pino } from 'pino';
 import { DEFAULT_DRAIN_MS } from '../gateway/operator-service.ts';
 import { act, type CommonOptions, defaultDataDirectory } from './command.ts';
-import { UsageError } from './output.ts';
+import { type ExitCode, UsageError } from './output.ts';
 import { startServer } from './start-server.ts';
 
 export const DEFAULT_LISTEN = '127.0.0.1:7443';
@@ -35,7 +35,7 @@ export function addServe(program: Command): void {
     .action((options: ServeOptions) => act(options, () => serve(options)));
 }
 
-async function serve(options: ServeOptions): Promise<void> {
+async function serve(options: ServeOptions): Promise<ExitCode> {
   const { host, port } = addressOf(options.listen ?? DEFAULT_LISTEN);
   const log = pino(
     { level: options.logLevel ?? 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime },
@@ -83,10 +83,17 @@ async function serve(options: ServeOptions): Promise<void> {
     })().catch((error: unknown) => log.error({ err: error }, 'housekeeping failed'));
   }, HOUSEKEEPING_MS);
 
-  await stopSignal();
+  const why = await Promise.race([stopSignal(), runtime.over]);
   clearInterval(housekeeping);
+  if (why instanceof Error) {
+    // Whoever supervises this process starts it again; a gateway without state would only refuse everything.
+    log.error({ err: why }, 'the state cannot be used any more: ending');
+    server.close();
+    return 3;
+  }
   log.info('shutting down: no new jobs, running ones may end');
   await Promise.all([gateway.queue.drain(DEFAULT_DRAIN_MS), server.drain(DEFAULT_DRAIN_MS + 1000)]);
+  return 0;
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */

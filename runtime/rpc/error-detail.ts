@@ -30,13 +30,17 @@ export function statusOf(thrown: unknown, log: RpcLog, method: string): StatusOb
   }
   const incident = randomBytes(8).toString('hex');
   log.error({ method, incident, cause: describe(thrown) }, 'call failed');
-  const code: FaultCode = thrown instanceof Fault ? thrown.code : 'internal';
-  const message = thrown instanceof Fault ? thrown.message : 'the runtime failed';
+  const code: FaultCode = thrown instanceof Fault ? thrown.code : isOfStorage(thrown) ? 'storage-failed' : 'internal';
+  const message = thrown instanceof Fault ? thrown.message : MESSAGES[code === 'storage-failed' ? code : 'internal'];
   const retryAfterMs = thrown instanceof Fault ? thrown.retryAfterMs : 0;
-  return statusFor(code, code === 'internal' ? `${message} (incident ${incident})` : message, {
-    incident,
-    retryAfterMs,
-  });
+  return statusFor(
+    code,
+    thrown instanceof Fault && code !== 'internal' ? message : `${message} (incident ${incident})`,
+    {
+      incident,
+      retryAfterMs,
+    },
+  );
 }
 
 /** The status of a denial, for rpcs whose response has no `reasons`. */
@@ -72,6 +76,19 @@ export const CANCELLED_STATUS: { readonly code: status; readonly details: string
   code: status.CANCELLED,
   details: 'the call was cancelled',
 };
+
+const MESSAGES = {
+  internal: 'the runtime failed',
+  'storage-failed': 'the runtime could not write to its disk: nothing of the call happened; try again later',
+} as const;
+
+/** Whether the disk refused: that passes, and the same call may be made again. */
+function isOfStorage(thrown: unknown): boolean {
+  return thrown instanceof Error && STORAGE_CODES.has((thrown as NodeJS.ErrnoException).code ?? '');
+}
+const STORAGE_CODES: ReadonlySet<string> = new Set(
+  'ENOSPC EDQUOT EFBIG EROFS EIO EMFILE ENFILE state-write-failed state-closed'.split(' '),
+);
 
 function describe(cause: unknown): string {
   return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);

@@ -56,6 +56,8 @@ export function openDatabase(file: string): { readonly database: DatabaseSync; r
     database.exec('begin exclusive');
     const isNew = migrate(database, file);
     database.exec('commit');
+    // After a failed sync the disk may lack what the page cache still shows: written once more, it is there for certain.
+    database.exec('pragma wal_checkpoint(truncate)');
     fsyncFolder(folder);
     fsyncFolder(dirname(folder));
     return { database, isNew };

@@ -57,6 +57,13 @@ export type Hello =
     }
   | { readonly kind: 'fault'; readonly code: StoreFaultCode; readonly message: string };
 
+/** Said when a write had failed and the state was opened anew: what the gateway's thread keeps a copy of, as it is now. */
+export interface Reopened {
+  readonly kind: 'reopened';
+  readonly records: readonly StoredRecord[];
+  readonly recovered: Recovered;
+}
+
 /** What opening found and repaired. */
 export interface Recovered {
   /** Jobs that a crash had interrupted; they are failed now. */

@@ -20,7 +20,7 @@ import {
 } from './operations.ts';
 import type { Tables } from './operations.ts';
 import { isWrite, type WorkerData } from './protocol.ts';
-import type { Call, Hello, ReadRequest, Recovered, Reply, WriteRequest } from './protocol.ts';
+import type { Call, Hello, ReadRequest, Recovered, Reopened, Reply, WriteRequest } from './protocol.ts';
 import { MIRRORED } from './records.ts';
 import { digestBytes, digestOfAll, readSeal, RowDigest, Rows, sealMac } from './rows.ts';
 
@@ -28,6 +28,10 @@ import { digestBytes, digestOfAll, readSeal, RowDigest, Rows, sealMac } from './
 const MAX_GROUP = 1024;
 /** Files may lag behind the database by this much. */
 const PUBLISH_AFTER_MS = 100;
+/** After a failed write the state is opened anew at the next call, but not more often than this. */
+const REOPEN_EVERY_MS = 250;
+/** After the log's files could not be written. */
+const PUBLISH_AGAIN_MS = 1000;
 
 /**
  * The store's thread: answers calls from `port` until it is told to close. Calls that arrive while a commit waits for
@@ -45,6 +49,7 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
   }
   const waiting: Call[] = [];
   let isScheduled = false;
+  let triedAtMs = -Infinity;
   let publishing: NodeJS.Timeout | undefined;
 
   const flush = (): void => {
@@ -54,6 +59,10 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
     }
     const group = waiting.splice(0, MAX_GROUP);
     const closing = group.find((call) => call.request.do === 'close');
+    if (engine.isBroken && closing === undefined && performance.now() - triedAtMs >= REOPEN_EVERY_MS) {
+      triedAtMs = performance.now();
+      reopen(group[0]?.nowMs ?? data.nowMs);
+    }
     if (closing !== undefined) {
       clearTimeout(publishing);
       const calls = [...group.filter((call) => call !== closing), ...waiting.splice(0)];
@@ -68,7 +77,27 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
   };
   const publish = (): void => {
     publishing = undefined;
-    engine.publish();
+    try {
+      engine.publish();
+    } catch {
+      // The database holds all of it; the files follow when the disk takes them again, at the latest at the next start.
+      publishing = setTimeout(publish, PUBLISH_AGAIN_MS);
+    }
+  };
+  /**
+   * A disk that was full is seldom full for ever. Opening makes every check of a start, and ends what was under way, so
+   * that going on here is the same as a new process.
+   */
+  const reopen = (nowMs: number): void => {
+    engine.abandon();
+    try {
+      engine = new Engine({ ...data, nowMs }, step);
+    } catch (error) {
+      engine.breakWith(error);
+      return;
+    }
+    const { records, recovered } = engine.hello;
+    port.postMessage({ kind: 'reopened', records, recovered } satisfies Reopened);
   };
   const schedule = (): void => {
     if (isScheduled) return;
@@ -84,7 +113,7 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
 }
 
 class Engine {
-  readonly hello: Hello;
+  readonly hello: Extract<Hello, { kind: 'ready' }>;
   readonly #database: DatabaseSync;
   readonly #sealKey: Buffer;
   readonly #digest: RowDigest;
@@ -149,8 +178,23 @@ class Engine {
     this.#step('published');
   }
 
+  /** Whether a write failed so that nothing here can be trusted; a failure that another try cannot heal does not count. */
+  get isBroken(): boolean {
+    return this.#broken?.code === 'state-write-failed';
+  }
+
+  /** Gives the database up as it is. */
+  abandon(): void {
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  breakWith(error: unknown): void {
+    this.#broken = asFault(error);
+  }
+
   close(call: Call): Reply {
     try {
+      if (!this.#database.isOpen) return { id: call.id, answer: null };
       this.publish();
       this.#database.close();
       return { id: call.id, answer: null };

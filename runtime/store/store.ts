@@ -23,7 +23,7 @@ import type {
   Step,
   TransactOutcome,
 } from './jobs.ts';
-import type { Call, Hello, Recovered, Reply, Request, WorkerData } from './protocol.ts';
+import type { Call, Hello, Recovered, Reopened, Reply, Request, WorkerData } from './protocol.ts';
 import { MIRRORED, type RecordFilter, type StoredRecord, type TableName } from './records.ts';
 
 export interface StoreOptions {
@@ -74,6 +74,7 @@ export class Store {
   #outbox: Call[] = [];
   #nextId = 0;
   #ended: StoreFault | undefined;
+  readonly #over = Promise.withResolvers<StoreFault>();
 
   /** Use openStore(). */
   constructor(worker: Worker, hello: Extract<Hello, { kind: 'ready' }>, clock: () => number) {
@@ -85,9 +86,17 @@ export class Store {
     this.#worker = worker;
     this.#clock = clock;
     for (const record of hello.records) this.#mirror.get(record.table)?.set(record.id, record);
-    worker.on('message', (replies: Reply[]) => this.#receive(replies));
+    worker.on('message', (message: Reply[] | Reopened) => {
+      if (Array.isArray(message)) this.#receive(message);
+      else this.#reload(message);
+    });
     worker.on('error', (cause) => this.#end(new StoreFault('state-closed', 'the store broke down', { cause })));
     worker.on('exit', () => this.#end(new StoreFault('state-closed', 'the store is closed')));
+  }
+
+  /** Resolves when nothing more can be asked: closed, or broken down for good, which only another process can heal. */
+  get over(): Promise<StoreFault> {
+    return this.#over.promise;
   }
 
   /** A record of a mirrored table (parties, agreements, policies …), without waiting. */
@@ -237,6 +246,12 @@ export class Store {
     }
   }
 
+  /** What was written last before a failure is known only now. */
+  #reload({ records }: Reopened): void {
+    for (const copies of this.#mirror.values()) copies.clear();
+    for (const record of records) this.#mirror.get(record.table)?.set(record.id, record);
+  }
+
   #settle(id: number): { resolve: (answer: never) => void; reject: (fault: unknown) => void } | undefined {
     const caller = this.#pending.get(id);
     this.#pending.delete(id);
@@ -259,6 +274,7 @@ export class Store {
 
   #end(fault: StoreFault): void {
     this.#ended ??= fault;
+    this.#over.resolve(this.#ended);
     for (const { reject } of this.#pending.values()) reject(this.#ended);
     this.#pending.clear();
   }

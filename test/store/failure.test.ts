@@ -46,19 +46,34 @@ for (const step of ['release:committed', 'release:recorded', 'release:metered', 
   });
 }
 
-test('after a commit that failed nothing more is answered, and a new start finds the state before it', async (t) => {
+test('after a commit that failed the state is opened anew, with all checks, before anything is answered', async (t) => {
+  const store = await failingStore(t, dataDirectory(t), 'sealed@3'); // 1: admit, 2: reserve, 3: release
+  await store.reserve(reserveInput('j1', LINES));
+  await assert.rejects(store.commitRelease(releaseInput('j1')), { name: 'StoreFault', code: 'state-write-failed' });
+  // What was running is over: its result may not leave any more, and its budget stays spent.
+  const late = await store.commitRelease(releaseInput('j1'));
+  assert.deepEqual(late, { kind: 'refused', reason: { code: 'wrong-state', state: 'failed' } });
+  assert.deepEqual((await store.job('j1'))?.body.reasons, ['interrupted']);
+  assert.deepEqual(await store.balance(EPSILON), { spent: 1n, held: 0n, toppedUp: 0n });
+  assert.equal((await store.list('ticket')).length, 0);
+  assert.equal((await store.reserve(reserveInput('j2', LINES))).kind, 'reserved');
+  assert.equal((await store.commitRelease(releaseInput('j2'))).kind, 'released');
+  assert.equal(store.peek('party', 'acme')?.state, 'admitted');
+});
+
+test('a disk that refuses every write is answered with a fault each time, and a new start finds the state before it', async (t) => {
   const path = dataDirectory(t);
-  const store = await failingStore(t, path, 'sealed@3'); // 1: admit, 2: reserve, 3: release
+  const store = await failingStore(t, path, 'sealed@3+');
   await store.reserve(reserveInput('j1', LINES));
   const fails = (call: Promise<unknown>): Promise<void> =>
     assert.rejects(call, { name: 'StoreFault', code: 'state-write-failed' });
   await fails(store.commitRelease(releaseInput('j1')));
   await fails(store.reserve(reserveInput('j2', LINES)));
-  await fails(store.checkpoint());
+  await fails(store.reserve(reserveInput('j3', LINES)));
   await store.close();
   const next = await openStore({ path, clock: () => NOW });
   t.after(() => next.close());
-  assert.equal(next.recovered.interruptedJobs, 1);
+  assert.equal(next.recovered.interruptedJobs, 0, 'it was ended when the state was opened anew');
   assert.deepEqual((await next.job('j1'))?.body.reasons, ['interrupted']);
   assert.deepEqual(await next.balance(EPSILON), { spent: 1n, held: 0n, toppedUp: 0n });
   assert.equal(await next.job('j2'), undefined);
