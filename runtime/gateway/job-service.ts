@@ -49,6 +49,8 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     if (needs.queue.find(job.id) !== undefined) return { running: job.id };
     const known = request?.idempotencyKey === '' ? undefined : await needs.store.job(job.id);
     if (known !== undefined) return { known };
+    // Another call with the same key may have come in while this one looked.
+    if (needs.queue.find(job.id) !== undefined) return { running: job.id };
     const agreements = agreementsOf(needs.jobNeeds, job);
     const scope =
       'kind' in agreements
@@ -60,11 +62,13 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
       job,
       scope,
       async (one, run) => {
+        // Not the wall clock, which may be set: an answer must not wait for a slot of the day after.
+        const clock = performance.now();
         const started = needs.nowMs();
         try {
           const ended = await runJob(needs.jobNeeds, one, run);
           remember(needs, one.id, ended);
-          await untilSlot(started, needs.nowMs());
+          await untilSlot(performance.now() - clock);
           needs.log({
             level: 'info',
             event: 'job.ended',
@@ -128,8 +132,12 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
       call.signal.addEventListener('abort', cancel, { once: true });
       if (call.signal.aborted) cancel();
       try {
-        const outcome = await submitted.outcome;
-        const message = await show(submitted.id, caller, false);
+        const outcome = await submitted.outcome.catch((fault: unknown) => ({ kind: 'faulted' as const, fault }));
+        const message = await show(submitted.id, caller, false).catch((notRecorded: unknown) => {
+          throw outcome.kind === 'faulted' ? outcome.fault : notRecorded;
+        });
+        // It is on record as failed, with a receipt: that is an answer.
+        if (outcome.kind === 'faulted') return { job: message, wasKnown: false };
         if (outcome.kind !== 'released') return { job: { ...message, reasons: outcome.reasons }, wasKnown: false };
         return {
           job: { ...message, ticket: outcome.ticket.secret, ticketExpiresAtMs: outcome.ticket.expiresAtMs },
@@ -189,9 +197,8 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
 /** Slots in which answers leave: how long a computation took tells only its slot (8 % wide), not its rows. */
 const ANSWER_STEPS = { stepMs: 5, growth: 1.08 } as const;
 
-async function untilSlot(startedMs: number, nowMs: number): Promise<void> {
-  const elapsed = Math.max(0, nowMs - startedMs);
-  await delay(answerTime(elapsed, ANSWER_STEPS) - elapsed);
+async function untilSlot(elapsedMs: number): Promise<void> {
+  await delay(answerTime(elapsedMs, ANSWER_STEPS) - elapsedMs);
 }
 
 /** What a consumer may fetch with a ticket, once. */

@@ -80,10 +80,10 @@ export class JobQueue implements LiveJobs {
     const started = Promise.withResolvers<void>();
     const state: { stage: Stage | 'queued' } = { stage: 'queued' };
     const watchers = new Set<() => void>();
+    // Counted from here: time in the queue is time that the asker waits.
+    const timer = deadlineMs === null ? undefined : setTimeout(() => this.cancel(job.id, 'deadline'), deadlineMs);
     const outcome = (async (): Promise<Outcome> => {
       await started.promise;
-      const timer =
-        deadlineMs === null ? undefined : setTimeout(() => abort.abort('deadline' satisfies StopReason), deadlineMs);
       try {
         return await run(job, {
           signal: abort.signal,
@@ -95,7 +95,9 @@ export class JobQueue implements LiveJobs {
       } finally {
         clearTimeout(timer);
         this.#running -= 1;
-        this.#runningOf.set(party, (this.#runningOf.get(party) ?? 1) - 1);
+        const left = (this.#runningOf.get(party) ?? 1) - 1;
+        if (left === 0) this.#runningOf.delete(party);
+        else this.#runningOf.set(party, left);
         this.#entries.delete(job.id);
         for (const wake of watchers) wake();
         this.#next();
@@ -120,19 +122,19 @@ export class JobQueue implements LiveJobs {
     return outcome;
   }
 
-  /** Stops one job; false when it is not running. */
+  /** Stops one job; false when it neither waits nor runs. */
   cancel(id: string, reason: StopReason): boolean {
     const entry = this.#entries.get(id);
-    entry?.abort.abort(reason);
-    return entry !== undefined;
+    if (entry === undefined) return false;
+    entry.abort.abort(reason);
+    this.#letGo(entry);
+    return true;
   }
 
   stop(matches: Parameters<LiveJobs['stop']>[0]): number {
     let stopped = 0;
-    for (const { job, scope, abort } of this.#entries.values()) {
-      if (!matches({ party: job.asker.party, ...scope })) continue;
-      abort.abort('stopped' satisfies StopReason);
-      stopped += 1;
+    for (const { job, scope } of Array.from(this.#entries.values())) {
+      if (matches({ party: job.asker.party, ...scope }) && this.cancel(job.id, 'stopped')) stopped += 1;
     }
     return stopped;
   }
@@ -165,6 +167,24 @@ export class JobQueue implements LiveJobs {
     return this.#isDraining;
   }
 
+  /** A stopped job does not wait for its turn: all that is left to do is to record its end. */
+  #letGo(entry: Entry): void {
+    const { party } = entry.job.asker;
+    const waiting = this.#waiting.get(party);
+    if (waiting?.includes(entry) !== true) return;
+    const rest = waiting.filter((one) => one !== entry);
+    if (rest.length > 0) this.#waiting.set(party, rest);
+    else this.#waiting.delete(party);
+    this.#begin(entry);
+  }
+
+  #begin(entry: Entry): void {
+    const { party } = entry.job.asker;
+    this.#running += 1;
+    this.#runningOf.set(party, (this.#runningOf.get(party) ?? 0) + 1);
+    entry.start();
+  }
+
   #next(): void {
     while (this.#running < this.#limits.running) {
       // The map keeps the order in which parties came; a party that was served goes to its end.
@@ -175,10 +195,7 @@ export class JobQueue implements LiveJobs {
       const [party, [entry, ...rest]] = turn;
       this.#waiting.delete(party);
       if (rest.length > 0) this.#waiting.set(party, rest);
-      if (entry === undefined) continue;
-      this.#running += 1;
-      this.#runningOf.set(party, (this.#runningOf.get(party) ?? 0) + 1);
-      entry.start();
+      if (entry !== undefined) this.#begin(entry);
     }
   }
 }

@@ -59,6 +59,8 @@ export interface Ledger {
   >;
   deny(input: {
     readonly job: LedgerJob;
+    /** Absent: denied. The others are jobs that ended before anything was reserved. */
+    readonly state?: 'failed' | 'cancelled';
     readonly reasons: readonly string[];
     readonly events: readonly EvidenceEvent[];
   }): Promise<{ readonly kind: 'denied'; readonly receipts: readonly string[] } | { readonly kind: 'known' }>;
@@ -78,7 +80,10 @@ export interface Ledger {
     readonly state: 'failed' | 'cancelled';
     readonly reason: string;
     readonly events: readonly EvidenceEvent[];
-  }): Promise<{ readonly kind: 'ended'; readonly receipts: readonly string[] } | { readonly kind: 'refused' }>;
+  }): Promise<
+    | { readonly kind: 'ended'; readonly receipts: readonly string[] }
+    | { readonly kind: 'refused'; readonly reason: { readonly code: string } }
+  >;
 }
 
 export interface LedgerJob {

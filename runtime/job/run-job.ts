@@ -16,24 +16,26 @@ export const TICKET_LIFE_MS = 15 * 60_000;
  * answered has been recorded before. A denial is an answer; a throw is a fault of ours, and ends as `failed`.
  */
 export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Outcome> {
-  run.report('identify');
-  const agreements = agreementsOf(needs, job);
-  if ('kind' in agreements) return deny(needs, job, [], agreements);
-
-  run.report('decide');
-  const admission = admit(needs, job, agreements);
-  if (admission.kind === 'denied') return deny(needs, job, agreements, admission);
-
-  run.report('parse');
-  const prepared = await prepare(needs, job, admission, run.signal);
-  if (prepared.kind === 'denied') return deny(needs, job, agreements, prepared);
-
-  run.report('reserve');
-  const used = permitsFor(admission, prepared).map(({ agreement }) => agreement);
-  const reserved = await reserve(needs, job, used, admission, prepared);
-  if (reserved !== null) return deny(needs, job, used, reserved);
-
   try {
+    run.signal.throwIfAborted();
+    run.report('identify');
+    const agreements = agreementsOf(needs, job);
+    if ('kind' in agreements) return await deny(needs, job, [], agreements);
+
+    run.report('decide');
+    const admission = admit(needs, job, agreements);
+    if (admission.kind === 'denied') return await deny(needs, job, agreements, admission);
+
+    run.report('parse');
+    const prepared = await prepare(needs, job, admission, run.signal);
+    if (prepared.kind === 'denied') return await deny(needs, job, agreements, prepared);
+    run.signal.throwIfAborted();
+
+    run.report('reserve');
+    const used = permitsFor(admission, prepared).map(({ agreement }) => agreement);
+    const reserved = await reserve(needs, job, used, admission, prepared);
+    if (reserved !== null) return await deny(needs, job, used, reserved);
+
     run.report('run');
     run.signal.throwIfAborted();
     const result = await disclose(needs, job.id, prepared, run);
@@ -54,6 +56,11 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
 /** One text for every failure after rows were read: which row, which value, which operator would each be a leak. */
 export const GENERIC_FAILURE: Reason = reason('computation-failed', 'the computation could not be completed', {
   remedy: 'see docs/errors.md#computation-failed for what usually causes this; the budget stays spent',
+});
+
+/** A fault before the budget was reserved: no row had been touched. */
+const NOT_STARTED: Reason = reason('not-started', 'the job could not be started, and nothing was spent', {
+  remedy: 'submit it again; if it happens again, tell the operator the job id',
 });
 
 /** Steps 1–3 only: what would happen, without reserving, running or recording anything. */
@@ -211,7 +218,18 @@ async function end(
   const event: EvidenceEvent = failureEvent(needs, job, kind, reasons);
   const state = kind === 'failed' ? 'failed' : 'cancelled';
   const answer = await needs.ledger.fail({ jobId: job.id, state, reason: reasons[0]?.code ?? kind, events: [event] });
-  return { kind, reasons, receipt: answer.kind === 'ended' ? (answer.receipts.at(-1) ?? null) : null };
+  if (answer.kind === 'ended') return { kind, reasons, receipt: answer.receipts.at(-1) ?? null };
+  if (answer.reason.code !== 'unknown-job') return { kind, reasons, receipt: null };
+  // It ended before anything was reserved: nothing was spent, and it is still on record before anybody is told.
+  const untouched = reasons[0] === GENERIC_FAILURE ? [NOT_STARTED] : reasons;
+  const recorded = await needs.ledger.deny({
+    job: ledgerJob(job, [], {}),
+    state,
+    reasons: untouched.map(({ code }) => code),
+    events: [failureEvent(needs, job, kind, untouched)],
+  });
+  const receipts = recorded.kind === 'denied' ? recorded.receipts : [];
+  return { kind, reasons: untouched, receipt: receipts.at(-1) ?? null };
 }
 
 function ledgerJob(

@@ -87,8 +87,10 @@ export type ReleaseOutcome =
 
 export interface DenyInput {
   readonly job: NewJob;
+  /** Absent: denied. The others are jobs that ended before anything was reserved for them. */
+  readonly state?: 'failed' | 'cancelled';
   readonly reasons: readonly string[];
-  /** Must hold a `decision` event. */
+  /** Must hold a `decision` event, or a `job.failed` event when the job was not denied. */
   readonly events: readonly EvidenceEvent[];
 }
 

@@ -119,14 +119,14 @@ export function releaseJob(tables: Tables, input: ReleaseInput): WithoutReceipts
 /** Records that a job was refused; nothing was reserved for it. */
 export function denyJob(tables: Tables, input: DenyInput): WithoutReceipts<DenyOutcome> {
   const { job } = input;
-  if (!hasEvent(input.events, 'decision'))
+  if (!hasEvent(input.events, input.state === undefined ? 'decision' : 'job.failed'))
     throw new StoreFault('state-misuse', `job '${job.id}' is denied without evidence`);
   const known = jobOf(tables, job.id);
   if (known !== undefined && known.owner !== job.party)
     throw new StoreFault('state-misuse', `job id '${job.id}' is taken`);
   if (known !== undefined) return { kind: 'known', job: known };
   const evidence = recordAll(tables, input.events);
-  putJob(tables, job, { state: 'denied', atMs: tables.nowMs, evidence, reasons: input.reasons });
+  putJob(tables, job, { state: input.state ?? 'denied', atMs: tables.nowMs, evidence, reasons: input.reasons });
   return { kind: 'denied', evidence };
 }
 
