@@ -178,18 +178,25 @@ async function* register(
         findings: [],
       },
     };
-    await needs.store.put(
-      record,
-      evidence(
-        needs,
-        'dataset.registered',
-        [{ name: `dataset/${manifest.dataset}@${manifest.version}`, sha256: manifest.digest.replace('sha256:', '') }],
-        {
-          provider: needs.pseudonymOf(caller.party),
-          tables: manifest.tables.length,
-        },
-      ),
+    const event = evidence(
+      needs,
+      'dataset.registered',
+      [{ name: `dataset/${manifest.dataset}@${manifest.version}`, sha256: manifest.digest.replace('sha256:', '') }],
+      { provider: needs.pseudonymOf(caller.party), tables: manifest.tables.length },
     );
+    const recorded = await needs.store.transact([
+      // Two providers may have begun a dataset of this name at once: it belongs to the one that ended first.
+      {
+        do: 'expect',
+        table: 'dataset',
+        id: manifest.dataset,
+        state: existing === undefined ? null : existing.state,
+      },
+      { do: 'put', record },
+      { do: 'record', event },
+    ]);
+    if (recorded.kind === 'refused')
+      throw new Fault('conflict', `dataset \`${manifest.dataset}\` was registered meanwhile: look at it again`);
     yield { reasons: [], event: { kind: 'dataset', dataset: await messageOf(needs, caller, record) } };
   } catch (error) {
     throw faultOf(error);

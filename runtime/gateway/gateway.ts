@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
-import { registerDataset, readManifest } from '../dataset/ingest.ts';
+import { readManifest, registerDataset, removeUnfinished } from '../dataset/ingest.ts';
 import { DatasetError } from '../dataset/dataset-error.ts';
 import { buildLayout, type LayoutNeeds } from '../dataset/layout.ts';
 import { parseInWorker } from '../dataset/parse-in-worker.ts';
@@ -68,12 +69,17 @@ export interface Gateway {
   readonly sweep: () => Promise<void>;
 }
 
-const SWEEP_UPLOADS = 'uploads';
+/** What a gateway that was killed had begun: uploads that nobody will finish, datasets and layouts half written. */
+async function removeLeftBehind({ uploads, data }: DataDirectory): Promise<void> {
+  for (const name of await readdir(uploads)) await rm(join(uploads, name), { recursive: true, force: true });
+  await removeUnfinished(data);
+}
 
 export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, pool, directory, nowMs } = parts;
   const queue = new JobQueue();
-  const results = await Results.open(directory.results);
+  await removeLeftBehind(directory);
+  const results = await Results.open(directory.results, async (id) => (await store.job(id))?.state === 'released');
   const sha256 = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');
   const layout: LayoutNeeds = {
     root: directory.data,
@@ -177,7 +183,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     jobs: jobService(jobServiceNeeds),
     catalogue: catalogService({
       ...needs,
-      uploads: join(directory.path, SWEEP_UPLOADS),
+      uploads: directory.uploads,
       register: (dataset, sources, onProgress) =>
         registerDataset(
           { root: directory.data, reader: jailedReader(pool, 'provider'), limits: DEFAULT_ENGINE_LIMITS },

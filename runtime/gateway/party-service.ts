@@ -63,7 +63,15 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
     if (party.state === state) throw new Fault('wrong-state', `party \`${name}\` is already ${state}`);
     if (party.state === 'exited') throw new Fault('wrong-state', `party \`${name}\` has exited`);
     const moved = { ...party, state, body: { ...party.body, note } };
-    await needs.store.put(moved, evidence(needs, kind, [subjectOf(needs, moved)], { party: needs.pseudonymOf(name) }));
+    const outcome = await needs.store.transact([
+      { do: 'expect', table: 'party', id: name, state: party.state },
+      { do: 'put', record: moved },
+      {
+        do: 'record',
+        event: evidence(needs, kind, [subjectOf(needs, moved)], { party: needs.pseudonymOf(name) }),
+      },
+    ]);
+    if (outcome.kind === 'refused') throw changedMeanwhile(name);
     return moved;
   };
   return {
@@ -96,7 +104,9 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
       });
       const renewed = { ...party, body: { ...party.body, ...credentialPart(issued) } };
       const old = needs.store.peek<CredentialBody>('credential', party.body.fingerprint);
-      await needs.store.transact([
+      const outcome = await needs.store.transact([
+        // A renewal that was begun before a suspension must not undo it.
+        { do: 'expect', table: 'party', id: party.id, state: party.state },
         { do: 'put', record: renewed },
         { do: 'put', record: credentialRecord(needs, party.id, issued) },
         ...(request.revokeOld && old !== undefined
@@ -110,6 +120,7 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
           }),
         },
       ]);
+      if (outcome.kind === 'refused') throw changedMeanwhile(party.id);
       return { party: messageOf(renewed), credential: issued.bundle, reasons: [] };
     },
     list: (caller, request) => {
@@ -175,6 +186,9 @@ export async function admitParty(
   if (outcome.kind === 'refused') throw new Fault('already-exists', `party \`${name}\` exists`);
   return { party, bundle: issued.bundle };
 }
+
+const changedMeanwhile = (name: string): Fault =>
+  new Fault('conflict', `party \`${name}\` was changed meanwhile: look at it again`);
 
 function credentialPart(
   issued: IssuedCredential,

@@ -8,12 +8,13 @@ import { batchFrames, MAX_FRAME_BYTES, schemaFrame } from '../rpc/flight-framing
 
 /** How long a released result can be fetched again, milliseconds; after that its file is removed. */
 export const RESULT_LIFE_MS = 24 * 3_600_000;
+const SUFFIX = '.frames';
 /** Bytes gathered before they are written. */
 const WRITE_BYTES = 1 << 20;
 
 /**
  * Released results wait in files of their own: each a sequence of (u32 little-endian length, FlightData message). They
- * hold only what passed the gate. A file without its final name was never recorded and is removed at start.
+ * hold only what passed the gate. A file whose release was never recorded is removed at start.
  */
 export class Results {
   readonly #folder: string;
@@ -22,9 +23,13 @@ export class Results {
     this.#folder = folder;
   }
 
-  static async open(folder: string): Promise<Results> {
+  /** Opens the folder; `isReleased` says which jobs' results were recorded before the last process ended. */
+  static async open(folder: string, isReleased: (jobId: string) => Promise<boolean>): Promise<Results> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    for (const name of await readdir(folder)) if (name.endsWith('.part')) await rm(join(folder, name), { force: true });
+    for (const name of await readdir(folder)) {
+      const jobId = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : null;
+      if (jobId === null || !(await isReleased(jobId))) await rm(join(folder, name), { force: true });
+    }
     return new Results(folder);
   }
 
@@ -82,7 +87,7 @@ export class Results {
 
   #pathOf(jobId: string): string {
     if (!/^[a-z0-9-]{1,80}$/.test(jobId)) throw new Error('not a job id');
-    return join(this.#folder, `${jobId}.frames`);
+    return join(this.#folder, `${jobId}${SUFFIX}`);
   }
 }
 
