@@ -25,6 +25,9 @@ const PAGE_BYTES = 65536;
 const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
 
 let compiled: WebAssembly.Module | undefined;
+/** Kernels whose accumulator is done: their memory is paged in already, which costs more than a small sum. */
+const spare: KernelExports[] = [];
+const SPARE_LIMIT = 32;
 
 /** Residues of ciphertexts: `polynomials` polynomials, each `primes.length` times `degree` words. */
 export interface BodyShape {
@@ -38,7 +41,7 @@ export interface BodyShape {
  * what SEAL computes, at memory bandwidth. Sums are lazy (words grow until the next would not fit) and every word that
  * comes in is checked against its prime; one bad word makes `take` throw.
  */
-export class LinearAccumulator {
+export class LinearAccumulator implements Disposable {
   readonly #kernel: KernelExports;
   readonly #shape: BodyShape;
   readonly #bodyBytes: number;
@@ -52,7 +55,7 @@ export class LinearAccumulator {
   #isBad = 0;
 
   constructor(shape: BodyShape) {
-    this.#kernel = instantiate();
+    this.#kernel = spare.pop() ?? instantiate();
     this.#shape = shape;
     this.#bodyBytes = shape.polynomials * shape.primes.length * shape.degree * 8;
     const stride = align(this.#bodyBytes);
@@ -62,6 +65,12 @@ export class LinearAccumulator {
     this.#view = reserve(this.#kernel, this.#stageAt + STAGED * this.#stageStride);
     const largest = shape.primes.reduce((a, b) => (a > b ? a : b), 1n);
     this.#capacity = WORD_RANGE / largest - 1n;
+    this.clear();
+  }
+
+  /** Gives the kernel back for the next accumulator of this process; this one must not be used again. */
+  [Symbol.dispose](): void {
+    if (spare.length < SPARE_LIMIT && !spare.includes(this.#kernel)) spare.push(this.#kernel);
   }
 
   /** Bytes of one body. */

@@ -113,7 +113,7 @@ export class QueryRun implements Disposable {
 
   #release(): void {
     const he = this.#context;
-    const hidden = new LinearAccumulator(BODY);
+    using hidden = new LinearAccumulator(BODY);
     hidden.add(this.#products.take());
     using zero = he.encryptZero();
     hidden.add(he.body(zero));

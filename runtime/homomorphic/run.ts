@@ -70,7 +70,7 @@ export class ProgramRun implements Disposable {
     const emit = (segment: number, body: Uint8Array): void => {
       this.#parts.push({ output: index, segment, body });
     };
-    if (output.work === 'linear') return new LinearWork(this.#plan, output, emit);
+    if (output.work === 'linear') return this.#owned.use(new LinearWork(this.#plan, output, emit));
     if (output.work === 'product') return new ProductWork(this.#plan, output, emit);
     if (backend === null) throw new HomomorphicFault('worker-failed', 'this program needs an encryption library');
     return this.#owned.use(new LogisticWork(this.#plan, output, backend, emit));
@@ -85,7 +85,7 @@ interface OutputWork {
 type Emit = (segment: number, body: Uint8Array) => void;
 
 /** Weighted sums by the kernel; a new segment starts before noise or range could overflow. */
-class LinearWork implements OutputWork {
+class LinearWork implements OutputWork, Disposable {
   readonly #plan: Plan;
   readonly #output: PlanOutput;
   readonly #emit: Emit;
@@ -128,6 +128,10 @@ class LinearWork implements OutputWork {
 
   finish(): void {
     if (!this.#isEmpty) this.#close();
+  }
+
+  [Symbol.dispose](): void {
+    this.#accumulator[Symbol.dispose]();
   }
 
   #close(): void {
