@@ -28,6 +28,11 @@ const DIGIT_BITS = 32;
  * Each result ciphertext gets (1) a fresh encryption of zero under the consumer's public key, (2) noise flooding that
  * fills the room left to the brim, (3) for totals, uniformly random slots that add up to zero, so that whatever the
  * query really holds, one linear functional of the rows comes out and nothing else, (4) modulus switching to two primes.
+ *
+ * Known limit: whether a public key and a query are well formed cannot be seen without the secret key. Only seeded keys
+ * are taken, so the second polynomial of a key is pseudo-random, but hiding the second polynomial of a result rests on the
+ * first one being honest too. Against a consumer that crafts its key the guarantee is computational and unproven; the
+ * extraction guard (`query-guard.ts`) and the policy's query count are the bound that does not rest on the key.
  */
 export class QueryRun implements Disposable {
   readonly #query: EncryptedQuery;
