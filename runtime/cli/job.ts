@@ -176,6 +176,10 @@ function footOf(job: Job): string {
   const withheld = job.withheld?.cells;
   return [
     `${job.id}: ${job.guarantee}`,
+    ...job.errors.map(
+      ({ column, halfWidth, confidence }) =>
+        `${column}: within ±${Number(halfWidth.toPrecision(3))} of the exact value (${confidence * 100} %)`,
+    ),
     `withheld cells: ${withheld === null || withheld === undefined ? 'none, or too few to say' : String(withheld)}`,
     job.receipt === null
       ? ''

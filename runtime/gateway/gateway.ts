@@ -148,7 +148,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     isolation: pool.isolation.level,
     knowledge: { purposeIncludes, evaluate: evaluateCondition },
     activeAgreements: (party) => activeAgreements(needs, party),
-    preparers: { sql: prepareSql(engine, { sha256 }) },
+    preparers: { sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes }) },
     ledger: {
       reserve: (input) => store.reserve(input),
       deny: (input) => store.recordDenial(input),

@@ -417,6 +417,11 @@ async function recordMessage(needs: JobServiceNeeds, record: JobRecord, withRece
             })),
           },
     columns: note === null ? [] : columnsOf(JSON.parse(note.schema) as Schema),
+    errors: (note?.errors ?? []).map(({ column, halfWidth, confidence }) => ({
+      column,
+      halfWidth: Number(halfWidth),
+      confidence: Number(confidence),
+    })),
     rowCount: note === null ? null : BigInt(note.rows),
     resultBytes: note === null ? null : BigInt(note.bytes),
     computationDigest: (details['digest'] as string | null | undefined) ?? '',

@@ -4,7 +4,7 @@ import type { Schema } from '../release/columns.ts';
 import { passGate, releasedSchema } from '../release/gate.ts';
 import type { WithheldNote } from './job.ts';
 import type { JobNeeds, JobRun, Usage } from './needs.ts';
-import type { Prepared } from './prepare.ts';
+import type { ColumnAccuracy, Prepared } from './prepare.ts';
 import { GENERIC_FAILURE } from './run-job.ts';
 
 /** A result that passed the gate and lies, whole and durable, in a file that nobody can fetch yet. */
@@ -15,6 +15,7 @@ export interface Disclosed {
   readonly bytes: number;
   readonly sha256: string;
   readonly withheld: WithheldNote;
+  readonly errors: readonly ColumnAccuracy[];
   readonly usage: Usage;
   readonly discard: () => Promise<void>;
 }
@@ -63,6 +64,7 @@ export async function disclose(
       bytes: file.bytes,
       sha256: file.sha256,
       withheld: summary.withheld,
+      errors: summary.errors ?? [],
       usage: {
         rowsScanned: summary.rowsScanned,
         cellsReleased: rows * terms.outputs.filter(({ role }) => role !== 'key').length,

@@ -112,6 +112,7 @@ export type ResultNote = {
   readonly withheldCells: string | null;
   readonly withheldReasons: readonly string[];
   readonly guarantee: string;
+  readonly errors: readonly { readonly column: string; readonly halfWidth: string; readonly confidence: string }[];
 };
 
 export interface ResultWriter {

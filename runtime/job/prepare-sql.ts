@@ -3,12 +3,14 @@ import type { Release } from '../policy/model.ts';
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
 import type { CatalogueTable, QueryContext } from '../query/catalogue.ts';
 import { compileQuery } from '../query/compile.ts';
+import { compileDifferential } from '../query/differential/compile.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';
 import { checkText } from '../query/text.ts';
 import type { Certificate, OutputColumn } from '../release/candidate.ts';
 import type { Schema } from '../release/columns.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
+import { prepareDifferential } from './prepare-differential.ts';
 import type { ParameterValue } from './job.ts';
 import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
 import type { Execution, Prepared } from './prepare.ts';
@@ -48,7 +50,7 @@ export interface OpenDataset {
 }
 
 /** Prepares SQL: parse without data, check every node, rewrite under the rights, check the plan of what we printed. */
-export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256'>): Preparer {
+export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | 'randomBytes'>): Preparer {
   return async ({ job, permits, release, clause, signal }) => {
     if (job.computation.kind !== 'sql') throw new Error('not an SQL job');
     const { text, parameters } = job.computation;
@@ -63,13 +65,38 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256'>): 
       if (dataset.kind === 'denied') return dataset;
       open.push(renamed(dataset, `d${index}`));
     }
+    if (release.mode === 'differentialPrivacy') {
+      const compiled = compileDifferential(
+        parsed.ast,
+        text,
+        contextOf(job.asker.party, permits, open, release, clause, parameters),
+      );
+      if (compiled.kind === 'denied') return compiled;
+      const datasets = datasetsIn(compiled.enforced, open);
+      const touched = permits.filter(({ agreement }) => datasets.some(({ name }) => name === agreement.dataset));
+      const [only] = touched;
+      const own = only?.permit.release;
+      if (only === undefined || own?.mode !== 'differentialPrivacy')
+        throw new Error('a private table belongs to no permit');
+      return prepareDifferential(
+        {
+          sha256: needs.sha256,
+          entropy: { bytes: needs.randomBytes },
+          image: engine.image,
+          schemaOf: (query) => engine.schemaOf(query.enforced),
+          run: (query, runSignal) => engine.run(query.enforced, datasets, job.asker.party, runSignal),
+        },
+        compiled,
+        { consumer: job.asker.party, release: own, clause: only.permit.clause, permits: touched, datasets },
+      );
+    }
     const compile = (under: readonly AdmittedPermit[], terms: Release, of: string): ReturnType<typeof compileQuery> =>
       compileQuery(parsed.ast, text, contextOf(job.asker.party, under, open, terms, of, parameters));
     let compiled = compile(permits, release, clause);
     if (compiled.kind === 'denied') return compiled;
 
     // Terms of datasets that the query does not touch must not weaken or tighten the answer: decide again without them.
-    let terms = release;
+    let terms: Release = release;
     let of = clause;
     const datasets = datasetsIn(compiled.enforced, open);
     const used = permits.filter(({ agreement }) => datasets.some(({ name }) => name === agreement.dataset));

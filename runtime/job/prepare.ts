@@ -34,6 +34,16 @@ export interface Execution {
 }
 
 export type ExecutionSummary =
-  | { readonly kind: 'done'; readonly rowsScanned: number; readonly cpuMs: number; readonly withheld: WithheldNote }
+  | {
+      readonly kind: 'done';
+      readonly rowsScanned: number;
+      readonly cpuMs: number;
+      readonly withheld: WithheldNote;
+      /** How far noisy columns may be off; empty or absent when nothing was noised. */
+      readonly errors?: readonly ColumnAccuracy[];
+    }
   /** One word for whatever went wrong among rows: a reason would be a leak. */
   | { readonly kind: 'failed' };
+
+/** A released column lies within `halfWidth` of the exact value with probability `confidence`. */
+export type ColumnAccuracy = { readonly column: string; readonly halfWidth: number; readonly confidence: number };

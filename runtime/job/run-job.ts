@@ -159,6 +159,11 @@ async function record(
         withheldCells: withheld.cells === null ? null : String(withheld.cells),
         withheldReasons: withheld.reasons.map(({ code }) => code),
         guarantee: prepared.guarantee,
+        errors: result.errors.map(({ column, halfWidth, confidence }) => ({
+          column,
+          halfWidth: String(halfWidth),
+          confidence: String(confidence),
+        })),
       },
     });
     if (answer.kind === 'refused') {

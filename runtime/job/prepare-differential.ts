@@ -1,0 +1,217 @@
+import { consumerBudget, datasetBudget } from '../ledger/budget.ts';
+import type { BudgetLine } from '../ledger/reservation.ts';
+import type { DifferentialPrivacyRelease, PolicyLiteral, Release } from '../policy/model.ts';
+import { type Denied, denied, reason } from '../policy/reason.ts';
+import { type DifferentialQuery, MAX_GROUPS, planOf } from '../query/differential/compile.ts';
+import { type Cell, rowsOf } from '../release/column-values.ts';
+import type { ColumnBatch, ColumnType, Schema } from '../release/columns.ts';
+import type { Entropy } from '../release/entropy.ts';
+import { exactId, type Estimate } from '../release/mechanisms/mechanism.ts';
+import { type GroupKeys, type NoisedPlan, WHOLE_TABLE } from '../release/noised-plan.ts';
+import { noisedCandidate, noisedOutputs, type CellAccuracy } from '../release/noised-table.ts';
+import { type ExactGroup, type NoisedRelease, type NoisedRow, releaseNoised } from '../release/release-noised.ts';
+import { termsOf } from '../release/terms.ts';
+import { budgetLines } from './budget-lines.ts';
+import type { AdmittedPermit } from './needs.ts';
+import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';
+import type { OpenDataset } from './prepare-sql.ts';
+
+export interface DifferentialNeeds {
+  readonly sha256: (content: string) => string;
+  readonly entropy: Entropy;
+  readonly image: string;
+  /** Column types of what the exact statement yields. */
+  readonly schemaOf: (query: DifferentialQuery) => Schema;
+  /** Runs the exact statement in a jailed worker. */
+  readonly run: (query: DifferentialQuery, signal: AbortSignal) => Execution;
+}
+
+/** Most rows that public keys may span. */
+const MAX_PUBLIC_ROWS = 10_000;
+/** A limit that nobody reaches: a budget that is only counted. */
+const COUNTED = 2n ** 62n;
+
+/**
+ * A differentially private job: exact whole numbers come from the worker, noise is drawn in the gateway, and only the
+ * noisy table goes to the gate. The loss is reserved before anything runs and is spent whatever comes of it.
+ */
+export function prepareDifferential(
+  needs: DifferentialNeeds,
+  query: DifferentialQuery,
+  input: {
+    readonly consumer: string;
+    readonly release: DifferentialPrivacyRelease;
+    readonly clause: string;
+    readonly permits: readonly AdmittedPermit[];
+    readonly datasets: readonly OpenDataset[];
+  },
+): Prepared | Denied {
+  const { release, clause, permits, datasets, consumer } = input;
+  const exactSchema = needs.schemaOf(query);
+  const keyTypes = query.keys.map((_, index) => exactSchema[index]?.type ?? { kind: 'utf8' as const });
+  const keys = groupKeysOf(query, keyTypes);
+  if (keys === null) {
+    return denied(
+      reason('too-many-keys', `the declared keys span more than ${MAX_PUBLIC_ROWS} rows`, {
+        clause,
+        remedy: 'group by fewer columns',
+      }),
+    );
+  }
+  const plan = planOf(
+    release,
+    query.aggregates.map(({ aggregate }) => aggregate),
+    keys,
+  );
+  const charged = { microEpsilon: release.microEpsilonPerJob, delta: release.delta };
+  const names = {
+    keys: query.keys.map(({ name }, index) => ({
+      name,
+      type: keyTypes[index] ?? { kind: 'utf8' as const },
+      nullable: true,
+    })),
+    aggregates: query.aggregates,
+  };
+  const natural = noisedOutputs(names);
+  const places = query.outputs.map((output) => ('key' in output ? output.key : query.keys.length + output.aggregate));
+  const outputs = places.map((place) => natural[place]).filter((column) => column !== undefined);
+  const schema: Schema = outputs.map(({ name, type, nullable }) => ({ name, type, nullable }));
+  return {
+    kind: 'prepared',
+    datasets: datasets.map(({ name, version, digest }) => ({ name, version, digest })),
+    digest: needs.sha256(query.enforced.canonical),
+    terms: termsOf(release as Release, { clause, units: [], outputs, mediaTypes: [], isDominanceApplied: false }),
+    schema,
+    certificates: [],
+    basis: { kind: 'noised', ...charged },
+    budget: [...budgetLines(consumer, permits), ...lossLines(consumer, release, permits)],
+    microEpsilon: release.microEpsilonPerJob,
+    inWords: query.enforced.inWords,
+    guarantee: `differential privacy per privacy unit with epsilon ${release.microEpsilonPerJob / 1e6}${keys.kind === 'private' || release.noise === 'gaussian' ? ` and delta ${release.delta}` : ''}: adding or removing one unit (at most ${release.maxRowsPerUnit} rows of each count) changes the probability of any result by at most that factor`,
+    image: needs.image,
+    isOrdered: true,
+    execute: (signal) => execute(needs, query, { plan, names, charged, places, exactSchema }, signal),
+  };
+}
+
+interface Noising {
+  readonly plan: NoisedPlan;
+  readonly names: Parameters<typeof noisedCandidate>[1];
+  readonly charged: Parameters<typeof noisedCandidate>[2];
+  readonly places: readonly number[];
+  readonly exactSchema: Schema;
+}
+
+function execute(needs: DifferentialNeeds, query: DifferentialQuery, noising: Noising, signal: AbortSignal): Execution {
+  const exact = needs.run(query, signal);
+  let summary: ExecutionSummary = { kind: 'failed' };
+  async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
+    const groups: ExactGroup[] = [];
+    for await (const batch of exact.batches) {
+      for (const row of rowsOf(noising.exactSchema, batch)) groups.push(groupOf(query, row));
+      // More groups than that would mean that the keys are nearly as many as the rows: the job fails as a whole.
+      if (groups.length > MAX_GROUPS) return;
+    }
+    const ended = exact.summary();
+    if (ended.kind === 'failed') return;
+    const released = arranged(query, releaseNoised(noising.plan, groups, needs.entropy));
+    const { candidate, accuracy } = noisedCandidate(released, noising.names, noising.charged);
+    summary = { ...ended, errors: errorsOf(accuracy) };
+    for (const batch of candidate.batches) {
+      yield {
+        rowCount: batch.rowCount,
+        columns: noising.places.map((place) => batch.columns[place]).filter((column) => column !== undefined),
+      };
+    }
+  }
+  return { batches: batches(), summary: () => summary };
+}
+
+function groupOf(query: DifferentialQuery, row: readonly Cell[]): ExactGroup {
+  const width = query.keys.length;
+  return {
+    key: row.slice(0, width),
+    values: new Map(query.exact.map((column, index) => [exactId(column), wholeOf(row[width + index])])),
+  };
+}
+
+function wholeOf(cell: Cell | undefined): bigint {
+  if (typeof cell === 'bigint') return cell;
+  throw new Error('the exact part answered something that is not a whole number');
+}
+
+/** ORDER BY, OFFSET and LIMIT of the consumer over the noisy result: post-processing. */
+function arranged(query: DifferentialQuery, release: NoisedRelease): NoisedRelease {
+  const valueOf = (row: NoisedRow, output: number): number | string | bigint | null => {
+    const place = query.outputs[output];
+    if (place === undefined) return null;
+    if ('key' in place) {
+      const cell = row.key[place.key] ?? null;
+      return typeof cell === 'boolean' ? Number(cell) : (cell as number | string | bigint | null);
+    }
+    const estimate: Estimate | undefined = row.aggregates[place.aggregate]?.[0];
+    return estimate === undefined ? null : estimate.value;
+  };
+  const rows = release.rows.toSorted((a, b) => {
+    for (const { output, descending, nullsFirst } of query.order) {
+      const [x, y] = [valueOf(a, output), valueOf(b, output)];
+      if (x === y) continue;
+      if (x === null || y === null) return (x === null) === nullsFirst ? -1 : 1;
+      return x < y === descending ? 1 : -1;
+    }
+    return 0;
+  });
+  const end = query.limit === null ? rows.length : query.offset + query.limit;
+  return { ...release, rows: rows.slice(query.offset, end) };
+}
+
+/** The widest interval of each column, half of it: what the consumer is told before it looks at single cells. */
+function errorsOf(accuracy: readonly CellAccuracy[]): readonly ColumnAccuracy[] {
+  const widest = new Map<string, number>();
+  for (const { column, low, high } of accuracy) widest.set(column, Math.max(widest.get(column) ?? 0, (high - low) / 2));
+  return [...widest].map(([column, halfWidth]) => ({ column, halfWidth, confidence: 0.95 }));
+}
+
+function groupKeysOf(query: DifferentialQuery, types: readonly ColumnType[]): GroupKeys | null {
+  if (query.keys.length === 0) return WHOLE_TABLE;
+  const lists = query.keys.map(({ values }, index) => cellsOf(values, types[index]));
+  if (lists.some((list) => list === null)) return { kind: 'private' };
+  const total = lists.reduce((product, list) => product * (list?.length ?? 0), 1);
+  if (total > MAX_PUBLIC_ROWS) return null;
+  let keys: readonly (readonly Cell[])[] = [[]];
+  for (const list of lists) keys = keys.flatMap((key) => (list ?? []).map((cell) => [...key, cell]));
+  return { kind: 'public', keys };
+}
+
+/** Declared values as cells of the column's type; null when they are not declared, or of a type that lists cannot name. */
+function cellsOf(values: readonly PolicyLiteral[] | null, type: ColumnType | undefined): readonly Cell[] | null {
+  if (values === null || type === undefined) return null;
+  const cells = values.map((value): Cell => {
+    if (type.kind === 'utf8') return value.kind === 'number' ? value.text : String(value.value);
+    if (type.kind === 'bool' && value.kind === 'boolean') return value.value;
+    if (value.kind !== 'number' || !/^-?\d{1,15}$/.test(value.text)) return null;
+    if (type.kind === 'int32') return Number(value.text);
+    return type.kind === 'int64' ? BigInt(value.text) : null;
+  });
+  return cells.includes(null) ? null : cells;
+}
+
+/** The loss, per consumer and dataset under the policy's total, and per dataset over all consumers for the record. */
+function lossLines(
+  consumer: string,
+  release: DifferentialPrivacyRelease,
+  permits: readonly AdmittedPermit[],
+): readonly BudgetLine[] {
+  const amount = BigInt(release.microEpsilonPerJob);
+  return permits.flatMap(({ agreement: { dataset } }): readonly BudgetLine[] => {
+    const own = {
+      budget: consumerBudget('microEpsilon', { dataset, consumer, rule: 'differentialPrivacy' }),
+      amount,
+      limit: BigInt(release.microEpsilonTotal),
+    };
+    return [
+      release.budgetPeriodMs === null ? own : { ...own, windowMs: release.budgetPeriodMs },
+      { budget: datasetBudget('microEpsilon', { dataset }), amount, limit: COUNTED },
+    ];
+  });
+}
