@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { Glovebox } from '../client/connect.ts';
 import type { Agreement } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { reasonLines, tableText, UsageError } from './output.ts';
@@ -50,15 +51,15 @@ export function addAgreement(program: Command): void {
         }),
     );
   withCommon(
-    agreement.command('accept <id>').description('accept an offer, signed with your key'),
-    'glovebox agreement accept agr-… --as acme.credential.json',
-  ).action((id: string, options: CommonOptions) =>
+    agreement.command('accept [id]').description('accept an offer, signed with your key; without an id, the only one'),
+    'glovebox agreement accept --as acme.credential.json',
+  ).action((id: string | undefined, options: CommonOptions) =>
     actAs(options, async (glovebox, out) => {
-      const answer = await glovebox.agreements.accept({ id });
+      const answer = await glovebox.agreements.accept({ id: id ?? (await onlyOffer(glovebox)) });
       out.answer(answer, () =>
         answer.agreement === null
           ? reasonLines(answer.reasons)
-          : `${id} is ${answer.agreement.state}: ${describe(answer.agreement)}`,
+          : `${answer.agreement.id} is ${answer.agreement.state}: ${describe(answer.agreement)}`,
       );
       return answer.agreement === null ? 1 : 0;
     }),
@@ -164,6 +165,16 @@ export function addAgreement(program: Command): void {
         }),
       );
   }
+}
+
+async function onlyOffer(glovebox: Glovebox): Promise<string> {
+  const { party } = await glovebox.parties.whoAmI({});
+  const { agreements } = await glovebox.agreements.list({});
+  const offers = agreements.filter(({ state, consumer }) => state === 'offered' && consumer === party?.name);
+  const [only, ...others] = offers;
+  if (only === undefined) throw new UsageError('nothing is offered to you: agreement list shows your agreements');
+  if (others.length > 0) throw new UsageError(`say which offer to accept: ${offers.map(({ id }) => id).join(', ')}`);
+  return only.id;
 }
 
 function timeOf(text: string | undefined): number | null {
