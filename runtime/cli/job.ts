@@ -1,12 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { type RecordBatch, Table, tableToIPC } from 'apache-arrow';
+import type { RecordBatch } from 'apache-arrow';
 import type { Command } from 'commander';
 import type { Glovebox } from '../client/connect.ts';
 import type { Job, JobRequest, ParameterValue } from '../gen/messages.ts';
 import type { Init } from '../rpc/call.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { type ExitCode, type Output, reasonLines, tableText, UsageError } from './output.ts';
-import { cellsOf, columnsOf, csvText } from './result-table.ts';
 
 interface JobOptions extends CommonOptions {
   readonly agreement?: readonly string[];
@@ -157,6 +156,8 @@ async function runJob(
     );
     return 0;
   }
+  // Arrow's library takes a while to load, and only results need it.
+  const { cellsOf, columnsOf } = await import('./result-table.ts');
   const table = await glovebox.readTable(ticket);
   const columns = columnsOf(table);
   const rows = cellsOf(table);
@@ -219,6 +220,10 @@ function valueOf(text: string): ParameterValue['value'] {
 async function writeResult(glovebox: Glovebox, ticket: Uint8Array, file: string): Promise<number> {
   const batches: RecordBatch[] = [];
   for await (const batch of glovebox.readBatches(ticket)) batches.push(batch);
+  const [{ Table, tableToIPC }, { cellsOf, csvText }] = await Promise.all([
+    import('apache-arrow'),
+    import('./result-table.ts'),
+  ]);
   const table = new Table(batches);
   if (file.endsWith('.csv')) writeFileSync(file, csvText(table));
   else if (file.endsWith('.json')) writeFileSync(file, `${JSON.stringify(cellsOf(table), null, 2)}\n`);

@@ -1,6 +1,4 @@
 import type { Command } from 'commander';
-import { ROOT } from '../container.ts';
-import { WorkerPool } from '../sandbox/pool.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
 import { tableText } from './output.ts';
 
@@ -97,6 +95,7 @@ export function addOperator(program: Command): void {
     'glovebox doctor',
   ).action((options: CommonOptions) =>
     act(options, async (out) => {
+      const [{ ROOT }, { WorkerPool }] = await Promise.all([import('../container.ts'), import('../sandbox/pool.ts')]);
       await using pool = await WorkerPool.start({ root: ROOT });
       const { isolation } = pool;
       out.answer(isolation, () =>

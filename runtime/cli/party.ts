@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { PARTY_ROLES } from '../identity/party.ts';
-import { writePrivate } from '../gateway/data-directory.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
 
@@ -34,6 +33,7 @@ export function addParty(program: Command): void {
             jurisdiction: options.jurisdiction ?? '',
           });
           const file = options.out ?? `${name}.credential.json`;
+          const { writePrivate } = await import('../gateway/data-directory.ts');
           await writePrivate(file, added.credential);
           out.answer(
             { party: added.party, credential: file },
