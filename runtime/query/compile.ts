@@ -51,7 +51,14 @@ function compile(ast: unknown, context: QueryContext): Permitted {
     nextBlock: 0,
   };
   const relation = releasedOnly(compileAny(state, query, NO_TABLES), null);
-  return { kind: 'permitted', enforced: enforced(state, relation, release.maxRows), footprint: rights.footprint() };
+  // A dataset is touched when FROM names a table of it, even if no column is used: `select count(*) from visits`.
+  const read = context.tables.filter(({ physical }) => state.reads.has(physical)).map(({ dataset }) => dataset);
+  const footprint = rights.footprint();
+  return {
+    kind: 'permitted',
+    enforced: enforced(state, relation, release.maxRows),
+    footprint: { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() },
+  };
 }
 
 function enforced(state: State, relation: ReleasedRelation, maxRows: number): EnforcedQuery {
