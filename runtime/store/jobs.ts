@@ -90,7 +90,7 @@ export interface DenyInput {
   /** Absent: denied. The others are jobs that ended before anything was reserved for them. */
   readonly state?: 'failed' | 'cancelled';
   readonly reasons: readonly string[];
-  /** Must hold a `decision` event, or a `job.failed` event when the job was not denied. */
+  /** Must hold a `decision` event, or a `job.failed` or `job.cancelled` event for those states. */
   readonly events: readonly EvidenceEvent[];
 }
 

@@ -119,7 +119,7 @@ export function releaseJob(tables: Tables, input: ReleaseInput): WithoutReceipts
 /** Records that a job was refused; nothing was reserved for it. */
 export function denyJob(tables: Tables, input: DenyInput): WithoutReceipts<DenyOutcome> {
   const { job } = input;
-  if (!hasEvent(input.events, input.state === undefined ? 'decision' : 'job.failed'))
+  if (!hasEvent(input.events, input.state === undefined ? 'decision' : `job.${input.state}`))
     throw new StoreFault('state-misuse', `job '${job.id}' is denied without evidence`);
   const known = jobOf(tables, job.id);
   if (known !== undefined && known.owner !== job.party)
