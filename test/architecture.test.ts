@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, it } from 'node:test';
+
+const ROOT = join(import.meta.dirname, '..');
+
+/**
+ * Who may import whom: core ← job ← adapters ← composition root ← command line. `node` stands for every built-in
+ * module. To change a line is a design decision: say why in the commit.
+ */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  // Core: plain functions over plain data. No built-in but the hashing and signing of node:crypto, no package.
+  policy: [],
+  release: ['policy'],
+  query: ['policy', 'release', 'node:crypto'],
+  evidence: ['node:crypto'],
+  ledger: [],
+  metering: [],
+  identity: ['policy', 'node:crypto'],
+  contract: ['evidence', 'node:crypto'],
+  // The application: what happens to a job. Everything of the world comes in through needs.ts.
+  job: ['policy', 'query', 'release', 'ledger', 'metering', 'evidence', 'contract', 'identity'],
+  // Adapters: each wraps one piece of the world, and packages stay inside the part that wraps them.
+  'policy-file': ['policy', 'node', 'yaml', 'zod', '@bufbuild/cel'],
+  store: ['evidence', 'ledger', 'node'],
+  sandbox: ['node', 'acorn', 'canonicalize', 'zod'],
+  'sandbox/javascript': ['sandbox', 'release', 'gen', 'node', 'acorn', 'isolated-vm'],
+  dataset: [
+    'policy',
+    'query',
+    'release',
+    'sandbox',
+    'node',
+    '@duckdb/node-api',
+    '@duckdb/node-bindings',
+    'apache-arrow',
+    'canonicalize',
+  ],
+  homomorphic: ['sandbox', 'node', 'node-seal', 'wabt'],
+  gen: ['identity', 'rpc'],
+  rpc: [
+    'policy',
+    'release',
+    'identity',
+    'gen',
+    'node',
+    '@grpc/grpc-js',
+    '@peculiar/x509',
+    'apache-arrow',
+    'canonicalize',
+    'protobufjs',
+    'reflect-metadata',
+  ],
+  client: [
+    'contract',
+    'evidence',
+    'homomorphic',
+    'identity',
+    'gen',
+    'rpc',
+    'node',
+    '@grpc/grpc-js',
+    'apache-arrow',
+    'protobufjs',
+  ],
+  // The gateway joins core, job and adapters; it knows neither tsyringe nor the command line.
+  gateway: [
+    'policy',
+    'query',
+    'release',
+    'contract',
+    'ledger',
+    'evidence',
+    'metering',
+    'identity',
+    'job',
+    'policy-file',
+    'dataset',
+    'sandbox',
+    'sandbox/javascript',
+    'homomorphic',
+    'store',
+    'gen',
+    'rpc',
+    'node',
+  ],
+  'container.ts': ['gateway', 'sandbox', 'store', 'node', 'tsyringe', 'reflect-metadata'],
+  cli: [
+    'client',
+    'container.ts',
+    'gateway',
+    'policy',
+    'policy-file',
+    'evidence',
+    'identity',
+    'homomorphic',
+    'sandbox',
+    'rpc',
+    'gen',
+    'node',
+    '@grpc/grpc-js',
+    'apache-arrow',
+    'commander',
+    'pino',
+  ],
+};
+
+const CORE = ['policy', 'release', 'query', 'evidence', 'ledger', 'metering', 'identity', 'contract', 'job'];
+
+interface Import {
+  readonly file: string;
+  readonly part: string;
+  readonly target: string;
+}
+
+const FILES = globSync('runtime/**/*.ts', { cwd: ROOT }).toSorted();
+const IMPORTS = FILES.flatMap(importsOf);
+
+describe('the architecture', () => {
+  it('every part of runtime/ has a line in the table', () => {
+    const parts = new Set(FILES.map(partOf));
+    assert.deepEqual(
+      [...parts].filter((part) => MAY_IMPORT[part] === undefined),
+      [],
+    );
+    assert.deepEqual(
+      Object.keys(MAY_IMPORT).filter((part) => !parts.has(part)),
+      [],
+    );
+  });
+
+  it('no part imports what its line does not name, be it a type, a value or later', () => {
+    const broken = IMPORTS.filter(({ part, target }) => {
+      const allowed = MAY_IMPORT[part] ?? [];
+      return part !== target && !allowed.includes(target) && !(target.startsWith('node:') && allowed.includes('node'));
+    });
+    assert.deepEqual(
+      broken.map(({ file, target }) => `${file} → ${target}`),
+      [],
+    );
+  });
+
+  it('what is imported can be read off the text: no computed import, no require', () => {
+    const computed = FILES.filter((file) => /\bimport\(\s*[^'"\s]|(?<![.\w])require\(\s*['"`]/.test(codeOf(file)));
+    assert.deepEqual(computed, []);
+  });
+
+  it('the core reads no clock, no random source, no environment, and starts nothing', () => {
+    const world =
+      /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bperformance\.|\bprocess\.|\bglobalThis\b|\bset(?:Timeout|Interval|Immediate)\b|\bfetch\(|\bWorker\(|(?<!\.)\brandom(?:Bytes|UUID|Int|FillSync|Fill)\(|\bgetRandomValues\b|\bgenerateKeyPair/;
+    const impure = FILES.filter((file) => CORE.includes(partOf(file)))
+      .map((file) => ({ file, found: world.exec(codeOf(file))?.[0] }))
+      .filter(({ found }) => found !== undefined);
+    assert.deepEqual(impure, []);
+  });
+
+  it('only the composition root knows tsyringe, and only the command line writes to the console', () => {
+    assert.deepEqual(
+      [...new Set(IMPORTS.filter(({ target }) => target === 'tsyringe').map(({ file }) => file))],
+      ['runtime/container.ts'],
+    );
+    // Developers run this one by hand.
+    const tools = ['runtime/sandbox/build-images.ts'];
+    const isQuiet = (file: string): boolean => !file.startsWith('runtime/cli/') && !tools.includes(file);
+    const talkers = FILES.filter((file) => isQuiet(file) && /\bconsole\./.test(codeOf(file)));
+    assert.deepEqual(talkers, []);
+  });
+
+  it('the table would notice: a forbidden import in any form is found', () => {
+    for (const line of [
+      "import { readFileSync } from 'node:fs';",
+      "import type { Store } from '../store/store.ts';",
+      "export { type Store } from '../store/store.ts';",
+      "import '../store/store.ts';",
+      "const late = await import('../store/store.ts');",
+      "type Late = import('../store/store.ts').Store;",
+    ]) {
+      const found = targetsIn(line, 'runtime/policy/new.ts');
+      assert.ok(found.includes('store') || found.includes('node:fs'), line);
+    }
+  });
+});
+
+function importsOf(file: string): readonly Import[] {
+  const part = partOf(file);
+  return targetsIn(codeOf(file), file).map((target) => ({ file, part, target }));
+}
+
+/** Parts, packages and built-ins that a text names in imports of any form. */
+function targetsIn(code: string, file: string): readonly string[] {
+  const specifiers = code.matchAll(/(?:\bfrom\s*|\bimport\s*\(\s*|\bimport\s+)(['"])([^'"\n]+)\1/g);
+  return [...specifiers].map(([, , specifier = '']) => {
+    if (specifier.startsWith('.')) return partOf(normalize(join(dirname(file), specifier)));
+    if (specifier.startsWith('node:')) return specifier;
+    return specifier
+      .split('/')
+      .slice(0, specifier.startsWith('@') ? 2 : 1)
+      .join('/');
+  });
+}
+
+function partOf(file: string): string {
+  const [, first = '', second = ''] = file.split('/');
+  return first === 'sandbox' && second === 'javascript' ? 'sandbox/javascript' : first;
+}
+
+/** Without comments, which may speak of anything. */
+function codeOf(file: string): string {
+  return readFileSync(join(ROOT, file), 'utf8')
+    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
+    .replaceAll(/^\s*\/\/.*$/gm, '');
+}
