@@ -6,7 +6,7 @@ import { compileQuery } from '../query/compile.ts';
 import { compileDifferential } from '../query/differential/compile.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';
 import { checkText } from '../query/text.ts';
-import type { Certificate, OutputColumn } from '../release/candidate.ts';
+import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
 import type { Schema } from '../release/columns.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
@@ -150,7 +150,7 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
       terms: termsOf(terms, { clause: of, units, outputs, mediaTypes: [], isDominanceApplied: true }),
       schema,
       certificates,
-      basis: { kind: 'certified' },
+      basis: basisOf(enforced, open),
       budget: budgetLines(job.asker.party, touched),
       microEpsilon: 0,
       inWords: enforced.inWords,
@@ -167,6 +167,17 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
 function datasetsIn(enforced: EnforcedQuery, open: readonly OpenDataset[]): readonly OpenDataset[] {
   const statements = [...enforced.setup, enforced.result, enforced.summary];
   return open.filter(({ database }) => statements.some((statement) => statement.includes(`"${database}".`)));
+}
+
+/** Public only when every table that our statements read is one that the policy declares public. */
+function basisOf(enforced: EnforcedQuery, open: readonly OpenDataset[]): Basis {
+  if (enforced.certificates.length > 0 || enforced.reads === undefined) return { kind: 'certified' };
+  const tables = open.flatMap((dataset) => dataset.tables);
+  const isPublic = (physical: string): boolean => {
+    const table = tables.find((one) => one.physical === physical);
+    return table !== undefined && table.isPublic && table.units.length === 0;
+  };
+  return enforced.reads.every(isPublic) ? { kind: 'public' } : { kind: 'certified' };
 }
 
 function contextOf(
