@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addAgreement } from './agreement.ts';
+import { addBench } from './bench.ts';
 import { addDataset } from './dataset.ts';
 import { addDemo } from './demo.ts';
 import { addEvidence } from './evidence.ts';
@@ -29,6 +30,7 @@ addJob(program);
 addEvidence(program);
 addMeter(program);
 addOperator(program);
+addBench(program);
 
 try {
   await program.parseAsync();

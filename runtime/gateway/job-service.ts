@@ -22,6 +22,7 @@ import type { JobRecord } from '../store/jobs.ts';
 import { pageOf } from './access.ts';
 import type { JobQueue } from './live-jobs.ts';
 import { type GatewayNeeds, newId } from './needs.ts';
+import { StageClock } from './stage-clock.ts';
 import type { PartyBody } from './records.ts';
 import type { Results } from './results.ts';
 
@@ -63,12 +64,15 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
       scope,
       async (one, run) => {
         // Not the wall clock, which may be set: an answer must not wait for a slot of the day after.
-        const clock = performance.now();
+        const since = performance.now();
         const started = needs.nowMs();
+        const stages = new StageClock();
         try {
-          const ended = await runJob(needs.jobNeeds, one, run);
+          const ended = await runJob(needs.jobNeeds, one, stages.timing(run));
           remember(needs, one.id, ended);
-          await untilSlot(performance.now() - clock);
+          await untilSlot(performance.now() - since);
+          // For the operator's log alone: how long each stage took says something of the data.
+          needs.log({ level: 'debug', event: 'job.stages', facts: { job: one.id, ...stages.stop() } });
           needs.log({
             level: 'info',
             event: 'job.ended',

@@ -21,7 +21,7 @@ export interface GatewayNeeds {
 
 /** A line of the structured log: ids and codes, never query text or values. */
 export interface LogEvent {
-  readonly level: 'info' | 'warn' | 'error';
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly event: string;
   readonly facts?: Readonly<Record<string, string | number | boolean | null>>;
   readonly cause?: unknown;

@@ -1,0 +1,39 @@
+import type { Table } from 'apache-arrow';
+import type { Glovebox } from '../../runtime/client/connect.ts';
+import { WrongAnswer } from '../measurement.ts';
+import { sortedRows } from '../world/plain-duckdb.ts';
+
+/** One job, from its text to its table at the consumer; anything but a release ends the benchmark. */
+export async function ask(glovebox: Glovebox, agreement: string, sql: string): Promise<Table> {
+  const outcome = await glovebox.jobs.sql(sql, { agreementIds: [agreement] });
+  if (outcome.kind === 'released') return outcome.table;
+  throw new WrongAnswer(
+    `not released: ${outcome.reasons.map(({ code, message }) => `${message} [${code}]`).join('; ')}`,
+  );
+}
+
+/** The rows of a table as `sortedRows` writes them. */
+export function rowsOf(table: Table): readonly string[] {
+  const columns = table.schema.fields.map((_, index) => table.getChildAt(index));
+  return sortedRows(
+    Array.from({ length: table.numRows }, (_, row) => columns.map((column) => plain(column?.get(row), column?.type))),
+  );
+}
+
+/** Arrow gives decimals as words; their value is what counts. */
+function plain(value: unknown, type: unknown): unknown {
+  const { scale } = type as { readonly scale?: number };
+  if (scale === undefined || !(value instanceof Uint32Array)) return value;
+  return Number(value.toString()) / 10 ** scale;
+}
+
+/** Checks that what left is exactly what the floor's data says may leave. */
+export function checkRows(what: string, released: readonly string[], expected: readonly string[]): string {
+  const known = new Set(expected);
+  const odd = released.find((row) => !known.has(row));
+  if (odd !== undefined)
+    throw new WrongAnswer(`${what}: ${odd} is not what the floor answers, e.g. ${expected[0] ?? 'nothing'}`);
+  if (released.length !== expected.length)
+    throw new WrongAnswer(`${what}: ${released.length} rows left, ${expected.length} were due`);
+  return `${released.length} rows, each equal to the floor's`;
+}

@@ -1,0 +1,148 @@
+import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
+import { type Command, Option } from 'commander';
+import type { BenchReport, Measurement } from '../../benchmarks/measurement.ts';
+import { act } from './command.ts';
+import { type ExitCode, type Output, tableText, UsageError } from './output.ts';
+
+interface BenchCommandOptions {
+  readonly rows?: string;
+  readonly runs?: string;
+  readonly json?: string | boolean;
+  readonly quick?: boolean;
+  readonly cache?: string;
+}
+
+const KINDS = ['end-to-end', 'ledger', 'all'] as const;
+type Kind = (typeof KINDS)[number];
+const DEFAULT_ROWS = 10_000_000;
+const QUICK_ROWS = 200_000;
+const DEFAULT_RUNS = 7;
+const QUICK_RUNS = 3;
+
+export function addBench(program: Command): void {
+  const bench = program
+    .command('bench')
+    .description('measure this machine: every figure beside its floor, the same work without Glovebox in the same run');
+  for (const kind of KINDS) {
+    bench
+      .command(kind)
+      .description(ABOUT[kind])
+      .option('--rows <n>', `rows of the large dataset (default: ${DEFAULT_ROWS}; ${QUICK_ROWS} with --quick)`)
+      .option('--runs <n>', `runs of each figure (default: ${DEFAULT_RUNS}; ${QUICK_RUNS} with --quick)`)
+      .option('--quick', 'a few minutes at most: small data, few runs; ratios are rough')
+      .addOption(new Option('--json [file]', 'write the whole report as JSON, to a file or to standard output'))
+      .option('--cache <dir>', 'where prepared data is kept (default: $XDG_CACHE_HOME/glovebox/bench)')
+      .addHelpText('after', `\nExample:\n  glovebox bench ${kind} --quick --json results.json\n`)
+      .action((options: BenchCommandOptions) =>
+        act({ json: options.json === true }, (out) => runBench(kind, options, out)),
+      );
+  }
+  bench
+    .command('report <results...>')
+    .description('one self-contained page with plots from one or several results; several are compared')
+    .requiredOption('--html <file>', 'the page to write')
+    .addHelpText('after', '\nExample:\n  glovebox bench report before.json after.json --html report.html\n')
+    .action((results: readonly string[], options: { readonly html: string }) =>
+      act({}, async (out) => {
+        const { page } = await import('../../benchmarks/html/page.ts');
+        const { readReports } = await import('../../benchmarks/html/read-reports.ts');
+        const reports = readReports(results);
+        if (reports.kind === 'bad') throw new UsageError(reports.problem);
+        writeFileSync(options.html, page(reports.reports));
+        out.answer({ html: options.html }, () => `wrote ${options.html}`);
+      }),
+    );
+}
+
+const ABOUT: Readonly<Record<Kind, string>> = {
+  'end-to-end': 'whole jobs over mutual TLS: fixed cost, large queries, concurrency, streaming',
+  ledger: 'durable debits and the evidence log against fdatasync',
+  all: 'everything',
+};
+
+async function runBench(kind: Kind, options: BenchCommandOptions, out: Output): Promise<ExitCode> {
+  const isQuick = options.quick === true;
+  const rows = numberOf('--rows', options.rows, isQuick ? QUICK_ROWS : DEFAULT_ROWS, [1000, 1_000_000_000]);
+  const runs = numberOf('--runs', options.runs, isQuick ? QUICK_RUNS : DEFAULT_RUNS, [1, 1000]);
+  const { measure } = await import('../../benchmarks/measure.ts');
+  const loadAtStart = loadavg();
+  const report = await measure({
+    kinds: kind === 'all' ? KINDS.filter((one) => one !== 'all') : [kind],
+    command: `glovebox bench ${kind}`,
+    rows,
+    runs,
+    isQuick,
+    cache: options.cache ?? null,
+    loadAtStart,
+    progress: (text) => out.progress(text),
+  });
+  out.endProgress();
+  if (typeof options.json === 'string') writeFileSync(options.json, `${JSON.stringify(report, null, 1)}\n`);
+  out.answer(report, reportText);
+  return report.measurements.every(({ goal }) => goal?.isMet !== false) ? 0 : 1;
+}
+
+function numberOf(
+  name: string,
+  text: string | undefined,
+  standard: number,
+  [low, high]: readonly [number, number],
+): number {
+  if (text === undefined) return standard;
+  const value = Number(text);
+  if (!/^\d{1,10}$/.test(text) || value < low || value > high)
+    throw new UsageError(`${name} is a whole number from ${low} to ${high}, not \`${text}\``);
+  return value;
+}
+
+/** The report as tables for a terminal. */
+export function reportText(report: BenchReport): string {
+  const { machine, versions } = report;
+  const groups = [...new Set(report.measurements.map(({ group }) => group))];
+  const tables = groups.map((group) => {
+    const rows = report.measurements.filter((one) => one.group === group);
+    return `\n${group}\n${tableText(HEAD, rows.map(cellsOf))}`;
+  });
+  const staged = report.measurements.filter(({ stages }) => stages !== null);
+  const stages = staged.map(
+    ({ name, stages: spent }) =>
+      `  ${name}: ${Object.entries(spent ?? {})
+        .map(([stage, ms]) => `${stage} ${number(ms)}`)
+        .join(', ')}`,
+  );
+  const goals = report.measurements.flatMap(({ name, goal }) =>
+    goal === null ? [] : [`  ${goal.isMet ? 'met    ' : 'NOT MET'}  ${name}: ${goal.text}`],
+  );
+  return [
+    `${report.command}: ${report.options.rows} rows, ${report.options.runs} runs, seed ${report.seed}`,
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryMiB} MiB, Linux ${machine.kernel}, isolation ${machine.isolation}; load ${machine.loadAtStart.map(number).join(' ')} before, ${machine.loadAtEnd.map(number).join(' ')} after`,
+    Object.entries(versions)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(', '),
+    ...tables,
+    ...(stages.length === 0 ? [] : ['\nmilliseconds by stage (medians)', ...stages]),
+    ...(goals.length === 0 ? [] : ['\ngoals', ...goals]),
+  ].join('\n');
+}
+
+const HEAD = ['what', 'median', 'p95', 'unit', 'floor', 'floor is', 'ratio', 'CPU ratio'] as const;
+
+function cellsOf({ name, at, value, unit, floor, ratio, cpuRatio }: Measurement): readonly string[] {
+  return [
+    at === null ? name : `${name}, ${at.axis} ${at.value}`,
+    number(value.median),
+    number(value.p95),
+    unit,
+    floor === null ? '·' : number(floor.value.median),
+    floor === null ? '·' : floor.name,
+    ratio === null ? '·' : `${number(ratio.median)}×`,
+    cpuRatio === null ? '·' : `${number(cpuRatio)}×`,
+  ];
+}
+
+/** Three significant digits. */
+function number(value: number): string {
+  if (!Number.isFinite(value)) return '·';
+  return Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+}
