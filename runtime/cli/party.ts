@@ -12,11 +12,18 @@ export function addParty(program: Command): void {
     .requiredOption('--role <role...>', `one or more of: ${PARTY_ROLES.join(', ')}`)
     .option('--out <file>', 'where to write the credential (mode 0600); default: NAME.credential.json here')
     .option('--days <days>', 'days until the credential expires', '365')
+    .option('--group <name...>', 'groups that policies can name as group:NAME')
     .option('--jurisdiction <code>', 'where the party is, ISO 3166-1, e.g. CN; unknown counts as foreign')
     .action(
       (
         name: string,
-        options: CommonOptions & { role: readonly string[]; out?: string; days: string; jurisdiction?: string },
+        options: CommonOptions & {
+          role: readonly string[];
+          out?: string;
+          days: string;
+          jurisdiction?: string;
+          group?: readonly string[];
+        },
       ) =>
         actAs(options, async (glovebox, out) => {
           const roles = options.role
@@ -31,6 +38,7 @@ export function addParty(program: Command): void {
             roles,
             days: Number(options.days),
             jurisdiction: options.jurisdiction ?? '',
+            groups: options.group ?? [],
           });
           const file = options.out ?? `${name}.credential.json`;
           const { writePrivate } = await import('../gateway/data-directory.ts');

@@ -1,5 +1,6 @@
 /** From a dataset version, its policy and its layout to the tables that a query may see. Plain data in, plain data out. */
-import type { ColumnGrant, PrivacyUnit, TablePolicy } from '../policy/model.ts';
+import type { PrivacyUnit, TablePolicy } from '../policy/model.ts';
+import { grantsFor } from '../policy/rights.ts';
 import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/catalogue.ts';
 import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, type LayoutSpec, type LayoutTable } from '../query/layout.ts';
 import { DatasetError } from './dataset-error.ts';
@@ -74,6 +75,8 @@ export interface CatalogueInput {
   readonly manifest: DatasetManifest;
   readonly policies: readonly TablePolicy[];
   readonly consumer: string;
+  /** Groups of the consumer, without the prefix `group:`. */
+  readonly groups?: readonly string[];
   /** Catalogue name of the dataset's layout file in the worker, e.g. `d0`. */
   readonly alias: string;
   /** Rows of each laid-out table (its row scope applied), by name. */
@@ -83,9 +86,10 @@ export interface CatalogueInput {
 /** The tables of one dataset as a query of this consumer may see them. */
 export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[] {
   const { manifest, policies, consumer, alias, rowCounts } = input;
+  const groups = input.groups ?? [];
   return policies.map((policy): CatalogueTable => {
     const stored = storedTableOf(manifest, policy);
-    const columns = visibleColumns(policy, stored, consumer);
+    const columns = visibleColumns(policy, stored, { consumer, groups });
     return {
       dataset: manifest.dataset,
       names: sqlNamesOf(manifest, stored.name),
@@ -99,10 +103,15 @@ export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[
   });
 }
 
-function visibleColumns(policy: TablePolicy, stored: StoredTable, consumer: string): CatalogueColumn[] {
-  return policy.columns.flatMap(({ name, grants }): CatalogueColumn[] => {
+function visibleColumns(
+  policy: TablePolicy,
+  stored: StoredTable,
+  { consumer, groups }: { readonly consumer: string; readonly groups: readonly string[] },
+): CatalogueColumn[] {
+  return policy.columns.flatMap((column): CatalogueColumn[] => {
+    const { name } = column;
     const type = stored.columns.find((column) => column.name === name)?.type;
-    const held = grants.filter((grant: ColumnGrant) => grant.consumers === null || grant.consumers.includes(consumer));
+    const held = grantsFor(column, consumer, groups);
     return type === undefined || held.length === 0 ? [] : [{ name, type, grants: held }];
   });
 }
@@ -140,7 +149,13 @@ function unitColumns(
   // that is its own unit is nowhere else.
   const domain =
     unit.columns.length === 0 ? `${manifest.dataset}#${stored.name}` : `${manifest.dataset}:${unit.columns.join(',')}`;
-  return { keyColumns: isVisible ? unit.columns : [], domain, hash: UNIT_HASH(index), oneHot: UNIT_ONE_HOT(index) };
+  return {
+    keyColumns: isVisible ? unit.columns : [],
+    domain,
+    hash: UNIT_HASH(index),
+    oneHot: UNIT_ONE_HOT(index),
+    ...(unit.via.length === 0 ? {} : { path: unit.via }),
+  };
 }
 
 /** Statements that make the layout's tables without rows, for the bound-plan check (`planInWorker`). */

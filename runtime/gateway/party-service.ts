@@ -91,6 +91,7 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
         roles,
         days: daysOf(request.days),
         jurisdiction: jurisdictionOf(request.jurisdiction),
+        groups: groupsOf(request.groups),
       });
       return { party: messageOf(party), credential: bundle, reasons: [] };
     },
@@ -162,9 +163,10 @@ export async function admitParty(
     readonly roles: readonly PartyRole[];
     readonly days: number;
     readonly jurisdiction: string | null;
+    readonly groups?: readonly string[];
   },
 ): Promise<{ readonly party: StoredRecord<PartyBody>; readonly bundle: string }> {
-  const { name, roles, days, jurisdiction } = request;
+  const { name, roles, days, jurisdiction, groups = [] } = request;
   const issued = await needs.issueCredential({ party: name, roles, days });
   const party: StoredRecord<PartyBody> = {
     table: 'party',
@@ -172,7 +174,7 @@ export async function admitParty(
     owner: '',
     state: 'admitted',
     atMs: needs.nowMs(),
-    body: { roles, groups: [], ...credentialPart(issued), jurisdiction, note: '' },
+    body: { roles, groups, ...credentialPart(issued), jurisdiction, note: '' },
   };
   const outcome = await needs.store.transact([
     { do: 'expect', table: 'party', id: name, state: null },
@@ -234,6 +236,17 @@ function daysOf(days: number): number {
   return days;
 }
 
+function groupsOf(groups: readonly string[]): readonly string[] {
+  for (const group of groups) {
+    if (!PARTY_NAME.test(group))
+      throw new Fault(
+        'argument-not-valid',
+        `\`${group}\` is not a group name: lower-case letters, digits, \`.\`, \`_\` and \`-\``,
+      );
+  }
+  return [...new Set(groups)].toSorted();
+}
+
 function jurisdictionOf(text: string): string | null {
   if (text === '') return null;
   if (!/^[A-Z]{2}$/.test(text))
@@ -254,5 +267,6 @@ function messageOf(party: StoredRecord<PartyBody>): PartyMessage {
     jurisdiction: jurisdiction ?? '',
     admittedAtMs: party.atMs,
     note,
+    groups: party.body.groups,
   };
 }

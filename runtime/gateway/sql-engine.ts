@@ -83,7 +83,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
       if (answer.kind === 'refused') throw new Error(`our own statements cannot be planned: ${answer.code}`);
       return answer.value.map((plan) => parseLossless(plan));
     },
-    open: async ({ permit }, party) => {
+    open: async ({ permit }, party, groups) => {
       const { policy } = permit;
       const manifest = await needs.manifestOf(policy.dataset);
       const spec = layoutSpecFor(manifest, policy);
@@ -96,6 +96,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           manifest,
           policies: policy.tables,
           consumer: party,
+          groups,
           alias: 'd0',
           rowCounts,
         });

@@ -146,6 +146,8 @@ export interface AddPartyRequest {
   readonly days: number;
   /** ISO 3166-1 alpha-2 code of where it is. */
   readonly jurisdiction: string;
+  /** Groups that policies can name as `group:NAME`; lower-case names. */
+  readonly groups: readonly string[];
 }
 
 /** The party and its credential. */
@@ -1192,6 +1194,8 @@ export interface Party {
   readonly admittedAtMs: number;
   /** Why it is suspended. */
   readonly note: string;
+  /** Groups that it belongs to. */
+  readonly groups: readonly string[];
 }
 
 /** A signature and whose it is. */

@@ -75,6 +75,30 @@ describe('the catalogue', () => {
     assert.equal(table?.rowCount, 7n);
   });
 
+  it('counts a grant to a group for its members only, and says along which path a unit is reached', () => {
+    const via = [{ from: 'id', table: 'patients', to: 'id' }];
+    const policies = [
+      policy(
+        { id: [grant()], cost: [grant({ consumers: ['group:lab'] })] },
+        { privacyUnits: [{ columns: ['person'], via }] },
+      ),
+    ];
+    const seen = (groups: readonly string[]): readonly (string | undefined)[] | undefined =>
+      catalogueTables({
+        manifest,
+        policies,
+        consumer: 'acme',
+        groups,
+        alias: 'd0',
+        rowCounts: new Map(),
+      })[0]?.columns.map(({ name }) => name);
+    assert.deepEqual(seen([]), ['id']);
+    assert.deepEqual(seen(['lab']), ['id', 'cost']);
+    assert.deepEqual(seen(['group:lab', 'labs']), ['id']);
+    const [table] = catalogueTables({ manifest, policies, consumer: 'acme', alias: 'd0', rowCounts: new Map() });
+    assert.deepEqual(table?.units[0]?.path, via);
+  });
+
   it('gives the worker no column without a grant, and refuses what the dataset does not have', () => {
     const bounds = { low: 0, high: 10 };
     const spec = layoutSpecOf(manifest, [policy({ ward: [grant()], cost: [grant({ bounds })] })], 3);

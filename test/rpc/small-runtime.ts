@@ -177,6 +177,7 @@ export async function startSmallRuntime(
             jurisdiction: '',
             admittedAtMs: 0,
             note: '',
+            groups: [],
           },
           authority: authority.name,
           runtimeVersion: '0.0.0',
