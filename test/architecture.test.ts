@@ -87,6 +87,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'container.ts': ['gateway', 'sandbox', 'store', 'node', 'tsyringe', 'reflect-metadata'],
   cli: [
+    // `bench` only: measurements live beside the runtime, not in it.
+    'benchmarks',
     'client',
     'container.ts',
     'gateway',
@@ -201,6 +203,8 @@ function targetsIn(code: string, file: string): readonly string[] {
 }
 
 function partOf(file: string): string {
+  // What lies outside of runtime/ is one part by the name of its folder.
+  if (!file.startsWith('runtime/')) return file.split('/')[0] ?? file;
   const [, first = '', second = ''] = file.split('/');
   return first === 'sandbox' && second === 'javascript' ? 'sandbox/javascript' : first;
 }
