@@ -54,15 +54,17 @@ function compile(ast: unknown, context: QueryContext): Permitted {
   // A dataset is touched when FROM names a table of it, even if no column is used: `select count(*) from visits`.
   const read = context.tables.filter(({ physical }) => state.reads.has(physical)).map(({ dataset }) => dataset);
   const footprint = rights.footprint();
+  const isOrdered = query.orders.length > 0 || query.orderAll !== null || query.limit !== null || query.offset !== null;
   return {
     kind: 'permitted',
-    enforced: enforced(state, relation, release.maxRows),
+    enforced: enforced(state, relation, release.maxRows, isOrdered),
     footprint: { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() },
   };
 }
 
-function enforced(state: State, relation: ReleasedRelation, maxRows: number): EnforcedQuery {
-  const outputs = relation.columns.map(({ name, type, role }) => ({ name, type, role }));
+function enforced(state: State, relation: ReleasedRelation, maxRows: number, isOrdered: boolean): EnforcedQuery {
+  const names = distinctNames(relation.columns.map(({ name }) => name));
+  const outputs = relation.columns.map(({ type, role }, index) => ({ name: names[index] ?? '', type, role }));
   // What a sub-query brings into the answer is certified with it; one that yields no row brings nothing.
   const domains = [...new Set([...relation.domains, ...state.borrowed.map(({ domain }) => domain)])];
   const certificates = domains.map((unit, index) => ({ name: `c${index}`, meaning: 'units' as const, unit }));
@@ -79,8 +81,9 @@ function enforced(state: State, relation: ReleasedRelation, maxRows: number): En
     ...outputs.map(({ type }, index) => `TRY_CAST(o${index} AS ${printType(type)}) AS o${index}`),
     ...least,
   ];
-  // One row more than allowed, so that the gate sees that there was more.
-  const result = `SELECT ${columns.join(', ')} FROM (${relation.select}) LIMIT ${maxRows + 1}`;
+  // The engine's order would tell how rows are stored. One row more than allowed, so that the gate sees that there was more.
+  const order = isOrdered ? '' : ` ORDER BY ${outputs.map((_, index) => index + 1).join(', ')}`;
+  const result = `SELECT ${columns.join(', ')} FROM (${relation.select})${order} LIMIT ${maxRows + 1}`;
   const canonical = [...state.setup, result].join(';\n');
   return {
     setup: state.setup,
@@ -92,6 +95,19 @@ function enforced(state: State, relation: ReleasedRelation, maxRows: number): En
     inWords: [...new Set(state.words)],
     canonical,
   };
+}
+
+/** A result has no two columns of one name: the second `n` is `n_1`, as DuckDB does it in a sub-query. */
+function distinctNames(names: readonly string[]): string[] {
+  const taken = new Set(names);
+  const seen = new Set<string>();
+  return names.map((name) => {
+    let free = name;
+    for (let i = 1; seen.has(name) && taken.has(free); i++) free = `${name}_${i}`;
+    taken.add(free);
+    seen.add(name);
+    return free;
+  });
 }
 
 /** NULL when nothing was withheld or too little to say. */

@@ -71,6 +71,8 @@ export interface WindowSyntax {
 export interface SelectItem {
   readonly expression: Syntax;
   readonly alias: string;
+  /** What the column is called without an alias, as DuckDB spells it. */
+  readonly defaultName: string;
 }
 
 export interface CommonTable {

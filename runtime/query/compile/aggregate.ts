@@ -46,10 +46,10 @@ export function compileAggregate(
   const cells: Cell[] = [];
   const alias = `${name}_x`;
   const sight = aggregateSight({ state, scope, select, keys, cells, alias, resolveRow });
-  const outputs = select.items.map((item, index) => {
+  const outputs = select.items.map((item) => {
     const typed = resolve(item.expression, sight);
     return {
-      name: itemName(item, index),
+      name: itemName(item, from),
       sql: printTyped(typed),
       type: typed.type ?? TEXT,
       role: roleOf(typed, alias),
@@ -65,7 +65,6 @@ export function compileAggregate(
   state.withheld.push(withheld(block));
   state.words.push(...inWords(block));
   return finish({
-    state,
     select,
     items: select.items,
     outputs,

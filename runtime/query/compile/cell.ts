@@ -64,12 +64,8 @@ function extremumCell(rights: Rights, name: string, arg: Typed, chosen: readonly
 }
 
 function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Typed[], suffix: string): Cell {
-  const sql = `count(${syntax.distinct ? 'DISTINCT ' : ''}${printTyped(arg)})${suffix}`;
-  if (syntax.distinct) {
-    for (const base of distinctColumns(arg)) rights.require(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
-    if (distinctColumns(arg).length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
-    return cell(sql, BIGINT, conditionsFor(chosen, presence(arg, around(chosen), false)), null, null);
-  }
+  if (syntax.distinct) return distinctCell(rights, arg, chosen, suffix);
+  const sql = `count(${printTyped(arg)})${suffix}`;
   if (arg.kind === 'constant') {
     return cell(sql, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
   }
@@ -96,6 +92,29 @@ function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Ty
     '1',
     [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
   );
+}
+
+/**
+ * count(DISTINCT …) of a column, or of one column in the branches of a CASE, whose conditions are held to what FILTER is.
+ * An expression could leave single values out (`nullif(id, 7)`, `least(id, 7)`), so it takes columns that may be keys.
+ */
+function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suffix: string): Cell {
+  const within = around(chosen);
+  const conditions = conditionsFor(chosen, null);
+  const counted = (value: Typed, around: string | null): void => {
+    const columns = distinctColumns(value);
+    if (columns.length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
+    for (const base of columns) rights.require(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
+    if (value.kind !== 'column') rights.key(value);
+    conditions.push(...optional(presence(value, around, value.kind !== 'column')));
+  };
+  if (arg.kind === 'case') {
+    for (const { sql, value } of branchesOf(rights, arg, within, isNull)) {
+      conditions.push(chosenRows(sql, within));
+      counted(value, sql);
+    }
+  } else counted(arg, within);
+  return cell(`count(DISTINCT ${printTyped(arg)})${suffix}`, BIGINT, conditions, null, null);
 }
 
 /** Counting the rows that have a value: with the function `count`, or where the value could be filtered or grouped. */

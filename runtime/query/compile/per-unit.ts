@@ -11,6 +11,7 @@ import { digitsOf } from '../types.ts';
 import { buildCell } from './cell.ts';
 import { groupKeys } from './released.ts';
 import { hasAggregate, isAggregateCall, itemName } from './select.ts';
+import type { From } from './sources.ts';
 import type { Column, Relation, State } from './state.ts';
 
 /** What the outer query may compute of a value per unit, e.g. the mean number of visits of a patient. */
@@ -25,9 +26,10 @@ const OUTER: readonly AggregateFunction[] = ['sum', 'avg', 'count', 'variance', 
 export function compilePerUnit(
   state: State,
   select: Select,
-  scope: RowScope,
+  from: From,
   resolveRow: (syntax: Syntax) => Typed,
 ): Relation | null {
+  const { scope } = from;
   const [base, ...others] = scope.bases;
   const [unit, ...moreUnits] = base?.table.units ?? [];
   if (base === undefined || unit === undefined || others.length + moreUnits.length > 0 || !isPlain(select)) return null;
@@ -39,19 +41,19 @@ export function compilePerUnit(
     readonly type: Typed['type'];
     readonly grants: readonly ColumnGrant[];
   }[] = [];
-  for (const [index, item] of select.items.entries()) {
+  for (const item of select.items) {
     const { expression } = item;
     if (expression.kind === 'call' && isAggregateCall(expression)) {
       const cell = buildCell(state.rights, expression, resolveRow);
       // FILTER and CASE per unit would need a check of their own; WHERE says the same.
       if (cell.conditions.some(({ kind, checksOutside }) => kind === 'chosen' || checksOutside)) return null;
-      columns.push({ name: itemName(item, index), sql: cell.sql, type: cell.type, grants: [AGGREGATED] });
+      columns.push({ name: itemName(item, from), sql: cell.sql, type: cell.type, grants: [AGGREGATED] });
       continue;
     }
     if (hasAggregate(expression)) return null;
     const key = resolveRow(expression);
     if (key.kind !== 'column' || key.base === null || !unit.keyColumns.includes(key.base.column.name)) return null;
-    columns.push({ name: itemName(item, index), sql: key.sql, type: key.type, grants: key.base.column.grants });
+    columns.push({ name: itemName(item, from), sql: key.sql, type: key.type, grants: key.base.column.grants });
   }
   for (const predicate of scope.predicates) state.rights.condition(predicate);
   const guards = guardsOf(state, scope);

@@ -46,7 +46,7 @@ export function compileReleased(
     const typed = given === undefined ? resolve(item.expression, sight) : null;
     const named = given?.[index];
     return {
-      name: itemName(item, index),
+      name: itemName(item, from),
       type: named?.type ?? typed?.type ?? ({ kind: 'text' } as const),
       role: named?.role ?? roleOf(from, item.expression),
       sql: named?.sql ?? printTyped(typed ?? keys[0] ?? refuse('wrong-arguments', 'empty output')),
@@ -59,7 +59,6 @@ export function compileReleased(
       : `coalesce(${one.sql}, ${state.terms.minUnits})`,
   }));
   return finish({
-    state,
     select,
     items,
     outputs,
@@ -73,7 +72,6 @@ export function compileReleased(
 }
 
 export interface Parts {
-  readonly state: State;
   readonly select: Select;
   readonly items: readonly SelectItem[];
   readonly outputs: readonly Named[];
@@ -87,7 +85,7 @@ export interface Parts {
 
 /** Prints the SELECT: outputs as o0, o1, …, certificates as c0, …, then DISTINCT, QUALIFY, ORDER BY, LIMIT. */
 export function finish(parts: Parts): ReleasedRelation {
-  const { state, select, outputs, certificates, sight } = parts;
+  const { select, outputs, certificates, sight } = parts;
   const columns = [
     ...outputs.map((one, i) => `${one.sql} AS o${i}`),
     ...certificates.map((one, i) => `${one.sql} AS c${i}`),
@@ -102,23 +100,30 @@ export function finish(parts: Parts): ReleasedRelation {
     select.orderAll === null
       ? select.orders.map((one) => orderBy(one, parts))
       : outputs.map((_, i) => `${i + 1}${direction(select.orderAll)}`);
-  const tail = `${orders.length === 0 ? '' : ` ORDER BY ${orders.join(', ')}`}${limit(select, sight)}`;
+  const positions = outputs.map((_, i) => `o${i}`);
+  // INVARIANT: rows that the consumer's ORDER BY leaves equal are put in the order of what they show. The engine's own
+  // order tells in which order groups were met first, and LIMIT and windows would pass that on.
+  const picks = select.limit !== null || select.offset !== null;
+  const ties = orders.length > 0 || picks ? outputs.map((_, i) => `${i + 1}`) : [];
+  const tail = orderClause([...orders, ...ties]) + limit(select, sight);
   const inner = `SELECT ${columns.join(', ')}${parts.from}${clauses}`;
   const domains = certificates.map((one) => one.domain);
   const named = outputs.map(({ name, type, role }) => ({ name, type, role }));
   if (!select.distinct) return { kind: 'released', select: `${inner}${tail}`, columns: named, domains };
   // DISTINCT over the outputs alone; equal rows are certified by the weakest of them.
-  const positions = outputs.map((_, i) => `o${i}`);
   const merged = certificates.map((_, i) => `min(c${i}) AS c${i}`);
   const sorted = select.orderAll === null ? select.orders.map((one) => orderByOutput(one, parts)) : orders;
-  const order = sorted.length === 0 ? '' : ` ORDER BY ${sorted.join(', ')}`;
-  void state;
+  const order = orderClause(sorted.length > 0 || picks ? [...sorted, ...positions] : []);
   return {
     kind: 'released',
     select: `SELECT ${[...positions, ...merged].join(', ')} FROM (${inner}) GROUP BY ${positions.join(', ')}${order}${limit(select, sight)}`,
     columns: named,
     domains,
   };
+}
+
+function orderClause(terms: readonly string[]): string {
+  return terms.length === 0 ? '' : ` ORDER BY ${[...new Set(terms)].join(', ')}`;
 }
 
 function orderBy(item: OrderItem, parts: Parts): string {

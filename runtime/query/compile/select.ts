@@ -10,7 +10,7 @@ import { BOOLEAN, commonType, familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
 import { compilePerUnit } from './per-unit.ts';
 import { compileReleased } from './released.ts';
-import { addConditions, conjuncts, type From, lookup, readFrom } from './sources.ts';
+import { addConditions, conjuncts, type From, lookup, readFrom, tryLookup } from './sources.ts';
 import type { Relation, ReleasedRelation, Scope, State } from './state.ts';
 
 /** Compiles a query: private rows stay rows until an aggregate turns them into released values. */
@@ -50,7 +50,7 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
   const calls = [...items.map((item) => item.expression), ...(select.having === null ? [] : [select.having])];
   if (aggregates || calls.some(hasAggregate)) {
     const perUnit = derived
-      ? compilePerUnit(state, { ...select, items }, rows, (syntax) => resolve(syntax, sight))
+      ? compilePerUnit(state, { ...select, items }, { ...from, scope: rows }, (syntax) => resolve(syntax, sight))
       : null;
     if (perUnit !== null) return perUnit;
     return compileAggregate(state, { ...select, items }, scope, { ...from, scope: rows }, (syntax) =>
@@ -62,8 +62,8 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
   }
   if (select.qualify !== null || select.having !== null)
     refuse('sql-not-allowed', 'HAVING and QUALIFY need an aggregate');
-  const columns = items.map((item, index) => ({
-    name: itemName(item, index),
+  const columns = items.map((item) => ({
+    name: itemName(item, from),
     expression: resolve(item.expression, sight),
     role: 'derived' as const,
   }));
@@ -87,8 +87,8 @@ function plainRows(state: State, select: Select, scope: Scope, from: From): Rela
   const sight = rowSight(state, scope, from, items, 'rows');
   try {
     const where = select.where === null ? [] : conjuncts(select.where).map((one) => condition(resolve(one, sight)));
-    const columns = items.map((item, index) => ({
-      name: itemName(item, index),
+    const columns = items.map((item) => ({
+      name: itemName(item, from),
       expression: resolve(item.expression, sight),
       role: 'derived' as const,
     }));
@@ -213,6 +213,7 @@ export function expandStars(items: readonly SelectItem[], from: From): SelectIte
         return {
           expression: { kind: 'column', path: [qualifier, column.name], at: expression.at },
           alias: column.name,
+          defaultName: column.name,
         };
       }),
     );
@@ -254,14 +255,12 @@ export function hasAggregate(syntax: Syntax): boolean {
   }
 }
 
-export function itemName(item: SelectItem, index: number): string {
+/** The name of an output column: its alias, the column's own name in the catalogue, or DuckDB's spelling. */
+export function itemName(item: SelectItem, from: From): string {
   if (item.alias !== '') return item.alias;
   const { expression } = item;
-  if (expression.kind === 'column') return expression.path.at(-1) ?? `column${index + 1}`;
-  if (expression.kind === 'call' && /^[a-z_][a-z0-9_]*$/.test(expression.name)) {
-    return expression.name === 'count_star' ? 'count_star()' : expression.name;
-  }
-  return `column${index + 1}`;
+  const column = expression.kind === 'column' ? tryLookup(from, expression.path, expression.at) : null;
+  return column?.name ?? item.defaultName;
 }
 
 /** UNION of results that are each released already. */
@@ -321,6 +320,7 @@ function compileUnion(state: State, union: Union, scope: Scope): Relation {
     items: columns.map((column) => ({
       expression: { kind: 'column', path: [column.name], at: null },
       alias: column.name,
+      defaultName: column.name,
     })),
     from: { kind: 'none' },
     where: null,

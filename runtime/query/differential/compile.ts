@@ -128,8 +128,8 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
   const printed = groups.map(printTyped);
   const aggregates: { name: string; aggregate: DpAggregate }[] = [];
   const names: string[] = groups.map((_, index) => `key${index}`);
-  const outputs = query.items.map((item, index): DifferentialQuery['outputs'][number] => {
-    const name = itemName(item, index);
+  const outputs = query.items.map((item): DifferentialQuery['outputs'][number] => {
+    const name = itemName(item, from);
     if (!hasAggregate(item.expression)) {
       const key = printed.indexOf(printTyped(resolve(item.expression, sight)));
       if (key < 0)
@@ -222,7 +222,13 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
     exact,
     aggregates,
     outputs,
-    order: orderOf(query, query.items.map(itemName), printed, (syntax) => resolve(syntax, sight), outputs),
+    order: orderOf(
+      query,
+      query.items.map((item) => itemName(item, from)),
+      printed,
+      (syntax) => resolve(syntax, sight),
+      outputs,
+    ),
     limit: wholeOf(query.limit, 'LIMIT'),
     offset: wholeOf(query.offset, 'OFFSET') ?? 0,
   };

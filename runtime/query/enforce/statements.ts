@@ -162,6 +162,11 @@ function noneOrEnough(units: string, k: number): string {
   return `(${units} = 0 OR ${units} >= ${k})`;
 }
 
+/** Groups in the order of their keys, so that nothing later can depend on the order in which rows were met. */
+function inKeyOrder(block: Block): string {
+  return block.keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, 'g.').join(', ')}`;
+}
+
 function verdict(block: Block, conditions: readonly Condition[]): string {
   const k = block.terms.minUnits;
   const hasFilter = block.scope.predicates.length > 0;
@@ -184,7 +189,7 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
   return create(
     block,
     't',
-    `WITH e AS MATERIALIZED (${exact(block, conditions)}) SELECT ${columns.join(', ')} FROM ${table(block, 'g')} AS g${joins.join('')}`,
+    `WITH e AS MATERIALIZED (${exact(block, conditions)}) SELECT ${columns.join(', ')} FROM ${table(block, 'g')} AS g${joins.join('')}${inKeyOrder(block)}`,
   );
 }
 

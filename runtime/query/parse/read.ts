@@ -1,6 +1,7 @@
 import { refuse } from '../refusal.ts';
 import type { CaseWhen, CommonTable, OrderItem, Query, Select, SelectItem, Source, Syntax } from '../syntax.ts';
 import { MAX_ITEMS } from '../text.ts';
+import { defaultName } from './default-name.ts';
 import { printable, readLiteral, readType } from './literal.ts';
 import { checkShape, deeper, type Json, list, malformed, object, placeIn, type Reading, text } from './node.ts';
 import * as shapes from './shapes.ts';
@@ -61,6 +62,7 @@ function readSelect(node: Json, reading: Reading): Omit<Select, keyof Modifiers 
   const items: SelectItem[] = list(node['select_list']).map((one) => ({
     expression: readExpression(one, reading),
     alias: text(object(one)['alias'] ?? ''),
+    defaultName: defaultName(one),
   }));
   if (items.length > MAX_ITEMS || groups.length > MAX_ITEMS)
     refuse('query-too-large', 'the query has too many columns');

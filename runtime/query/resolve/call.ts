@@ -3,13 +3,40 @@ import { COMPARISONS, DATE_PARTS, DIFFERENCES, SCALARS, type ScalarFunction, TRU
 import { printable } from '../parse/literal.ts';
 import { literalType, printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
-import type { Typed } from '../typed.ts';
+import { partsOf, type Typed } from '../typed.ts';
 import { BIGINT, BOOLEAN, commonType, DATE, digitsOf, DOUBLE, familyOf, printType, TEXT, TIMESTAMP } from '../types.ts';
 import { arithmetic, constantValue, negate, type Operator, type Over } from './arithmetic.ts';
 import { fold, matchConstant } from './constant.ts';
 
 /** Builds a typed call of an operator or a scalar function, or refuses what the tables do not hold. */
 export function buildCall(name: string, args: readonly Typed[], over: Over, at: Place): Typed {
+  const built = build(name, args, over, at);
+  return args.some(holdsSubquery) ? withoutTry(built, over, at) : built;
+}
+
+function holdsSubquery(expression: Typed): boolean {
+  return (expression.kind === 'call' && expression.name === 'sub-query') || partsOf(expression).some(holdsSubquery);
+}
+
+/**
+ * DuckDB's TRY takes no scalar sub-query. Over released values an overflow may then fail, because the consumer could
+ * have computed it; over rows it may not, so the call is refused there.
+ */
+function withoutTry(built: Typed, over: Over, at: Place): Typed {
+  if (built.kind !== 'call') return built;
+  const start = ['TRY(', 'CAST(TRY('].find((one) => built.sql.startsWith(one));
+  if (start === undefined) return built;
+  if (over === 'rows')
+    refuse(
+      'function-not-allowed',
+      'a sub-query cannot stand in this calculation over rows',
+      at,
+      'compare with it alone',
+    );
+  return { ...built, sql: `${start.slice(0, -'TRY('.length)}(${built.sql.slice(start.length)}` };
+}
+
+function build(name: string, args: readonly Typed[], over: Over, at: Place): Typed {
   const done = (type: SqlType, sql: string): Typed => ({ kind: 'call', name, args, type, digits: null, sql, at });
   if (name === 'and' || name === 'or') {
     for (const arg of args) needs(arg, 'boolean', name, at);

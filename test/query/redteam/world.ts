@@ -1,0 +1,283 @@
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeBatch } from '../../../runtime/dataset/batch-frame.ts';
+import { catalogueTables, layoutSpecOf } from '../../../runtime/dataset/catalogue.ts';
+import { layoutStatements } from '../../../runtime/dataset/layout-sql.ts';
+import type { DatasetManifest, StoredTable } from '../../../runtime/dataset/metadata.ts';
+import { resultSchemaOf } from '../../../runtime/dataset/run-enforced.ts';
+import { executeJob } from '../../../runtime/dataset/worker/execute-job.ts';
+import { parsePolicy } from '../../../runtime/policy-file/parse-policy.ts';
+import type { AggregateRelease, UsagePolicy } from '../../../runtime/policy/model.ts';
+import type { CatalogueTable, QueryContext, SqlType } from '../../../runtime/query/catalogue.ts';
+import { compileQuery } from '../../../runtime/query/compile.ts';
+import { parseLossless } from '../../../runtime/query/lossless-json.ts';
+import { type Cell, rowsOf } from '../../../runtime/release/column-values.ts';
+import { type ColumnBatch, DEFAULT_COLUMN_LIMITS } from '../../../runtime/release/columns.ts';
+import { passGate } from '../../../runtime/release/gate.ts';
+import { termsOf } from '../../../runtime/release/terms.ts';
+
+/** A dataset of one provider under one policy: the policy's text and the statement that makes each table. */
+export interface World {
+  readonly name: string;
+  readonly policy: string;
+  readonly consumer: string;
+  /** CREATE TABLE AS bodies, by table. */
+  readonly tables: Readonly<Record<string, string>>;
+}
+
+/** The same world with rows changed or gone. */
+export interface Neighbour {
+  readonly table: string;
+  /** SELECT over the table itself, written as `SELECT … FROM source …`. */
+  readonly select: string;
+}
+
+/** What a consumer sees of one job; `failed` stands for the one generic run-time error. */
+export type Seen =
+  | { readonly kind: 'denied'; readonly code: string; readonly message: string }
+  | { readonly kind: 'failed'; readonly cause: string }
+  | {
+      readonly kind: 'answer';
+      readonly names: readonly string[];
+      readonly types: readonly string[];
+      readonly rows: readonly (readonly Cell[])[];
+      readonly withheld: string | null;
+    };
+
+export class OpenWorld {
+  readonly context: QueryContext;
+  readonly policy: UsagePolicy;
+  readonly #instance: DuckDBInstance;
+  readonly #plain: DuckDBConnection;
+  readonly #folder: string;
+  readonly #world: World;
+
+  private constructor(
+    world: World,
+    parts: {
+      readonly instance: DuckDBInstance;
+      readonly plain: DuckDBConnection;
+      readonly folder: string;
+      readonly policy: UsagePolicy;
+      readonly context: QueryContext;
+    },
+  ) {
+    this.#world = world;
+    this.#instance = parts.instance;
+    this.#plain = parts.plain;
+    this.#folder = parts.folder;
+    this.policy = parts.policy;
+    this.context = parts.context;
+  }
+
+  static async open(world: World, terms: Partial<AggregateRelease> = {}): Promise<OpenWorld> {
+    const parsed = parsePolicy(world.policy, `${world.name}.yaml`);
+    if (parsed.kind !== 'policy') throw new Error(JSON.stringify(parsed.complaints));
+    const { policy } = parsed;
+    const folder = await mkdtemp(join(tmpdir(), 'glovebox-world-'));
+    const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+    const plain = await instance.connect();
+    await plain.run("ATTACH ':memory:' AS d0");
+    for (const [name, body] of Object.entries(world.tables)) await plain.run(`CREATE TABLE "${name}" AS ${body}`);
+    const stored: StoredTable[] = [];
+    for (const name of Object.keys(world.tables)) {
+      const described = (await plain.runAndReadAll(`DESCRIBE "${name}"`)).getRows();
+      stored.push({
+        name,
+        file: `${name}.parquet`,
+        columns: described.map((row) => ({ name: String(row[0]), type: typeOf(String(row[1])) })),
+        rowCount: 0,
+        bytes: 0,
+        digest: '',
+      });
+    }
+    const manifest: DatasetManifest = { dataset: policy.dataset, version: 1, tables: stored, notes: [], digest: '' };
+    const release = policy.allow.find(({ mode }) => mode === 'aggregate')?.release;
+    if (release?.mode !== 'aggregate') throw new Error('the policy has no aggregate rule');
+    const spec = layoutSpecOf(manifest, policy.tables, null);
+    const layOut = async (name: string, source: string): Promise<void> => {
+      const table = spec.tables.find((one) => one.name === name);
+      if (table === undefined) return;
+      const records = stored.map((one) => ({ ...one, path: join(folder, one.file) }));
+      await plain.run(`COPY (${source}) TO '${join(folder, `${name}.parquet`)}' (FORMAT parquet)`);
+      const { create } = layoutStatements(
+        table,
+        records,
+        table.rows === null ? null : `(${table.rows})`,
+        '5a'.repeat(32),
+      );
+      await plain.run('USE d0');
+      await plain.run(create.replace('CREATE TABLE', 'CREATE OR REPLACE TABLE'));
+      await plain.run('USE memory');
+    };
+    const tables = catalogueTables({
+      manifest,
+      policies: policy.tables,
+      consumer: world.consumer,
+      alias: 'd0',
+      rowCounts: new Map(),
+    });
+    const context: QueryContext = {
+      consumer: world.consumer,
+      tables,
+      release: { ...release, ...terms },
+      clause: `${policy.dataset} v1 allow[statistics]`,
+      parameters: {},
+    };
+    const open = new OpenWorld(world, { instance, plain, folder, policy, context });
+    open.#layOut = layOut;
+    for (const one of stored) await plain.run(`COPY "${one.name}" TO '${join(folder, one.file)}' (FORMAT parquet)`);
+    await open.reset();
+    return open;
+  }
+
+  #layOut: (table: string, source: string) => Promise<void> = () => Promise.resolve();
+
+  /** Lays the tables out as the world says. */
+  async reset(): Promise<void> {
+    for (const name of Object.keys(this.#world.tables)) await this.#layOut(name, `SELECT * FROM "${name}"`);
+  }
+
+  async become(neighbour: Neighbour): Promise<void> {
+    await this.#layOut(neighbour.table, neighbour.select.replaceAll('source', `"${neighbour.table}"`));
+    for (const other of this.#world.tables[neighbour.table] === undefined ? [] : Object.keys(this.#world.tables)) {
+      // Tables that reach their unit through the changed one are laid out again.
+      if (other !== neighbour.table) await this.#layOut(other, `SELECT * FROM "${other}"`);
+    }
+  }
+
+  async ast(sql: string): Promise<unknown> {
+    const reader = await this.#plain.runAndReadAll('SELECT json_serialize_sql($1::VARCHAR)', [sql]);
+    return parseLossless(String(reader.getRows()[0]?.[0]));
+  }
+
+  /** One job as a consumer lives it: compile, run as the worker does, gate. */
+  async ask(
+    sql: string,
+    terms: Partial<AggregateRelease> = {},
+    parameters: QueryContext['parameters'] = {},
+  ): Promise<Seen> {
+    const release = { ...(this.context.release as AggregateRelease), ...terms };
+    let ast: unknown;
+    try {
+      ast = await this.ast(sql);
+    } catch (error) {
+      if (error instanceof SyntaxError) return { kind: 'denied', code: 'sql-syntax', message: 'not JSON' };
+      throw error;
+    }
+    const compiled = compileQuery(ast, sql, { ...this.context, release, parameters });
+    if (compiled.kind === 'denied') {
+      const [first] = compiled.reasons;
+      return { kind: 'denied', code: first?.code ?? '', message: first?.message ?? '' };
+    }
+    const { enforced } = compiled;
+    const schema = resultSchemaOf(enforced);
+    const batches: ColumnBatch[] = [];
+    const job = {
+      databases: [],
+      setup: enforced.setup,
+      result: enforced.result,
+      columns: schema,
+      summary: enforced.summary,
+    };
+    let withheld: string | null;
+    try {
+      const done = await executeJob(
+        this.#instance,
+        { ...job, limits: { threads: 1, memoryMiB: 512 } },
+        { isStopped: false, using: () => undefined },
+        (frame) => {
+          const decoded = decodeBatch(schema, frame, DEFAULT_COLUMN_LIMITS);
+          if (decoded.kind === 'bad') throw new Error(decoded.problem);
+          batches.push(decoded.batch);
+          return Promise.resolve();
+        },
+      );
+      withheld = done.withheldCells;
+    } catch (error) {
+      return { kind: 'failed', cause: String(error) };
+    }
+    const units = [...new Set(enforced.certificates.map(({ unit }) => unit))];
+    const outputs = enforced.outputs.map((output, index) => {
+      const column = schema[index];
+      if (column === undefined) throw new Error('no column');
+      return { ...column, role: output.role };
+    });
+    const terms_ = termsOf(release, { clause: '', units, outputs, mediaTypes: [], isDominanceApplied: true });
+    const certificates = enforced.certificates.map((one) => ({
+      kind: 'units' as const,
+      column: one.name,
+      unit: one.unit,
+      cells: null,
+    }));
+    const basis = units.length === 0 ? ({ kind: 'public' } as const) : ({ kind: 'certified' } as const);
+    const released = passGate({ kind: 'table', basis, schema, certificates, batches, isOrdered: true }, terms_);
+    if (released.kind === 'denied') {
+      return { kind: 'denied', code: released.reasons[0]?.code ?? '', message: released.reasons[0]?.message ?? '' };
+    }
+    if (released.content !== 'table') throw new Error('not a table');
+    return {
+      kind: 'answer',
+      names: released.schema.map(({ name }) => name),
+      types: released.schema.map(({ type }) => JSON.stringify(type)),
+      rows: released.batches.flatMap((batch) => rowsOf(released.schema, batch)).map((row) => [...row]),
+      withheld,
+    };
+  }
+
+  /** The statements that would run; for looking at them. */
+  async enforced(sql: string): Promise<unknown> {
+    return compileQuery(await this.ast(sql), sql, this.context);
+  }
+
+  /** DuckDB's own answer over the rows that the policy lets anyone see (scope and bounds applied). */
+  async plain(
+    sql: string,
+  ): Promise<{ readonly names: readonly string[]; readonly rows: readonly (readonly unknown[])[] }> {
+    await this.#plain.run('USE d0');
+    try {
+      const reader = await this.#plain.runAndReadAll(sql);
+      return { names: reader.columnNames(), rows: reader.getRows() };
+    } finally {
+      await this.#plain.run('USE memory');
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#plain.closeSync();
+    this.#instance.closeSync();
+    await rm(this.#folder, { recursive: true });
+  }
+}
+
+export function tablesOf(world: OpenWorld): readonly CatalogueTable[] {
+  return world.context.tables;
+}
+
+function typeOf(text: string): SqlType {
+  const decimal = /^DECIMAL\((\d+),(\d+)\)$/.exec(text);
+  if (decimal !== null) return { kind: 'decimal', width: Number(decimal[1]), scale: Number(decimal[2]) };
+  const integer = /^(U?)(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)$/.exec(text);
+  if (integer !== null) {
+    const bits = { TINYINT: 8, SMALLINT: 16, INTEGER: 32, BIGINT: 64, HUGEINT: 128 }[integer[2] ?? ''] as
+      | 8
+      | 16
+      | 32
+      | 64
+      | 128;
+    return { kind: 'integer', bits, isSigned: integer[1] === '' };
+  }
+  const kinds = {
+    VARCHAR: 'text',
+    DOUBLE: 'double',
+    FLOAT: 'float',
+    BOOLEAN: 'boolean',
+    DATE: 'date',
+    TIMESTAMP: 'timestamp',
+  } as const;
+  const kind = kinds[text as keyof typeof kinds];
+  if (kind === undefined) throw new Error(`no type for ${text}`);
+  return { kind };
+}
