@@ -220,13 +220,14 @@ export async function* openRelease(
   };
   const redeemed = await needs.store.redeemTicket({ digest, party: caller.party, events: [fetched] });
   // One answer for every ticket that is not good, so that tickets of others cannot be probed.
-  if (redeemed.kind === 'refused' || !(await needs.results.exists(redeemed.job))) {
+  const note = redeemed.kind === 'refused' ? null : (await needs.store.job(redeemed.job))?.body.result;
+  if (redeemed.kind === 'refused' || !note || !(await needs.results.exists(redeemed.job))) {
     throw new Fault(
       'ticket-not-valid',
       'this ticket is not valid: it was used, has expired, or was made for another party; get the job again for a new one',
     );
   }
-  yield* needs.results.read(redeemed.job);
+  yield* needs.results.read(redeemed.job, (note as ResultNote).bytes);
 }
 
 async function newTicket(

@@ -46,8 +46,12 @@ export class Results {
     );
   }
 
-  /** The frames of a result, in order; holds one frame and one read buffer at a time. */
-  async *read(jobId: string): AsyncGenerator<Uint8Array, void, void> {
+  /**
+   * The frames of a result, in order; holds one frame and one read buffer at a time. Throws at the end of a file that
+   * does not hold the bytes that were recorded: a reader must not take a part for the whole.
+   */
+  async *read(jobId: string, bytes: number): AsyncGenerator<Uint8Array, void, void> {
+    let left = bytes;
     let rest: Buffer = Buffer.alloc(0);
     for await (const piece of createReadStream(this.#pathOf(jobId), {
       highWaterMark: WRITE_BYTES,
@@ -58,13 +62,14 @@ export class Results {
         const length = rest.readUInt32LE(start);
         if (length > MAX_FRAME_BYTES * 2) throw new Error('a result file holds a frame that is too long');
         if (rest.length - start - 4 < length) break;
+        left -= length;
         // A copy of its own: gRPC keeps the frame until it is sent.
         yield Uint8Array.prototype.slice.call(rest, start + 4, start + 4 + length);
         start += 4 + length;
       }
       rest = rest.subarray(start);
     }
-    if (rest.length > 0) throw new Error('a result file ends within a frame');
+    if (rest.length > 0 || left !== 0) throw new Error('a result file is not whole');
   }
 
   async remove(jobId: string): Promise<void> {
