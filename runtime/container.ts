@@ -69,7 +69,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       }),
     ),
   );
-  once(AUTHORITY, async () => openAuthority(await get<GatewayParts['directory']>(DIRECTORY), wallMs()));
+  once(AUTHORITY, async () => openAuthority(await get<GatewayParts['directory']>(DIRECTORY), Date.now()));
   once(SECRETS, async () => {
     const directory = await get<GatewayParts['directory']>(DIRECTORY);
     return { units: await openSecret(directory, 'units'), pseudonyms: await openSecret(directory, 'pseudonyms') };
@@ -84,6 +84,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     root: ROOT,
     version: VERSION,
     nowMs: () => clock(),
+    wallMs: Date.now,
     log: options.log,
     address: options.address,
   }));

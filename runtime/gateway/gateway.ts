@@ -49,7 +49,10 @@ export interface GatewayParts {
   /** Folder that holds `runtime` and `sandbox-images`. */
   readonly root: string;
   readonly version: string;
+  /** The time by which everything is judged and recorded; never goes back. */
   readonly nowMs: () => number;
+  /** The machine's own clock, by which TLS judges certificates. */
+  readonly wallMs: () => number;
   readonly log: (event: LogEvent) => void;
   /** Written into credentials: where parties find this runtime, `host:port`. */
   readonly address: () => string;
@@ -116,7 +119,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
         roles,
         days,
         server: parts.address(),
-        nowMs: nowMs(),
+        nowMs: parts.wallMs(),
       });
       const { bundle, fingerprint, spiffeId, notAfterMs } = issued;
       return {
@@ -222,7 +225,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     application,
     queue,
     authorityCertificate: parts.authority.certificate,
-    serverCertificate: (hosts) => issueServerCertificate(parts.authority, { hosts, nowMs: nowMs() }),
+    serverCertificate: (hosts) => issueServerCertificate(parts.authority, { hosts, nowMs: parts.wallMs() }),
     bootstrap: async () => {
       const file = directory.operatorCredential;
       if (existsSync(file)) return file;
