@@ -13,6 +13,8 @@ export interface RuntimeOptions {
   /** The data directory; made when it does not exist. */
   readonly dataDirectory: string;
   readonly nowMs?: () => number;
+  /** Where noise comes from; tests give a seeded one. */
+  readonly entropy?: GatewayParts['entropy'];
   readonly log: (event: LogEvent) => void;
   /** The operator's word that the whole gateway runs in a virtual machine of its own. */
   readonly declaredLevel?: 'vm';
@@ -85,6 +87,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     version: VERSION,
     nowMs: () => clock(),
     wallMs: Date.now,
+    ...(options.entropy === undefined ? {} : { entropy: options.entropy }),
     log: options.log,
     address: options.address,
   }));

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { createRuntime, type Runtime, VERSION } from '../container.ts';
+import { createRuntime, type Runtime, type RuntimeOptions, VERSION } from '../container.ts';
 import type { LogEvent } from '../gateway/needs.ts';
 import { RpcServer } from '../rpc/server.ts';
 
@@ -13,6 +13,8 @@ export interface StartOptions {
   readonly insecure?: boolean;
   /** The operator's word that the whole runtime runs in a virtual machine of its own. */
   readonly declaredLevel?: 'vm';
+  /** Where noise comes from; default: the operating system's generator. Tests give a seeded one. */
+  readonly entropy?: RuntimeOptions['entropy'];
 }
 
 /** A runtime that answers calls. */
@@ -39,6 +41,7 @@ export async function startServer(options: StartOptions, closing: AsyncDisposabl
       log: (event) => writeTo(log, event),
       address: () => `${host}:${bound.port}`,
       ...(options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel }),
+      ...(options.entropy === undefined ? {} : { entropy: options.entropy }),
     }),
   );
   const { gateway } = runtime;

@@ -14,9 +14,11 @@ import { pseudonymOf } from '../evidence/entry.ts';
 import type { Caller } from '../identity/party.ts';
 import { PARTY_ROLES } from '../identity/party.ts';
 import type { JobNeeds } from '../job/needs.ts';
+import { prepareJavaScript } from '../job/prepare-javascript.ts';
 import { prepareSql } from '../job/prepare-sql.ts';
 import { purposeIncludes } from '../policy/purposes.ts';
 import { evaluateCondition } from '../policy-file/condition.ts';
+import type { Entropy } from '../release/entropy.ts';
 import type { Application } from '../rpc/application.ts';
 import { type Authority, issueCredential, issueServerCertificate, type ServerCertificate } from '../rpc/authority.ts';
 import { loadImage, listImages } from '../sandbox/image.ts';
@@ -29,6 +31,8 @@ import { catalogService } from './catalog-service.ts';
 import { type DataDirectory, writePrivate } from './data-directory.ts';
 import { evidenceService } from './evidence-service.ts';
 import { jobService, openRelease, type JobServiceNeeds } from './job-service.ts';
+import { submittedProgram } from './code-registry.ts';
+import { javaScriptEngine } from './javascript-engine.ts';
 import { JobQueue } from './live-jobs.ts';
 import { meterService } from './meter-service.ts';
 import type { GatewayNeeds, LogEvent } from './needs.ts';
@@ -36,6 +40,7 @@ import { imageService, operatorService } from './operator-service.ts';
 import { admitParty, identify, partyService } from './party-service.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
 import type { DatasetBody, PartyBody } from './records.ts';
+import { releasedRows } from './released-rows.ts';
 import { Results } from './results.ts';
 import { layoutSpecFor, sqlEngine } from './sql-engine.ts';
 
@@ -53,6 +58,8 @@ export interface GatewayParts {
   readonly nowMs: () => number;
   /** The machine's own clock, by which TLS judges certificates. */
   readonly wallMs: () => number;
+  /** Where noise comes from; default: the operating system's generator. Tests give a seeded one. */
+  readonly entropy?: Entropy;
   readonly log: (event: LogEvent) => void;
   /** Written into credentials: where parties find this runtime, `host:port`. */
   readonly address: () => string;
@@ -143,6 +150,16 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       return manifestOf(dataset, record.body.version);
     },
   });
+  const code = javaScriptEngine(
+    {
+      pool,
+      open: engine.open,
+      entropy: parts.entropy ?? { bytes: (count) => randomBytes(count) },
+      nowMs,
+      resultOf: releasedRows(needs, results),
+    },
+    await pool.imageDigest('javascript'),
+  );
   const jobNeeds: JobNeeds = {
     nowMs,
     randomBytes: needs.randomBytes,
@@ -151,7 +168,10 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     isolation: pool.isolation.level,
     knowledge: { purposeIncludes, evaluate: evaluateCondition },
     activeAgreements: (party) => activeAgreements(needs, party),
-    preparers: { sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes }) },
+    preparers: {
+      sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes }),
+      javascript: prepareJavaScript(code, { sha256 }),
+    },
     ledger: {
       reserve: (input) => store.reserve(input),
       deny: (input) => store.recordDenial(input),
@@ -160,7 +180,13 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     },
     openResult: (jobId, schema) => results.create(jobId, schema),
   };
-  const jobServiceNeeds: JobServiceNeeds = { ...needs, queue, results, jobNeeds };
+  const jobServiceNeeds: JobServiceNeeds = {
+    ...needs,
+    queue,
+    results,
+    jobNeeds,
+    programOf: (message) => submittedProgram(message),
+  };
   const images = await Promise.all((await listImages(parts.root)).map((name) => loadImage(parts.root, name)));
   let insecureCaller: Caller | null = null;
 

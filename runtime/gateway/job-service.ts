@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type {
   ExplainJobResponse,
+  JavaScriptProgram,
   Job as JobMessage,
   JobRequest,
   ResultColumn,
@@ -20,6 +21,7 @@ import type { Answer, CallContext } from '../rpc/call.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
 import { pageOf } from './access.ts';
+import type { SubmittedProgram } from './javascript-engine.ts';
 import type { JobQueue } from './live-jobs.ts';
 import { type GatewayNeeds, newId } from './needs.ts';
 import { StageClock } from './stage-clock.ts';
@@ -30,6 +32,8 @@ export interface JobServiceNeeds extends GatewayNeeds {
   readonly queue: JobQueue;
   readonly results: Results;
   readonly jobNeeds: JobNeeds;
+  /** A submitted program with what the registry says of its code. */
+  readonly programOf: (message: JavaScriptProgram) => SubmittedProgram;
 }
 
 /** Longest a job may run when its asker sets no deadline, and at most, milliseconds. */
@@ -271,7 +275,7 @@ function jobOf(needs: JobServiceNeeds, caller: Caller, request: JobRequest | nul
   return {
     id,
     asker: { party: caller.party, groups: party?.body.groups ?? [], country: caller.jurisdiction },
-    computation: computationOf(request.computation),
+    computation: computationOf(needs, request.computation),
     agreementIds: request.agreementIds,
     rule: request.ruleId === '' ? null : request.ruleId,
     purpose: request.purpose === '' ? null : request.purpose,
@@ -280,7 +284,7 @@ function jobOf(needs: JobServiceNeeds, caller: Caller, request: JobRequest | nul
   };
 }
 
-function computationOf(computation: NonNullable<JobRequest['computation']>): Computation {
+function computationOf(needs: JobServiceNeeds, computation: NonNullable<JobRequest['computation']>): Computation {
   switch (computation.kind) {
     case 'sql': {
       const parameters: Record<string, ParameterValue> = {};
@@ -299,7 +303,7 @@ function computationOf(computation: NonNullable<JobRequest['computation']>): Com
       return { kind: 'sql', text: computation.sql.text, parameters };
     }
     case 'javascript':
-      return { kind: 'javascript', program: computation.javascript };
+      return { kind: 'javascript', program: needs.programOf(computation.javascript) };
     case 'homomorphic':
       return { kind: 'homomorphic', program: computation.homomorphic };
   }
@@ -431,7 +435,20 @@ async function recordMessage(needs: JobServiceNeeds, record: JobRecord, withRece
     resultBytes: note === null ? null : BigInt(note.bytes),
     computationDigest: (details['digest'] as string | null | undefined) ?? '',
     imageDigest: (details['image'] as string | null | undefined) ?? '',
+    budget: spendsOf(details['datasets'] as readonly string[], Number(details['microEpsilon'] ?? 0)),
   };
+}
+
+/** What one job takes from the privacy budget of its dataset; noisy jobs touch one. */
+function spendsOf(datasets: readonly string[], microEpsilon: number): JobMessage['budget'] {
+  if (microEpsilon === 0) return [];
+  return datasets.map((dataset) => ({
+    dataset,
+    microEpsilon: BigInt(microEpsilon),
+    microEpsilonLeft: null,
+    uses: 1n,
+    usesLeft: null,
+  }));
 }
 
 function columnsOf(schema: Schema): readonly ResultColumn[] {
@@ -473,6 +490,11 @@ function explained(rehearsed: Awaited<ReturnType<typeof rehearse>>, needs: JobSe
     rules: admission.permits.map(({ permit }) => permit.clause),
     enforced: prepared.inWords,
     guarantee: prepared.guarantee,
+    errors: prepared.errors ?? [],
+    budget: spendsOf(
+      prepared.datasets.map(({ name }) => name),
+      prepared.microEpsilon,
+    ),
     suppression:
       terms.minUnits === null
         ? 'no threshold'

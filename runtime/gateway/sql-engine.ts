@@ -169,7 +169,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
 /** The layout that all rules of a policy share. */
 export function layoutSpecFor(manifest: DatasetManifest, policy: UsagePolicy): LayoutSpec {
   const bounds = policy.allow.flatMap(({ release }) =>
-    release.mode === 'differentialPrivacy' ? [release.maxRowsPerUnit] : [],
+    release.mode === 'differentialPrivacy' || release.mode === 'sandbox' ? [release.maxRowsPerUnit] : [],
   );
   return layoutSpecOf(manifest, policy.tables, bounds.length === 0 ? null : Math.max(...bounds));
 }

@@ -298,6 +298,12 @@ export interface CancelJobResponse {
   readonly job: Job | null;
 }
 
+/** A point. */
+export interface Centre {
+  /** One number per output. */
+  readonly coordinates: readonly number[];
+}
+
 /** A document to check. */
 export interface CheckPolicyRequest {
   /** YAML or JSON. */
@@ -423,6 +429,18 @@ export interface Code {
   readonly source: string;
   /** What it returns. */
   readonly outputs: readonly ResultColumn[];
+  /** The whole program; only in Review. */
+  readonly program: JavaScriptProgram | null;
+}
+
+/** A column that an `approved` program returns. */
+export interface CodeColumn {
+  /** Name of the column. */
+  readonly name: string;
+  /** "float64", "int32", "boolean" or "text". */
+  readonly kind: string;
+  /** UTF-8 bytes of one text at most; 0 means 64. */
+  readonly maxBytes: number;
 }
 
 /** A reviewer's word. */
@@ -553,6 +571,10 @@ export interface DeclaredOutput {
   readonly defaultValue: number;
   /** Bin edges, ascending, for the histogram reducer. */
   readonly bins: readonly number[];
+  /** Numbers are rounded to multiples of it; 0 means a fine one that fits the range. */
+  readonly step: number;
+  /** Whether `default_value` is declared; if not, the middle of the range is used. */
+  readonly hasDefault: boolean;
 }
 
 /** Drain. */
@@ -783,6 +805,19 @@ export interface GetUploadResponse {
   readonly isComplete: boolean;
 }
 
+/** A declared key of a group. */
+export interface GroupKey {
+  /** The key. */
+  readonly key:
+    /** A text. */
+    | { readonly kind: 'text'; readonly text: string }
+    /** A number. */
+    | { readonly kind: 'number'; readonly number: number }
+    /** A truth value. */
+    | { readonly kind: 'boolean'; readonly boolean: boolean }
+    | null;
+}
+
 /** A declarative program on ciphertext; see HomomorphicService.Run for the same message. */
 export interface HomomorphicProgram {
   /** Name of the closed set: "sum", "mean", "variance", "dot", "linear", "logistic", "groupSums", "countEqual", … */
@@ -823,6 +858,22 @@ export interface Image {
   readonly isIntact: boolean;
 }
 
+/** Work in rounds under one budget: each round's noisy sums make the numbers of the next. */
+export interface IterationPlan {
+  /** "kMeans", "linearRegression" or "logisticRegression". */
+  readonly algorithm: string;
+  /** How many rounds. */
+  readonly rounds: number;
+  /** The centres that k-means starts from. */
+  readonly centres: readonly Centre[];
+  /** The weights that a regression starts from, bias first; empty means zeros. */
+  readonly weights: readonly number[];
+  /** Length to which the gradient of one row is clipped. */
+  readonly clip: number;
+  /** Step along the mean gradient. */
+  readonly rate: number;
+}
+
 /** A program for the sandbox image `javascript`. */
 export interface JavaScriptProgram {
   /** The module text, JavaScript or TypeScript. Empty when `code_digest` names approved code. */
@@ -851,6 +902,22 @@ export interface JavaScriptProgram {
   readonly parameters: Readonly<Record<string, number>>;
   /** Jobs whose released results a `post` program reads. */
   readonly inputJobIds: readonly string[];
+  /** Libraries of the image that the program uses, by name; none for a row function. */
+  readonly libraries: readonly string[];
+  /** Rows are computed for each declared key of this column; empty: all rows together. */
+  readonly groupColumn: string;
+  /** The declared keys, in the order of the result; every one of them is in the result, also when no row has it. */
+  readonly groupKeys: readonly GroupKey[];
+  /** Columns of the table that an `approved` program returns. */
+  readonly result: readonly CodeColumn[];
+  /** Rows that an `approved` program may return per key; 0 means 1. */
+  readonly maxRowsPerGroup: number;
+  /** Time of one block, or of the whole `approved` or `post` program, milliseconds; 0 means the default. */
+  readonly timeoutMs: number;
+  /** Rounds of noisy sums instead of one; takes the place of `reducer` and `rounds`. */
+  readonly iterate: IterationPlan | null;
+  /** Privacy loss to spend, in 10⁻⁶ of epsilon; 0 means all that the rule allows for one job. */
+  readonly microEpsilon: bigint;
 }
 
 /** Everything about one job that its consumer may know. */
@@ -1614,6 +1681,11 @@ export interface SubmitCodeRequest {
   readonly outputs: readonly ResultColumn[];
   /** What it is for, for reviewers. */
   readonly note: string;
+  /**
+   * The whole program as a job would submit it, method `approved`: source, table, columns, libraries, groups, result. Takes the
+   * place of `source`, `is_type_script` and `outputs`.
+   */
+  readonly program: JavaScriptProgram | null;
 }
 
 /** The code. */

@@ -85,7 +85,7 @@ export function admit(
 ): Admission | Denied {
   const facts = factsOf(job);
   let refusal: Denied | null = null;
-  for (const mode of MODES_OF[job.computation.kind]) {
+  for (const mode of modesFor(job)) {
     const request: Request = {
       consumer: job.asker.party,
       groups: job.asker.groups,
@@ -103,6 +103,13 @@ export function admit(
     if (refusal === null || refusal.reasons.every(isAboutMode)) refusal = answer;
   }
   return refusal ?? denied(reason('mode-not-allowed', 'no mode releases this kind of computation'));
+}
+
+/** Code that carries a digest asks to run as approved; any other code runs under noise. */
+function modesFor({ computation }: Job): readonly Mode[] {
+  if (computation.kind !== 'javascript') return MODES_OF[computation.kind];
+  const { codeDigest } = computation.program as { codeDigest?: string | null };
+  return codeDigest === null || codeDigest === undefined ? ['sandbox'] : ['approvedCode'];
 }
 
 const isAboutMode = ({ code }: Reason): boolean => code === 'mode-not-allowed' || code === 'rule-unknown';

@@ -36,7 +36,7 @@ export async function disclose(
   try {
     let rows = 0;
     let bytes = 0;
-    const execution = prepared.execute(run.signal);
+    const execution = prepared.execute(run.signal, run.progress);
     for await (const batch of execution.batches) {
       run.signal.throwIfAborted();
       if (rows === 0) run.report('disclose');

@@ -129,6 +129,8 @@ export interface JobRun {
   /** Aborted with one of `StopReason` when the job must end. */
   readonly signal: AbortSignal;
   readonly report: (stage: Stage) => void;
+  /** Tells how many of the parts that a job declared are done; never called for anything that depends on rows. */
+  readonly progress?: (done: number, total: number) => void;
 }
 export type StopReason = 'cancelled' | 'stopped' | 'deadline';
 

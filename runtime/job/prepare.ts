@@ -24,7 +24,9 @@ export interface Prepared {
   readonly image: string;
   readonly isOrdered: boolean;
   /** Runs in a jailed worker. Each batch is what the worker says: unchecked by the gate. */
-  readonly execute: (signal: AbortSignal) => Execution;
+  readonly execute: (signal: AbortSignal, progress?: (done: number, total: number) => void) => Execution;
+  /** Errors to expect of noisy columns, from public numbers alone; absent for exact results. */
+  readonly errors?: readonly ColumnAccuracy[];
 }
 
 export interface Execution {

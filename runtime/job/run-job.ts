@@ -104,6 +104,7 @@ async function reserve(
       mode: admission.mode,
       clause: admission.clause,
       image: prepared.image,
+      microEpsilon: prepared.microEpsilon,
     }),
     lines: prepared.budget,
     startsNow: true,
@@ -240,7 +241,7 @@ async function end(
 function ledgerJob(
   job: Job,
   agreements: readonly AgreementForJob[],
-  more: Readonly<Record<string, string | null>>,
+  more: Readonly<Record<string, string | number | null>>,
 ): LedgerJob {
   const ends = agreements.map(({ notAfterMs }) => notAfterMs).filter((end) => end !== null);
   return {

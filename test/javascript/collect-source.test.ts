@@ -112,7 +112,7 @@ suite('a program of the public API', () => {
     method: 'unspecified',
     table: 't',
     columns: ['x'],
-    outputs: [{ name: 'x', low: 0, high: 1, defaultValue: 0.25, bins: [0, 0.5, 1] }],
+    outputs: [{ name: 'x', low: 0, high: 1, defaultValue: 0.25, bins: [0, 0.5, 1], step: 0, hasDefault: false }],
     reducer: '',
     blocks: 0,
     rounds: 0,
@@ -120,6 +120,14 @@ suite('a program of the public API', () => {
     image: '',
     parameters: {},
     inputJobIds: ['j1'],
+    libraries: [],
+    groupColumn: '',
+    groupKeys: [],
+    result: [],
+    maxRowsPerGroup: 0,
+    timeoutMs: 0,
+    iterate: null,
+    microEpsilon: 0n,
   };
   const read = (change: Partial<JavaScriptProgram>): unknown => {
     const parsed = computationOfMessage({ ...base, ...change });
@@ -141,7 +149,7 @@ suite('a program of the public API', () => {
       mode: 'blocks',
       ...common,
       outputs: [{ name: 'x', range: [0, 1], default: 0.25 }],
-      blocks: { count: 20, timeoutMs: 1000, aggregate: 'median' },
+      blocks: { count: 20, timeoutMs: 100, aggregate: 'median' },
     });
     assert.deepEqual(read({ method: 'post' }), {
       mode: 'post',
@@ -150,7 +158,10 @@ suite('a program of the public API', () => {
       results: ['j1'],
       timeoutMs: 10_000,
     });
-    const two = [...base.outputs, { name: 'y', low: -1, high: 1, defaultValue: 0, bins: [] }];
+    const two = [
+      ...base.outputs,
+      { name: 'y', low: -1, high: 1, defaultValue: 0, bins: [], step: 0, hasDefault: false },
+    ];
     const regression = read({
       reducer: 'logistic',
       rounds: 5,

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Glovebox } from '../../runtime/client/connect.ts';
+import { type CodeRuntime, seededEntropy, startCodeRuntime, statisticsOf } from './code-runtime.ts';
+
+const folder = join(import.meta.dirname, '..', '..', 'examples', 'data', 'clinical');
+
+const policyWith = (epsilonTotal: number, more = ''): string => `
+apiVersion: glovebox/v1
+kind: UsagePolicy
+metadata: { dataset: clinical, grade: important }
+tables:
+  colon:
+    privacyUnit: [id]
+    columns:
+      id:     { rights: [countDistinct] }
+      rx:     { rights: [group, filter], values: [Obs, Lev, Lev+5FU] }
+      age:    { rights: [filter, aggregate], bounds: [18, 90] }
+      nodes:  { rights: [aggregate], bounds: [0, 40] }
+      etype:  { rights: [group, filter] }
+      status: { rights: [aggregate], bounds: [0, 1] }
+      surg:   { rights: [order] }
+allow:
+  - { id: code, mode: sandbox, release: { methods: [rowFunction, blocks, post], epsilonPerJob: 2, epsilonTotal: ${epsilonTotal}, outputs: 4, maxRowsPerUnit: 2 } }
+${more}
+`;
+
+let code: CodeRuntime;
+let acme: Glovebox;
+before(async () => {
+  code = await startCodeRuntime({
+    dataset: 'clinical',
+    files: [{ path: join(folder, 'colon.csv'), table: 'colon' }],
+    policy: policyWith(20),
+    entropy: seededEntropy(7),
+  });
+  acme = await code.join('acme');
+});
+
+after(() => code.close());
+
+const lines = readFileSync(join(folder, 'colon.csv'), 'utf8')
+  .trim()
+  .split('\n')
+  .map((line) => line.split(',').map((cell) => cell.replaceAll('"', '')));
+const head = lines[0] ?? [];
+const rows = lines.slice(1).map((line) => Object.fromEntries(head.map((name, i) => [name, line[i] ?? ''])));
+
+test('a row function gives the mean and its interval, and the exact mean lies in it', async () => {
+  const found = await statisticsOf(acme, {
+    method: 'rowFunction',
+    source: 'row => row.age',
+    table: 'colon',
+    columns: ['age'],
+    outputs: [{ name: 'age', low: 18, high: 90 }],
+    reducer: 'mean',
+  });
+  const exact = rows.reduce((sum, row) => sum + Number(row['age']), 0) / rows.length;
+  const mean = found.get('mean(age)');
+  assert.ok(mean !== undefined && mean.low <= exact && exact <= mean.high, JSON.stringify([...found]));
+  assert.ok(mean.high - mean.low < 2);
+  const count = found.get('count');
+  assert.ok(count !== undefined && count.low <= rows.length && rows.length <= count.high);
+});
+
+test('texts are compared and grouped by declared keys, also by one that no row has', async () => {
+  const found = await statisticsOf(acme, {
+    method: 'rowFunction',
+    isTypeScript: true,
+    source: `(row) => row.etype === 1 && row.rx !== 'Obs' ? 1 : 0`,
+    table: 'clinical',
+    columns: ['etype', 'rx'],
+    outputs: [{ name: 'hit', low: 0, high: 1 }],
+    reducer: 'sum',
+    groupColumn: 'rx',
+    groupKeys: ['Obs', 'Lev', 'nothing'].map((text) => ({ key: { kind: 'text', text } })),
+  });
+  const exact = rows.filter((row) => row['etype'] === '1' && row['rx'] === 'Lev').length;
+  const lev = found.get('Lev sum(hit)');
+  assert.ok(lev !== undefined && lev.low <= exact && exact <= lev.high, JSON.stringify([...found]));
+  assert.ok(Math.abs(found.get('Obs sum(hit)')?.value ?? 99) < 20);
+  assert.ok(Math.abs(found.get('nothing sum(hit)')?.value ?? 99) < 20);
+});
+
+test('an iterative job runs its rounds under one budget and answers its numbers', async () => {
+  const found = await statisticsOf(acme, {
+    method: 'rowFunction',
+    source: 'row => [row.age, row.nodes]',
+    table: 'colon',
+    columns: ['age', 'nodes'],
+    outputs: [
+      { name: 'age', low: 18, high: 90 },
+      { name: 'nodes', low: 0, high: 40 },
+    ],
+    iterate: {
+      algorithm: 'kMeans',
+      rounds: 3,
+      centres: [{ coordinates: [40, 3] }, { coordinates: [70, 3] }],
+    },
+  });
+  const young = found.get('cluster 0: age')?.value ?? 0;
+  const old = found.get('cluster 1: age')?.value ?? 0;
+  assert.ok(young > 35 && young < 56 && old > 60 && old < 75, JSON.stringify([...found]));
+});
+
+test('blocks give the noisy mean over blocks of any code', async () => {
+  const found = await statisticsOf(acme, {
+    method: 'blocks',
+    source: `({ age }) => { let sum = 0; for (const one of age) sum += one; return age.length === 0 ? 60 : sum / age.length; }`,
+    table: 'colon',
+    columns: ['age'],
+    outputs: [{ name: 'age', low: 18, high: 90 }],
+    blocks: 8,
+    timeoutMs: 50,
+  });
+  const age = found.get('age');
+  assert.ok(age !== undefined && age.low <= 60 && 60 <= age.high, JSON.stringify([...found]));
+});
+
+test('what the policy does not offer is refused before anything runs', async () => {
+  const asked = { method: 'rowFunction', table: 'colon', outputs: [{ name: 'x', low: 0, high: 1 }] } as const;
+  const why = async (program: Parameters<typeof statisticsOf>[1]): Promise<string> => {
+    const outcome = await acme.jobs.run({ computation: { kind: 'javascript', javascript: program } });
+    return outcome.kind === 'released' ? 'released' : (outcome.reasons[0]?.code ?? '');
+  };
+  assert.equal(await why({ ...asked, source: 'row => row.surg', columns: ['surg'] }), 'column-not-granted');
+  assert.equal(await why({ ...asked, source: 'row => row.id', columns: ['id'] }), 'column-not-granted');
+  assert.equal(await why({ ...asked, source: 'row => fetch(row.age)', columns: ['age'] }), 'program-refused');
+  assert.equal(
+    await why({ ...asked, source: 'row => row.age', columns: ['age'], microEpsilon: 3_000_000n }),
+    'epsilon-too-large',
+  );
+  assert.equal(
+    await why({
+      ...asked,
+      source: 'row => row.age',
+      columns: ['age'],
+      groupColumn: 'age',
+      groupKeys: [{ key: { kind: 'number', number: 60 } }],
+    }),
+    'column-right-missing',
+  );
+  const text = { ...asked, method: 'blocks', source: '() => 1', columns: ['rx'] } as const;
+  assert.equal(
+    await why({ ...text, method: 'approved', result: [{ name: 'x', kind: 'float64', maxBytes: 0 }] }),
+    'mode-not-allowed',
+  );
+});
