@@ -1,3 +1,4 @@
+import type { ResultNote } from '../job/needs.ts';
 import type { Cell } from '../release/column-values.ts';
 import { rowsOfFrames } from '../rpc/frame-rows.ts';
 import type { GatewayNeeds } from './needs.ts';
@@ -17,6 +18,8 @@ export function releasedRows(
   return async (party, jobId) => {
     const record = await needs.store.job(jobId);
     if (record === undefined || record.owner !== party || record.state !== 'released') return undefined;
-    return (await results.exists(jobId)) ? rowsOfFrames(results.read(jobId), MAX_ROWS) : undefined;
+    const note = record.body.result as ResultNote | null;
+    if (note === null || !(await results.exists(jobId))) return undefined;
+    return rowsOfFrames(results.read(jobId, note.bytes), MAX_ROWS);
   };
 }
