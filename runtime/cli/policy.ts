@@ -66,7 +66,37 @@ export function addPolicy(program: Command): void {
         );
       }),
     );
+  withCommon(
+    policy
+      .command('import <file>')
+      .description('read an ODRL 2.2 offer of our profile and write it as a policy document; needs no runtime'),
+    'glovebox policy import visits.odrl.json --odrl --out visits.yaml',
+  )
+    .option('--odrl', 'the file is ODRL (JSON-LD); the only form so far')
+    .option('--out <file>', 'write the document to a file')
+    .action((file: string, options: CommonOptions & { out?: string }) =>
+      act(options, async (out) => (await import('./policy-files.ts')).importOdrl(out, file, options.out ?? null)),
+    );
+  withCommon(
+    policy
+      .command('test <file>')
+      .description(
+        'run cases {policy, request, expect}; policies are files next to it, or with --attached those of a runtime',
+      ),
+    'glovebox policy test policies/cases/clinical.yaml',
+  )
+    .option('--attached', 'policies are DATASET or DATASET@VERSION of the runtime')
+    .action((file: string, options: CommonOptions & { attached?: boolean }) =>
+      options.attached === true
+        ? actAs(options, async (glovebox, out) => {
+            const answer = await glovebox.policies.test({ cases: readFileSync(file, 'utf8'), fileName: file });
+            return (await import('./policy-files.ts')).tellCases(out, file, answer.results, answer.complaints);
+          })
+        : act(options, async (out) => (await import('./policy-files.ts')).testCases(out, file)),
+    );
 }
 
-const textOf = (file: string, { line, column, path, message }: PolicyComplaint): string =>
-  `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`;
+const textOf = (
+  file: string,
+  { line, column, path, message }: Pick<PolicyComplaint, 'line' | 'column' | 'path' | 'message'>,
+): string => `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`;

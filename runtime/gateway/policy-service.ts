@@ -5,6 +5,8 @@ import { type Caller, hasRole } from '../identity/party.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { policyInWords } from '../policy/in-words.ts';
+import { policyToOdrl } from '../policy/odrl/compile.ts';
+import { runPolicyCases } from '../policy-file/cases.ts';
 import { type Complaint, complaintText, parsePolicy } from '../policy-file/parse-policy.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
@@ -173,12 +175,38 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
       );
       if (found === undefined || !maySee(needs, caller, found))
         throw new Fault('not-found', `no policy of dataset \`${request.dataset}\` that you may see`);
-      if (request.format !== '' && request.format !== 'yaml')
-        throw new Fault(
-          'not-available',
-          `the form \`${request.format}\` is not available; leave it out for the document as written`,
-        );
-      return Promise.resolve({ policy: messageOf(found), odrl: '' });
+      if (!['', 'yaml', 'odrl'].includes(request.format))
+        throw new Fault('argument-not-valid', `\`${request.format}\` is not a form: yaml or odrl`);
+      const odrl =
+        request.format === 'odrl'
+          ? JSON.stringify(policyToOdrl(policyOf(found.body), found.body.provider), null, 2)
+          : '';
+      return Promise.resolve({ policy: messageOf(found), odrl });
+    },
+    test: (caller, request) => {
+      const answer = runPolicyCases(request.cases, request.fileName === '' ? 'cases.yaml' : request.fileName, {
+        nowMs: needs.nowMs(),
+        policyOf: (ref) => {
+          if (typeof ref !== 'string') {
+            const parsed = parsePolicy(JSON.stringify(ref), 'policy');
+            return parsed.kind === 'policy'
+              ? parsed.policy
+              : (parsed.complaints.map(complaintText)[0] ?? 'not a policy');
+          }
+          const [dataset = '', version = '0'] = ref.split('@');
+          const found = versionsOf(needs, dataset).find(
+            ({ body }) => version === '0' || String(body.version) === version,
+          );
+          return found === undefined || !maySee(needs, caller, found)
+            ? `no policy of dataset \`${dataset}\` that you may see`
+            : policyOf(found.body);
+        },
+      });
+      return Promise.resolve(
+        answer.kind === 'ran'
+          ? { results: answer.results, complaints: [] }
+          : { results: [], complaints: answer.complaints.map(complaintOf) },
+      );
     },
   };
 }

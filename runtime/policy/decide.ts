@@ -200,18 +200,19 @@ function applies(rule: DenyRule, request: Request, knowledge: Knowledge): 'yes' 
   const covers = rule.mode === 'any' || rule.mode === 'export' || rule.mode === request.mode;
   if (!covers) return 'no';
   const { when } = rule;
-  if (when.recipientOutside !== null) {
-    // An unknown place is treated as foreign.
-    const isInside = request.recipientCountry !== null && when.recipientOutside.includes(request.recipientCountry);
-    if (isInside) return 'no';
-  }
   const { condition } = when;
+  // First: a rule that cannot be evaluated denies, whatever else it says.
   if (condition !== null) {
     try {
       if (!knowledge.evaluate(condition, request)) return 'no';
     } catch {
       return 'error';
     }
+  }
+  if (when.recipientOutside !== null) {
+    // An unknown place is treated as foreign.
+    const isInside = request.recipientCountry !== null && when.recipientOutside.includes(request.recipientCountry);
+    if (isInside) return 'no';
   }
   const rest: Conditions = { ...when, recipientOutside: null, condition: null, count: null };
   return unmet(rest, request, knowledge).length === 0 ? 'yes' : 'no';

@@ -100,13 +100,19 @@ function holdsAtomic(constraint: AtomicConstraint, world: World): boolean {
   if (kind === undefined) throw new TypeError(`unknown left operand \`${leftOperand}\``);
   if (!OPERATORS_OF[kind].includes(operator))
     throw new TypeError(`operator \`${operator}\` does not fit \`${leftOperand}\``);
+  const [right] = rightOperand;
+  if (kind === 'expression') return right !== undefined && (world.holds?.(right) ?? false);
   const value = world.values[leftOperand];
   if (value === undefined) return false;
   switch (kind) {
+    case 'quorum': {
+      const among = constraint.among ?? [];
+      const approvers = new Set(typeof value === 'object' ? value.filter((one) => among.includes(one)) : []);
+      return approvers.size >= integerOf(right ?? '');
+    }
     case 'instant':
     case 'integer':
     case 'level': {
-      const [right] = rightOperand;
       if (right === undefined || rightOperand.length !== 1)
         throw new TypeError(`\`${leftOperand}\` compares with one value`);
       const left = kind === 'level' ? LEVELS.indexOf(String(value)) : value;

@@ -15,7 +15,7 @@ export type Operator =
   | 'odrl:isNoneOf';
 
 /** How values of an operand compare. */
-export type OperandKind = 'instant' | 'integer' | 'text' | 'concept' | 'level' | 'texts';
+export type OperandKind = 'instant' | 'integer' | 'text' | 'concept' | 'level' | 'texts' | 'quorum' | 'expression';
 
 /** The closed list of left operands; a policy with any other is refused at registration. */
 export const OPERANDS: Readonly<Record<string, OperandKind>> = {
@@ -29,6 +29,8 @@ export const OPERANDS: Readonly<Record<string, OperandKind>> = {
   'gb:isolationLevel': 'level',
   'gb:codeDigest': 'text',
   'gb:sandboxImage': 'text',
+  'gb:approvals': 'quorum',
+  'gb:condition': 'expression',
   'gb:minUnits': 'integer',
   'gb:microEpsilon': 'integer',
   'gb:resultRows': 'integer',
@@ -45,6 +47,8 @@ export const OPERATORS_OF: Readonly<Record<OperandKind, readonly Operator[]>> = 
   level: ORDERED,
   text: SETS,
   concept: [...SETS, 'odrl:isA'],
+  quorum: ['odrl:gteq'],
+  expression: ['odrl:eq'],
   texts: ['odrl:isAnyOf', 'odrl:isAllOf', 'odrl:isNoneOf'],
 };
 
@@ -54,6 +58,8 @@ export interface AtomicConstraint {
   readonly operator: Operator;
   /** At least one value; the ordered operators take exactly one. */
   readonly rightOperand: readonly string[];
+  /** Whose approvals count, for `gb:approvals`. */
+  readonly among?: readonly string[];
 }
 export interface LogicalConstraint {
   readonly id: string;
@@ -89,6 +95,8 @@ export interface World {
   readonly duties: Readonly<Record<string, DutyState>>;
   /** [narrower, broader] for purposes and actions beyond ODRL's own. */
   readonly narrower: readonly (readonly [string, string])[];
+  /** Evaluates a `gb:condition`; may throw, and then whoever judges denies. Without it, no condition holds. */
+  readonly holds?: (condition: string) => boolean;
 }
 
 /** Actions that another one includes (ODRL 2.2 Common Vocabulary, `odrl:includedIn`), and those of our profile. */
@@ -101,7 +109,9 @@ export const INCLUDED_IN: Readonly<Record<string, string>> = {
   'odrl:derive': 'odrl:use',
   'odrl:anonymize': 'odrl:use',
   'odrl:distribute': 'odrl:use',
-  'gb:differentialPrivacy': 'odrl:aggregate',
+  // Not of odrl:aggregate: who allows thresholded aggregates has not allowed noised ones, nor the reverse.
+  'gb:differentialPrivacy': 'odrl:use',
   'gb:homomorphic': 'odrl:use',
+  'gb:sandbox': 'odrl:execute',
   'gb:approvedCode': 'odrl:execute',
 };
