@@ -1,0 +1,36 @@
+import { Command } from 'commander';
+import { addAgreement } from './agreement.ts';
+import { addBench } from './bench.ts';
+import { addDataset } from './dataset.ts';
+import { addDemo } from './demo.ts';
+import { addEvidence } from './evidence.ts';
+import { addJob } from './job.ts';
+import { addMeter } from './meter.ts';
+import { addOperator } from './operator.ts';
+import { addParty } from './party.ts';
+import { addPolicy } from './policy.ts';
+import { addServe } from './serve.ts';
+
+/** The command line. One file per object; `object verb`, as `dataset add`. */
+export function commandLine(): Command {
+  const program = new Command('glovebox')
+    .description(
+      'a runtime for data that must not leave: consumers submit computations, only what the policy allows comes out',
+    )
+    .showSuggestionAfterError()
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride();
+
+  addDemo(program);
+  addServe(program);
+  addParty(program);
+  addDataset(program);
+  addPolicy(program);
+  addAgreement(program);
+  addJob(program);
+  addEvidence(program);
+  addMeter(program);
+  addOperator(program);
+  addBench(program);
+  return program;
+}
