@@ -30,6 +30,15 @@ export interface JobsClient extends JobServiceClient {
 
 const FINAL: ReadonlySet<JobState> = new Set(['released', 'withheld', 'denied', 'cancelled', 'stopped', 'failed']);
 
+/** How long a job may take that sets no deadline, and what a runtime needs beyond it to answer; milliseconds. */
+const LONGEST_JOB_MS = 10 * 60_000;
+const ANSWER_GRACE_MS = 30_000;
+
+function patienceMs(job: Init<JobRequest>): number {
+  const asked = job.deadlineMs ?? 0;
+  return (asked > 0 ? asked : LONGEST_JOB_MS) + ANSWER_GRACE_MS;
+}
+
 /** Whether a job has ended. */
 export function hasEnded(job: Pick<Job, 'state'>): boolean {
   return FINAL.has(job.state);
@@ -41,7 +50,10 @@ export function jobsClient(channel: Channel, credential: CredentialBundle | null
   const submit = async (request: Init<SubmitJobRequest>, options?: CallOptions): Promise<SubmitJobResponse> =>
     await service.submit(signed(request, credential), options);
   const run = async (job: Init<JobRequest>, options: RunOptions = {}): Promise<JobOutcome> => {
-    const started = (await submit({ job }, options)).job;
+    // Nobody follows the stages: one call that answers at the end, instead of one for each stage.
+    const isFollowed = options.onChange !== undefined;
+    const patience = isFollowed ? options : { ...options, timeoutMs: options.timeoutMs ?? patienceMs(job) };
+    const started = (await submit({ job, wait: !isFollowed }, patience)).job;
     if (started === null) throw new GloveboxError('the runtime answered without a job', { status: 13 });
     options.onChange?.(started);
     const last = hasEnded(started) ? started : await followed(service, started, options);
