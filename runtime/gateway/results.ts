@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ResultWriter } from '../job/needs.ts';
@@ -47,29 +46,26 @@ export class Results {
   }
 
   /**
-   * The frames of a result, in order; holds one frame and one read buffer at a time. Throws at the end of a file that
-   * does not hold the bytes that were recorded: a reader must not take a part for the whole.
+   * The frames of a result, in order. Each is read into memory of its own, together with the length of the next one: no
+   * copy is made, and a small result costs one small allocation. Throws at the end of a file that does not hold the bytes
+   * that were recorded: a reader must not take a part for the whole.
    */
   async *read(jobId: string, bytes: number): AsyncGenerator<Uint8Array, void, void> {
+    const file = await open(this.#pathOf(jobId), 'r');
     let left = bytes;
-    let rest: Buffer = Buffer.alloc(0);
-    for await (const piece of createReadStream(this.#pathOf(jobId), {
-      highWaterMark: WRITE_BYTES,
-    }) as AsyncIterable<Buffer>) {
-      rest = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
-      let start = 0;
-      while (rest.length - start >= 4) {
-        const length = rest.readUInt32LE(start);
-        if (length > MAX_FRAME_BYTES * 2) throw new Error('a result file holds a frame that is too long');
-        if (rest.length - start - 4 < length) break;
+    try {
+      let length = lengthIn(await exactly(file, LENGTH_BYTES), 0);
+      while (length !== null) {
+        const piece = await exactly(file, length + LENGTH_BYTES);
+        if (piece.byteLength < length) throw new Error(NOT_WHOLE);
         left -= length;
-        // A copy of its own: gRPC keeps the frame until it is sent.
-        yield Uint8Array.prototype.slice.call(rest, start + 4, start + 4 + length);
-        start += 4 + length;
+        yield piece.subarray(0, length);
+        length = lengthIn(piece, length);
       }
-      rest = rest.subarray(start);
+    } finally {
+      await file.close();
     }
-    if (rest.length > 0 || left !== 0) throw new Error('a result file is not whole');
+    if (left !== 0) throw new Error(NOT_WHOLE);
   }
 
   async remove(jobId: string): Promise<void> {
@@ -94,6 +90,30 @@ export class Results {
     if (!/^[a-z0-9-]{1,80}$/.test(jobId)) throw new Error('not a job id');
     return join(this.#folder, `${jobId}${SUFFIX}`);
   }
+}
+
+const LENGTH_BYTES = 4;
+const NOT_WHOLE = 'a result file is not whole';
+
+/** The length of a frame at a place; null where the file ends. */
+function lengthIn(piece: Buffer, at: number): number | null {
+  if (piece.byteLength === at) return null;
+  if (piece.byteLength < at + LENGTH_BYTES) throw new Error(NOT_WHOLE);
+  const length = piece.readUInt32LE(at);
+  if (length > MAX_FRAME_BYTES * 2) throw new Error('a result file holds a frame that is too long');
+  return length;
+}
+
+/** The next bytes of a file; fewer only at its end. */
+async function exactly(file: FileHandle, bytes: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafeSlow(bytes);
+  let filled = 0;
+  while (filled < bytes) {
+    const { bytesRead } = await file.read(buffer, filled, bytes - filled, null);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
 }
 
 class FileWriter implements ResultWriter {
