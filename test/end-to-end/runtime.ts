@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -25,6 +25,8 @@ export interface ServedRuntime extends AsyncDisposable {
   run(...args: readonly string[]): Promise<Ran>;
   /** The same with `--json`, read. */
   json<T = Readonly<Record<string, unknown>>>(...args: readonly string[]): Promise<{ exit: number | null; value: T }>;
+  /** Stops every present worker of a kind where it is, as if its query never ended; answers how many. */
+  freezeWorkers(entry: string): number;
   /** Ends the server as a power cut would, and starts it again over the same data directory. */
   crashAndRestart(): Promise<void>;
 }
@@ -46,6 +48,11 @@ export async function serveRuntime(): Promise<ServedRuntime> {
       const { exit, stdout, stderr } = await run(...args, '--json');
       if (stdout === '') throw new Error(`no JSON, exit ${exit}: ${stderr}`);
       return { exit, value: JSON.parse(stdout) as T };
+    },
+    freezeWorkers: (entry) => {
+      const workers = descendants(child.pid ?? 0).filter((pid) => commandOf(pid).includes(entry));
+      for (const pid of workers) process.kill(pid, 'SIGSTOP');
+      return workers.length;
     },
     crashAndRestart: async () => {
       const gone = once(child, 'exit');
@@ -95,4 +102,29 @@ export async function outputOf(child: ChildProcess): Promise<Ran> {
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   const [exit] = (await once(child, 'close')) as [number | null];
   return { exit, stdout, stderr };
+}
+
+/** Processes that a process started, and those that they started. */
+function descendants(ancestor: number): readonly number[] {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = readProcess(Number(name), 'stat');
+    parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+  }
+  const isBelow = (pid: number): boolean => {
+    const parent = parents.get(pid);
+    return parent === ancestor || (parent !== undefined && parent > 1 && isBelow(parent));
+  };
+  return [...parents.keys()].filter(isBelow);
+}
+
+const commandOf = (pid: number): string => readProcess(pid, 'cmdline').replaceAll('\0', ' ');
+
+function readProcess(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  } catch {
+    return ''; // It has ended meanwhile.
+  }
 }
