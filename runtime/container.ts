@@ -74,7 +74,11 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   once(AUTHORITY, async () => openAuthority(await get<GatewayParts['directory']>(DIRECTORY), Date.now()));
   once(SECRETS, async () => {
     const directory = await get<GatewayParts['directory']>(DIRECTORY);
-    return { units: await openSecret(directory, 'units'), pseudonyms: await openSecret(directory, 'pseudonyms') };
+    return {
+      units: await openSecret(directory, 'units'),
+      pseudonyms: await openSecret(directory, 'pseudonyms'),
+      transcripts: await openSecret(directory, 'transcripts'),
+    };
   });
   once(PARTS, async (): Promise<GatewayParts> => ({
     directory: await get(DIRECTORY),

@@ -146,6 +146,9 @@ async function* register(
     if (existing !== undefined && existing.owner !== caller.party)
       throw new Fault('already-exists', `the name \`${header.name}\` is taken`);
 
+    if (existing?.body.encrypted !== undefined)
+      throw new Fault('conflict', `dataset \`${header.name}\` is one of ciphertext: choose another name`);
+
     const steps: IngestStep[] = [];
     let moved = Promise.withResolvers<void>();
     const registering = needs.register(header.name, sources, (step) => {

@@ -8,6 +8,8 @@ export interface DataDirectory {
   readonly path: string;
   readonly results: string;
   readonly uploads: string;
+  /** Uploaded keys, encrypted columns and encrypted queries. */
+  readonly ciphertexts: string;
   /** Root of `datasets/` and `layouts/`. */
   readonly data: string;
   readonly authorityFile: string;
@@ -23,6 +25,7 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
     path,
     results: join(path, 'results'),
     uploads: join(path, 'uploads'),
+    ciphertexts: join(path, 'ciphertexts'),
     data: path,
     authorityFile: join(path, 'keys', 'authority.json'),
     operatorCredential: join(path, 'operator.credential.json'),

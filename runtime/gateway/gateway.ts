@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
 import { readManifest, registerDataset, removeUnfinished } from '../dataset/ingest.ts';
 import { DatasetError } from '../dataset/dataset-error.ts';
+import type { DatasetManifest } from '../dataset/metadata.ts';
 import { buildLayout, type LayoutNeeds } from '../dataset/layout.ts';
 import { parseInWorker } from '../dataset/parse-in-worker.ts';
 import { jailedReader } from '../dataset/read-in-worker.ts';
@@ -15,6 +16,7 @@ import type { Caller } from '../identity/party.ts';
 import { PARTY_ROLES } from '../identity/party.ts';
 import type { JobNeeds } from '../job/needs.ts';
 import { prepareJavaScript } from '../job/prepare-javascript.ts';
+import { prepareHomomorphic } from '../job/prepare-homomorphic.ts';
 import { prepareSql } from '../job/prepare-sql.ts';
 import { purposeIncludes } from '../policy/purposes.ts';
 import { evaluateCondition } from '../policy-file/condition.ts';
@@ -28,8 +30,14 @@ import { activeAgreements } from './active-agreements.ts';
 import { agreementService } from './agreement-service.ts';
 import { budgetService } from './budget-service.ts';
 import { catalogService } from './catalog-service.ts';
+import { CiphertextFiles } from './ciphertext-files.ts';
 import { type DataDirectory, writePrivate } from './data-directory.ts';
+import { decryptorLinks } from './decryptor-link.ts';
+import { encryptedManifest } from './encrypted-dataset.ts';
 import { evidenceService } from './evidence-service.ts';
+import { homomorphicEngine } from './homomorphic-engine.ts';
+import { homomorphicService, objectId } from './homomorphic-service.ts';
+import { publicTranscriptKey, transcriptKeyOf } from './transcript-key.ts';
 import { jobService, openRelease, type JobServiceNeeds } from './job-service.ts';
 import { submittedProgram } from './code-registry.ts';
 import { javaScriptEngine } from './javascript-engine.ts';
@@ -39,8 +47,8 @@ import type { GatewayNeeds, LogEvent } from './needs.ts';
 import { imageService, operatorService } from './operator-service.ts';
 import { admitParty, identify, partyService } from './party-service.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
-import type { DatasetBody, PartyBody } from './records.ts';
 import { releasedRows } from './released-rows.ts';
+import type { CiphertextBody, DatasetBody, PartyBody } from './records.ts';
 import { Results } from './results.ts';
 import { layoutSpecFor, sqlEngine } from './sql-engine.ts';
 
@@ -50,7 +58,12 @@ export interface GatewayParts {
   readonly store: Store;
   readonly pool: WorkerPool;
   readonly authority: Authority;
-  readonly secrets: { readonly units: Uint8Array; readonly pseudonyms: Uint8Array };
+  readonly secrets: {
+    readonly units: Uint8Array;
+    readonly pseudonyms: Uint8Array;
+    /** Seed of the Ed25519 key that signs transcripts of computations on ciphertext. */
+    readonly transcripts: Uint8Array;
+  };
   /** Folder that holds `runtime` and `sandbox-images`. */
   readonly root: string;
   readonly version: string;
@@ -138,8 +151,18 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       };
     },
   };
-  const manifestOf = (dataset: string, version: number): ReturnType<typeof readManifest> =>
-    readManifest(directory.data, dataset, version);
+  const encryptedAs = (dataset: string): DatasetManifest | null => {
+    const record = store.peek<DatasetBody>('dataset', dataset);
+    if (record?.body.encrypted === undefined) return null;
+    const { owner } = record;
+    return encryptedManifest(
+      dataset,
+      record.body,
+      (digest) => store.peek<CiphertextBody>('ciphertext', objectId(owner, digest))?.body,
+    );
+  };
+  const manifestOf = async (dataset: string, version: number): Promise<DatasetManifest> =>
+    encryptedAs(dataset) ?? (await readManifest(directory.data, dataset, version));
   const engine = sqlEngine({
     pool,
     layout,
@@ -149,6 +172,18 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       if (record === undefined) throw new Error(`dataset ${dataset} is not registered`);
       return manifestOf(dataset, record.body.version);
     },
+    isEncrypted: (dataset) => encryptedAs(dataset) !== null,
+  });
+  const files = await CiphertextFiles.open(directory.ciphertexts);
+  const decryptors = decryptorLinks(parts.authority, nowMs);
+  const transcriptKey = transcriptKeyOf(parts.secrets.transcripts);
+  const homomorphic = homomorphicEngine({
+    ...needs,
+    pool,
+    files,
+    decryptors,
+    transcriptKey,
+    image: await pool.imageDigest('homomorphic'),
   });
   const code = javaScriptEngine(
     {
@@ -171,6 +206,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     preparers: {
       sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes }),
       javascript: prepareJavaScript(code, { sha256 }),
+      homomorphic: prepareHomomorphic(homomorphic, { sha256 }),
     },
     ledger: {
       reserve: (input) => store.reserve(input),
@@ -194,6 +230,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     ...needs,
     manifestOf,
     prepareLayout: async (manifest, policy) => {
+      if (encryptedAs(manifest.dataset) !== null) return [];
       try {
         await buildLayout(layout, manifest, layoutSpecFor(manifest, policy));
         return [];
@@ -236,7 +273,13 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     meters: meterService(needs),
     images: imageService(images),
     code: {},
-    homomorphic: {},
+    homomorphic: homomorphicService({
+      ...needs,
+      pool,
+      files,
+      isReachable: (decryptor) => decryptors.isReachable(decryptor),
+      transcriptKey: publicTranscriptKey(transcriptKey),
+    }),
     operator: operatorService({
       ...needs,
       pool,

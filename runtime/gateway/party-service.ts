@@ -12,6 +12,8 @@ import type { CredentialBody, PartyBody, PartyState } from './records.ts';
 /** Days a credential is valid when the operator names none, and at most. */
 export const DEFAULT_CREDENTIAL_DAYS = 365;
 export const MAX_CREDENTIAL_DAYS = 3650;
+/** Whom the runtime's own certificate names when it calls a decryptor; no party may have it. */
+export const RUNTIME_PARTY = 'runtime';
 const PARTY_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 /** Who is behind a certificate of our authority: a look-up in memory, made for every call. */
@@ -78,6 +80,8 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
     add: async (caller, request) => {
       requireRole(caller, 'add parties', 'operator');
       const roles = rolesOf(request.roles);
+      if (request.name === RUNTIME_PARTY)
+        throw new Fault('argument-not-valid', `the name \`${RUNTIME_PARTY}\` is the runtime's own`);
       if (!PARTY_NAME.test(request.name)) {
         throw new Fault(
           'argument-not-valid',

@@ -74,4 +74,37 @@ export type DatasetBody = {
   readonly registeredAtMs: number;
   /** What metadata recognition found, for the provider: `table.column: what`. */
   readonly findings: readonly string[];
+  /** Only when its columns are ciphertext. */
+  readonly encrypted?: EncryptedBody;
 };
+
+/** An uploaded key, column, query or file of unit tags; its bytes lie in a file named by owner and digest. */
+export type CiphertextBody = {
+  readonly kind: 'publicKey' | 'column' | 'query' | 'unitTags';
+  readonly digest: string;
+  readonly profile: string;
+  readonly dataset: string;
+  readonly column: string;
+  readonly values: number;
+  readonly size: number;
+  /** Name of the key pair that it belongs to or is encrypted under. */
+  readonly keyId: string;
+  /** For columns: header and totals as uploaded and as stored, as the jailed worker found them; JSON text. */
+  readonly facts: string;
+};
+
+/** What makes a dataset one of ciphertext. */
+export type EncryptedBody = {
+  readonly table: string;
+  readonly unitColumn: string;
+  readonly groupColumn: string;
+  readonly keyId: string;
+  readonly rows: number;
+  readonly units: number;
+  readonly groupUnits: readonly number[];
+  /** Digests of the uploaded columns, by column. */
+  readonly columns: readonly { readonly column: string; readonly digest: string }[];
+};
+
+/** Where a dataset's results are decrypted. */
+export type DecryptorBody = { readonly address: string; readonly certificate: string };

@@ -24,6 +24,8 @@ export interface SqlEngineNeeds {
   readonly layout: LayoutNeeds;
   readonly image: string;
   readonly manifestOf: (dataset: string) => Promise<DatasetManifest>;
+  /** Whether a dataset's columns are ciphertext, which SQL cannot read. */
+  readonly isEncrypted?: (dataset: string) => boolean;
 }
 
 interface Opened {
@@ -85,6 +87,13 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
     },
     open: async ({ permit }, party, groups) => {
       const { policy } = permit;
+      if (needs.isEncrypted?.(policy.dataset) === true) {
+        return denied(
+          reason('dataset-encrypted', `the columns of dataset \`${policy.dataset}\` are ciphertext`, {
+            remedy: 'submit a homomorphic program instead of SQL',
+          }),
+        );
+      }
       const manifest = await needs.manifestOf(policy.dataset);
       const spec = layoutSpecFor(manifest, policy);
       try {

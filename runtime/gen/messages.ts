@@ -28,7 +28,8 @@ export type CiphertextKind =
   | 'relinearisationKeys'
   | 'rotationKeys'
   | 'column'
-  | 'query';
+  | 'query'
+  | 'unitTags';
 
 /** Where code is in its life. */
 export type CodeState =
@@ -577,6 +578,41 @@ export interface DeclaredOutput {
   readonly hasDefault: boolean;
 }
 
+/** Part of a request to a decryptor: the transcript, then the result. */
+export interface DecryptRequest {
+  /** The part. */
+  readonly part:
+    /** First. */
+    | { readonly kind: 'transcript'; readonly transcript: SignedTranscript }
+    /** Bytes of the result, at most 1 MiB each. */
+    | { readonly kind: 'chunk'; readonly chunk: Uint8Array }
+    | null;
+}
+
+/** What a decryptor answers. */
+export interface DecryptResponse {
+  /** Whether scalars are released; a refusal says nothing more. */
+  readonly isReleased: boolean;
+  /** The scalars that the program declares. */
+  readonly scalars: readonly DecryptedScalar[];
+  /** Groups that were kept back because too few units stand behind them. */
+  readonly withheld: number;
+}
+
+/** One number. */
+export interface DecryptedScalar {
+  /** Name, e.g. "mean". */
+  readonly name: string;
+  /** Public group or category; empty for the whole. */
+  readonly group: string;
+  /** The number. */
+  readonly number: number;
+  /** Its exact decimal text; empty when it is rounded or approximate. */
+  readonly exact: string;
+  /** Bound of its absolute error; 0 when exact. */
+  readonly errorBound: number;
+}
+
 /** Drain. */
 export interface DrainRequest {
   /** Running jobs are failed after this many milliseconds; 0 means the server's default. */
@@ -789,6 +825,15 @@ export interface GetReceiptRequest {
 export interface GetReceiptResponse {
   /** The receipt. */
   readonly receipt: Receipt | null;
+}
+
+/** Nothing to say. */
+export type GetTranscriptKeyRequest = Readonly<Record<never, never>>;
+
+/** The key. */
+export interface GetTranscriptKeyResponse {
+  /** Ed25519 public key, 32 raw bytes, base64url. */
+  readonly publicKey: string;
 }
 
 /** Names an upload. */
@@ -1395,6 +1440,38 @@ export interface RegisterDatasetResponse {
     | null;
 }
 
+/** Uploaded columns that become a dataset. */
+export interface RegisterEncryptedRequest {
+  /** The dataset. */
+  readonly dataset: string;
+  /** One line for the catalogue. */
+  readonly description: string;
+  /** Name of its only table. */
+  readonly table: string;
+  /** Name of the column that held the privacy unit; it is never uploaded. */
+  readonly unitColumn: string;
+  /** Name of the public group column, when the columns are partitioned by groups; else empty. */
+  readonly groupColumn: string;
+  /** "sha256:…" of the uploaded unit tags. */
+  readonly unitTags: string;
+  /** "sha256:…" of the uploaded columns. */
+  readonly columns: readonly string[];
+}
+
+/** The dataset. */
+export interface RegisterEncryptedResponse {
+  /** Its version. */
+  readonly version: number;
+  /** "sha256:…" of the version: names, counts and digests of all columns. */
+  readonly digest: string;
+  /** Distinct privacy units, by the runtime's own count of the tags. */
+  readonly units: bigint;
+  /** Rows. */
+  readonly rows: bigint;
+  /** Why it was refused; then nothing else is said. */
+  readonly reasons: readonly Reason[];
+}
+
 /** Rejection. */
 export interface RejectCodeRequest {
   /** The digest. */
@@ -1578,6 +1655,24 @@ export interface RunHomomorphicResponse {
     | null;
 }
 
+/** Where results are decrypted. */
+export interface SetDecryptorRequest {
+  /** The dataset. */
+  readonly dataset: string;
+  /** "host:port"; empty removes it. */
+  readonly address: string;
+  /** Certificate of the decryptor's own authority, PEM: no other server is taken for it. */
+  readonly certificate: string;
+}
+
+/** What is configured now. */
+export interface SetDecryptorResponse {
+  /** "host:port"; empty when there is none. */
+  readonly address: string;
+  /** Whether it answered just now. */
+  readonly isReachable: boolean;
+}
+
 /** A signature. */
 export interface SignAgreementRequest {
   /** The agreement. */
@@ -1592,6 +1687,14 @@ export interface SignAgreementResponse {
   readonly agreement: Agreement | null;
   /** Why the signature was not taken. */
   readonly reasons: readonly Reason[];
+}
+
+/** What the runtime states about one computation, as it was signed. */
+export interface SignedTranscript {
+  /** JSON, exactly as signed. */
+  readonly text: string;
+  /** Ed25519 signature, base64. */
+  readonly signature: string;
 }
 
 /** A place in a text that the caller sent. */

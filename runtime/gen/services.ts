@@ -41,6 +41,8 @@ import type {
   GetPolicyResponse,
   GetReceiptRequest,
   GetReceiptResponse,
+  GetTranscriptKeyRequest,
+  GetTranscriptKeyResponse,
   GetUploadRequest,
   GetUploadResponse,
   ListAgreementsRequest,
@@ -65,6 +67,8 @@ import type {
   OfferAgreementResponse,
   RegisterDatasetRequest,
   RegisterDatasetResponse,
+  RegisterEncryptedRequest,
+  RegisterEncryptedResponse,
   RejectCodeRequest,
   RejectCodeResponse,
   RenewPartyRequest,
@@ -85,6 +89,8 @@ import type {
   RevokeKeyResponse,
   RunHomomorphicRequest,
   RunHomomorphicResponse,
+  SetDecryptorRequest,
+  SetDecryptorResponse,
   SignAgreementRequest,
   SignAgreementResponse,
   StatusRequest,
@@ -285,6 +291,12 @@ export interface HomomorphicServiceHandlers {
   list(caller: Caller, request: ListCiphertextsRequest, call: CallContext): Promise<Answer<ListCiphertextsResponse>>;
   /** Revokes a key: nothing is computed under it any more. */
   revokeKey(caller: Caller, request: RevokeKeyRequest, call: CallContext): Promise<Answer<RevokeKeyResponse>>;
+  /** Registers uploaded columns as a dataset, or as its next version; its columns are ciphertext. */
+  registerEncrypted(caller: Caller, request: RegisterEncryptedRequest, call: CallContext): Promise<Answer<RegisterEncryptedResponse>>;
+  /** Says where the key holder's decryptor of a dataset is reached, and by which certificate it is known. */
+  setDecryptor(caller: Caller, request: SetDecryptorRequest, call: CallContext): Promise<Answer<SetDecryptorResponse>>;
+  /** The public key under which this runtime signs transcripts. */
+  getTranscriptKey(caller: Caller, request: GetTranscriptKeyRequest, call: CallContext): Promise<Answer<GetTranscriptKeyResponse>>;
 }
 
 /** Computing on ciphertext. Uploads are chunked, resumable and named by digest. */
@@ -301,6 +313,12 @@ export interface HomomorphicServiceClient {
   list(request: Init<ListCiphertextsRequest>, options?: CallOptions): Promise<ListCiphertextsResponse>;
   /** Revokes a key: nothing is computed under it any more. */
   revokeKey(request: Init<RevokeKeyRequest>, options?: CallOptions): Promise<RevokeKeyResponse>;
+  /** Registers uploaded columns as a dataset, or as its next version; its columns are ciphertext. */
+  registerEncrypted(request: Init<RegisterEncryptedRequest>, options?: CallOptions): Promise<RegisterEncryptedResponse>;
+  /** Says where the key holder's decryptor of a dataset is reached, and by which certificate it is known. */
+  setDecryptor(request: Init<SetDecryptorRequest>, options?: CallOptions): Promise<SetDecryptorResponse>;
+  /** The public key under which this runtime signs transcripts. */
+  getTranscriptKey(request: Init<GetTranscriptKeyRequest>, options?: CallOptions): Promise<GetTranscriptKeyResponse>;
 }
 
 /** What code can run in. */

@@ -1,6 +1,7 @@
 import type { Denied } from '../policy/reason.ts';
 import { denied } from '../policy/reason.ts';
-import type { Schema } from '../release/columns.ts';
+import type { ReleaseTerms } from '../release/candidate.ts';
+import type { ColumnBatch, Schema } from '../release/columns.ts';
 import { passGate, releasedSchema } from '../release/gate.ts';
 import type { WithheldNote } from './job.ts';
 import type { JobNeeds, JobRun, Usage } from './needs.ts';
@@ -41,6 +42,17 @@ export async function disclose(
       run.signal.throwIfAborted();
       if (rows === 0) run.report('disclose');
       const left = { ...terms, maxRows: terms.maxRows - rows, maxBytes: terms.maxBytes - bytes };
+      if (prepared.mediaType !== undefined) {
+        const opaque = passOpaque(prepared, prepared.mediaType, batch, left);
+        if (opaque.kind === 'denied') {
+          await writer.discard();
+          return opaque;
+        }
+        await writer.write(opaque.batch);
+        rows += opaque.batch.rowCount;
+        bytes += opaque.bytes;
+        continue;
+      }
       const released = passGate({ kind: 'table', basis, schema, certificates, batches: [batch], isOrdered }, left);
       if (released.kind === 'denied') {
         await writer.discard();
@@ -78,3 +90,25 @@ export async function disclose(
     throw error;
   }
 }
+
+/** Bytes that only the asker can read pass the gate as such; they travel as 64-bit words, the only form a result has. */
+function passOpaque(
+  { basis }: Prepared,
+  mediaType: string,
+  batch: ColumnBatch,
+  terms: ReleaseTerms,
+): { readonly kind: 'passed'; readonly batch: ColumnBatch; readonly bytes: number } | Denied {
+  const released = passGate({ kind: 'opaque', basis, mediaType, bytes: batch.columns[0]?.values ?? EMPTY }, terms);
+  if (released.kind === 'denied') return released;
+  if (released.content !== 'opaque' || released.payload.byteLength % WORD_BYTES !== 0)
+    throw new Error('an opaque result is not made of whole words');
+  const columns = [{ validity: null, values: released.payload, offsets: null }];
+  return {
+    kind: 'passed',
+    batch: { rowCount: released.payload.byteLength / WORD_BYTES, columns },
+    bytes: released.bytes,
+  };
+}
+
+const EMPTY = new Uint8Array(0);
+const WORD_BYTES = 8;

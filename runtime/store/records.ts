@@ -20,6 +20,7 @@ export const TABLES = [
   'dispute',
   'approval',
   'delegation',
+  'ciphertext',
 ] as const;
 export type TableName = (typeof TABLES)[number];
 
@@ -32,6 +33,7 @@ export const MIRRORED: readonly TableName[] = [
   'agreement',
   'switch',
   'setting',
+  'ciphertext',
 ];
 
 /** One stored thing. `owner`, `state` and `atMs` can be searched; the rest is in `body` (canonical JSON) or `bytes`. */

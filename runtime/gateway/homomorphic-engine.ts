@@ -1,0 +1,264 @@
+import type { KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { ColumnTotals } from '../homomorphic/column.ts';
+import { explainProgram } from '../homomorphic/explain.ts';
+import { HomomorphicFault } from '../homomorphic/fault.ts';
+import { readPublicBundle } from '../homomorphic/keys.ts';
+import { planProgram, type Plan } from '../homomorphic/plan.ts';
+import { parseProgram } from '../homomorphic/program.ts';
+import { readResult } from '../homomorphic/result-file.ts';
+import { runHomomorphicJob } from '../homomorphic/run-job.ts';
+import { signTranscript, transcriptOf } from '../homomorphic/transcript.ts';
+import type { DecryptResponse } from '../gen/messages.ts';
+import type { AdmittedPermit } from '../job/needs.ts';
+import type {
+  HomomorphicEngine,
+  HomomorphicRequest,
+  OpenProgram,
+  ProgramResult,
+  Scalar,
+} from '../job/prepare-homomorphic.ts';
+import { type Denied, denied, reason } from '../policy/reason.ts';
+import type { WorkerPool } from '../sandbox/pool.ts';
+import type { StoredRecord } from '../store/records.ts';
+import type { CiphertextFiles } from './ciphertext-files.ts';
+import type { DecryptorLinks } from './decryptor-link.ts';
+import { decryptorId } from './encrypted-dataset.ts';
+import { objectId, type ColumnFacts } from './homomorphic-service.ts';
+import type { GatewayNeeds } from './needs.ts';
+import type { CiphertextBody, DatasetBody, DecryptorBody, EncryptedBody } from './records.ts';
+
+export interface HomomorphicEngineNeeds extends GatewayNeeds {
+  readonly pool: WorkerPool;
+  readonly files: CiphertextFiles;
+  readonly decryptors: DecryptorLinks;
+  /** Ed25519; signs transcripts. */
+  readonly transcriptKey: KeyObject;
+  readonly image: string;
+}
+
+/** Most scalars that one program declares: a count, a sum and a mean for each of 256 groups. */
+const MAX_SCALARS = 1024;
+
+/** The homomorphic path over real workers and real decryptors. */
+export function homomorphicEngine(needs: HomomorphicEngineNeeds): HomomorphicEngine {
+  return {
+    image: needs.image,
+    open: async (request, permit, asker) => {
+      const dataset = needs.store.peek<DatasetBody>('dataset', permit.agreement.dataset);
+      if (dataset === undefined) throw new Error(`dataset ${permit.agreement.dataset} is not registered`);
+      try {
+        const program = parseProgram({
+          name: request.name,
+          columns: request.columns,
+          weights: request.weights,
+          parameters: request.parameters,
+        });
+        if (dataset.body.encrypted === undefined) {
+          return denied(
+            reason(
+              'mode-not-available',
+              `\`${program.name}\` cannot run: the columns of \`${dataset.id}\` are not encrypted`,
+            ),
+          );
+        }
+        if (program.shape === 'encryptedQuery') {
+          return denied(
+            reason(
+              'homomorphic-bad-program',
+              `\`${program.name}\` runs over plaintext columns, and these are encrypted`,
+            ),
+          );
+        }
+        return await openEncryptedData(needs, {
+          request,
+          permit,
+          asker,
+          dataset,
+          encrypted: dataset.body.encrypted,
+          program,
+        });
+      } catch (error) {
+        if (!(error instanceof HomomorphicFault) || error.blame !== 'caller') throw error;
+        return denied(
+          reason(`homomorphic-${error.code}`, error.message, {
+            remedy: 'see docs/homomorphic.md for what each program takes',
+          }),
+        );
+      }
+    },
+  };
+}
+
+interface DataInput {
+  readonly request: HomomorphicRequest;
+  readonly permit: AdmittedPermit;
+  readonly asker: { readonly party: string };
+  readonly dataset: StoredRecord<DatasetBody>;
+  readonly encrypted: EncryptedBody;
+  readonly program: ReturnType<typeof parseProgram>;
+}
+
+async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput): Promise<OpenProgram | Denied> {
+  const { dataset, encrypted, program, permit } = input;
+  const units = permit.permit.policy.tables.flatMap(({ privacyUnits }) => privacyUnits.map(({ columns }) => columns));
+  if (units.length !== 1 || units[0]?.join() !== encrypted.unitColumn) {
+    return denied(
+      reason('unit-not-counted', `the policy protects other units than the uploaded hashes stand for`, {
+        remedy: `the privacy unit of this dataset is \`${encrypted.unitColumn}\``,
+      }),
+    );
+  }
+  const columns = program.columns.map((name) => {
+    const digest = encrypted.columns.find(({ column }) => column === name)?.digest ?? '';
+    const record = needs.store.peek<CiphertextBody>('ciphertext', objectId(dataset.owner, digest));
+    if (record === undefined)
+      throw new HomomorphicFault(
+        'bad-program',
+        `cannot run ${program.name}: there is no encrypted column ${name.slice(0, 80)}`,
+      );
+    return JSON.parse(record.body.facts) as ColumnFacts;
+  });
+  const key = needs.store
+    .peekAll<CiphertextBody>('ciphertext')
+    .find(({ owner, body }) => owner === dataset.owner && body.kind === 'publicKey' && body.keyId === encrypted.keyId);
+  if (key?.state !== 'stored') {
+    return denied(
+      reason('key-revoked', 'the key of this dataset is revoked', {
+        remedy: 'the provider encrypts it again under a new key',
+      }),
+    );
+  }
+  const plan = planProgram(
+    program,
+    columns.map(({ header, stored }) => ({ header, totals: stored })),
+  );
+  const decryptor = needs.store.peek<DecryptorBody>('setting', decryptorId(dataset.id));
+  if (decryptor === undefined || decryptor.state !== 'set') {
+    return denied(
+      reason('decryptor-missing', `nobody can decrypt results of \`${dataset.id}\` yet`, {
+        remedy: `the provider starts \`glovebox decryptor\` and names it with \`glovebox dataset decryptor ${dataset.id} --at HOST:PORT\``,
+      }),
+    );
+  }
+  if (!(await needs.decryptors.isReachable(decryptor.body))) {
+    return denied(
+      reason('decryptor-not-reachable', `the decryptor of \`${dataset.id}\` does not answer; nothing was spent`, {
+        remedy: 'ask the provider to start it, then submit the job again',
+      }),
+    );
+  }
+  const { lines, scheme, securityBits, resultBytes } = explainProgram(plan);
+  return {
+    kind: 'open',
+    dataset: { name: dataset.id, version: dataset.body.version, digest: dataset.body.digest.replace('sha256:', '') },
+    shape: 'encryptedData',
+    scheme,
+    securityBits,
+    unit: encrypted.unitColumn,
+    units: encrypted.units,
+    unitsPerNumber: encrypted.units,
+    rows: encrypted.rows,
+    canonical: JSON.stringify({ dataset: dataset.body.digest, program }),
+    inWords: lines,
+    guarantee: `computed on ciphertext (${scheme.toUpperCase()}, ${securityBits}-bit security): the runtime saw no value; the key holder decrypted only after it had run the same program itself; rests on ${encrypted.units < 1 ? 'no' : 'at least the rule’s minimum of'} privacy units (${encrypted.unitColumn}), no noise was added`,
+    resultBytes,
+    extraction: null,
+    run: (jobId, signal) =>
+      runEncryptedData(needs, { ...input, plan, columns, decryptor: decryptor.body, key }, jobId, signal),
+  };
+}
+
+async function runEncryptedData(
+  needs: HomomorphicEngineNeeds,
+  input: DataInput & {
+    readonly plan: Plan;
+    readonly columns: readonly ColumnFacts[];
+    readonly decryptor: DecryptorBody;
+    readonly key: StoredRecord<CiphertextBody>;
+  },
+  jobId: string,
+  signal: AbortSignal,
+): Promise<ProgramResult> {
+  const { plan, columns, dataset, encrypted, permit, asker } = input;
+  const started = performance.now();
+  const relinearisation = plan.logistic === null ? [] : await relinearisationKeys(needs, dataset.owner, input.key);
+  const worker = await needs.pool.lease({ kind: 'homomorphic', party: asker.party, signal });
+  let output: Uint8Array;
+  try {
+    const files = columns.map(({ upload }) => needs.files.read(dataset.owner, upload.digest));
+    const outcome = await runHomomorphicJob(
+      worker,
+      {
+        kind: 'encryptedData',
+        program: plan.program,
+        columns: plan.inputs.map(({ header, totals }) => ({ header, totals: totalsOf(totals) })),
+        relinearisationKeys: relinearisation.map(({ profile }) => profile),
+      },
+      [...relinearisation.map(({ bytes }) => [bytes]), ...files],
+    );
+    ({ output } = outcome);
+    worker.release();
+  } catch (error) {
+    await worker.destroy();
+    // Which worker died of what is for the operator; the asker's job fails like any other.
+    if (signal.aborted) throw error;
+    needs.log({ level: 'warn', event: 'homomorphic.failed', facts: { job: jobId }, cause: error });
+    return { kind: 'failed' };
+  }
+  signal.throwIfAborted();
+  const parts = readResult(plan, output);
+  const transcript = signTranscript(
+    transcriptOf(plan, parts, {
+      jobId,
+      agreementId: permit.agreement.id,
+      consumer: asker.party,
+      units: encrypted.units,
+      createdAtMs: needs.nowMs(),
+      uploadDigests: columns.map(({ upload }) => upload.digest),
+    }),
+    needs.transcriptKey,
+  );
+  const cpuMs = Math.ceil(performance.now() - started);
+  const answer = await needs.decryptors.decrypt(input.decryptor, { transcript, result: output }, signal);
+  signal.throwIfAborted();
+  const scalars = answer === null ? null : scalarsOf(answer);
+  if (scalars === null) {
+    needs.log({ level: 'warn', event: 'decryptor.refused', facts: { job: jobId, dataset: dataset.id } });
+    return { kind: 'failed' };
+  }
+  return { kind: 'scalars', scalars, cpuMs };
+}
+
+/** The decryptor is the provider's own, and still a process elsewhere: only well-formed scalars are taken. */
+function scalarsOf(answer: DecryptResponse): readonly Scalar[] | null {
+  if (!answer.isReleased || answer.scalars.length > MAX_SCALARS) return null;
+  const scalars = answer.scalars.map(({ name, group, number, exact, errorBound }) => ({
+    name,
+    group: group === '' ? null : group,
+    number,
+    exact: exact === '' ? null : exact,
+    errorBound,
+  }));
+  const isWhole = scalars.every(
+    ({ name, group, exact, errorBound }) =>
+      /^[a-zA-Z]{1,32}$/.test(name) &&
+      (group === null || group.length <= 128) &&
+      (exact === null || /^-?\d{1,80}(\.\d{1,40})?$/.test(exact)) &&
+      errorBound >= 0,
+  );
+  return isWhole ? scalars : null;
+}
+
+async function relinearisationKeys(
+  needs: HomomorphicEngineNeeds,
+  owner: string,
+  key: StoredRecord<CiphertextBody>,
+): Promise<readonly { readonly profile: 'ckks-deep'; readonly bytes: Uint8Array }[]> {
+  const bundle = readPublicBundle(await readFile(needs.files.pathOf(owner, key.body.digest), 'utf8'));
+  const bytes = bundle.keys.find(({ profile }) => profile === 'ckks-deep')?.relinearisationKey;
+  if (bytes === undefined || bytes === null) throw new Error('the key bundle has no relinearisation key');
+  return [{ profile: 'ckks-deep', bytes }];
+}
+
+const totalsOf = ({ rows, blocks, digest }: ColumnTotals): ColumnTotals => ({ rows, blocks, digest });
