@@ -5,6 +5,7 @@ import { container as rootContainer, type DependencyContainer, instanceCachingFa
 import { openAuthority, openDataDirectory, openSecret } from './gateway/data-directory.ts';
 import { assembleGateway, type Gateway, type GatewayParts } from './gateway/gateway.ts';
 import type { LogEvent } from './gateway/needs.ts';
+import { MONITOR_EVERY_MS } from './gateway/policy-monitor.ts';
 import { WorkerPool } from './sandbox/pool.ts';
 import { openStore } from './store/store.ts';
 
@@ -101,6 +102,10 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   clock = steadyClock(wallMs, clockBehindMs);
   const parts = await get<GatewayParts>(PARTS);
   const gateway = await assembleGateway(parts);
+  const monitor = setInterval(() => {
+    gateway.enforce().catch((cause: unknown) => options.log({ level: 'error', event: 'monitor.failed', cause }));
+  }, MONITOR_EVERY_MS).unref();
+  closing.defer(() => clearInterval(monitor));
   const resources = closing.move();
   return {
     gateway,

@@ -1,6 +1,24 @@
 import type { Command } from 'commander';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
-import { tableText } from './output.ts';
+import type { StopScope } from '../gen/messages.ts';
+import type { Init } from '../rpc/call.ts';
+import { tableText, UsageError } from './output.ts';
+
+interface StopOptions {
+  readonly note: string;
+  readonly dataset?: string;
+  readonly agreement?: string;
+  readonly party?: string;
+  readonly resume?: boolean;
+}
+
+function scopeOf({ dataset, agreement, party }: StopOptions): Init<StopScope> | null {
+  if ([dataset, agreement, party].filter((one) => one !== undefined).length > 1)
+    throw new UsageError('name one scope: --dataset, --agreement or --party');
+  if (dataset !== undefined) return { what: { kind: 'dataset', dataset } };
+  if (agreement !== undefined) return { what: { kind: 'agreement', agreement } };
+  return party === undefined ? null : { what: { kind: 'party', party } };
+}
 
 /** Commands of whoever runs the machine. */
 export function addOperator(program: Command): void {
@@ -11,6 +29,7 @@ export function addOperator(program: Command): void {
         out.answer(status, () =>
           [
             `glovebox ${status.version}${status.isStopped ? ', STOPPED by the kill switch' : ''}; isolation ${status.isolation}`,
+            ...(status.stoppedScopes.length === 0 ? [] : [`stopped: ${status.stoppedScopes.join(', ')}`]),
             `jobs: ${status.runningJobs} running, ${status.queuedJobs} waiting; evidence log: ${status.logSize} entries; memory: ${Number(status.residentBytes) >> 20} MiB`,
             tableText(
               ['check', 'ok', 'finding'],
@@ -25,15 +44,19 @@ export function addOperator(program: Command): void {
     'glovebox stop-all --note "suspected leak"',
   )
     .option('--note <text>', 'why, for the record', '')
+    .option('--dataset <name>', 'only what touches this dataset; its provider may, too')
+    .option('--agreement <id>', 'only what runs under this agreement; its provider may, too')
+    .option('--party <name>', 'only what this party runs')
     .option('--resume', 'lift it again')
-    .action((options: CommonOptions & { note: string; resume?: boolean }) =>
+    .action((options: CommonOptions & StopOptions) =>
       actAs(options, async (glovebox, out) => {
+        const scope = scopeOf(options);
         if (options.resume === true) {
-          const answer = await glovebox.operator.resumeAll({ note: options.note });
+          const answer = await glovebox.operator.resumeAll({ note: options.note, scope });
           out.answer(answer, () => `use goes on, from entry ${answer.logIndex} of the log`);
           return;
         }
-        const answer = await glovebox.operator.stopAll({ note: options.note });
+        const answer = await glovebox.operator.stopAll({ note: options.note, scope });
         out.answer(
           answer,
           () =>

@@ -46,6 +46,7 @@ import { meterService } from './meter-service.ts';
 import type { GatewayNeeds, LogEvent } from './needs.ts';
 import { imageService, operatorService } from './operator-service.ts';
 import { admitParty, identify, partyService } from './party-service.ts';
+import { enforcePolicies } from './policy-monitor.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
 import { releasedRows } from './released-rows.ts';
 import type { CiphertextBody, DatasetBody, PartyBody } from './records.ts';
@@ -90,6 +91,8 @@ export interface Gateway {
   /** Lets an insecure loopback server say who its callers are taken for; makes that party when there is none. */
   readonly allowInsecure: () => Promise<void>;
   readonly sweep: () => Promise<void>;
+  /** Judges running jobs again and records what time has ended; called every MONITOR_EVERY_MS. */
+  readonly enforce: () => Promise<void>;
 }
 
 /** What a gateway that was killed had begun: uploads that nobody will finish, datasets and layouts half written. */
@@ -333,6 +336,10 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
         jurisdiction,
         isInsecureLoopback: true,
       };
+    },
+    enforce: async () => {
+      const { stopped } = await enforcePolicies({ ...needs, queue, jobNeeds });
+      if (stopped > 0) parts.log({ level: 'warn', event: 'jobs.stopped', facts: { stopped } });
     },
     sweep: async () => {
       await results.sweep(nowMs());

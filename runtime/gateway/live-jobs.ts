@@ -14,8 +14,7 @@ export const DEFAULT_JOB_LIMITS: JobLimits = { running: 8, runningPerParty: 4, q
 
 export interface LiveJob {
   readonly job: Job;
-  readonly datasets: readonly string[];
-  readonly agreements: readonly string[];
+  readonly scope: { readonly agreements: readonly string[]; readonly datasets: readonly string[] };
   readonly stage: Stage | 'queued';
   readonly outcome: Promise<Outcome>;
 }
@@ -57,7 +56,7 @@ export class JobQueue implements LiveJobs {
     return this.#entries.get(id);
   }
 
-  list(): readonly { readonly job: Job; readonly stage: Stage | 'queued' }[] {
+  list(): readonly LiveJob[] {
     return [...this.#entries.values()];
   }
 

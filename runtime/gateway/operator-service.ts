@@ -1,4 +1,6 @@
 import { memoryUsage } from 'node:process';
+import { type Caller, hasRole } from '../identity/party.ts';
+import type { StopScope } from '../gen/messages.ts';
 import type { ImageServiceHandlers, OperatorServiceHandlers } from '../gen/services.ts';
 import type { SandboxImage } from '../sandbox/image.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
@@ -18,33 +20,82 @@ export interface OperatorNeeds extends GatewayNeeds {
 const EVERYTHING = 'all';
 
 export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
-  const isStopped = (): boolean => needs.store.peek('switch', EVERYTHING)?.state === 'on';
-  const throwSwitch = async (caller: string, state: 'on' | 'off', note: string): Promise<bigint> => {
-    const subject = { name: 'switch/all', sha256: needs.sha256(`${state} ${note}`) };
+  const isStopped = (scope: string = EVERYTHING): boolean => needs.store.peek('switch', scope)?.state === 'on';
+  const throwSwitch = async (caller: string, scope: string, state: 'on' | 'off', note: string): Promise<bigint> => {
+    const named = scope.startsWith('party/') ? `party/${needs.pseudonymOf(scope.slice('party/'.length))}` : scope;
+    const subject = { name: `switch/${named}`, sha256: needs.sha256(`${state} ${note}`) };
     const outcome = await needs.store.transact([
       {
         do: 'put',
-        record: { table: 'switch', id: EVERYTHING, owner: caller, state, atMs: needs.nowMs(), body: { note } },
+        record: { table: 'switch', id: scope, owner: caller, state, atMs: needs.nowMs(), body: { note } },
       },
       {
         do: 'record',
-        event: evidence(needs, 'switch', [subject], { scope: 'all', state, by: needs.pseudonymOf(caller) }),
+        event: evidence(needs, 'switch', [subject], { scope: named, state, by: needs.pseudonymOf(caller) }),
       },
     ]);
     if (outcome.kind === 'refused') throw new Fault('conflict', 'the switch was thrown by somebody else meanwhile');
     return BigInt(outcome.evidence.at(-1) ?? 0);
   };
+  /** The scope's id, when the caller may throw its switch: operators any, providers those of what is theirs. */
+  const scopeFor = (caller: Caller, scope: StopScope | null, verb: string): string => {
+    const what = scope?.what ?? null;
+    if (scope !== null && what === null)
+      throw new Fault('argument-not-valid', 'the scope names no dataset, party or agreement');
+    const isOperator = hasRole(caller, 'operator');
+    if (what === null || what.kind === 'party') {
+      requireRole(caller, `${verb} ${what === null ? 'everything' : 'a party'}`, 'operator');
+      if (what === null) return EVERYTHING;
+      if (needs.store.peek('party', what.party) === undefined)
+        throw new Fault('not-found', `no party \`${what.party}\``);
+      return `party/${what.party}`;
+    }
+    const [table, id] =
+      what.kind === 'dataset' ? (['dataset', what.dataset] as const) : (['agreement', what.agreement] as const);
+    const record = needs.store.peek(table, id);
+    // Both tables are owned by their provider.
+    if (record === undefined || !(isOperator || record.owner === caller.party))
+      throw new Fault('not-found', `no ${table} \`${id}\` of yours`);
+    return `${table}/${id}`;
+  };
+  const covers =
+    (scope: string) =>
+    (job: {
+      readonly party: string;
+      readonly agreements: readonly string[];
+      readonly datasets: readonly string[];
+    }): boolean => {
+      const at = scope.indexOf('/');
+      const name = scope.slice(at + 1);
+      if (scope === EVERYTHING) return true;
+      if (scope.startsWith('party/')) return job.party === name;
+      return (scope.startsWith('dataset/') ? job.datasets : job.agreements).includes(name);
+    };
   return {
     stopAll: async (caller, request) => {
-      requireRole(caller, 'stop everything', 'operator');
+      const scope = scopeFor(caller, request.scope, 'stop');
+      // An operator's switch is not replaced by a provider's: who could throw it again could lift it.
+      const before = needs.store.peek('switch', scope);
+      if (before?.state === 'on' && before.owner !== caller.party && !hasRole(caller, 'operator'))
+        throw new Fault('wrong-state', `\`${scope}\` is stopped already`);
       // Durable before anything is stopped: from this index of the log on the ledger refuses every release.
-      const logIndex = await throwSwitch(caller.party, 'on', request.note);
-      return { stoppedJobs: needs.queue.stop(() => true), logIndex };
+      const logIndex = await throwSwitch(caller.party, scope, 'on', request.note);
+      return { stoppedJobs: needs.queue.stop(covers(scope)), logIndex };
     },
     resumeAll: async (caller, request) => {
-      requireRole(caller, 'resume after a stop', 'operator');
-      if (!isStopped()) throw new Fault('wrong-state', 'nothing is stopped');
-      return { logIndex: await throwSwitch(caller.party, 'off', request.note) };
+      const scope = scopeFor(caller, request.scope, 'resume');
+      if (!isStopped(scope))
+        throw new Fault(
+          'wrong-state',
+          `${scope === EVERYTHING ? 'nothing' : `\`${scope}\``} is${scope === EVERYTHING ? '' : ' not'} stopped`,
+        );
+      const thrownBy = needs.store.peek('switch', scope)?.owner;
+      if (thrownBy !== caller.party && !hasRole(caller, 'operator'))
+        throw new Fault(
+          'role-missing',
+          `\`${scope}\` was stopped by \`${thrownBy ?? ''}\`: only they or an operator resume it`,
+        );
+      return { logIndex: await throwSwitch(caller.party, scope, 'off', request.note) };
     },
     status: async (caller) => {
       requireRole(caller, 'see the status', 'operator', 'auditor');
@@ -55,6 +106,11 @@ export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
         version: needs.version,
         isServing: true,
         isStopped: isStopped(),
+        stoppedScopes: needs.store
+          .peekAll('switch')
+          .filter(({ state }) => state === 'on')
+          .map(({ id }) => id)
+          .toSorted(),
         isolation: isolation.level,
         checks: isolation.findings.map(({ name, ok, detail }) => ({
           name,

@@ -1564,6 +1564,8 @@ export interface ResumeAgreementResponse {
 export interface ResumeAllRequest {
   /** Why; goes into evidence. */
   readonly note: string;
+  /** What goes on; absent: the switch of everything. Switches of single scopes stay as they are. */
+  readonly scope: StopScope | null;
 }
 
 /** Going on. */
@@ -1754,12 +1756,16 @@ export interface StatusResponse {
   readonly residentBytes: bigint;
   /** Whether it is draining. */
   readonly isDraining: boolean;
+  /** Kill switches that are on, e.g. `dataset/visits`. */
+  readonly stoppedScopes: readonly string[];
 }
 
 /** Stop. */
 export interface StopAllRequest {
   /** Why; goes into evidence. */
   readonly note: string;
+  /** What is stopped; absent: everything. */
+  readonly scope: StopScope | null;
 }
 
 /** Stopped. */
@@ -1768,6 +1774,19 @@ export interface StopAllResponse {
   readonly stoppedJobs: number;
   /** Log index after which nothing was released. */
   readonly logIndex: bigint;
+}
+
+/** What a kill switch stops. */
+export interface StopScope {
+  /** Exactly one. */
+  readonly what:
+    /** Jobs that touch this dataset. */
+    | { readonly kind: 'dataset'; readonly dataset: string }
+    /** Jobs of this party. */
+    | { readonly kind: 'party'; readonly party: string }
+    /** Jobs under this agreement. */
+    | { readonly kind: 'agreement'; readonly agreement: string }
+    | null;
 }
 
 /** Code to approve. */

@@ -381,9 +381,9 @@ export interface MeterServiceClient {
   report(request: Init<ReportMeterRequest>, options?: CallOptions): Promise<ReportMeterResponse>;
 }
 
-/** For operators only. */
+/** For operators; providers throw the switch of their own datasets and agreements. */
 export interface OperatorServiceHandlers {
-  /** Kill switch: stops every job at once; nothing leaves after the answered log index. Lasts until Resume. */
+  /** Kill switch: stops every job in its scope at once; nothing leaves after the answered log index. Lasts until Resume. */
   stopAll(caller: Caller, request: StopAllRequest, call: CallContext): Promise<Answer<StopAllResponse>>;
   /** Lets jobs in again after StopAll. */
   resumeAll(caller: Caller, request: ResumeAllRequest, call: CallContext): Promise<Answer<ResumeAllResponse>>;
@@ -393,9 +393,9 @@ export interface OperatorServiceHandlers {
   drain(caller: Caller, request: DrainRequest, call: CallContext): Promise<Answer<DrainResponse>>;
 }
 
-/** For operators only. */
+/** For operators; providers throw the switch of their own datasets and agreements. */
 export interface OperatorServiceClient {
-  /** Kill switch: stops every job at once; nothing leaves after the answered log index. Lasts until Resume. */
+  /** Kill switch: stops every job in its scope at once; nothing leaves after the answered log index. Lasts until Resume. */
   stopAll(request: Init<StopAllRequest>, options?: CallOptions): Promise<StopAllResponse>;
   /** Lets jobs in again after StopAll. */
   resumeAll(request: Init<ResumeAllRequest>, options?: CallOptions): Promise<ResumeAllResponse>;

@@ -99,13 +99,18 @@ async function reserve(
   prepared: Prepared,
 ): Promise<Denied | null> {
   const answer = await needs.ledger.reserve({
-    job: ledgerJob(job, agreements, {
-      digest: prepared.digest,
-      mode: admission.mode,
-      clause: admission.clause,
-      image: prepared.image,
-      microEpsilon: prepared.microEpsilon,
-    }),
+    job: ledgerJob(
+      job,
+      agreements,
+      {
+        digest: prepared.digest,
+        mode: admission.mode,
+        clause: admission.clause,
+        image: prepared.image,
+        microEpsilon: prepared.microEpsilon,
+      },
+      permitsFor(admission, prepared),
+    ),
     lines: prepared.budget,
     startsNow: true,
     events: decisionEvents(needs, job, agreements, admission, prepared),
@@ -242,8 +247,13 @@ function ledgerJob(
   job: Job,
   agreements: readonly AgreementForJob[],
   more: Readonly<Record<string, string | number | null>>,
+  permits: readonly AdmittedPermit[] = [],
 ): LedgerJob {
-  const ends = agreements.map(({ notAfterMs }) => notAfterMs).filter((end) => end !== null);
+  // The policy's own end counts like the agreement's: the ledger looks at it again when the result would leave.
+  const ends = [
+    ...agreements.map(({ notAfterMs }) => notAfterMs),
+    ...permits.flatMap(({ permit }) => [permit.policy.defaults.notAfter, permit.rule.when.notAfter]),
+  ].filter((end) => end !== null);
   return {
     id: job.id,
     party: job.asker.party,
