@@ -17,6 +17,7 @@ import { parseCredential, type CredentialBundle } from '../identity/credential.t
 import type { CallOptions } from '../rpc/call.ts';
 import { agreementsClient } from './agreements.ts';
 import { Channel, serviceClient } from './channel.ts';
+import { codeClient } from './code.ts';
 import { jobsClient, type JobsClient } from './jobs.ts';
 import { readBatches, readTable } from './results.ts';
 
@@ -71,7 +72,7 @@ export function connect(options: ConnectOptions): Glovebox {
     budgets: serviceClient(channel, 'BudgetService'),
     meters: serviceClient(channel, 'MeterService'),
     images: serviceClient(channel, 'ImageService'),
-    code: serviceClient(channel, 'CodeService'),
+    code: codeClient(channel, credential),
     homomorphic: serviceClient(channel, 'HomomorphicService'),
     operator: serviceClient(channel, 'OperatorService'),
     readTable: (ticket, call) => readTable(channel, ticket, call),

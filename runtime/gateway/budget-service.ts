@@ -2,7 +2,7 @@ import type { Budget as BudgetMessage } from '../gen/messages.ts';
 import type { BudgetServiceHandlers } from '../gen/services.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
 import { consumerBudget } from '../ledger/budget.ts';
-import type { UseCount } from '../policy/model.ts';
+import type { AllowRule, UseCount } from '../policy/model.ts';
 import { pageOf } from './access.ts';
 import { pinnedPolicy } from './agreement-service.ts';
 import type { GatewayNeeds } from './needs.ts';
@@ -23,7 +23,11 @@ export function budgetService(needs: GatewayNeeds): BudgetServiceHandlers {
       if (policy === undefined) continue;
       for (const rule of policyOf(policy.body).allow) {
         const { count } = rule.when;
-        if (count !== null) all.push(await usesOf(needs, body, rule.id, rule.mode, count));
+        const loss = lossOf(rule);
+        if (count !== null || loss !== null) {
+          const uses = count === null ? noUses(body, rule.id) : await usesOf(needs, body, rule.id, rule.mode, count);
+          all.push({ ...uses, ...(loss === null ? {} : await epsilonOf(needs, body, loss)) });
+        }
       }
       const overall = policyOf(policy.body).defaults.count;
       if (overall !== null) all.push(await usesOf(needs, body, '', 'any', overall));
@@ -38,6 +42,54 @@ export function budgetService(needs: GatewayNeeds): BudgetServiceHandlers {
     },
   };
 }
+
+interface Loss {
+  readonly mode: AllowRule['mode'];
+  readonly microEpsilonTotal: number | null;
+  readonly periodMs: number | null;
+}
+
+/** The privacy budget of a rule; null for a rule that adds no noise. */
+function lossOf({ mode, release }: AllowRule): Loss | null {
+  switch (release.mode) {
+    case 'sandbox':
+      return { mode, microEpsilonTotal: release.microEpsilonTotal, periodMs: null };
+    case 'differentialPrivacy':
+      return { mode, microEpsilonTotal: release.microEpsilonTotal, periodMs: release.budgetPeriodMs };
+    case 'aggregate':
+    case 'homomorphic':
+    case 'approvedCode':
+      return null;
+  }
+}
+
+/** What this consumer spent under rules of the mode; a limit is the rule's total with what was topped up. */
+async function epsilonOf(
+  needs: GatewayNeeds,
+  { dataset, consumer }: AgreementBody,
+  { mode, microEpsilonTotal, periodMs }: Loss,
+): Promise<Pick<BudgetMessage, 'microEpsilonSpent' | 'microEpsilonReserved' | 'microEpsilonLimit'>> {
+  const budget = consumerBudget('microEpsilon', { dataset, consumer, rule: mode });
+  const { spent, held, toppedUp } = await needs.store.balance(budget, periodMs ?? undefined);
+  return {
+    microEpsilonSpent: spent,
+    microEpsilonReserved: held,
+    microEpsilonLimit: microEpsilonTotal === null ? null : BigInt(microEpsilonTotal) + toppedUp,
+  };
+}
+
+const noUses = ({ dataset, consumer }: AgreementBody, ruleId: string): BudgetMessage => ({
+  dataset,
+  consumer,
+  ruleId,
+  microEpsilonSpent: 0n,
+  microEpsilonReserved: 0n,
+  microEpsilonLimit: null,
+  uses: 0n,
+  usesReserved: 0n,
+  usesLimit: null,
+  periodEndsAtMs: null,
+});
 
 async function usesOf(
   needs: GatewayNeeds,

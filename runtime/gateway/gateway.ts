@@ -40,6 +40,7 @@ import { homomorphicService, objectId } from './homomorphic-service.ts';
 import { publicTranscriptKey, transcriptKeyOf } from './transcript-key.ts';
 import { jobService, openRelease, type JobServiceNeeds } from './job-service.ts';
 import { submittedProgram } from './code-registry.ts';
+import { codeService } from './code-service.ts';
 import { javaScriptEngine } from './javascript-engine.ts';
 import { JobQueue } from './live-jobs.ts';
 import { meterService } from './meter-service.ts';
@@ -224,7 +225,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     queue,
     results,
     jobNeeds,
-    programOf: (message) => submittedProgram(message),
+    programOf: (message) => submittedProgram(needs, message),
   };
   const images = await Promise.all((await listImages(parts.root)).map((name) => loadImage(parts.root, name)));
   let insecureCaller: Caller | null = null;
@@ -275,7 +276,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     budgets: budgetService(needs),
     meters: meterService(needs),
     images: imageService(images),
-    code: {},
+    code: codeService({ ...needs, queue }),
     homomorphic: homomorphicService({
       ...needs,
       pool,

@@ -17,6 +17,10 @@ export interface SubmittedProgram {
   readonly codeDigest: string | null;
   /** Capacities in which different parties approve this digest now. */
   readonly approvers: readonly string[];
+  /** The dataset whose reviewers judged it; null when nobody did. */
+  readonly approvedFor: string | null;
+  /** Whether a reviewer rejected or revoked it: then no list of digests lets it in either. */
+  readonly isRejected: boolean;
   readonly parsed: ParsedComputation;
   /** Loss that the consumer wants to spend, in micro-epsilon; null: all that the rule allows for one job. */
   readonly microEpsilon: number | null;
@@ -28,7 +32,8 @@ export function javaScriptEngine(needs: JavaScriptRunNeeds, image: string): Java
     image,
     open: needs.open,
     read: (program) => {
-      const { parsed, microEpsilon } = program as SubmittedProgram;
+      const { parsed, microEpsilon, approvedFor, isRejected } = program as SubmittedProgram;
+      if (isRejected) return denied(reason('code-rejected', 'a reviewer rejected this code or took its approval back'));
       if (parsed.kind === 'refused') {
         return denied(
           ...some(
@@ -36,13 +41,13 @@ export function javaScriptEngine(needs: JavaScriptRunNeeds, image: string): Java
           ),
         );
       }
-      return faceOf(parsed.computation, microEpsilon);
+      return { ...faceOf(parsed.computation, microEpsilon), approvedFor };
     },
     ready: (input) => ready(needs, input),
   };
 }
 
-function faceOf(computation: JavaScriptComputation, microEpsilon: number | null): CodeFace {
+function faceOf(computation: JavaScriptComputation, microEpsilon: number | null): Omit<CodeFace, 'approvedFor'> {
   const { mode } = computation;
   const isOverTable = mode !== 'post';
   const groupBy = mode === 'rowFunction' || mode === 'approved' ? computation.groupBy : undefined;

@@ -22,6 +22,8 @@ export interface CodeFace {
   readonly outputs: number;
   /** Loss that the consumer wants to spend; null: all that the rule allows per job. */
   readonly microEpsilon: number | null;
+  /** The dataset whose reviewers approved it; null when approvals play no part. */
+  readonly approvedFor: string | null;
   /** Jobs whose released results it reads. */
   readonly results: readonly string[];
   /** Equal for equal programs; its digest goes into evidence. */
@@ -104,7 +106,11 @@ export function prepareJavaScript(engine: JavaScriptEngine, needs: Pick<JobNeeds
     // Terms of datasets that the code does not read must not weaken or tighten the answer.
     const { release: terms, clause: of } = permit.permit;
     if (terms.mode !== release.mode) throw new Error('a permit of another mode');
-    const refused = problemOfMode(code, terms, of) ?? problemOfUnits(table, of) ?? problemOfColumns(code, table, of);
+    const refused =
+      problemOfMode(code, terms, of) ??
+      problemOfApproval(code, dataset, of) ??
+      problemOfUnits(table, of) ??
+      problemOfColumns(code, table, of);
     if (refused !== null) return refused;
 
     const loss = terms.mode === 'sandbox' ? lossOf(code, terms) : null;
@@ -211,6 +217,17 @@ function problemOfMode(code: CodeFace, release: SandboxRelease | ApprovedCodeRel
     );
   }
   return null;
+}
+
+/** Reviewers of one dataset say nothing about another that happens to have such a table. */
+function problemOfApproval({ approvedFor }: CodeFace, { name }: OpenDataset, clause: string): Denied | null {
+  if (approvedFor === null || approvedFor === name) return null;
+  return denied(
+    reason('code-not-approved', 'the code was approved for another dataset', {
+      clause,
+      remedy: 'submit it for this one',
+    }),
+  );
 }
 
 /** Contributions are bounded per unit, so there must be exactly one kind of unit. */

@@ -258,7 +258,7 @@ function ledgerJob(
     id: job.id,
     party: job.asker.party,
     agreements: agreements.map(({ id }) => id),
-    scopes: agreements.map(({ dataset }) => `dataset/${dataset}`),
+    scopes: [...agreements.map(({ dataset }) => `dataset/${dataset}`), ...codeScopes(job)],
     notAfterMs: ends.length === 0 ? null : Math.min(...ends),
     details: {
       kind: job.computation.kind,
@@ -269,6 +269,13 @@ function ledgerJob(
       ...more,
     },
   };
+}
+
+/** Approved code can be stopped by its digest, also between its run and its release. */
+function codeScopes({ computation }: Job): readonly string[] {
+  if (computation.kind !== 'javascript') return [];
+  const { codeDigest } = computation.program as { codeDigest?: string | null };
+  return codeDigest === null || codeDigest === undefined ? [] : [`code/${codeDigest}`];
 }
 
 /** What the ledger's refusals mean to a consumer. */

@@ -34,6 +34,7 @@ export const MIRRORED: readonly TableName[] = [
   'switch',
   'setting',
   'ciphertext',
+  'approval',
 ];
 
 /** One stored thing. `owner`, `state` and `atMs` can be searched; the rest is in `body` (canonical JSON) or `bytes`. */

@@ -18,7 +18,7 @@ export interface CodeRuntime {
   readonly address: string;
   readonly folder: string;
   /** Admits a party and signs an agreement on the newest policy with it, when it is a consumer. */
-  readonly join: (name: string, roles?: readonly PartyRole[]) => Promise<Glovebox>;
+  readonly join: (name: string, roles?: readonly PartyRole[], groups?: readonly string[]) => Promise<Glovebox>;
   readonly attach: (document: string) => Promise<void>;
   readonly close: () => Promise<void>;
 }
@@ -59,8 +59,8 @@ export async function startCodeRuntime(options: {
     folder,
     close: () => closing.disposeAsync(),
     attach,
-    join: async (name, roles = ['consumer']) => {
-      const { credential: bundle } = await provider.parties.add({ name, roles, days: 1 });
+    join: async (name, roles = ['consumer'], groups = []) => {
+      const { credential: bundle } = await provider.parties.add({ name, roles, groups, days: 1 });
       const file = join(folder, `${name}.credential.json`);
       writeFileSync(file, bundle, { mode: 0o600 });
       const client = closing.adopt(connect({ credential: file }), (open) => open.close());
