@@ -150,12 +150,21 @@ function unitColumns(
   const domain =
     unit.columns.length === 0 ? `${manifest.dataset}#${stored.name}` : `${manifest.dataset}:${unit.columns.join(',')}`;
   return {
-    keyColumns: isVisible ? unit.columns : [],
+    keyColumns: isVisible ? unit.columns : keysAlongPath(unit, columns),
     domain,
     hash: UNIT_HASH(index),
     oneHot: UNIT_ONE_HOT(index),
     ...(unit.via.length === 0 ? {} : { path: unit.via }),
   };
+}
+
+/** A path of one step that ends on the unit's own key: the column it starts from holds that key here. */
+function keysAlongPath(
+  { columns: [key, ...others], via: [step, ...more] }: PrivacyUnit,
+  columns: readonly CatalogueColumn[],
+): readonly string[] {
+  const isDirect = key !== undefined && others.length + more.length === 0 && step?.to === key;
+  return isDirect && columns.some(({ name }) => name === step.from) ? [step.from] : [];
 }
 
 /** Statements that make the layout's tables without rows, for the bound-plan check (`planInWorker`). */

@@ -13,6 +13,7 @@ import { budgetLines } from './budget-lines.ts';
 import { prepareDifferential } from './prepare-differential.ts';
 import type { ParameterValue } from './job.ts';
 import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
+import { PlannedQueries } from './planned-queries.ts';
 import type { Execution, Prepared } from './prepare.ts';
 
 /** What the SQL path needs: an engine that parses without data, and one that runs our own text in a jail. */
@@ -51,6 +52,7 @@ export interface OpenDataset {
 
 /** Prepares SQL: parse without data, check every node, rewrite under the rights, check the plan of what we printed. */
 export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | 'randomBytes'>): Preparer {
+  const planned = new PlannedQueries((...args) => engine.plan(...args), needs.sha256);
   return async ({ job, permits, release, clause, signal }) => {
     if (job.computation.kind !== 'sql') throw new Error('not an SQL job');
     const { text, parameters } = job.computation;
@@ -129,6 +131,12 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
     }
 
     const { enforced } = compiled;
+    const misread = await planned.check(
+      enforced,
+      contextOf(job.asker.party, touched, open, terms, of, parameters),
+      signal,
+    );
+    if (misread !== null) return misread;
 
     const schema = engine.schemaOf(enforced);
     const outputs = enforced.outputs.map((output, index): OutputColumn => {

@@ -13,6 +13,7 @@ import {
   splitPredicates,
 } from './block.ts';
 import { dominanceStatements, dominanceTest } from './dominance.ts';
+import { bitsOf, shownBits, siblingsOf, siblingStatements } from './siblings.ts';
 
 /**
  * The statements that turn rows into cells under the release terms. Each writes one small temporary table:
@@ -25,6 +26,7 @@ import { dominanceStatements, dominanceTest } from './dominance.ts';
  *   t  the verdict: which groups may be shown, with the cells that may not replaced by NULL. Groups that the bits did
  *      not prove are counted exactly here.
  *   d  for the dominance rule, x  for smoothed min and max: values per unit.
+ *   v, m, s, h  instead of t where cells have several conditions: see siblings.ts, which makes t of them.
  *   r  the small groups merged into one, where the policy wants that.
  *   z  how much was withheld, if that itself rests on enough units.
  *
@@ -32,12 +34,14 @@ import { dominanceStatements, dominanceTest } from './dominance.ts';
  */
 export function statementsOf(block: Block): string[] {
   const conditions = conditionsOf(block);
+  const siblings = siblingsOf(conditions);
   return [
     groups(block, conditions),
     ...leftOutStatements(block),
     ...dominanceStatements(block),
     ...extremumStatements(block),
     verdict(block, conditions),
+    ...(siblings.length === 0 ? [] : siblingStatements(block, siblings)),
     ...(block.terms.smallGroups === 'remainder' && block.keys.length > 0 ? [remainder(block, conditions)] : []),
     ...(block.terms.smallGroups === 'refuse' ? [create(block, 'z', withheld(block))] : []),
   ];
@@ -185,10 +189,18 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
     ...dominanceTest(block).joins,
     ...extremumJoins(block),
   ];
-  const columns = [...keyNames(block, 'g.'), ...cells, ...certificates, `(${tests.join(' AND ')}) AS ok`];
+  const siblings = siblingsOf(conditions);
+  const own = siblings.map((condition) => all(conditionTests(block, conditions, condition)));
+  const columns = [
+    ...keyNames(block, 'g.'),
+    ...cells,
+    ...certificates,
+    `(${tests.join(' AND ')}) AS ok`,
+    ...(siblings.length === 0 ? [] : [`${shownBits(own)} AS shown`]),
+  ];
   return create(
     block,
-    't',
+    siblings.length === 0 ? 't' : 'v',
     `WITH e AS MATERIALIZED (${exact(block, conditions)}) SELECT ${columns.join(', ')} FROM ${table(block, 'g')} AS g${joins.join('')}${inKeyOrder(block)}`,
   );
 }
@@ -201,19 +213,21 @@ function guarded(block: Block, conditions: readonly Condition[], cell: Cell, ind
 }
 
 function cellTests(block: Block, conditions: readonly Condition[], cell: Cell): string[] {
-  return cell.conditions.flatMap((own) => {
-    const c = conditions.findIndex(({ sql }) => sql === own.sql);
-    const chosen = conditions[c]?.kind === 'chosen';
-    const units = (side: 'i' | 'o', u: number): string =>
-      chosen ? `greatest(g.${side}${c}_${u}, coalesce(e.${side}${c}_${u}, 0))` : `coalesce(e.${side}${c}_${u}, 0)`;
-    const rows = (of: string | null): string => {
-      const index = conditions.findIndex(({ sql }) => sql === of);
-      if (index === -1) return 'g.n';
-      return conditions[index]?.kind === 'chosen' ? `g.n${index}` : `coalesce(e.n${index}, 0)`;
-    };
-    const test = cellTest(block, own, { units, rows });
-    return chosen ? test : [`(g.na = g.n OR (${test.join(' AND ')}))`];
-  });
+  return cell.conditions.flatMap((own) => conditionTests(block, conditions, own));
+}
+
+function conditionTests(block: Block, conditions: readonly Condition[], own: Condition): string[] {
+  const c = conditions.findIndex(({ sql }) => sql === own.sql);
+  const chosen = conditions[c]?.kind === 'chosen';
+  const units = (side: 'i' | 'o', u: number): string =>
+    chosen ? `greatest(g.${side}${c}_${u}, coalesce(e.${side}${c}_${u}, 0))` : `coalesce(e.${side}${c}_${u}, 0)`;
+  const rows = (of: string | null): string => {
+    const index = conditions.findIndex(({ sql }) => sql === of);
+    if (index === -1) return 'g.n';
+    return conditions[index]?.kind === 'chosen' ? `g.n${index}` : `coalesce(e.n${index}, 0)`;
+  };
+  const test = cellTest(block, own, { units, rows });
+  return chosen ? test : [`(g.na = g.n OR (${test.join(' AND ')}))`];
 }
 
 interface Counts {
@@ -257,7 +271,8 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
   tests.push(...(block.scope.guards ?? []));
   const cells = block.cells.map((cell, i) => {
     const isWeighed = cell.weight !== null && block.terms.dominance !== null;
-    if (isWeighed || cell.extremum !== undefined) return `NULL AS ${cellName(i)}`;
+    if (isWeighed || cell.extremum !== undefined || bitsOf(cell, siblingsOf(conditions)) > 0n)
+      return `NULL AS ${cellName(i)}`;
     const rows = (of: string | null): string => {
       const index = conditions.findIndex(({ sql }) => sql === of);
       return index === -1 ? 'g.n' : `g.n${index}`;

@@ -1,0 +1,127 @@
+import { printScope } from '../rows.ts';
+import { refuse } from '../refusal.ts';
+import { type Block, type Cell, cellName, type Condition, keyName } from './block.ts';
+import { create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
+
+/**
+ * Cells of one row that differ in their conditions subtract to statements about whoever they do not share: all minus
+ * north minus south is the one small ward, although each of the three cells is large. So sums and differences of the
+ * group and the conditions that would be shown are looked at, and where one of them is carried by somebody but by fewer
+ * than `minUnits` units, the condition in it with the fewest rows is withheld as well (complementary suppression).
+ *
+ * With up to five conditions all coefficients -1, 0, 1 are tried; with more, each pair, each condition against all
+ * others, and the group without all that are shown.
+ */
+export function siblingsOf(conditions: readonly Condition[]): readonly Condition[] {
+  const found = conditions.filter(({ kind, outside }) => kind === 'chosen' && outside === undefined);
+  if (found.length > MAX_SIBLINGS)
+    refuse('query-too-large', `more than ${MAX_SIBLINGS} different conditions in aggregates`, null, 'group by them');
+  return found.length < 2 ? [] : found;
+}
+
+/** Each condition is one bit of an UBIGINT. */
+const MAX_SIBLINGS = 60;
+/** Most conditions for which every combination is tried: 3^5 of them, each with and without the whole group. */
+const MAX_EXHAUSTIVE = 5;
+
+const bit = (index: number): bigint => 1n << BigInt(index);
+const big = (value: bigint | number): string => `CAST('${value}' AS UBIGINT)`;
+
+/** The conditions that pass their own tests, as bits. */
+export function shownBits(tests: readonly string[]): string {
+  const bits = tests.map((test, i) => `(CASE WHEN ${test} THEN ${big(bit(i))} ELSE ${big(0)} END)`);
+  return `(${bits.join(' + ')})`;
+}
+
+interface Combination {
+  readonly plus: bigint;
+  /** null: all that are shown. */
+  readonly minus: bigint | null;
+  readonly whole: 0 | 1;
+}
+
+function combinationsOf(count: number): Combination[] {
+  if (count <= MAX_EXHAUSTIVE) {
+    return Array.from({ length: 3 ** count }, (_, code) => code).flatMap((code) => {
+      let [plus, minus] = [0n, 0n];
+      for (let i = 0; i < count; i++) {
+        const coefficient = Math.floor(code / 3 ** i) % 3;
+        if (coefficient === 1) plus |= bit(i);
+        if (coefficient === 2) minus |= bit(i);
+      }
+      return [
+        // The mirror image of a combination without the whole group says the same.
+        ...(plus > minus ? [{ plus, minus, whole: 0 as const }] : []),
+        ...(plus + minus > 0n ? [{ plus, minus, whole: 1 as const }] : []),
+      ];
+    });
+  }
+  const every = Array.from({ length: count }, (_, i) => i);
+  return [
+    { plus: 0n, minus: null, whole: 1 },
+    ...every.map((i): Combination => ({ plus: bit(i), minus: bit(count) - 1n - bit(i), whole: 0 })),
+    ...every.flatMap((i) => every.slice(i + 1).map((j): Combination => ({ plus: bit(i), minus: bit(j), whole: 0 }))),
+  ];
+}
+
+/**
+ * From the verdict `v` (with `shown`) to the table `t`: `m` has the rows of each group by the conditions they meet, `s`
+ * the combinations that are too small, by bits and then exactly, and `h` the conditions that are withheld for it.
+ */
+export function siblingStatements(block: Block, siblings: readonly Condition[]): string[] {
+  const k = block.terms.minUnits;
+  const names = keyNames(block);
+  const mask = shownBits(siblings.map(({ sql }) => sql));
+  const bits = block.units.map((unit, u) => `bit_or(${unit.oneHot}) AS b${u}`);
+  const met = `SELECT ${[...keysAs(block), `${mask} AS mask`, 'count(*) AS n', ...bits].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...names, 'mask'])}`;
+  const combinations = combinationsOf(siblings.length).map(
+    ({ plus, minus, whole }) => `(${big(plus)}, ${minus === null ? 'NULL' : big(minus)}, ${whole})`,
+  );
+  const listed = `(VALUES ${combinations.join(', ')}) AS p(plus, minus, whole)`;
+  const on = (left: string, right: string): string =>
+    block.keys.map((_, i) => `${left}.${keyName(i)} IS NOT DISTINCT FROM ${right}.${keyName(i)}`).join(' AND ') ||
+    'TRUE';
+  const value = (of: string, from: string): string =>
+    `(${from}.whole + bit_count(${of} & ${from}.plus) - bit_count(${of} & ${from}.minus))`;
+  const possible = `SELECT ${[...keyNames(block, 'v.'), 'p.plus', 'coalesce(p.minus, v.shown) AS minus', 'p.whole'].join(', ')} FROM ${table(block, 'v')} AS v CROSS JOIN ${listed} WHERE v.ok AND (p.plus & v.shown) = p.plus AND (coalesce(p.minus, v.shown) & v.shown) = coalesce(p.minus, v.shown)`;
+  const few = (counts: readonly string[]): string => counts.map((count) => `${count} < ${k}`).join(' OR ');
+  const grouping = [...keyNames(block, 'p.'), 'p.plus', 'p.minus', 'p.whole'];
+  const byBits = `SELECT ${grouping.join(', ')} FROM (${possible}) AS p JOIN ${table(block, 'm')} AS m ON (${on('p', 'm')}) WHERE ${value('m.mask', 'p')} <> 0 GROUP BY ${grouping.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(m.b${u}))`))}`;
+  // Only rows that carry some undecided combination; with none the join is empty and nothing is read.
+  const open = `SELECT DISTINCT ${[...names, 'mask', '1 AS open'].join(', ')} FROM (SELECT ${[...keyNames(block, 'm.'), 'm.mask'].join(', ')} FROM ${table(block, 'm')} AS m JOIN q ON (${on('m', 'q')}) WHERE ${value('m.mask', 'q')} <> 0)`;
+  const join = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM (${open})`);
+  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
+  const rows = `SELECT DISTINCT ${[...keysAs(block), `${mask} AS mask`, ...hashes].join(', ')} ${printScope(block.scope, predicates(block), join)}`;
+  const q = keyNames(block, 'q.').concat('q.plus', 'q.minus', 'q.whole');
+  const exactly = `SELECT ${q.join(', ')} FROM q JOIN (${rows}) AS d ON (${on('q', 'd')}) WHERE ${value('d.mask', 'q')} <> 0 GROUP BY ${q.join(', ')} HAVING ${few(block.units.map((_, u) => `count(DISTINCT d.h${u})`))}`;
+  const ids = siblings.map((_, i) => `(${i}, ${big(bit(i))})`);
+  const sizes = `SELECT ${[...keyNames(block, 'm.'), 'i.id', 'i.one', 'sum(CASE WHEN (m.mask & i.one) = i.one THEN m.n ELSE 0 END) AS n'].join(', ')} FROM ${table(block, 'm')} AS m CROSS JOIN (VALUES ${ids.join(', ')}) AS i(id, one) GROUP BY ${[...keyNames(block, 'm.'), 'i.id', 'i.one'].join(', ')}`;
+  // The condition with the fewest rows goes, of several the first.
+  const least = `SELECT ${[...keyNames(block, 's.'), `min(z.n * ${MAX_SIBLINGS + 1} + z.id) % ${MAX_SIBLINGS + 1} AS id`].join(', ')} FROM ${table(block, 's')} AS s JOIN (${sizes}) AS z ON (${on('s', 'z')}) WHERE ((s.plus & z.one) = z.one OR (s.minus & z.one) = z.one) GROUP BY ${[...keyNames(block, 's.'), 's.plus', 's.minus', 's.whole'].join(', ')}`;
+  const hidden = `SELECT ${[...names, 'bit_or(i.one) AS hidden'].join(', ')} FROM (${least}) AS y JOIN (VALUES ${ids.join(', ')}) AS i(id, one) ON (y.id = i.id)${groupBy(names)}`;
+  return [
+    create(block, 'm', met),
+    create(block, 's', `WITH q AS MATERIALIZED (${byBits}) ${exactly}`),
+    create(block, 'h', hidden),
+    create(block, 't', shownCells(block, siblings, on('v', 'h'))),
+  ];
+}
+
+function shownCells(block: Block, siblings: readonly Condition[], on: string): string {
+  const cells = block.cells.map((cell, i) => {
+    const own = bitsOf(cell, siblings);
+    const value = `v.${cellName(i)}`;
+    if (own === 0n) return `${value} AS ${cellName(i)}`;
+    return `CASE WHEN (coalesce(h.hidden, ${big(0)}) & ${big(own)}) = ${big(0)} THEN ${value} END AS ${cellName(i)}`;
+  });
+  const columns = [...keyNames(block, 'v.'), ...cells, ...block.units.map((_, u) => `v.c${u} AS c${u}`), 'v.ok AS ok'];
+  const order = block.keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, 'v.').join(', ')}`;
+  return `SELECT ${columns.join(', ')} FROM ${table(block, 'v')} AS v LEFT JOIN ${table(block, 'h')} AS h ON (${on})${order}`;
+}
+
+export function bitsOf(cell: Cell, siblings: readonly Condition[]): bigint {
+  return siblings.reduce(
+    (bits, { sql }, i) => (cell.conditions.some((own) => own.sql === sql) ? bits | bit(i) : bits),
+    0n,
+  );
+}
