@@ -28,6 +28,9 @@ type Run = (part: Part) => Promise<{ readonly measurements: readonly Measurement
 /** Loaded when asked for: each brings libraries of its own. */
 const BENCHMARKS: Readonly<Record<BenchSection, Run>> = {
   'end-to-end': async (part) => (await import('./end-to-end/bench.ts')).benchEndToEnd(part),
+  sql: async (part) => (await import('./sql/bench.ts')).benchSql(part),
+  sandbox: async (part) => (await import('./sandbox/bench.ts')).benchSandbox(part),
+  homomorphic: async (part) => (await import('./homomorphic/measurements.ts')).benchHomomorphic(part),
   ledger: async (part) => (await import('./ledger/bench.ts')).benchLedger(part),
 };
 

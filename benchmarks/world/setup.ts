@@ -30,7 +30,7 @@ export interface BenchConsumer {
 export const SMALL_ROWS = 2000;
 /** Parties that submit at once in the concurrency runs. */
 export const CONSUMERS = 16;
-const LARGE = 'bench/large';
+export const LARGE = 'bench/large';
 const SMALL = 'bench/small';
 const HOURS_MS = 3_600_000;
 
@@ -119,7 +119,7 @@ async function agree(operator: Glovebox, file: string, server: string, dataset: 
 }
 
 /** Everything a benchmark asks for, under the rules that cost something: 20 units behind every cell. */
-function policyOf(dataset: string): string {
+export function policyOf(dataset: string): string {
   return `apiVersion: glovebox/v1
 kind: UsagePolicy
 metadata: { dataset: ${dataset}, grade: internal, title: Benchmark }

@@ -13,7 +13,7 @@ interface BenchCommandOptions {
   readonly cache?: string;
 }
 
-const KINDS = ['end-to-end', 'ledger', 'all'] as const;
+const KINDS = ['end-to-end', 'sql', 'sandbox', 'homomorphic', 'ledger', 'all'] as const;
 type Kind = (typeof KINDS)[number];
 const DEFAULT_ROWS = 10_000_000;
 const QUICK_ROWS = 200_000;
@@ -57,6 +57,9 @@ export function addBench(program: Command): void {
 
 const ABOUT: Readonly<Record<Kind, string>> = {
   'end-to-end': 'whole jobs over mutual TLS: fixed cost, large queries, concurrency, streaming',
+  sql: 'what the threshold costs in the engine, formulation by formulation',
+  sandbox: 'row functions and blocks against a plain Node loop and a plain SQL expression',
+  homomorphic: 'programs on ciphertext against plaintext and against the primitive operations',
   ledger: 'durable debits and the evidence log against fdatasync',
   all: 'everything',
 };

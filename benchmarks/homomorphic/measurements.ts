@@ -1,0 +1,63 @@
+import { measurement, type Measurement, WrongAnswer } from '../measurement.ts';
+import { type HomomorphicBenchRow, runHomomorphicBench } from './bench.ts';
+import type { Timing } from './measure.ts';
+
+/** Programs on ciphertext, encrypted queries and the primitive operations, in the form of the common report. */
+export async function benchHomomorphic(options: {
+  readonly rows: number;
+  readonly runs: number;
+  readonly isQuick: boolean;
+  readonly progress: (text: string) => void;
+}): Promise<{ readonly measurements: readonly Measurement[] }> {
+  const { runs, isQuick, progress } = options;
+  progress('primitive operations');
+  const { rows } = await runHomomorphicBench({
+    sizes: isQuick ? [Math.min(options.rows, 20_000)] : [100_000, Math.min(options.rows, 1_000_000)],
+    workers: isQuick ? [1] : [1, 2],
+    runs: Math.min(runs, 5),
+    onRow: (row) => progress(labelOf(row)),
+  });
+  return { measurements: rows.flatMap(measurementsOf) };
+}
+
+function labelOf(row: HomomorphicBenchRow): string {
+  return row.kind === 'primitive' ? `${row.profile} ${row.operation}` : `${row.program} over ${row.rows} rows`;
+}
+
+function measurementsOf(row: HomomorphicBenchRow): readonly Measurement[] {
+  if (row.kind === 'primitive') {
+    return [
+      measurement({
+        section: 'homomorphic',
+        group: 'primitive operations',
+        name: labelOf(row),
+        unit: 'ms',
+        runs: [row.medianMicroseconds / 1000],
+        checked: 'the floor itself',
+      }),
+    ];
+  }
+  if (!row.isCorrect) throw new WrongAnswer(`${labelOf(row)}: the decrypted result is not plaintext's`);
+  const workers = row.kind === 'program' && row.workers > 1 ? `, ${row.workers} workers` : '';
+  const facts =
+    row.kind === 'program'
+      ? `${row.scheme}, degree ${row.degree}, ${row.modulusBits} bit modulus, ${row.securityBits} bit security, ${row.storedMBPerMillionValues.toFixed(1)} MB per million values`
+      : `${row.securityBits} bit security, ${row.resultBytes} bytes of result`;
+  return [
+    measurement({
+      section: 'homomorphic',
+      group: row.kind === 'program' ? 'programs on ciphertext' : 'encrypted queries on plaintext',
+      name: `${row.program}, ${row.columns} columns${workers}`,
+      at: { axis: 'rows', value: row.rows },
+      unit: 'ms',
+      runs: ends(row.kind === 'program' ? row.stages.compute : row.compute),
+      floor: { name: 'plaintext in DuckDB', runs: ends(row.plaintextDuckDb) },
+      checked: `decrypts to plaintext's answer; ${facts}`,
+    }),
+  ];
+}
+
+/** A timing keeps the median and the ends; three values with that median. */
+function ends({ minMs, medianMs, maxMs }: Timing): readonly number[] {
+  return [minMs, medianMs, maxMs];
+}

@@ -1,0 +1,98 @@
+import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
+import { catalogueTables } from '../../runtime/dataset/catalogue.ts';
+import { DEFAULT_ENGINE_LIMITS, openSealedEngine } from '../../runtime/dataset/engine.ts';
+import { readManifest } from '../../runtime/dataset/ingest.ts';
+import { buildLayout } from '../../runtime/dataset/layout.ts';
+import { FileGuard } from '../../runtime/dataset/verify.ts';
+import { openDataDirectory, openSecret } from '../../runtime/gateway/data-directory.ts';
+import { layoutSpecFor } from '../../runtime/gateway/sql-engine.ts';
+import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
+import type { QueryContext } from '../../runtime/query/catalogue.ts';
+import { compileQuery } from '../../runtime/query/compile.ts';
+import type { EnforcedQuery } from '../../runtime/query/enforced.ts';
+import { parseLossless } from '../../runtime/query/lossless-json.ts';
+import { sortedRows } from '../world/plain-duckdb.ts';
+import { LARGE, policyOf } from '../world/setup.ts';
+
+/** The engine part of a job in this process: the same layout, the same compiler, the same statements, nothing around. */
+export class Enforcement implements Disposable {
+  readonly #context: QueryContext;
+  readonly #parser: DuckDBConnection;
+  readonly #instance: DuckDBInstance;
+
+  private constructor(context: QueryContext, parser: DuckDBConnection, instance: DuckDBInstance) {
+    this.#context = context;
+    this.#parser = parser;
+    this.#instance = instance;
+  }
+
+  /** Opens the large dataset of a prepared data directory. */
+  static async open(directory: string): Promise<Enforcement> {
+    const parsed = parsePolicy(policyOf(LARGE), 'bench.yaml');
+    if (parsed.kind === 'complaints') throw new Error('the policy of the benchmark is not valid');
+    const { policy } = parsed;
+    const release = policy.allow[0]?.release;
+    if (release === undefined) throw new Error('the policy of the benchmark allows nothing');
+    const manifest = await readManifest(directory, LARGE, 1);
+    const layout = await buildLayout(
+      {
+        root: directory,
+        parse: () => Promise.reject(new Error('the policy of the benchmark has no row scope')),
+        limits: DEFAULT_ENGINE_LIMITS,
+        guard: new FileGuard(),
+        hashKey: await openSecret(await openDataDirectory(directory), 'units'),
+      },
+      manifest,
+      layoutSpecFor(manifest, policy),
+    );
+    const tables = catalogueTables({
+      manifest,
+      policies: policy.tables,
+      consumer: 'bench',
+      alias: 'd0',
+      rowCounts: new Map(layout.tables.map(({ name, rowCount }) => [name, rowCount])),
+    });
+    const parsing = await DuckDBInstance.create(':memory:', { threads: '1' });
+    const instance = await openSealedEngine([{ alias: 'd0', path: layout.path }], DEFAULT_ENGINE_LIMITS);
+    const context = { consumer: 'bench', tables, release, clause: 'bench', parameters: {} };
+    return new Enforcement(context, await parsing.connect(), instance);
+  }
+
+  /** Parses, checks and rewrites a query; throws when it is refused. */
+  async compile(sql: string): Promise<EnforcedQuery> {
+    const reader = await this.#parser.runAndReadAll(`SELECT json_serialize_sql('${sql.replaceAll("'", "''")}')`);
+    const tree = reader.getRowsJson()[0]?.[0];
+    if (typeof tree !== 'string') throw new TypeError('the engine answered no tree');
+    const compiled = compileQuery(parseLossless(tree), sql, this.#context);
+    if (compiled.kind === 'denied') throw new Error(`refused: ${compiled.reasons[0]?.message ?? ''}`);
+    return compiled.enforced;
+  }
+
+  /** Runs what a worker would run, from first statement to summary; answers the rows without certificates. */
+  async run({ setup, result, summary, outputs }: EnforcedQuery): Promise<() => readonly string[]> {
+    const connection = await this.#instance.connect();
+    try {
+      for (const statement of setup) await connection.run(statement);
+      const reader = await connection.runAndReadAll(result);
+      await connection.runAndReadAll(summary);
+      return () => sortedRows(reader.getRowsJson().map((row) => row.slice(0, outputs.length)));
+    } finally {
+      connection.closeSync();
+    }
+  }
+
+  /** Runs any text on the layout; the database is called d0. */
+  async query(sql: string): Promise<void> {
+    const connection = await this.#instance.connect();
+    try {
+      (await connection.runAndReadAll(sql)).getColumns();
+    } finally {
+      connection.closeSync();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#parser.closeSync();
+    this.#instance.closeSync();
+  }
+}
