@@ -96,6 +96,9 @@ function openFault(error: unknown, file: string): StoreFault {
   if (/locked|busy/i.test(message)) {
     return new StoreFault('state-locked', `'${file}' is in use by another Glovebox process`, { cause: error });
   }
+  if (/disk is full|readonly|unable to open|disk I\/O/i.test(message)) {
+    return new StoreFault('state-write-failed', `'${file}' cannot be written: ${message}`, { cause: error });
+  }
   return new StoreFault('state-tampered', `'${file}' cannot be read as state: ${message}`, { cause: error });
 }
 

@@ -183,6 +183,10 @@ class Engine {
     return this.#broken?.code === 'state-write-failed';
   }
 
+  get #isInTransaction(): boolean {
+    return this.#database.isOpen && this.#database.isTransaction;
+  }
+
   /** Gives the database up as it is. */
   abandon(): void {
     if (this.#database.isOpen) this.#database.close();
@@ -233,7 +237,7 @@ class Engine {
       this.#rollBack(before);
       this.#latestMs = latestBefore;
       // After a failed commit or sync the disk may hold either state: only a new start, which checks, may go on.
-      if (isCommitting || this.#database.isTransaction) this.#broken ??= asFault(error);
+      if (isCommitting || this.#isInTransaction) this.#broken ??= asFault(error);
       return calls.map(({ id }) => ({ id, fault: faultOf(error) }));
     }
     return outcomes.map((reply) => reply());
@@ -343,7 +347,7 @@ class Engine {
 
   #rollBack(before: Before): void {
     try {
-      if (this.#database.isTransaction) this.#database.exec('rollback');
+      if (this.#isInTransaction) this.#database.exec('rollback');
     } catch {
       // What was thrown first is what the caller hears; `run` sees that the transaction is still open.
     }
