@@ -15,7 +15,7 @@ const pass = (point: string): void => {
   if (point === doom) process.kill(process.pid, 'SIGKILL');
 };
 
-const { add } = JobQueue.prototype;
+const add = Reflect.get(JobQueue.prototype, 'add') as JobQueue['add'];
 JobQueue.prototype.add = function (job, scope, run, deadlineMs) {
   const watched: typeof run = async (one, { signal, report }) => {
     const outcome = await run(one, {
@@ -30,7 +30,8 @@ JobQueue.prototype.add = function (job, scope, run, deadlineMs) {
   };
   return add.call(this, job, scope, watched, deadlineMs);
 };
-const { commitRelease, redeemTicket } = Store.prototype;
+const commitRelease = Reflect.get(Store.prototype, 'commitRelease') as Store['commitRelease'];
+const redeemTicket = Reflect.get(Store.prototype, 'redeemTicket') as Store['redeemTicket'];
 Store.prototype.commitRelease = async function (input) {
   const answer = commitRelease.call(this, input);
   pass('commit');

@@ -13,15 +13,15 @@ import { type Child, startChild } from './child.ts';
 
 /** Where the gateway is killed, and what the job that was under way must be afterwards. */
 const POINTS = [
-  { at: 'parse', then: 'unknown' },
-  { at: 'reserve', then: 'unknown' },
-  { at: 'run', then: 'interrupted' },
-  { at: 'disclose', then: 'interrupted' },
-  { at: 'record', then: 'interrupted' },
+  { at: 'parse', becomes: 'unknown' },
+  { at: 'reserve', becomes: 'unknown' },
+  { at: 'run', becomes: 'interrupted' },
+  { at: 'disclose', becomes: 'interrupted' },
+  { at: 'record', becomes: 'interrupted' },
   // The commit was on its way: it happened or it did not, and either is whole.
-  { at: 'commit', then: 'either' },
-  { at: 'release', then: 'released' },
-  { at: 'redeemed', then: 'released' },
+  { at: 'commit', becomes: 'either' },
+  { at: 'release', becomes: 'released' },
+  { at: 'redeemed', becomes: 'released' },
 ] as const;
 
 let path: string;
@@ -97,8 +97,8 @@ describe('a gateway that is killed', () => {
     await stop(child);
   });
 
-  for (const { at, then } of POINTS) {
-    it(`at \`${at}\` leaves a job that is ${then} at the next start, and all books in order`, async () => {
+  for (const { at, becomes } of POINTS) {
+    it(`at \`${at}\` leaves a job that is ${becomes} at the next start, and all books in order`, async () => {
       await child.arm(at);
       const asked = client.jobs.sql(QUESTION).then(
         () => 'answered',
@@ -115,7 +115,7 @@ describe('a gateway that is killed', () => {
         interrupted: [['failed']],
         released: [['released']],
         either: [['released'], ['failed']],
-      }[then];
+      }[becomes];
       assert.ok(
         expected.some((one) => String(one) === String(added)),
         `new jobs: ${String(added)}`,

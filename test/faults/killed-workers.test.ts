@@ -20,7 +20,7 @@ let world: World;
 let acme: Member;
 /** Called at every step of every job. */
 let onStage: (stage: Stage) => void = () => {};
-const { add } = JobQueue.prototype;
+const add = Reflect.get(JobQueue.prototype, 'add') as JobQueue['add'];
 before(async () => {
   JobQueue.prototype.add = function (job, scope, run, deadlineMs) {
     const watched: typeof run = (one, { signal, report }) =>
