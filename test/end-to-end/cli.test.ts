@@ -53,7 +53,12 @@ before(async () => {
   await did('dataset', 'add', 'hospital/visits', '--from', path('visits.csv'));
   await did('policy', 'attach', path('visits.yaml'));
   const offered = await runtime.json<{ agreement: { id: string; state: string } }>(
-    ...['agreement', 'offer', '--dataset', 'hospital/visits', '--to', 'acme'],
+    'agreement',
+    'offer',
+    '--dataset',
+    'hospital/visits',
+    '--to',
+    'acme',
   );
   agreement = offered.value.agreement.id;
   assert.equal(offered.value.agreement.state, 'offered');
@@ -64,7 +69,9 @@ after(async () => await runtime[Symbol.asyncDispose]());
 describe('the command line against a runtime of its own', () => {
   it('answers an allowed job with rows, columns and a receipt that verifies offline', async () => {
     const { exit, value } = await runtime.json<JobAnswer>(
-      ...['job', 'run', 'select ward, count(*) as n, sum(cost) as cost from visits group by ward order by ward'],
+      'job',
+      'run',
+      'select ward, count(*) as n, sum(cost) as cost from visits group by ward order by ward',
       ...asAcme(),
     );
     assert.equal(exit, 0);
@@ -193,7 +200,15 @@ describe('the command line against a runtime of its own', () => {
     await runtime.run('policy', 'attach', path('two.yaml'));
     const until = new Date(Date.now() + 3600_000).toISOString();
     const over = await runtime.run(
-      ...['agreement', 'offer', '--dataset', 'hospital/visits', '--to', 'beta', '--not-after', '2020-01-01', '--json'],
+      'agreement',
+      'offer',
+      '--dataset',
+      'hospital/visits',
+      '--to',
+      'beta',
+      '--not-after',
+      '2020-01-01',
+      '--json',
     );
     assert.notEqual(over.exit, 0, 'an agreement in the past is not offered');
     await runtime.run('agreement', 'offer', '--dataset', 'hospital/visits', '--to', 'beta', '--not-after', until);
@@ -207,7 +222,10 @@ describe('the command line against a runtime of its own', () => {
     };
     assert.deepEqual([await ask(), await ask(), await ask()], ['released', 'released', 'budget-exhausted']);
     const { value } = await runtime.json<{ budgets: readonly { consumer: string; uses: number; usesLimit: number }[] }>(
-      ...['budget', 'show', '--as', path('beta.json')],
+      'budget',
+      'show',
+      '--as',
+      path('beta.json'),
     );
     const mine = value.budgets.find(({ usesLimit }) => usesLimit === 2);
     assert.deepEqual([mine?.consumer, mine?.uses], ['beta', 2]);
@@ -220,7 +238,11 @@ describe('the command line against a runtime of its own', () => {
     await runtime.run('agreement', 'offer', '--dataset', 'hospital/visits', '--to', 'gamma');
     await runtime.run('agreement', 'accept', '--as', path('gamma.json'));
     const { exit, value } = await runtime.json<JobAnswer>(
-      ...['job', 'run', 'select count(*) as n from visits', '--as', path('gamma.json')],
+      'job',
+      'run',
+      'select count(*) as n from visits',
+      '--as',
+      path('gamma.json'),
     );
     assert.equal(exit, 1);
     assert.equal(value.job.reasons[0]?.code, 'term-not-available');
@@ -240,7 +262,7 @@ describe('the command line against a runtime of its own', () => {
     const { exit, stdout } = await runtime.run('dataset', 'verify', 'hospital/visits');
     assert.equal(exit, 1);
     assert.match(stdout, /CHANGED/);
-    const job = await runtime.json<JobAnswer>(...['job', 'run', 'select count(*) as n from visits', ...asAcme()]);
+    const job = await runtime.json<JobAnswer>('job', 'run', 'select count(*) as n from visits', ...asAcme());
     assert.equal(job.exit, 1);
     assert.equal(job.value.job.reasons[0]?.code, 'dataset-changed');
   });
