@@ -20,6 +20,8 @@ function scopeOf({ dataset, agreement, party }: StopOptions): Init<StopScope> | 
   return party === undefined ? null : { what: { kind: 'party', party } };
 }
 
+const epsilonOf = (micro: bigint | null): number | null => (micro === null ? null : Number(micro) / 1e6);
+
 /** Commands of whoever runs the machine. */
 export function addOperator(program: Command): void {
   withCommon(program.command('status').description('what the runtime is doing'), 'glovebox status').action(
@@ -78,15 +80,16 @@ export function addOperator(program: Command): void {
         const { budgets } = await glovebox.budgets.get({ dataset: options.dataset });
         out.answer({ budgets }, () =>
           tableText(
-            ['dataset', 'consumer', 'rule', 'uses', 'reserved', 'of'],
-            budgets.map((one) => [
-              one.dataset,
-              one.consumer,
-              one.ruleId || 'any',
-              one.uses,
-              one.usesReserved,
-              one.usesLimit,
-            ]),
+            ['dataset', 'consumer', 'rule', 'uses', 'reserved', 'of', 'epsilon', 'reserved', 'of'],
+            budgets.map((one) => {
+              // Rules that add no noise have no privacy budget.
+              const hasLoss = one.microEpsilonLimit !== null || one.microEpsilonSpent + one.microEpsilonReserved > 0n;
+              const loss = [one.microEpsilonSpent, one.microEpsilonReserved, one.microEpsilonLimit];
+              return [
+                ...[one.dataset, one.consumer, one.ruleId || 'any', one.uses, one.usesReserved, one.usesLimit],
+                ...loss.map((micro) => (hasLoss ? epsilonOf(micro) : null)),
+              ];
+            }),
           ),
         );
       }),
