@@ -1,9 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { registerFiles, type FileToUpload } from '../client/upload.ts';
 import type { Dataset } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
+import type { EncryptOptions } from './encrypt-columns.ts';
 import { reasonLines, tableText, UsageError } from './output.ts';
 
 /** Registration may take long: parsing, hashing and sorting of the whole data. */
@@ -23,6 +24,16 @@ export function addDataset(program: Command): void {
     )
     .option('--description <text>', 'one line for the catalogue', '')
     .option('--grade <grade>', 'public, internal, important or core')
+    .option('--encrypt <column...>', 'encrypt these columns here; only ciphertext is sent')
+    .option('--unit <column>', 'with --encrypt: the privacy unit; sent as keyed hashes')
+    .option('--key <file>', 'with --encrypt: the secret key, from `key generate`')
+    .option('--bounds <column=low:high...>', 'with --encrypt: what values can be')
+    .option('--decimals <column=count...>', 'with --encrypt: digits after the point that are kept; default 0')
+    .option('--programs <name...>', 'with --encrypt: what the columns are for; default sum, mean, count')
+    .option('--group <column>', 'with --encrypt: a public group column that partitions the rows')
+    .option('--groups <name...>', 'with --encrypt: its values')
+    .option('--min-units <count>', 'with --encrypt: fewest units that the decryptor releases a number over', '10')
+    .option('--decryptor-data <dir>', 'with --encrypt: folder of the decryptor; default: `decryptor` beside the key')
     .action(
       (
         name: string,
@@ -30,9 +41,13 @@ export function addDataset(program: Command): void {
           from: readonly string[];
           description: string;
           grade?: 'public' | 'internal' | 'important' | 'core';
-        },
+        } & Partial<EncryptOptions>,
       ) =>
         actAs(options, async (glovebox, out) => {
+          if (options.encrypt !== undefined) {
+            const { encryptColumns } = await import('./encrypt-columns.ts');
+            return encryptColumns(glovebox, out, name, { ...options, encrypt: options.encrypt });
+          }
           const files = options.from.map(fileOf);
           const header = { name, description: options.description, grade: options.grade ?? ('unspecified' as const) };
           let registered: Dataset | null = null;
@@ -54,6 +69,30 @@ export function addDataset(program: Command): void {
           );
           return registered === null ? 3 : 0;
         }),
+    );
+  withCommon(
+    dataset.command('decryptor <name>').description('say where results over an encrypted dataset are decrypted'),
+    'glovebox dataset decryptor hospital/visits --at 127.0.0.1:7411 --certificate decryptor/decryptor.pem',
+  )
+    .requiredOption('--at <host:port>', 'where it listens; `none` removes it')
+    .option('--certificate <file>', 'its certificate, from its data directory')
+    .action((name: string, options: CommonOptions & { at: string; certificate?: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const isGone = options.at === 'none';
+        if (!isGone && options.certificate === undefined)
+          throw new UsageError('--certificate names the decryptor’s certificate: no other server is taken for it');
+        const set = await glovebox.homomorphic.setDecryptor({
+          dataset: name,
+          address: isGone ? '' : options.at,
+          certificate: isGone ? '' : readFileSync(options.certificate ?? '', 'utf8'),
+        });
+        out.answer(set, () =>
+          isGone
+            ? `nobody decrypts results over ${name} now`
+            : `results over ${name} are decrypted at ${set.address}, which ${set.isReachable ? 'answers' : 'does NOT answer now'}`,
+        );
+        return isGone || set.isReachable ? 0 : 1;
+      }),
     );
   withCommon(
     dataset.command('list').description('list the datasets that you may know of'),

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { RecordBatch } from 'apache-arrow';
 import type { Command } from 'commander';
 import type { Glovebox } from '../client/connect.ts';
-import type { Job, JobRequest, ParameterValue } from '../gen/messages.ts';
+import type { HomomorphicProgram, Job, JobRequest, ParameterValue } from '../gen/messages.ts';
 import type { Init } from '../rpc/call.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { type ExitCode, type Output, reasonLines, tableText, UsageError } from './output.ts';
@@ -13,6 +13,7 @@ interface JobOptions extends CommonOptions {
   readonly purpose?: string;
   readonly sql?: string;
   readonly file?: string;
+  readonly program?: string;
   readonly param?: readonly string[];
   readonly deadline?: string;
   readonly key?: string;
@@ -29,6 +30,7 @@ export function addJob(program: Command): void {
   const withRequest = (command: Command, example: string): Command =>
     withCommon(command, example)
       .option('--sql <text>', 'the query')
+      .option('--program <file>', 'a homomorphic program as YAML or JSON: name, columns, weights, parameters')
       .option('--file <file>', 'the query in a file; - for standard input')
       .option('--agreement <id...>', 'agreements to use; default: your only active one')
       .option('--rule <id>', 'rule of the policy to use, when several would do')
@@ -52,7 +54,7 @@ export function addJob(program: Command): void {
     `glovebox job explain "select * from visits" --as acme.credential.json`,
   ).action((sql: string | undefined, options: JobOptions) =>
     actAs(options, async (glovebox, out) => {
-      const answer = await glovebox.jobs.explain({ job: requestOf(sql, options) });
+      const answer = await glovebox.jobs.explain({ job: await requestOf(sql, options) });
       out.answer(answer, () =>
         answer.wouldRun
           ? [
@@ -129,7 +131,7 @@ async function runJob(
   sql: string | undefined,
   options: JobOptions,
 ): Promise<ExitCode> {
-  const request = requestOf(sql, options);
+  const request = await requestOf(sql, options);
   const { job: submitted } = await glovebox.jobs.submit({ job: request });
   let job = submitted;
   if (job !== null && (job.state === 'queued' || job.state === 'running')) {
@@ -190,7 +192,15 @@ function footOf(job: Job): string {
     .join('\n');
 }
 
-function requestOf(sql: string | undefined, options: JobOptions): Init<JobRequest> {
+async function requestOf(sql: string | undefined, options: JobOptions): Promise<Init<JobRequest>> {
+  if (options.program !== undefined) {
+    if (sql !== undefined || options.sql !== undefined || options.file !== undefined)
+      throw new UsageError('give a query or a program, not both');
+    return {
+      ...commonOf(options),
+      computation: { kind: 'homomorphic', homomorphic: await programOf(options.program) },
+    };
+  }
   const given = [sql, options.sql, options.file].filter((text) => text !== undefined);
   if (given.length !== 1) throw new UsageError('give the query once: as an argument, with --sql, or with --file');
   const text = sql ?? options.sql ?? readFileSync(options.file === '-' ? 0 : (options.file ?? ''), 'utf8');
@@ -201,13 +211,37 @@ function requestOf(sql: string | undefined, options: JobOptions): Init<JobReques
     parameters[name] = { value: valueOf(rest.join('=')) };
   }
   return {
+    ...commonOf(options),
     computation: { kind: 'sql', sql: { text, parameters } },
+  };
+}
+
+function commonOf(options: JobOptions): Init<JobRequest> {
+  return {
     agreementIds: options.agreement ?? [],
     ruleId: options.rule ?? '',
     purpose: options.purpose ?? '',
     deadlineMs: options.deadline === undefined ? 0 : Number(options.deadline),
     ...(options.key === undefined ? {} : { idempotencyKey: options.key }),
   };
+}
+
+/** A program file; what it says beyond its form is judged by the runtime. */
+async function programOf(file: string): Promise<Init<HomomorphicProgram>> {
+  const { parse } = await import('yaml');
+  let value: unknown;
+  try {
+    value = parse(readFileSync(file === '-' ? 0 : file, 'utf8'), { maxAliasCount: 0 });
+  } catch (error) {
+    throw new UsageError(`\`${file}\` is neither YAML nor JSON: ${(error as Error).message.split('\n')[0] ?? ''}`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new UsageError(`\`${file}\` holds no program: it has a name and columns`);
+  const known = ['name', 'dataset', 'columns', 'inputs', 'parameters', 'weights'];
+  for (const key of Object.keys(value))
+    if (!known.includes(key))
+      throw new UsageError(`\`${file}\`: unknown key \`${key}\`; known are ${known.join(', ')}`);
+  return value as Init<HomomorphicProgram>;
 }
 
 function valueOf(text: string): ParameterValue['value'] {

@@ -64,10 +64,7 @@ export function homomorphicEngine(needs: HomomorphicEngineNeeds): HomomorphicEng
         }
         if (program.shape === 'encryptedQuery') {
           return denied(
-            reason(
-              'homomorphic-bad-program',
-              `\`${program.name}\` runs over plaintext columns, and these are encrypted`,
-            ),
+            reason('bad-program', `\`${program.name}\` runs over plaintext columns, and these are encrypted`),
           );
         }
         return await openEncryptedData(needs, {
@@ -81,7 +78,7 @@ export function homomorphicEngine(needs: HomomorphicEngineNeeds): HomomorphicEng
       } catch (error) {
         if (!(error instanceof HomomorphicFault) || error.blame !== 'caller') throw error;
         return denied(
-          reason(`homomorphic-${error.code}`, error.message, {
+          reason(error.code, error.message, {
             remedy: 'see docs/homomorphic.md for what each program takes',
           }),
         );
@@ -161,7 +158,7 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
     rows: encrypted.rows,
     canonical: JSON.stringify({ dataset: dataset.body.digest, program }),
     inWords: lines,
-    guarantee: `computed on ciphertext (${scheme.toUpperCase()}, ${securityBits}-bit security): the runtime saw no value; the key holder decrypted only after it had run the same program itself; rests on ${encrypted.units < 1 ? 'no' : 'at least the rule’s minimum of'} privacy units (${encrypted.unitColumn}), no noise was added`,
+    guarantee: `computed on ciphertext (${scheme.toUpperCase()}, ${securityBits}-bit security): the runtime saw no value; the key holder decrypted only after it had run the same program itself; every released number rests on at least the rule’s minimum of privacy units (${encrypted.unitColumn}), by hashes that the runtime counted; no noise was added`,
     resultBytes,
     extraction: null,
     run: (jobId, signal) =>

@@ -362,7 +362,7 @@ class Refused extends Error {
   readonly reason: ReturnType<typeof reason>;
   constructor(cause: HomomorphicFault) {
     super('refused', { cause });
-    this.reason = reason(`homomorphic-${cause.code}`, cause.message, {
+    this.reason = reason(cause.code, cause.message, {
       remedy: 'make the object again with this version of the client',
     });
   }
