@@ -27,6 +27,7 @@ export async function measureStreaming(
     wait: true,
   });
   const computedMs = performance.now() - started;
+  const rssComputed = server.usage.residentMiB();
   if (job?.ticket === null || job?.ticket === undefined)
     throw new WrongAnswer(`the large result was not released: ${JSON.stringify(job?.reasons)}`);
   const expectedRows = Number(job.rowCount ?? 0n);
@@ -48,7 +49,7 @@ export async function measureStreaming(
     clearInterval(watch);
     ticket = null;
     if (rows !== expectedRows) throw new WrongAnswer(`${rows} rows arrived, the receipt says ${expectedRows}`);
-    growth.push(Math.max(0, peak - rssBefore));
+    growth.push(Math.max(0, peak - rssComputed));
     floors.push(mib / ((await floor.fetch(Math.round(mib * 2 ** 20))) / 1000));
   }
   const ratio = pairedRatio(rates, floors).median;
@@ -68,10 +69,18 @@ export async function measureStreaming(
     measurement({
       section: 'end-to-end',
       group: 'gateway memory while streaming',
-      name: 'growth of resident memory',
+      name: 'growth while the result is fetched',
       unit: 'MiB',
       runs: growth,
       goal: { text: `${grown.toFixed(0)} MiB < ${GOAL_GROWTH_MIB} MiB`, isMet: grown < GOAL_GROWTH_MIB },
+      checked,
+    }),
+    measurement({
+      section: 'end-to-end',
+      group: 'gateway memory while streaming',
+      name: 'growth while the result is computed and passes the gate',
+      unit: 'MiB',
+      runs: [Math.max(0, rssComputed - rssBefore)],
       checked,
     }),
     measurement({
