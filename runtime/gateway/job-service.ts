@@ -13,6 +13,7 @@ import { type Caller, hasRole } from '../identity/party.ts';
 import { agreementsOf } from '../job/admit.ts';
 import type { Computation, Job, Outcome, ParameterValue } from '../job/job.ts';
 import type { JobNeeds, ResultNote } from '../job/needs.ts';
+import { ruleOf } from '../job/withheld-rules.ts';
 import { rehearse, runJob, TICKET_LIFE_MS } from '../job/run-job.ts';
 import type { Reason } from '../policy/reason.ts';
 import type { Schema } from '../release/columns.ts';
@@ -385,8 +386,10 @@ async function recordMessage(needs: JobServiceNeeds, record: JobRecord, withRece
   const note = body.result as ResultNote | null;
   const position = body.evidence.at(-1);
   const document = withReceipt && position !== undefined ? await needs.store.receipt(position) : undefined;
+  const told = details['reasons'];
   const reasons: readonly Reason[] =
     remembered.get(record.id) ??
+    (typeof told === 'string' ? (JSON.parse(told) as readonly Reason[]) : null) ??
     body.reasons.map((code) => ({ code, message: code, clause: null, at: null, remedy: null }));
   return {
     ...blankMessage(),
@@ -417,13 +420,7 @@ async function recordMessage(needs: JobServiceNeeds, record: JobRecord, withRece
         : {
             cells: note.withheldCells === null ? null : BigInt(note.withheldCells),
             rows: null,
-            reasons: note.withheldReasons.map((code) => ({
-              code,
-              message: code,
-              clause: null,
-              at: null,
-              remedy: null,
-            })),
+            reasons: note.withheldReasons.map((code) => ruleOf(code)),
           },
     columns: note === null ? [] : columnsOf(JSON.parse(note.schema) as Schema),
     errors: (note?.errors ?? []).map(({ column, halfWidth, confidence }) => ({

@@ -6,6 +6,7 @@ import { passGate, releasedSchema } from '../release/gate.ts';
 import type { WithheldNote } from './job.ts';
 import type { JobNeeds, JobRun, Usage } from './needs.ts';
 import type { ColumnAccuracy, Prepared } from './prepare.ts';
+import { rulesInForce } from './withheld-rules.ts';
 import { GENERIC_FAILURE } from './run-job.ts';
 
 /** A result that passed the gate and lies, whole and durable, in a file that nobody can fetch yet. */
@@ -75,7 +76,7 @@ export async function disclose(
       rows,
       bytes: file.bytes,
       sha256: file.sha256,
-      withheld: summary.withheld,
+      withheld: { ...summary.withheld, reasons: rulesInForce(terms, prepared.isDominanceRuled === true) },
       errors: summary.errors ?? [],
       usage: {
         rowsScanned: summary.rowsScanned,

@@ -165,6 +165,7 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
       guarantee: guaranteeOf(terms, units),
       image: engine.image,
       isOrdered: true,
+      isDominanceRuled: terms.mode === 'aggregate' && terms.dominance !== null,
       execute: (runSignal) => engine.run(enforced, datasets, job.asker.party, runSignal),
     };
     return prepared;

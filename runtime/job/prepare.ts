@@ -23,6 +23,8 @@ export interface Prepared {
   /** Digest of the sandbox image that will run it. */
   readonly image: string;
   readonly isOrdered: boolean;
+  /** Whether the policy has a dominance rule, which the enforced query applied. */
+  readonly isDominanceRuled?: boolean;
   /** Set when the result is opaque to the gate: its one column holds 64-bit words that only the asker can read. */
   readonly mediaType?: string;
   /** Runs in a jailed worker. Each batch is what the worker says: unchecked by the gate. */

@@ -213,7 +213,7 @@ async function deny(
 ): Promise<Outcome> {
   const { reasons } = verdict;
   const answer = await needs.ledger.deny({
-    job: ledgerJob(job, agreements, { clause: reasons[0]?.clause ?? null }),
+    job: ledgerJob(job, agreements, { clause: reasons[0]?.clause ?? null, reasons: JSON.stringify(reasons) }),
     reasons: reasons.map(({ code }) => code),
     events: [denialEvent(needs, job, agreements, reasons)],
   });
