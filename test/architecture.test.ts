@@ -23,6 +23,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   job: ['policy', 'query', 'release', 'ledger', 'metering', 'evidence', 'contract', 'identity'],
   // Adapters: each wraps one piece of the world, and packages stay inside the part that wraps them.
   'policy-file': ['policy', 'node', 'yaml', 'zod', '@bufbuild/cel'],
+  // Descriptions of sandboxed code, for the command line.
+  'program-file': ['gen', 'yaml'],
   store: ['evidence', 'ledger', 'node'],
   sandbox: ['node', 'acorn', 'canonicalize', 'zod'],
   'sandbox/javascript': ['sandbox', 'release', 'gen', 'node', 'acorn', 'isolated-vm'],
@@ -104,6 +106,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'gateway',
     'policy',
     'policy-file',
+    'program-file',
     'evidence',
     'identity',
     'homomorphic',

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { registerFiles, type FileToUpload } from '../client/upload.ts';
@@ -124,6 +124,26 @@ export function addDataset(program: Command): void {
       out.answer({ dataset: found }, () => (found === null ? '' : describe(found)));
     }),
   );
+  withCommon(
+    dataset.command('twin <name>').description('synthetic rows of the same shape, made of the policy alone'),
+    'glovebox dataset twin clinical --table colon --out colon-twin.arrow',
+  )
+    .requiredOption('--out <file>', 'where to write them, as an Arrow IPC stream')
+    .option('--table <name>', 'the table, when there are several', '')
+    .option('--rows <number>', 'how many', '1000')
+    .option('--seed <number>', 'another seed makes another twin', '1')
+    .action((name: string, options: CommonOptions & { out: string; table: string; rows: string; seed: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const pieces: Uint8Array[] = [];
+        const asked = { name, table: options.table, rows: Number(options.rows), seed: BigInt(options.seed) };
+        for await (const { chunk } of glovebox.catalogue.twin(asked)) pieces.push(chunk);
+        writeFileSync(options.out, Buffer.concat(pieces));
+        out.answer(
+          { file: options.out },
+          () => `twin written to ${options.out}: synthetic rows, nothing of the dataset`,
+        );
+      }),
+    );
   withCommon(
     dataset.command('verify <name>').description('read every byte again and compare with the registered digests'),
     'glovebox dataset verify hospital/visits',

@@ -5,9 +5,10 @@ import type { Glovebox } from '../client/connect.ts';
 import type { HomomorphicProgram, Job, JobRequest, ParameterValue } from '../gen/messages.ts';
 import type { Init } from '../rpc/call.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
+import { programOf, type ProgramOptions } from './program-option.ts';
 import { type ExitCode, type Output, reasonLines, tableText, UsageError } from './output.ts';
 
-interface JobOptions extends CommonOptions {
+interface JobOptions extends CommonOptions, ProgramOptions {
   readonly agreement?: readonly string[];
   readonly rule?: string;
   readonly purpose?: string;
@@ -30,8 +31,12 @@ export function addJob(program: Command): void {
   const withRequest = (command: Command, example: string): Command =>
     withCommon(command, example)
       .option('--sql <text>', 'the query')
-      .option('--program <file>', 'a homomorphic program as YAML or JSON: name, columns, weights, parameters')
       .option('--file <file>', 'the query in a file; - for standard input')
+      .option(
+        '--program <file>',
+        'instead of a query: sandboxed code (TypeScript or JavaScript), or a homomorphic program (YAML or JSON)',
+      )
+      .option('--spec <file>', 'what the program reads and returns, YAML or JSON; see docs/sandboxed-code.md')
       .option('--agreement <id...>', 'agreements to use; default: your only active one')
       .option('--rule <id>', 'rule of the policy to use, when several would do')
       .option('--purpose <purpose>', 'what the result is for, e.g. RiskManagement')
@@ -62,6 +67,13 @@ export function addJob(program: Command): void {
               `guarantee: ${answer.guarantee}`,
               answer.suppression,
               ...answer.enforced.map((text) => `  ${text}`),
+              ...answer.errors.map(
+                ({ column, halfWidth, confidence }) =>
+                  `expected error of ${column}: ±${Number(halfWidth.toPrecision(3))} (${confidence * 100} %)`,
+              ),
+              ...answer.budget.map(
+                ({ dataset, microEpsilon }) => `costs epsilon ${Number(microEpsilon) / 1e6} of ${dataset}`,
+              ),
               `result: ${answer.columns.map(({ name, type }) => `${name} ${type}`).join(', ')}`,
             ].join('\n')
           : `would be refused:\n${reasonLines(answer.reasons)}${answer.repaired === '' ? '' : `\nthis would pass:\n${answer.repaired}`}`,
@@ -69,6 +81,34 @@ export function addJob(program: Command): void {
       return answer.wouldRun ? 0 : 1;
     }),
   );
+  withCommon(
+    job.command('debug').description('run code on a synthetic twin, with its errors and console; reads no row'),
+    'glovebox job debug --program score.ts --spec score.yaml --as acme.credential.json',
+  )
+    .option('--program <file>', 'the source, or the description that names it')
+    .option('--spec <file>', 'what the program reads and returns, YAML or JSON')
+    .option('--agreement <id...>', 'agreements to use; default: your only active one')
+    .option('--rows <number>', 'rows of the twin', '1000')
+    .option('--seed <number>', 'another seed makes another twin', '1')
+    .action((options: JobOptions & { rows: string; seed: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const answer = await glovebox.jobs.debug({
+          program: await programOf(options),
+          agreementIds: options.agreement ?? [],
+          rows: Number(options.rows),
+          seed: Number(options.seed),
+        });
+        out.answer(answer, () =>
+          answer.reasons.length > 0
+            ? `not run:\n${reasonLines(answer.reasons)}`
+            : [
+                ...answer.console.map((line) => `console: ${line}`),
+                answer.error === '' ? answer.result : answer.error,
+              ].join('\n'),
+        );
+        return answer.reasons.length > 0 || answer.error !== '' ? 1 : 0;
+      }),
+    );
   withCommon(job.command('list').description('your jobs, newest first'), 'glovebox job list').action(
     (options: CommonOptions) =>
       actAs(options, async (glovebox, out) => {
@@ -193,12 +233,16 @@ function footOf(job: Job): string {
 }
 
 async function requestOf(sql: string | undefined, options: JobOptions): Promise<Init<JobRequest>> {
-  if (options.program !== undefined) {
+  if (options.program !== undefined || options.spec !== undefined) {
     if (sql !== undefined || options.sql !== undefined || options.file !== undefined)
       throw new UsageError('give a query or a program, not both');
+    const homomorphic = await homomorphicProgramOf(options);
     return {
       ...commonOf(options),
-      computation: { kind: 'homomorphic', homomorphic: await programOf(options.program) },
+      computation:
+        homomorphic === null
+          ? { kind: 'javascript', javascript: await programOf(options) }
+          : { kind: 'homomorphic', homomorphic },
     };
   }
   const given = [sql, options.sql, options.file].filter((text) => text !== undefined);
@@ -226,8 +270,9 @@ function commonOf(options: JobOptions): Init<JobRequest> {
   };
 }
 
-/** A program file; what it says beyond its form is judged by the runtime. */
-async function programOf(file: string): Promise<Init<HomomorphicProgram>> {
+/** A homomorphic program of a YAML or JSON file, which has a `name`; null for sandboxed code. The runtime judges what it says. */
+async function homomorphicProgramOf({ program: file, spec }: JobOptions): Promise<Init<HomomorphicProgram> | null> {
+  if (file === undefined || spec !== undefined || !/(^-|\.(ya?ml|json))$/.test(file)) return null;
   const { parse } = await import('yaml');
   let value: unknown;
   try {
@@ -236,7 +281,8 @@ async function programOf(file: string): Promise<Init<HomomorphicProgram>> {
     throw new UsageError(`\`${file}\` is neither YAML nor JSON: ${(error as Error).message.split('\n')[0] ?? ''}`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new UsageError(`\`${file}\` holds no program: it has a name and columns`);
+    throw new UsageError(`\`${file}\` holds no program`);
+  if (!Object.hasOwn(value, 'name')) return null;
   const known = ['name', 'dataset', 'columns', 'inputs', 'parameters', 'weights'];
   for (const key of Object.keys(value))
     if (!known.includes(key))

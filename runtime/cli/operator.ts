@@ -107,6 +107,48 @@ export function addOperator(program: Command): void {
         );
       }),
   );
+  withCommon(
+    image.command('verify [name]').description('check the files of this installation’s images; needs no runtime'),
+    'glovebox image verify javascript',
+  ).action((name: string | undefined, options: CommonOptions) =>
+    act(options, async (out) => {
+      const [{ ROOT }, { listImages, loadImage }] = await Promise.all([
+        import('../container.ts'),
+        import('../sandbox/image.ts'),
+      ]);
+      const names = name === undefined ? await listImages(ROOT) : [name];
+      const images = await Promise.all(
+        names.map((one) =>
+          loadImage(ROOT, one).then(
+            ({ digest }) => ({ name: one, isIntact: true, digest, problem: '' }),
+            (error: unknown) => ({ name: one, isIntact: false, digest: '', problem: (error as Error).message }),
+          ),
+        ),
+      );
+      out.answer({ images }, () =>
+        tableText(
+          ['image', 'intact', 'digest or problem'],
+          images.map((one) => [one.name, one.isIntact ? 'yes' : 'NO', one.isIntact ? one.digest : one.problem]),
+        ),
+      );
+      return images.every(({ isIntact }) => isIntact) ? 0 : 1;
+    }),
+  );
+  withCommon(
+    image.command('build <name>').description('pin the files of an image in its image.json, after they were changed'),
+    'glovebox image build javascript',
+  ).action((name: string, options: CommonOptions) =>
+    act(options, async (out) => {
+      const [{ ROOT }, { pinImage }, { loadImage }] = await Promise.all([
+        import('../container.ts'),
+        import('../sandbox/build-images.ts'),
+        import('../sandbox/image.ts'),
+      ]);
+      const isChanged = await pinImage(ROOT, name);
+      const { digest } = await loadImage(ROOT, name);
+      out.answer({ name, isChanged, digest }, () => `${name} ${isChanged ? 'pinned anew' : 'is as pinned'}: ${digest}`);
+    }),
+  );
   withCommon(image.command('show <name>').description('one image'), 'glovebox image show sql').action(
     (name: string, options: CommonOptions) =>
       actAs(options, async (glovebox, out) => {

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { addAgreement } from './agreement.ts';
 import { addBench } from './bench.ts';
+import { addCode } from './code.ts';
 import { addDataset } from './dataset.ts';
 import { addDecryptor } from './decryptor.ts';
 import { addDemo } from './demo.ts';
@@ -32,6 +33,7 @@ export function commandLine(): Command {
   addJob(program);
   addKey(program);
   addDecryptor(program);
+  addCode(program);
   addEvidence(program);
   addMeter(program);
   addOperator(program);

@@ -39,6 +39,7 @@ import { homomorphicEngine } from './homomorphic-engine.ts';
 import { homomorphicService, objectId } from './homomorphic-service.ts';
 import { publicTranscriptKey, transcriptKeyOf } from './transcript-key.ts';
 import { jobService, openRelease, type JobServiceNeeds } from './job-service.ts';
+import { debugCode } from './code-debug.ts';
 import { submittedProgram } from './code-registry.ts';
 import { codeService } from './code-service.ts';
 import { javaScriptEngine } from './javascript-engine.ts';
@@ -226,6 +227,17 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     results,
     jobNeeds,
     programOf: (message) => submittedProgram(needs, message),
+    debugCode: (asker, request, signal) =>
+      debugCode(
+        {
+          pool,
+          jobNeeds,
+          manifestOf: (dataset) => manifestOf(dataset, store.peek<DatasetBody>('dataset', dataset)?.body.version ?? 1),
+        },
+        asker,
+        request,
+        signal,
+      ),
   };
   const images = await Promise.all((await listImages(parts.root)).map((name) => loadImage(parts.root, name)));
   let insecureCaller: Caller | null = null;

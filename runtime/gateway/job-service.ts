@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type {
+  DebugJobRequest,
+  DebugJobResponse,
   ExplainJobResponse,
   JavaScriptProgram,
   Job as JobMessage,
@@ -35,6 +37,12 @@ export interface JobServiceNeeds extends GatewayNeeds {
   readonly jobNeeds: JobNeeds;
   /** A submitted program with what the registry says of its code. */
   readonly programOf: (message: JavaScriptProgram) => SubmittedProgram;
+  /** Runs code on synthetic data; see code-debug.ts. */
+  readonly debugCode: (
+    asker: Pick<Job, 'asker' | 'agreementIds'>,
+    request: DebugJobRequest,
+    signal: AbortSignal,
+  ) => Promise<DebugJobResponse>;
 }
 
 /** Longest a job may run when its asker sets no deadline, and at most, milliseconds. */
@@ -197,6 +205,13 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
       needs.queue.cancel(request.id, live.job.asker.party === caller.party ? 'cancelled' : 'stopped');
       await live.outcome.catch(() => undefined);
       return { job: await show(request.id, caller, false) };
+    },
+    debug: async (caller, request, call) => {
+      if (!hasRole(caller, 'consumer'))
+        throw new Fault('role-missing', `party \`${caller.party}\` may not run code: it needs the role \`consumer\``);
+      const groups = needs.store.peek<PartyBody>('party', caller.party)?.body.groups ?? [];
+      const asker = { party: caller.party, groups, country: caller.jurisdiction };
+      return needs.debugCode({ asker, agreementIds: request.agreementIds }, request, call.signal);
     },
     explain: async (caller, request, call) =>
       explained(await rehearse(needs.jobNeeds, jobOf(needs, caller, request.job, call), call.signal), needs),

@@ -560,6 +560,30 @@ export interface DatasetVerdict {
   readonly bytes: bigint;
 }
 
+/** Asks for a run on synthetic data. */
+export interface DebugJobRequest {
+  /** The program. */
+  readonly program: JavaScriptProgram | null;
+  /** The agreements whose datasets it may read; empty when the caller has exactly one. */
+  readonly agreementIds: readonly string[];
+  /** Rows of the twin; 0 means 1000. */
+  readonly rows: number;
+  /** Makes the same twin again. */
+  readonly seed: number;
+}
+
+/** What the program did on synthetic data. */
+export interface DebugJobResponse {
+  /** What it wrote to the console, line by line. */
+  readonly console: readonly string[];
+  /** What it returned, as JSON; empty when it threw. */
+  readonly result: string;
+  /** The error with its stack; empty when it returned. */
+  readonly error: string;
+  /** Why it was not run. */
+  readonly reasons: readonly Reason[];
+}
+
 /** One number that a program returns. */
 export interface DeclaredOutput {
   /** Name of the result column. */

@@ -19,6 +19,8 @@ import type {
   ChooseParametersResponse,
   CounterAgreementRequest,
   CounterAgreementResponse,
+  DebugJobRequest,
+  DebugJobResponse,
   DrainRequest,
   DrainResponse,
   ExplainJobRequest,
@@ -351,6 +353,8 @@ export interface JobServiceHandlers {
   cancel(caller: Caller, request: CancelJobRequest, call: CallContext): Promise<Answer<CancelJobResponse>>;
   /** Says what would happen: verdict, rules, enforced form, predicted error, price, budget. Costs nothing, reads no row. */
   explain(caller: Caller, request: ExplainJobRequest, call: CallContext): Promise<Answer<ExplainJobResponse>>;
+  /** Runs sandboxed code on a synthetic twin of its table, and tells everything: errors, console, result. Reads no row. */
+  debug(caller: Caller, request: DebugJobRequest, call: CallContext): Promise<Answer<DebugJobResponse>>;
 }
 
 /** Runs computations of consumers. Results are fetched with the ticket over Arrow Flight `DoGet`. */
@@ -367,6 +371,8 @@ export interface JobServiceClient {
   cancel(request: Init<CancelJobRequest>, options?: CallOptions): Promise<CancelJobResponse>;
   /** Says what would happen: verdict, rules, enforced form, predicted error, price, budget. Costs nothing, reads no row. */
   explain(request: Init<ExplainJobRequest>, options?: CallOptions): Promise<ExplainJobResponse>;
+  /** Runs sandboxed code on a synthetic twin of its table, and tells everything: errors, console, result. Reads no row. */
+  debug(request: Init<DebugJobRequest>, options?: CallOptions): Promise<DebugJobResponse>;
 }
 
 /** Usage and charges, exact to the smallest unit and equal to the evidence log. */

@@ -37,7 +37,7 @@ const MODES_OF = {
 /** The agreements a job runs under: those it names, or the only one that its asker has. */
 export function agreementsOf(
   needs: Pick<JobNeeds, 'activeAgreements' | 'nowMs'>,
-  job: Job,
+  job: Pick<Job, 'asker' | 'agreementIds'>,
 ): readonly AgreementForJob[] | Denied {
   const now = needs.nowMs();
   const active = needs
