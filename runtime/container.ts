@@ -19,6 +19,8 @@ export interface RuntimeOptions {
   readonly log: (event: LogEvent) => void;
   /** The operator's word that the whole gateway runs in a virtual machine of its own. */
   readonly declaredLevel?: 'vm';
+  /** Origins that notices of duties may be sent to. */
+  readonly webhooks?: readonly string[];
   /** Written into credentials; asked when one is issued. */
   readonly address: () => string;
 }
@@ -95,6 +97,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     ...(options.entropy === undefined ? {} : { entropy: options.entropy }),
     log: options.log,
     address: options.address,
+    ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),
   }));
 
   const { clockBehindMs } = (await get<GatewayParts['store']>(STORE)).recovered;

@@ -146,6 +146,15 @@ export function addAgreement(program: Command): void {
       );
     }),
   );
+  withCommon(
+    agreement.command('fulfil <id> <duty>').description('say that a duty is fulfilled, as `agreement show` names it'),
+    'glovebox agreement fulfil agr-… agr-…/before/0 --as acme.credential.json',
+  ).action((id: string, duty: string, options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const { agreement: found } = await glovebox.agreements.fulfil({ id, duty });
+      out.answer({ agreement: found }, () => found?.duties.map((one) => `duty: ${one}`).join('\n') ?? '');
+    }),
+  );
   for (const verb of ['suspend', 'resume', 'terminate'] as const) {
     const what = {
       suspend: 'stop use now; running jobs end and nothing of them leaves',

@@ -9,6 +9,7 @@ export interface ServeOptions extends CommonOptions {
   readonly insecure?: boolean;
   readonly declareVm?: boolean;
   readonly logLevel?: string;
+  readonly webhook?: readonly string[];
 }
 
 /** How often certificates are looked at and old results removed, milliseconds. */
@@ -26,6 +27,7 @@ export function addServe(program: Command): void {
       '--declare-vm',
       'state that this whole runtime runs in a virtual machine of its own (recorded as your word)',
     )
+    .option('--webhook <origin...>', 'addresses (https://host:port) that duties may notify; none by default')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .option('--json', 'tell readiness as one JSON line on standard output')
     .addHelpText('after', '\nExample:\n  glovebox serve --data ./data --listen 127.0.0.1:7443\n')
@@ -52,6 +54,7 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
       port,
       log,
       insecure: options.insecure === true,
+      webhooks: (options.webhook ?? []).map(originOf),
       ...(options.declareVm === true ? { declaredLevel: 'vm' as const } : {}),
     },
     closing,
@@ -111,6 +114,16 @@ function stopSignal(): Promise<void> {
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
   });
+}
+
+function originOf(text: string): string {
+  try {
+    const url = new URL(text);
+    if (url.protocol === 'https:' || url.protocol === 'http:') return url.origin;
+  } catch {
+    // Told below.
+  }
+  throw new UsageError(`\`${text}\` is not an origin, e.g. https://hooks.example`);
 }
 
 function addressOf(text: string): { readonly host: string; readonly port: number } {

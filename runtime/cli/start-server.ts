@@ -15,6 +15,8 @@ export interface StartOptions {
   readonly declaredLevel?: 'vm';
   /** Where noise comes from; default: the operating system's generator. Tests give a seeded one. */
   readonly entropy?: RuntimeOptions['entropy'];
+  /** Origins that notices of duties may be sent to. */
+  readonly webhooks?: readonly string[];
 }
 
 /** A runtime that answers calls. */
@@ -41,6 +43,7 @@ export async function startServer(options: StartOptions, closing: AsyncDisposabl
       log: (event) => writeTo(log, event),
       address: () => `${host}:${bound.port}`,
       ...(options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel }),
+      ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),
       ...(options.entropy === undefined ? {} : { entropy: options.entropy }),
     }),
   );

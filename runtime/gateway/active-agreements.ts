@@ -1,11 +1,12 @@
 import type { AgreementForJob } from '../job/admit.ts';
 import { pinnedPolicy } from './agreement-service.ts';
+import type { DutyBook } from './duties.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { type AgreementBody, policyOf } from './records.ts';
 
 /** The agreements under which a party may run jobs now, with the policies that they pin. */
 export function activeAgreements(
-  needs: Pick<GatewayNeeds, 'store' | 'sha256'>,
+  needs: Pick<GatewayNeeds, 'store' | 'sha256'> & { readonly duties: Pick<DutyBook, 'blocking'> },
   party: string,
 ): readonly AgreementForJob[] {
   return needs.store
@@ -14,6 +15,7 @@ export function activeAgreements(
     .flatMap(({ id, body }) => {
       const policy = pinnedPolicy(needs, body);
       if (policy === undefined) return [];
+      const pinned = policyOf(policy.body);
       const { dataset, provider, policyDigest, purposes, notBeforeMs, notAfterMs } = body;
       return [
         {
@@ -21,11 +23,12 @@ export function activeAgreements(
           digest: needs.sha256(body.content),
           dataset,
           provider,
-          policy: policyOf(policy.body),
+          policy: pinned,
           policyDigest,
           purposes,
           notBeforeMs,
           notAfterMs,
+          blockedBy: needs.duties.blocking(id, pinned.duties),
         },
       ];
     })

@@ -27,10 +27,12 @@ import {
   type StoredAgreement,
   termsOfRecord,
 } from './agreement-record.ts';
+import type { DutyBook } from './duties.ts';
 import { evidence, type GatewayNeeds, newId } from './needs.ts';
 import { type AgreementBody, type AgreementState, type PartyBody, type PolicyBody, policyOf } from './records.ts';
 
 export interface AgreementNeeds extends GatewayNeeds {
+  readonly duties: Pick<DutyBook, 'fulfil' | 'linesOf'>;
   /** Checks the document of a counter-offer against the dataset and prepares its layout, as attaching would. */
   readonly counterPolicy: (
     document: string,
@@ -100,7 +102,25 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
       const { items, nextPageToken } = pageOf(all, request.page);
       return Promise.resolve({ agreements: items.map((one) => messageOf(one, needs.nowMs())), nextPageToken });
     },
-    get: (caller, request) => Promise.resolve({ agreement: messageOf(mine(needs, caller, request.id), needs.nowMs()) }),
+    get: async (caller, request) => ({ agreement: await withDuties(needs, mine(needs, caller, request.id)) }),
+    fulfil: async (caller, request) => {
+      const record = mine(needs, caller, request.id);
+      const { body } = record;
+      const by = actorOf(caller, record);
+      const policy = policyOf(policyOfAgreement(needs, body).body);
+      const lines = await needs.duties.linesOf(record.id, policy.duties);
+      const line = lines.find((one) => one.startsWith(`${request.duty} `));
+      // What the runtime or another party has to do, a consumer cannot declare done.
+      if (by === body.consumer && by !== body.provider && line?.startsWith(`${request.duty} attribute`) === false)
+        throw new Fault('role-missing', `only \`${body.provider}\` can lift the duty \`${request.duty}\``);
+      const done =
+        line === undefined
+          ? undefined
+          : await needs.duties.fulfil(record.id, request.duty, caller.party, policy.duties);
+      if (done === undefined)
+        throw new Fault('not-found', `agreement \`${record.id}\` has no open duty \`${request.duty}\``);
+      return { agreement: await withDuties(needs, record) };
+    },
     suspend: async (caller, request) => {
       const moved = await act(needs, caller, request.id, 'suspend', request.note);
       return { agreement: messageOf(moved), stoppedJobs: stopJobsOf(needs, moved.id), reasons: [] };
@@ -366,6 +386,12 @@ function stateOf(agreement: StoredAgreement, now: number): AgreementState {
   const state = agreement.state as AgreementState;
   const isOver = notAfterMs !== null && now >= notAfterMs;
   return isOver && !['terminated', 'declined', 'countered'].includes(state) ? 'expired' : state;
+}
+
+async function withDuties(needs: AgreementNeeds, record: StoredAgreement): Promise<AgreementMessage> {
+  const policy = pinnedPolicy(needs, record.body);
+  const duties = policy === undefined ? [] : await needs.duties.linesOf(record.id, policyOf(policy.body).duties);
+  return { ...messageOf(record, needs.nowMs()), duties };
 }
 
 function messageOf(agreement: StoredAgreement, now = 0): AgreementMessage {

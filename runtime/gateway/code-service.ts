@@ -11,6 +11,7 @@ import { computationOfMessage } from '../sandbox/javascript/from-message.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf } from './access.ts';
 import { activeAgreements } from './active-agreements.ts';
+import type { DutyBook } from './duties.ts';
 import {
   approvalsOf,
   capacitiesOf,
@@ -29,6 +30,7 @@ import { type DatasetBody, policyOf } from './records.ts';
 import { sourceDifference } from './source-difference.ts';
 
 export interface CodeServiceNeeds extends GatewayNeeds {
+  readonly duties: Pick<DutyBook, 'blocking'>;
   readonly queue: JobQueue;
 }
 

@@ -34,6 +34,7 @@ import { CiphertextFiles } from './ciphertext-files.ts';
 import { type DataDirectory, writePrivate } from './data-directory.ts';
 import { decryptorLinks } from './decryptor-link.ts';
 import { encryptedManifest } from './encrypted-dataset.ts';
+import { deliverByHttp, DutyBook } from './duties.ts';
 import { evidenceService } from './evidence-service.ts';
 import { homomorphicEngine } from './homomorphic-engine.ts';
 import { homomorphicService, objectId } from './homomorphic-service.ts';
@@ -77,6 +78,8 @@ export interface GatewayParts {
   /** Where noise comes from; default: the operating system's generator. Tests give a seeded one. */
   readonly entropy?: Entropy;
   readonly log: (event: LogEvent) => void;
+  /** Origins (`https://host:port`) that notices may be sent to; a policy cannot make the runtime call others. */
+  readonly webhooks?: readonly string[];
   /** Written into credentials: where parties find this runtime, `host:port`. */
   readonly address: () => string;
 }
@@ -200,6 +203,12 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     },
     await pool.imageDigest('javascript'),
   );
+  const duties = await DutyBook.open({
+    ...needs,
+    removeResult: (jobId) => results.remove(jobId),
+    deliver: deliverByHttp,
+    allowedWebhooks: parts.webhooks ?? [],
+  });
   const jobNeeds: JobNeeds = {
     nowMs,
     randomBytes: needs.randomBytes,
@@ -207,7 +216,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     sha256,
     isolation: pool.isolation.level,
     knowledge: { purposeIncludes, evaluate: evaluateCondition },
-    activeAgreements: (party) => activeAgreements(needs, party),
+    activeAgreements: (party) => activeAgreements({ ...needs, duties }, party),
     preparers: {
       sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes }),
       javascript: prepareJavaScript(code, { sha256 }),
@@ -216,7 +225,12 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     ledger: {
       reserve: (input) => store.reserve(input),
       deny: (input) => store.recordDenial(input),
-      release: (input) => store.commitRelease(input),
+      release: async ({ duties: owed, ...input }) => {
+        const records = duties.recordsFor(input.jobId, owed);
+        const answer = await store.commitRelease({ ...input, records });
+        if (answer.kind === 'released') duties.took(records);
+        return answer;
+      },
       fail: (input) => store.failJob(input),
     },
     openResult: (jobId, schema) => results.create(jobId, schema),
@@ -244,6 +258,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
 
   const policyNeeds: PolicyNeeds = {
     ...needs,
+    allowedWebhooks: parts.webhooks ?? [],
     manifestOf,
     prepareLayout: async (manifest, policy) => {
       if (encryptedAs(manifest.dataset) !== null) return [];
@@ -281,6 +296,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     policies: policyService(policyNeeds),
     agreements: agreementService({
       ...needs,
+      duties,
       counterPolicy: (document, base) => counterPolicy(policyNeeds, document, base),
     }),
     parties: partyService(needs),
@@ -288,7 +304,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     budgets: budgetService(needs),
     meters: meterService(needs),
     images: imageService(images),
-    code: codeService({ ...needs, queue }),
+    code: codeService({ ...needs, queue, duties }),
     homomorphic: homomorphicService({
       ...needs,
       pool,
@@ -352,6 +368,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     },
     enforce: async () => {
       const { stopped } = await enforcePolicies({ ...needs, queue, jobNeeds });
+      await duties.work();
       if (stopped > 0) parts.log({ level: 'warn', event: 'jobs.stopped', facts: { stopped } });
     },
     sweep: async () => {

@@ -11,12 +11,15 @@ import { type Complaint, complaintText, parsePolicy } from '../policy-file/parse
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { requireRole } from './access.ts';
+import { isWebhook } from './duties.ts';
 import { fitProblems } from './fit-policy.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 import type { AgreementBody, DatasetBody, PolicyBody } from './records.ts';
 import { policyOf } from './records.ts';
 
 export interface PolicyNeeds extends GatewayNeeds {
+  /** Origins that the operator lets notices be sent to. */
+  readonly allowedWebhooks: readonly string[];
   readonly manifestOf: (dataset: string, version: number) => Promise<DatasetManifest>;
   /** Makes the layout that the policy asks for; what the provider got wrong in it comes back as complaints. */
   readonly prepareLayout: (manifest: DatasetManifest, policy: UsagePolicy) => Promise<readonly string[]>;
@@ -136,6 +139,8 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
           reasons: [],
         };
       }
+      const webhookProblems = attached.duties.flatMap(({ to }) => webhookProblem(to, needs.allowedWebhooks));
+      if (webhookProblems.length > 0) return { policy: null, complaints: webhookProblems.map(overall), reasons: [] };
       const layoutProblems = await needs.prepareLayout(manifest, attached);
       if (layoutProblems.length > 0) return { policy: null, complaints: layoutProblems.map(overall), reasons: [] };
       const record: StoredRecord<PolicyBody> = {
@@ -209,6 +214,15 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
       );
     },
   };
+}
+
+/** A notice that can never be delivered would block every use: better told when the policy is attached. */
+function webhookProblem(to: string | null, allowed: readonly string[]): readonly string[] {
+  if (to === null || !isWebhook(to)) return [];
+  const origin = URL.canParse(to) ? new URL(to).origin : to;
+  return allowed.includes(origin)
+    ? []
+    : [`the operator has not allowed notices to \`${origin}\`: start the runtime with --webhook ${origin}`];
 }
 
 /** Newest first. */

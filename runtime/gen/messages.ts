@@ -737,6 +737,20 @@ export interface ExportEvidenceResponse {
   readonly chunk: Uint8Array;
 }
 
+/** Names a duty. */
+export interface FulfilDutyRequest {
+  /** The agreement. */
+  readonly id: string;
+  /** The duty, as `duties` names it. */
+  readonly duty: string;
+}
+
+/** The agreement. */
+export interface FulfilDutyResponse {
+  /** As it is now. */
+  readonly agreement: Agreement | null;
+}
+
 /** Names an agreement. */
 export interface GetAgreementRequest {
   /** The agreement. */

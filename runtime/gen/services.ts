@@ -27,6 +27,8 @@ import type {
   ExplainJobResponse,
   ExportEvidenceRequest,
   ExportEvidenceResponse,
+  FulfilDutyRequest,
+  FulfilDutyResponse,
   GetAgreementRequest,
   GetAgreementResponse,
   GetBudgetRequest,
@@ -148,6 +150,8 @@ export interface AgreementServiceHandlers {
   resume(caller: Caller, request: ResumeAgreementRequest, call: CallContext): Promise<Answer<ResumeAgreementResponse>>;
   /** Ends an agreement for good. */
   terminate(caller: Caller, request: TerminateAgreementRequest, call: CallContext): Promise<Answer<TerminateAgreementResponse>>;
+  /** Says that a duty is fulfilled: the consumer for what it has to do itself, the provider for any. */
+  fulfil(caller: Caller, request: FulfilDutyRequest, call: CallContext): Promise<Answer<FulfilDutyResponse>>;
 }
 
 /** Contracts of providers and consumers. The content is immutable; no job runs without an active agreement. */
@@ -173,6 +177,8 @@ export interface AgreementServiceClient {
   resume(request: Init<ResumeAgreementRequest>, options?: CallOptions): Promise<ResumeAgreementResponse>;
   /** Ends an agreement for good. */
   terminate(request: Init<TerminateAgreementRequest>, options?: CallOptions): Promise<TerminateAgreementResponse>;
+  /** Says that a duty is fulfilled: the consumer for what it has to do itself, the provider for any. */
+  fulfil(request: Init<FulfilDutyRequest>, options?: CallOptions): Promise<FulfilDutyResponse>;
 }
 
 /** What is spent and what is left. A new policy version never refills a budget. */

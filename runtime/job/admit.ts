@@ -17,6 +17,8 @@ export interface AgreementForJob {
   readonly purposes: readonly string[];
   readonly notBeforeMs: number;
   readonly notAfterMs: number | null;
+  /** Duties that are overdue, or that come before any use and are not fulfilled: nothing runs before they are. */
+  readonly blockedBy: readonly Reason[];
 }
 
 export interface Admission {
@@ -122,7 +124,8 @@ function admitIn(
 ): Admission | Denied {
   const permits: AdmittedPermit[] = [];
   for (const agreement of agreements) {
-    const { purposes } = agreement;
+    const { purposes, blockedBy } = agreement;
+    if (blockedBy.length > 0) return denied(...blockedBy);
     const { purpose } = request;
     if (
       purposes.length > 0 &&

@@ -6,7 +6,7 @@ import type { UsageEvent } from '../metering/usage.ts';
 import type { BudgetId } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { Knowledge, Permit } from '../policy/decide.ts';
-import type { IsolationLevel, Release } from '../policy/model.ts';
+import type { Duty, IsolationLevel, Release } from '../policy/model.ts';
 import type { Denied } from '../policy/reason.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import type { Computation, Job } from './job.ts';
@@ -71,6 +71,8 @@ export interface Ledger {
     readonly usage: UsageEvent;
     readonly ticket: { readonly digest: string; readonly expiresAtMs: number };
     readonly result: ResultNote;
+    /** What the release obliges to: recorded with it, or it does not happen. */
+    readonly duties: readonly DutyOnRelease[];
   }): Promise<
     | { readonly kind: 'released'; readonly receipts: readonly string[] }
     | { readonly kind: 'refused'; readonly reason: { readonly code: string } }
@@ -84,6 +86,13 @@ export interface Ledger {
     | { readonly kind: 'ended'; readonly receipts: readonly string[] }
     | { readonly kind: 'refused'; readonly reason: { readonly code: string } }
   >;
+}
+
+/** A duty of a policy, under the agreement that pins it; `index` is its place among the policy's duties. */
+export interface DutyOnRelease {
+  readonly agreement: string;
+  readonly index: number;
+  readonly duty: Duty;
 }
 
 export interface LedgerJob {

@@ -11,6 +11,9 @@ import type { Prepared } from './prepare.ts';
 /** How long a ticket can be used, milliseconds. */
 export const TICKET_LIFE_MS = 15 * 60_000;
 
+/** Most duties of one policy. */
+const MAX_DUTIES = 1000;
+
 /**
  * One job, from request to released result. Each step is a call; nothing leaves before the last one, and whatever is
  * answered has been recorded before. A denial is an answer; a throw is a fault of ours, and ends as `failed`.
@@ -157,6 +160,10 @@ async function record(
       events: releaseEvents(needs, job, prepared, result),
       usage: usageOf(job, permitsFor(admission, prepared), prepared, result, needs.nowMs()),
       ticket: { digest: needs.sha256(secret), expiresAtMs },
+      duties: permitsFor(admission, prepared).flatMap(({ agreement, permit }, at) =>
+        // Several datasets, several policies: each duty keeps a number of its own.
+        permit.duties.map((duty, index) => ({ agreement: agreement.id, index: at * MAX_DUTIES + index, duty })),
+      ),
       result: {
         rows,
         bytes,

@@ -22,13 +22,14 @@ export interface RuntimeWorld extends AsyncDisposable {
   party(name: string, roles: readonly PartyRole[], jurisdiction?: string): Promise<Glovebox>;
 }
 
-export async function runtimeWorld(): Promise<RuntimeWorld> {
+export async function runtimeWorld(more: { readonly webhooks?: readonly string[] } = {}): Promise<RuntimeWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'glovebox-usage-'));
   let offset = 0;
   const now = (): number => Date.now() + offset;
   const events: LogEvent[] = [];
   let server: RpcServer | null = null;
   const runtime = await createRuntime({
+    ...more,
     dataDirectory: join(folder, 'data'),
     nowMs: now,
     log: (event) => events.push(event),

@@ -91,6 +91,7 @@ export async function startJobWorld(): Promise<JobWorld> {
     purposes: [],
     notBeforeMs: 0,
     notAfterMs: null,
+    blockedBy: [],
   };
   const setAgreement = async (state: 'active' | 'suspended'): Promise<void> => {
     await store.put({ table: 'agreement', id: AGREEMENT, owner: 'hospital', state, atMs: nowMs(), body: {} });

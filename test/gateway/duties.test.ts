@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { parseVerifierKey } from '../../runtime/evidence/note.ts';
+import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
+import { agreedWorld, COUNT_QUERY, POLICY, runtimeWorld } from './runtime-world.ts';
+
+test('duties: done in time with evidence, or the next use waits', async (t) => {
+  const received: string[] = [];
+  let status = 500;
+  const hook = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      if (status === 200) received.push(body);
+      response.writeHead(status).end();
+    });
+  });
+  await new Promise<void>((resolve) => void hook.listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${(hook.address() as AddressInfo).port}`;
+  await using world = await runtimeWorld({ webhooks: [origin] });
+  const policy = POLICY(`duties:
+  - { do: log }
+  - { do: notify, to: "${origin}/hook", on: release, within: PT1H }
+  - { do: delete, what: sandbox, within: PT2H }
+  - { do: attribute, to: hospital, on: before }
+`);
+  const { hospital, acme, agreement: id } = await agreedWorld(world, policy);
+  const submit = async (): Promise<{ state: string; codes: readonly string[]; ticket: Uint8Array }> => {
+    const { job } = await acme.jobs.submit({
+      job: { computation: { kind: 'sql', sql: { text: COUNT_QUERY } } },
+      wait: true,
+    });
+    return {
+      state: job?.state ?? '',
+      codes: job?.reasons.map(({ code }) => code) ?? [],
+      ticket: job?.ticket ?? new Uint8Array(),
+    };
+  };
+  const duties = async (): Promise<readonly string[]> => (await acme.agreements.get({ id })).agreement?.duties ?? [];
+  const { enforce } = world.runtime.gateway;
+
+  await t.test('a duty that comes before any use blocks until the consumer fulfils it', async () => {
+    assert.deepEqual((await submit()).codes, ['duty-pending']);
+    assert.match((await duties())[0] ?? '', /before\/3 attribute hospital: pending/);
+    await assert.rejects(acme.agreements.fulfil({ id, duty: 'nonsense' }), /no open duty/);
+    await acme.agreements.fulfil({ id, duty: `${id}/before/3` });
+    assert.equal((await submit()).state, 'released');
+    await assert.rejects(acme.agreements.fulfil({ id, duty: `${id}/before/3` }), /no open duty/);
+  });
+
+  await t.test('a notice is tried again until it is taken, and holds the signed receipt of the release', async () => {
+    await enforce();
+    assert.match((await duties()).join('\n'), /notify .*: pending.*1 attempts/);
+    status = 200;
+    world.pass(1001);
+    await enforce();
+    assert.equal(received.length, 1);
+    const key = parseVerifierKey((await acme.evidence.getCheckpoint({})).verifierKey);
+    assert.ok(key !== undefined);
+    const verdict = verifyReceipt(received[0] ?? '', key);
+    assert.ok(verdict.kind !== 'refused' && verdict.event.kind === 'release');
+    assert.match((await duties()).join('\n'), /notify .*: fulfilled/);
+  });
+
+  await t.test('a result is deleted in time, and its removal is on record', async () => {
+    const { ticket } = await submit();
+    await enforce();
+    world.pass(2 * 3_600_000 - 600_000);
+    await enforce();
+    assert.match((await duties()).join('\n'), /delete: fulfilled/);
+    await assert.rejects(acme.readTable(ticket), /ticket/);
+  });
+
+  await t.test('a notice that nobody takes goes to the dead letters, and the next use waits for it', async () => {
+    status = 500;
+    assert.equal((await submit()).state, 'released');
+    for (let attempt = 0; attempt < 8; attempt += 1) {
+      await enforce();
+      world.pass(1000 * 2 ** attempt + 1);
+    }
+    const overdue = (await duties()).find((one) => one.includes('OVERDUE')) ?? '';
+    assert.match(overdue, /notify .*8 attempts/);
+    assert.deepEqual((await submit()).codes, ['duty-overdue']);
+    const duty = overdue.split(' ')[0] ?? '';
+    await assert.rejects(acme.agreements.fulfil({ id, duty }), /only `hospital`/);
+    await hospital.agreements.fulfil({ id, duty });
+    assert.equal((await submit()).state, 'released');
+  });
+
+  await t.test('a policy that would notify an address that the operator has not allowed is not attached', async () => {
+    const { complaints } = await hospital.policies.attach({
+      document: policy.replaceAll(origin, 'http://169.254.1.1'),
+    });
+    assert.match(complaints[0]?.message ?? '', /not allowed notices/);
+  });
+
+  const kinds = new Set((await world.operator.evidence.listEntries({ limit: 1000 })).entries.map(({ kind }) => kind));
+  assert.ok(kinds.has('duty.fulfilled') && kinds.has('duty.violated'));
+  hook.close();
+});
