@@ -3,6 +3,7 @@ import type { PrivacyUnit, TablePolicy } from '../policy/model.ts';
 import { grantsFor } from '../policy/rights.ts';
 import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/catalogue.ts';
 import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, type LayoutSpec, type LayoutTable } from '../query/layout.ts';
+import type { LearntColumn } from './column-facts.ts';
 import { DatasetError } from './dataset-error.ts';
 import { engineTypeOf } from './column-types.ts';
 import type { DatasetManifest, StoredTable } from './metadata.ts';
@@ -81,6 +82,8 @@ export interface CatalogueInput {
   readonly alias: string;
   /** Rows of each laid-out table (its row scope applied), by name. */
   readonly rowCounts: ReadonlyMap<string, number>;
+  /** What was learnt of the laid-out columns, by table and column; absent: nothing is known. */
+  readonly facts?: ReadonlyMap<string, Readonly<Record<string, LearntColumn>>>;
 }
 
 /** The tables of one dataset as a query of this consumer may see them. */
@@ -89,7 +92,8 @@ export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[
   const groups = input.groups ?? [];
   return policies.map((policy): CatalogueTable => {
     const stored = storedTableOf(manifest, policy);
-    const columns = visibleColumns(policy, stored, { consumer, groups });
+    const learnt = input.facts?.get(stored.name) ?? {};
+    const columns = visibleColumns(policy, stored, learnt, { consumer, groups });
     return {
       dataset: manifest.dataset,
       names: sqlNamesOf(manifest, stored.name),
@@ -106,13 +110,18 @@ export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[
 function visibleColumns(
   policy: TablePolicy,
   stored: StoredTable,
+  learnt: Readonly<Record<string, LearntColumn>>,
   { consumer, groups }: { readonly consumer: string; readonly groups: readonly string[] },
 ): CatalogueColumn[] {
   return policy.columns.flatMap((column): CatalogueColumn[] => {
     const { name } = column;
     const type = stored.columns.find((column) => column.name === name)?.type;
     const held = grantsFor(column, consumer, groups);
-    return type === undefined || held.length === 0 ? [] : [{ name, type, grants: held }];
+    if (type === undefined || held.length === 0) return [];
+    const known = Object.hasOwn(learnt, name) ? learnt[name] : undefined;
+    if (known === undefined) return [{ name, type, grants: held }];
+    const { distinctValues, ...facts } = known;
+    return [{ name, type, grants: held, distinctValues, facts }];
   });
 }
 

@@ -9,7 +9,7 @@ import { createFolder } from './durable-folder.ts';
 import type { EngineLimits } from './engine.ts';
 import { versionFolder } from './ingest.ts';
 import type { DatasetManifest } from './metadata.ts';
-import { makeLayout } from './make-layout.ts';
+import { type LaidOutTable, makeLayout } from './make-layout.ts';
 import { printRowScope, rowScopeStatement } from './row-scope.ts';
 import type { FileGuard } from './verify.ts';
 
@@ -30,11 +30,11 @@ export interface Layout {
   readonly path: string;
   readonly digest: string;
   readonly bytes: number;
-  readonly tables: readonly { readonly name: string; readonly rowCount: number }[];
+  readonly tables: readonly LaidOutTable[];
 }
 
 /** Raised whenever the statements change what a layout holds: old files are then rebuilt. */
-const LAYOUT_FORM = 1;
+const LAYOUT_FORM = 2;
 const LAYOUT_FILE = 'layout.duckdb';
 const RECORD_FILE = 'layout.json';
 

@@ -5,6 +5,7 @@
 import { stat } from 'node:fs/promises';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import type { LayoutSpec } from '../query/layout.ts';
+import { learnColumns, type LearntColumn } from './column-facts.ts';
 import { DatasetError } from './dataset-error.ts';
 import { engineOptions, type EngineLimits } from './engine.ts';
 import { layoutStatements, type RecordTable } from './layout-sql.ts';
@@ -21,8 +22,15 @@ export interface LayoutRequest {
   readonly limits: EngineLimits;
 }
 
+export interface LaidOutTable {
+  readonly name: string;
+  readonly rowCount: number;
+  /** By column; see `ColumnFacts`. */
+  readonly columns: Readonly<Record<string, LearntColumn>>;
+}
+
 export interface LayoutResult {
-  readonly tables: readonly { readonly name: string; readonly rowCount: number }[];
+  readonly tables: readonly LaidOutTable[];
   readonly bytes: number;
 }
 
@@ -33,7 +41,7 @@ export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> 
     ...engineOptions(request.limits),
     preserve_insertion_order: 'true',
   });
-  const tables: { name: string; rowCount: number }[] = [];
+  const tables: LaidOutTable[] = [];
   try {
     const connection = await instance.connect();
     await connection.run("SET TimeZone='UTC'");
@@ -53,7 +61,8 @@ export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> 
       }
       await run(connection, create, table.name);
       const count = await connection.runAndReadAll(`SELECT count(*) FROM ${quoteName(table.name)}`);
-      tables.push({ name: table.name, rowCount: Number(count.getRows()[0]?.[0]) });
+      const columns = await learnColumns(connection, quoteName(table.name), table.columns);
+      tables.push({ name: table.name, rowCount: Number(count.getRows()[0]?.[0]), columns });
     }
     await connection.run('CHECKPOINT');
     connection.closeSync();

@@ -84,8 +84,8 @@ export class SqlRun {
     this.#worker = worker;
     this.#limits = limits;
     this.#signal = signal;
-    const { setup, result, summary } = query;
-    this.#job = { databases, setup, result, columns: this.schema, summary, limits: limits.engine };
+    const { setup, gates = [], result, summary } = query;
+    this.#job = { databases, setup, gates, result, columns: this.schema, summary, limits: limits.engine };
   }
 
   /** How the job ended; throws until the batches were read to their end. */

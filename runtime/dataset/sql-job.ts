@@ -1,11 +1,14 @@
 /** What travels between the gateway and a SQL worker, besides batches (batch-frame.ts). Both sides use this file. */
 import type { EngineDatabase, EngineLimits } from './engine.ts';
+import type { Gate } from '../query/enforced.ts';
 import type { Schema } from '../release/columns.ts';
 
 /** JOB payload of a SQL worker: statements that the gateway printed, and the columns they must yield. */
 export interface SqlJob {
   readonly databases: readonly EngineDatabase[];
   readonly setup: readonly string[];
+  /** Parts of `setup` to leave out when no row of a temporary table is `open`; absent: none. */
+  readonly gates?: readonly Gate[];
   readonly result: string;
   readonly columns: Schema;
   readonly summary: string;

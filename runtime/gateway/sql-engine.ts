@@ -108,6 +108,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           groups,
           alias: 'd0',
           rowCounts,
+          facts: new Map(layout.tables.map(({ name, columns }) => [name, columns])),
         });
         const dataset: OpenDataset = {
           kind: 'open',

@@ -23,6 +23,20 @@ export interface CatalogueColumn {
   readonly grants: readonly ColumnGrant[];
   /** Rough number of distinct values, known to the runtime; only chooses between equally safe plans. */
   readonly distinctValues?: number;
+  /** What holds in every row of the laid-out column, established when the layout was made; absent: nothing is known. */
+  readonly facts?: ColumnFacts;
+}
+
+/**
+ * Exact facts of a laid-out column. They are the runtime's own: they spare checks whose outcome they decide, and enter
+ * neither an answer nor its digest.
+ */
+export interface ColumnFacts {
+  /** Every row has a value; for floating columns a finite one. */
+  readonly isComplete: boolean;
+  /** Least and greatest value of a number column as doubles; null when there is none or it is not known. */
+  readonly low: number | null;
+  readonly high: number | null;
 }
 
 /** How a table in the worker's read-only database is called and what the runtime prepared in it. */

@@ -101,7 +101,7 @@ interface Expected {
 }
 
 function nameOfTable(statement: string): string {
-  return /^CREATE TEMP TABLE "([a-z0-9_]+)" AS /.exec(statement)?.[1] ?? '';
+  return /^CREATE (?:OR REPLACE )?TEMP TABLE "([a-z0-9_]+)" AS /.exec(statement)?.[1] ?? '';
 }
 
 /** What may be read: granted columns and the unit columns of the tables that the query named. */

@@ -23,13 +23,28 @@ export interface Permitted {
  */
 export function compileQuery(ast: unknown, sqlText: string, context: QueryContext): Permitted | Denied {
   try {
-    return compile(ast, context);
+    const permitted = compile(ast, context);
+    const plain = withoutFacts(context);
+    // INVARIANT: the digest that evidence names says nothing about rows: what the runtime knows of them stays out of it.
+    const { canonical } = plain === context ? permitted.enforced : compile(ast, plain).enforced;
+    return { ...permitted, enforced: { ...permitted.enforced, canonical } };
   } catch (error) {
     if (error instanceof Refusal) return denied(toReason(error, context.clause, (at) => placeOf(sqlText, at)));
     // A tree that is deeper than the stack or otherwise impossible is the sender's fault; nothing was computed.
     if (error instanceof RangeError) return denied(reason('query-too-deep', 'the query is nested too deep'));
     throw error;
   }
+}
+
+/** The context of somebody who knows the schema and the policy alone. */
+function withoutFacts(context: QueryContext): QueryContext {
+  if (context.tables.every((table) => table.isPublic)) return context;
+  const tables = context.tables.map((table) => {
+    if (table.isPublic) return table;
+    const columns = table.columns.map(({ name, type, grants }) => ({ name, type, grants }));
+    return { ...table, columns, rowCount: 0n };
+  });
+  return { ...context, tables };
 }
 
 function compile(ast: unknown, context: QueryContext): Permitted {
@@ -43,6 +58,7 @@ function compile(ast: unknown, context: QueryContext): Permitted {
     terms: release,
     rights,
     setup: [],
+    gates: [],
     withheld: [],
     words: [],
     reads: new Set(),
@@ -87,6 +103,7 @@ function enforced(state: State, relation: ReleasedRelation, maxRows: number, isO
   const canonical = [...state.setup, result].join(';\n');
   return {
     setup: state.setup,
+    ...(state.gates.length === 0 ? {} : { gates: state.gates }),
     reads: [...state.reads].toSorted(),
     result,
     outputs,
@@ -113,8 +130,9 @@ function distinctNames(names: readonly string[]): string[] {
 /** NULL when nothing was withheld or too little to say. */
 function summary(state: State): string {
   if (state.withheld.length === 0) return 'SELECT CAST(NULL AS BIGINT) AS withheldCells';
-  const parts = state.withheld.map((select) => `(SELECT dropped + nulled FROM (${select}))`);
-  return `SELECT nullif(CAST(${parts.join(' + ')} AS BIGINT), 0) AS withheldCells`;
+  const counts = state.withheld.map((_, i) => `w${i}.dropped + w${i}.nulled`);
+  const from = state.withheld.map((select, i) => `(${select}) AS w${i}`);
+  return `SELECT nullif(CAST(${counts.join(' + ')} AS BIGINT), 0) AS withheldCells FROM ${from.join(' CROSS JOIN ')}`;
 }
 
 /** SHA-256 of the canonical text, in hex: equal for re-spellings of the same question. */

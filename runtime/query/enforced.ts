@@ -8,6 +8,8 @@ import type { SqlType } from './catalogue.ts';
  */
 export interface EnforcedQuery {
   readonly setup: readonly string[];
+  /** Parts of `setup` that can be left out when what stands before them decided everything; absent: none. */
+  readonly gates?: readonly Gate[];
   /** Base tables that the statements may read, as the catalogue names them (`physical`); absent: none. */
   readonly reads?: readonly string[];
   /** Yields `outputs`, then `certificates`, in this order. */
@@ -20,6 +22,16 @@ export interface EnforcedQuery {
   readonly inWords: readonly string[];
   /** Canonical text of the typed query: equal for re-spellings of the same question. Its digest goes into evidence. */
   readonly canonical: string;
+}
+
+/**
+ * The statements `from` (inclusive) to `to` (exclusive) of `setup` only need to run when the temporary table `table` has
+ * a row whose column `open` is true. Running them all the same gives the same answer at a higher price.
+ */
+export interface Gate {
+  readonly from: number;
+  readonly to: number;
+  readonly table: string;
 }
 
 export interface OutputColumn {

@@ -64,6 +64,7 @@ function jobOf(frame: Frame): SqlJob | null {
   const isWhole =
     Array.isArray(job.databases) &&
     Array.isArray(job.setup) &&
+    (job.gates === undefined || Array.isArray(job.gates)) &&
     Array.isArray(job.columns) &&
     typeof job.result === 'string' &&
     typeof job.summary === 'string' &&

@@ -11,6 +11,7 @@ import type { Typed } from '../typed.ts';
 import { TEXT } from '../types.ts';
 import { MAX_ITEMS } from '../text.ts';
 import { buildCell } from './cell.ts';
+import { type Known, knownOf } from './known.ts';
 import { emitKeys } from './public-keys.ts';
 import { finish, groupKeys, releasedWindow, viaAlias } from './released.ts';
 import { condition, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
@@ -45,7 +46,8 @@ export function compileAggregate(
   for (const key of keys) state.rights.key(key.expression);
   const cells: Cell[] = [];
   const alias = `${name}_x`;
-  const sight = aggregateSight({ state, scope, select, keys, cells, alias, resolveRow });
+  const known = knownOf(from.scope.predicates);
+  const sight = aggregateSight({ state, scope, select, keys, cells, alias, resolveRow, known });
   const outputs = select.items.map((item) => {
     const typed = resolve(item.expression, sight);
     return {
@@ -61,7 +63,12 @@ export function compileAggregate(
   if (cells.length + keys.length > MAX_ITEMS) refuse('query-too-large', `more than ${MAX_ITEMS} keys and cells`);
   const units = unitsOf(from.scope);
   const block: Block = { name, scope: from.scope, keys, cells, units, terms: state.terms };
-  state.setup.push(...statementsOf(block));
+  const { setup, gate } = statementsOf(block);
+  if (gate !== null) {
+    const before = state.setup.length;
+    state.gates.push({ ...gate, from: before + gate.from, to: before + gate.to });
+  }
+  state.setup.push(...setup);
   state.withheld.push(withheld(block));
   state.words.push(...inWords(block));
   return finish({
@@ -138,11 +145,12 @@ interface SightNeeds {
   readonly cells: Cell[];
   readonly alias: string;
   readonly resolveRow: (syntax: Syntax) => Typed;
+  readonly known: Known;
 }
 
 /** Sees group keys (however they are spelled), aggregates, and names of the select list. */
 function aggregateSight(needs: SightNeeds): Sight {
-  const { state, scope, select, keys, cells, alias, resolveRow } = needs;
+  const { state, scope, select, keys, cells, alias, resolveRow, known } = needs;
   const pending = new Set<string>();
   const sight: Sight = {
     over: 'released',
@@ -167,10 +175,10 @@ function aggregateSight(needs: SightNeeds): Sight {
     },
     special: (syntax) => {
       if (!isAggregateCall(syntax)) return null;
-      const cell = buildCell(state.rights, syntax, resolveRow);
+      const cell = buildCell(state.rights, syntax, resolveRow, known);
       const same = (one: Cell): string => `${one.sql} ${JSON.stringify(one.extremum ?? null)}`;
-      const known = cells.findIndex((one) => same(one) === same(cell));
-      const index = known === -1 ? cells.push(cell) - 1 : known;
+      const earlier = cells.findIndex((one) => same(one) === same(cell));
+      const index = earlier === -1 ? cells.push(cell) - 1 : earlier;
       return {
         kind: 'column',
         sql: `${alias}.${cellName(index)}`,

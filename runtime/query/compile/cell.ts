@@ -2,6 +2,7 @@ import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
 import type { Cell, Condition } from '../enforce/block.ts';
 import { AGGREGATES } from '../functions.ts';
+import { type Known, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
@@ -13,7 +14,12 @@ import { BIGINT, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../typ
 type Call = Syntax & { kind: 'call' };
 
 /** One aggregate over private rows, with the conditions that it hides in FILTER, CASE, NULLs and zero products. */
-export function buildCell(rights: Rights, syntax: Call, resolveRow: (syntax: Syntax) => Typed): Cell {
+export function buildCell(
+  rights: Rights,
+  syntax: Call,
+  resolveRow: (syntax: Syntax) => Typed,
+  known: Known = NOTHING_KNOWN,
+): Cell {
   const { name, at } = syntax;
   const wanted = Object.hasOwn(AGGREGATES, name) ? AGGREGATES[name] : undefined;
   if (wanted === undefined)
@@ -46,8 +52,8 @@ export function buildCell(rights: Rights, syntax: Call, resolveRow: (syntax: Syn
     );
   if (wanted === 'extremum') return extremumCell(rights, name, arg, chosen);
   return name === 'count'
-    ? countCell(rights, arg, syntax, chosen, suffix)
-    : measureCell(rights, name, wanted as AggregateFunction, arg, chosen, suffix);
+    ? countCell(rights, arg, syntax, chosen, suffix, known)
+    : measureCell(rights, name, wanted as AggregateFunction, arg, chosen, suffix, known);
 }
 
 /** min and max tell one row; where the policy grants `extremum`, the value is the one that enough units reach. */
@@ -63,8 +69,15 @@ function extremumCell(rights: Rights, name: string, arg: Typed, chosen: readonly
   return { ...cell(sql, arg.type, conditionsFor(chosen, present), null, null), extremum };
 }
 
-function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Typed[], suffix: string): Cell {
-  if (syntax.distinct) return distinctCell(rights, arg, chosen, suffix);
+function countCell(
+  rights: Rights,
+  arg: Typed,
+  syntax: Call,
+  chosen: readonly Typed[],
+  suffix: string,
+  known: Known,
+): Cell {
+  if (syntax.distinct) return distinctCell(rights, arg, chosen, suffix, known);
   const sql = `count(${printTyped(arg)})${suffix}`;
   if (arg.kind === 'constant') {
     return cell(sql, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
@@ -74,7 +87,7 @@ function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Ty
     const branches = branchesOf(rights, arg, around(chosen), (value) => isNull(value));
     const conditions = branches.flatMap(({ sql, value }) => {
       if (value.kind !== 'constant') countable(rights, value);
-      return [chosenRows(sql, around(chosen)), ...optional(presence(value, sql, true))];
+      return [chosenRows(sql, around(chosen)), ...optional(presence(value, sql, true, known))];
     });
     return cell(
       sql,
@@ -88,7 +101,7 @@ function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Ty
   return cell(
     sql,
     BIGINT,
-    conditionsFor(chosen, presence(arg, around(chosen), true)),
+    conditionsFor(chosen, presence(arg, around(chosen), true, known)),
     '1',
     [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
   );
@@ -98,7 +111,7 @@ function countCell(rights: Rights, arg: Typed, syntax: Call, chosen: readonly Ty
  * count(DISTINCT …) of a column, or of one column in the branches of a CASE, whose conditions are held to what FILTER is.
  * An expression could leave single values out (`nullif(id, 7)`, `least(id, 7)`), so it takes columns that may be keys.
  */
-function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suffix: string): Cell {
+function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suffix: string, known: Known): Cell {
   const within = around(chosen);
   const conditions = conditionsFor(chosen, null);
   const counted = (value: Typed, around: string | null): void => {
@@ -106,7 +119,7 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
     if (columns.length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
     for (const base of columns) rights.require(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
     if (value.kind !== 'column') rights.key(value);
-    conditions.push(...optional(presence(value, around, value.kind !== 'column')));
+    conditions.push(...optional(presence(value, around, value.kind !== 'column', known)));
   };
   if (arg.kind === 'case') {
     for (const { sql, value } of branchesOf(rights, arg, within, isNull)) {
@@ -135,13 +148,14 @@ function measureCell(
   arg: Typed,
   chosen: readonly Typed[],
   suffix: string,
+  known: Known,
 ): Cell {
   if (arg.type === null || familyOf(arg.type) !== 'number')
     refuse('type-mismatch', `\`${name}\` needs a number`, arg.at);
   const conditions = conditionsFor(chosen, null);
   const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
-    conditions.push(...nonZero(value, within), ...optional(presence(value, within, false)));
+    conditions.push(...nonZero(value, within, known), ...optional(presence(value, within, false, known)));
   };
   if (arg.kind === 'case') {
     for (const { sql, value } of branchesOf(rights, arg, around(chosen), isBlank)) {
@@ -152,27 +166,33 @@ function measureCell(
   } else {
     check(arg, around(chosen));
   }
-  const value = isFloating(arg.type)
-    ? `(CASE WHEN isfinite(${printTyped(arg)}) THEN ${printTyped(arg)} END)`
-    : printTyped(arg);
-  const [sql, type] = printMeasure(name, value, arg.type);
+  const isPlain = arg.kind === 'column' && known.isComplete(arg);
+  const value =
+    isFloating(arg.type) && !isPlain
+      ? `(CASE WHEN isfinite(${printTyped(arg)}) THEN ${printTyped(arg)} END)`
+      : printTyped(arg);
+  const [sql, type] = printMeasure(name, value, arg.type, suffix);
   const weight =
     name === 'sum' || name === 'avg' || name === 'mean' ? `abs(CAST(coalesce(${value}, 0) AS DOUBLE))` : null;
-  return cell(`${sql}${suffix}`, type, conditions, weight, around(chosen));
+  return cell(sql, type, conditions, weight, around(chosen));
 }
 
 /** Sums of DOUBLE go through compensated summation, whose result does not depend on the order of threads in practice. */
-function printMeasure(name: string, value: string, type: SqlType): readonly [string, SqlType] {
+function printMeasure(name: string, value: string, type: SqlType, suffix: string): readonly [string, SqlType] {
   const isFloat = isFloating(type);
   switch (name) {
     case 'sum':
-      if (isFloat) return [`fsum(${value})`, DOUBLE];
-      return [`sum(${value})`, type.kind === 'decimal' ? { kind: 'decimal', width: 38, scale: type.scale } : HUGEINT];
+      if (isFloat) return [`fsum(${value})${suffix}`, DOUBLE];
+      return [
+        `sum(${value})${suffix}`,
+        type.kind === 'decimal' ? { kind: 'decimal', width: 38, scale: type.scale } : HUGEINT,
+      ];
     case 'avg':
     case 'mean':
-      return [isFloat ? `favg(${value})` : `avg(${value})`, DOUBLE];
+      // With a sum of the same values beside it, the compensated summation is done once.
+      return [isFloat ? `(fsum(${value})${suffix} / count(${value})${suffix})` : `avg(${value})${suffix}`, DOUBLE];
     default:
-      return [moment(name, value), DOUBLE];
+      return [`${moment(name, value)}${suffix}`, DOUBLE];
   }
 }
 
@@ -270,8 +290,13 @@ function conditionsFor(chosen: readonly Typed[], present: Condition | null): Con
 }
 
 /** The rows in which the value is there; null when it always is. */
-function presence(arg: Typed, within: string | null, checksOutside: boolean): Condition | null {
-  if (arg.kind === 'constant' || distinctColumns(arg).length === 0) return null;
+function presence(
+  arg: Typed,
+  within: string | null,
+  checksOutside: boolean,
+  known: Known = NOTHING_KNOWN,
+): Condition | null {
+  if (arg.kind === 'constant' || distinctColumns(arg).length === 0 || known.isComplete(arg)) return null;
   const inside = within === null ? '' : `${within} AND `;
   return {
     sql: `${inside}${isThere(arg)}`,
@@ -288,8 +313,8 @@ function isThere(arg: Typed): string {
 }
 
 /** A product with a 0/1 column is a filter on that column: rows that it zeroes must be none or enough. */
-function nonZero(arg: Typed, within: string | null): Condition[] {
-  if (!hasProduct(arg)) return [];
+function nonZero(arg: Typed, within: string | null, known: Known): Condition[] {
+  if (!hasProduct(arg) || known.isNeverZero(arg)) return [];
   const inside = within === null ? '' : `${within} AND `;
   const value = printTyped(arg);
   const there = `${inside}${value} IS NOT NULL`;

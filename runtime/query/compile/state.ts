@@ -1,4 +1,5 @@
 import type { AggregateRelease } from '../../policy/model.ts';
+import type { Gate } from '../enforced.ts';
 import type { QueryContext, SqlType } from '../catalogue.ts';
 import type { Rights } from '../rights.ts';
 import type { RowScope } from '../rows.ts';
@@ -11,6 +12,7 @@ export interface State {
   readonly terms: AggregateRelease;
   readonly rights: Rights;
   readonly setup: string[];
+  readonly gates: Gate[];
   readonly withheld: string[];
   readonly words: string[];
   /** Physical names of the base tables that FROM named. */

@@ -99,6 +99,7 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
     },
     rights,
     setup: [],
+    gates: [],
     withheld: [],
     words: [],
     reads: new Set(),

@@ -2,6 +2,7 @@ import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
+import { hasManyGroups } from './quick.ts';
 import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
 
 /** Rows of a base table that are looked at first among those that a filter left out. */
@@ -29,8 +30,23 @@ const byBits = (block: Block): string[] =>
 const best = (block: Block, from: readonly string[]): string[] =>
   block.units.map((_, u) => `greatest(${from.map((one) => `coalesce(${one}.x${u}, 0)`).join(', ')}) AS x${u}`);
 
+/** Units found in the prefix, by the bits that they set. */
+export const foundIn = (block: Block): string[] =>
+  block.units.map((_, u) => `coalesce(bit_count(bit_or(m${u})), 0) AS x${u}`);
+
 function prefix(block: Block): string {
   const { ofKeys, others } = splitPredicates(block);
+  // One pass over all that was left out costs less than a look at each of very many groups.
+  if (block.keys.length > 0 && others.length > 0 && hasManyGroups(block)) {
+    const masks = block.units.map((unit, u) => `bit_or(${unit.oneHot}) AS m${u}`);
+    const where = [...ofKeys.map(printTyped), missed(others.map(printTyped))];
+    const groups = block.keys.map((key) => printTyped(key.expression));
+    return create(
+      block,
+      'p',
+      `SELECT ${[...keysAs(block), ...masks].join(', ')} ${printScope(block.scope, where)}${groupBy(groups)}`,
+    );
+  }
   const wanted = others.length > 0 ? others : ofKeys;
   const within = others.length > 0 ? ofKeys : [];
   const [base, own] = drivingBase(block, wanted);
@@ -43,9 +59,15 @@ function prefix(block: Block): string {
     ...within.filter((term) => !ownWithin.includes(term)).map(printTyped),
     ...(own.length > 0 ? [] : [missed(wanted.map(printTyped))]),
   ];
-  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
   const from = printScope(block.scope, later, '', { relation: base.relation, sql: rows });
-  return create(block, 'p', `SELECT ${[...keysAs(block), ...hashes].join(', ')} ${from} LIMIT ${JOINED_PREFIX}`);
+  const columns = [...keysAs(block), ...block.units.map((unit, u) => `${unit.oneHot} AS b${u}`)];
+  const masks = block.units.map((_, u) => `bit_or(b${u}) AS m${u}`);
+  const sampled = `SELECT ${columns.join(', ')} ${from} LIMIT ${JOINED_PREFIX}`;
+  return create(
+    block,
+    'p',
+    `SELECT ${[...keyNames(block), ...masks].join(', ')} FROM (${sampled})${groupBy(keyNames(block))}`,
+  );
 }
 
 /** The largest private table that a filter speaks of, with the filters that speak of nothing else. */
@@ -81,7 +103,7 @@ function columnsOf(block: Block, base: Base): string[] {
 
 /** Over all groups: also people whose groups the filters leave out altogether. */
 function overall(block: Block): string {
-  const counts = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
+  const counts = foundIn(block);
   const outside = missed(predicates(block));
   const gated = (columns: readonly string[], from: string): string =>
     `SELECT ${columns.join(', ')} ${printScope(block.scope, [outside], gate(block, `SELECT 1 AS open FROM ${from} WHERE ${few(block)}`))}`;
@@ -105,7 +127,7 @@ function withinGroups(block: Block): string {
   const on = (as: string): string =>
     block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM ${as}.${keyName(i)}`).join(' AND ');
   const groups = table(block, 'g');
-  const counts = block.units.map((_, u) => `count(DISTINCT h${u}) AS x${u}`);
+  const counts = foundIn(block);
   const uncertain = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${groups} AS g LEFT JOIN a ON (${on('a')}) WHERE g.n >= ${block.terms.minUnits} AND (${few(block, 'a.')})`;
   const stillOpen = `SELECT ${[...names, '1 AS open'].join(', ')} FROM m WHERE ${few(block)}`;
   const counted = (columns: readonly string[], select: string): string =>

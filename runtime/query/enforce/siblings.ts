@@ -65,7 +65,7 @@ function combinationsOf(count: number): Combination[] {
 }
 
 /**
- * From the verdict `v` (with `shown`) to the table `t`: `m` has the rows of each group by the conditions they meet, `s`
+ * From the verdict `v` (with `shown`) to the table `y`: `m` has the rows of each group by the conditions they meet, `s`
  * the combinations that are too small, by bits and then exactly, and `h` the conditions that are withheld for it.
  */
 export function siblingStatements(block: Block, siblings: readonly Condition[]): string[] {
@@ -103,7 +103,7 @@ export function siblingStatements(block: Block, siblings: readonly Condition[]):
     create(block, 'm', met),
     create(block, 's', `WITH q AS MATERIALIZED (${byBits}) ${exactly}`),
     create(block, 'h', hidden),
-    create(block, 't', shownCells(block, siblings, on('v', 'h'))),
+    create(block, 'y', shownCells(block, siblings, on('v', 'h'))),
   ];
 }
 

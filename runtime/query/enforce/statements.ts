@@ -14,6 +14,8 @@ import {
 } from './block.ts';
 import { dominanceStatements, dominanceTest } from './dominance.ts';
 import { bitsOf, shownBits, siblingsOf, siblingStatements } from './siblings.ts';
+import { bitColumns, quickVerdict, sampleOf } from './quick.ts';
+import type { Gate } from '../enforced.ts';
 
 /**
  * The statements that turn rows into cells under the release terms. Each writes one small temporary table:
@@ -23,8 +25,9 @@ import { bitsOf, shownBits, siblingsOf, siblingStatements } from './siblings.ts'
  *   p  some of the rows that WHERE left out; nearly always enough to find `minUnits` units.
  *   w  what WHERE left out, over all groups: none, or enough units? Everything is looked at only if p has too few.
  *   l  the same within each group: p, then bits, then exact counts, each only for groups still undecided.
- *   t  the verdict: which groups may be shown, with the cells that may not replaced by NULL. Groups that the bits did
- *      not prove are counted exactly here.
+ *   t  the verdict: which groups may be shown, with the cells that may not replaced by NULL. First as far as bits and
+ *      samples prove it; if they leave anything open, the tables w, l and y are made and t is made again from them.
+ *   y  the verdict with exact counts for the groups that the bits did not prove.
  *   d  for the dominance rule, x  for smoothed min and max: values per unit.
  *   v, m, s, h  instead of t where cells have several conditions: see siblings.ts, which makes t of them.
  *   r  the small groups merged into one, where the policy wants that.
@@ -32,16 +35,36 @@ import { bitsOf, shownBits, siblingsOf, siblingStatements } from './siblings.ts'
  *
  * A join with an empty table of undecided groups ends at once, so the later steps cost nothing when nothing is left.
  */
-export function statementsOf(block: Block): string[] {
+export function statementsOf(block: Block): { readonly setup: readonly string[]; readonly gate: Gate | null } {
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
-  return [
-    groups(block, conditions),
-    ...leftOutStatements(block),
+  const [prefix, ...leftOut] = leftOutStatements(block);
+  const first = [groups(block, conditions), ...(prefix === undefined ? [] : [prefix])];
+  // Dominance, smoothed extremes and cells that subtract look at every unit anyway: there is no short way for them.
+  const isQuick =
+    block.terms.dominance === null &&
+    siblings.length === 0 &&
+    !block.cells.some(({ extremum }) => extremum !== undefined);
+  // The merged row of small groups asks what was left out over all groups, whichever way the verdict is found.
+  const [overall, ...within] = leftOut;
+  const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
+  if (isMerged && overall !== undefined) first.push(overall);
+  if (isQuick) first.push(quickVerdict(block, conditions));
+  const exactly = [
+    ...(isMerged ? within : leftOut),
     ...dominanceStatements(block),
     ...extremumStatements(block),
     verdict(block, conditions),
     ...(siblings.length === 0 ? [] : siblingStatements(block, siblings)),
+    withEnough(block, isQuick),
+  ];
+  const gate = isQuick ? { from: first.length, to: first.length + exactly.length, table: `${block.name}_t` } : null;
+  return { setup: [...first, ...exactly, ...treatment(block, conditions)], gate };
+}
+
+/** What the policy's way with small groups needs besides. */
+function treatment(block: Block, conditions: readonly Condition[]): string[] {
+  return [
     ...(block.terms.smallGroups === 'remainder' && block.keys.length > 0 ? [remainder(block, conditions)] : []),
     ...(block.terms.smallGroups === 'refuse' ? [create(block, 'z', withheld(block))] : []),
   ];
@@ -86,31 +109,33 @@ export function matchGroups(block: Block, part: string, as: string): string {
 }
 
 function groups(block: Block, conditions: readonly Condition[]): string {
-  const bits = (oneHot: string, filter: string): string => `coalesce(bit_count(bit_or(${oneHot})${filter}), 0)`;
-  const columns = [
+  const rows = [
     ...keysAs(block),
     ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
     'count(*) AS n',
-    ...block.units.map((unit, u) => `${bits(unit.oneHot, '')} AS u${u}`),
     ...conditions.flatMap((condition, c) =>
-      condition.kind === 'present'
-        ? []
-        : [
-            `count(*) FILTER (WHERE ${condition.sql}) AS n${c}`,
-            ...block.units.flatMap((unit, u) => [
-              `${bits(unit.oneHot, ` FILTER (WHERE ${condition.sql})`)} AS i${c}_${u}`,
-              `${bits(unit.oneHot, ` FILTER (WHERE ${outsideOf(condition)})`)} AS o${c}_${u}`,
-            ]),
-          ],
+      condition.kind === 'present' ? [] : [`count(*) FILTER (WHERE ${condition.sql}) AS n${c}`],
     ),
     ...allPresent(conditions),
   ];
   const where = printScope(block.scope, predicates(block));
-  return create(
-    block,
-    'g',
-    `SELECT ${columns.join(', ')} ${where}${groupBy(block.keys.map((key) => printTyped(key.expression)))}`,
-  );
+  const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
+  const bits = bitColumns(block, conditions);
+  const units = block.units.map((_, u) => `coalesce(bit_count(m${u}), 0) AS u${u}`);
+  const sample = sampleOf(block);
+  if (sample === null) {
+    return create(
+      block,
+      'g',
+      `SELECT *, ${units.join(', ')} FROM (SELECT ${[...rows, ...bits].join(', ')} ${where}${by})`,
+    );
+  }
+  const found = bits.map((column) => column.slice(column.lastIndexOf(' ') + 1));
+  const seen = found.map((name) => (name.startsWith('m') ? `s.${name}` : `coalesce(s.${name}, 0) AS ${name}`));
+  const on = block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM s.${keyName(i)}`).join(' AND ') || 'TRUE';
+  const sampled = `SELECT ${[...keysAs(block), ...bits].join(', ')} ${sample}${by}`;
+  const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (SELECT ${rows.join(', ')} ${where}${by}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
+  return create(block, 'g', `SELECT *, ${units.join(', ')} FROM (${joined})`);
 }
 
 /** Nearly always every row has every value: one count over all conditions of that kind sees it. */
@@ -124,16 +149,28 @@ function allPresent(conditions: readonly Condition[]): string[] {
 /** Groups whose bits left something open. Fewer rows than `minUnits` cannot hold `minUnits` units: decided. */
 function openGroups(block: Block, conditions: readonly Condition[]): string {
   const k = block.terms.minUnits;
-  const open = [
-    ...block.units.map((_, u) => `u${u} < ${k}`),
+  const open = [...block.units.map((_, u) => `u${u} < ${k}`), ...openConditions(block, conditions, '')];
+  return `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 'g')} WHERE n >= ${k} AND (${open.join(' OR ')})`;
+}
+
+/** Conditions whose two sides the bits did not prove. */
+export function openConditions(block: Block, conditions: readonly Condition[], from: string): string[] {
+  const k = block.terms.minUnits;
+  return [
     ...conditions.flatMap((condition, c) => {
       if (condition.kind === 'present') return [];
-      const bits = block.units.map((_, u) => `i${c}_${u} < ${k} OR o${c}_${u} < ${k}`).join(' OR ');
-      return [`(n${c} >= ${k} AND n${c} < n AND (${bits}))`];
+      const bits = block.units.map((_, u) => `${from}i${c}_${u} < ${k} OR ${from}o${c}_${u} < ${k}`).join(' OR ');
+      return [`(${from}n${c} >= ${k} AND ${from}n${c} < ${from}n AND (${bits}))`];
     }),
-    ...(conditions.some(({ kind }) => kind === 'present') ? ['na < n'] : []),
+    ...(conditions.some(({ kind }) => kind === 'present') ? [`${from}na < ${from}n`] : []),
   ];
-  return `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 'g')} WHERE n >= ${k} AND (${open.join(' OR ')})`;
+}
+
+/** True when the groups hold every row of the one table there is: then nothing was left out. null: not to be told so. */
+export function noneToProve(block: Block): string | null {
+  const [base, ...more] = block.scope.bases;
+  if (base === undefined || more.length > 0 || base.table.rowCount === 0n) return null;
+  return `(SELECT sum(n) FROM ${table(block, 'g')}) = ${base.table.rowCount}`;
 }
 
 function exactColumns(block: Block, conditions: readonly Condition[]): string[] {
@@ -167,8 +204,8 @@ function noneOrEnough(units: string, k: number): string {
 }
 
 /** Groups in the order of their keys, so that nothing later can depend on the order in which rows were met. */
-function inKeyOrder(block: Block): string {
-  return block.keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, 'g.').join(', ')}`;
+export function inKeyOrder(block: Block, from: string): string {
+  return block.keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, from).join(', ')}`;
 }
 
 function verdict(block: Block, conditions: readonly Condition[]): string {
@@ -190,7 +227,7 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
     ...extremumJoins(block),
   ];
   const siblings = siblingsOf(conditions);
-  const own = siblings.map((condition) => all(conditionTests(block, conditions, condition)));
+  const own = siblings.map((condition) => all(conditionTests(block, conditions, condition, 'exact')));
   const columns = [
     ...keyNames(block, 'g.'),
     ...cells,
@@ -200,30 +237,56 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
   ];
   return create(
     block,
-    siblings.length === 0 ? 't' : 'v',
-    `WITH e AS MATERIALIZED (${exact(block, conditions)}) SELECT ${columns.join(', ')} FROM ${table(block, 'g')} AS g${joins.join('')}${inKeyOrder(block)}`,
+    siblings.length === 0 ? 'y' : 'v',
+    `WITH e AS MATERIALIZED (${exact(block, conditions)}) SELECT ${columns.join(', ')} FROM ${table(block, 'g')} AS g${joins.join('')}`,
   );
+}
+
+/** The exact verdict, and whether the dropped groups rest on enough units together to be counted. */
+function withEnough(block: Block, isAgain: boolean): string {
+  const k = block.terms.minUnits;
+  const dropped = `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 'y')} WHERE NOT ok`;
+  const distinct = block.units.map((unit) => `count(DISTINCT ${unit.hash})`);
+  const least = distinct.length === 1 ? (distinct[0] ?? '0') : `least(${distinct.join(', ')})`;
+  const units = `SELECT ${least} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}`;
+  const select = `SELECT *, coalesce((${units}) >= ${k}, FALSE) AS enough FROM ${table(block, 'y')}${inKeyOrder(block, '')}`;
+  return isAgain ? create(block, 't', select).replace('CREATE', 'CREATE OR REPLACE') : create(block, 't', select);
 }
 
 /** The value of a cell where it rests on enough units and what it leaves of its group does too; else NULL. */
 function guarded(block: Block, conditions: readonly Condition[], cell: Cell, index: number): string {
-  const tests = [...cellTests(block, conditions, cell), ...dominanceTest(block).testsFor(index)];
+  const tests = [...cellTests(block, conditions, cell, 'exact'), ...dominanceTest(block).testsFor(index)];
   const value = cell.extremum === undefined ? `g.${cellName(index)}` : `x${index}.v`;
   return tests.length === 0 ? value : `CASE WHEN ${tests.join(' AND ')} THEN ${value} END`;
 }
 
-function cellTests(block: Block, conditions: readonly Condition[], cell: Cell): string[] {
-  return cell.conditions.flatMap((own) => conditionTests(block, conditions, own));
+/** What a cell has to meet; `quick`: by bits alone, for groups that those leave nothing open of. */
+export function cellTests(
+  block: Block,
+  conditions: readonly Condition[],
+  cell: Cell,
+  how: 'quick' | 'exact',
+): string[] {
+  return cell.conditions.flatMap((own) => conditionTests(block, conditions, own, how));
 }
 
-function conditionTests(block: Block, conditions: readonly Condition[], own: Condition): string[] {
+function conditionTests(
+  block: Block,
+  conditions: readonly Condition[],
+  own: Condition,
+  how: 'quick' | 'exact',
+): string[] {
   const c = conditions.findIndex(({ sql }) => sql === own.sql);
   const chosen = conditions[c]?.kind === 'chosen';
-  const units = (side: 'i' | 'o', u: number): string =>
+  // A value that is missing somewhere leaves its group open.
+  if (how === 'quick' && !chosen) return ['g.na = g.n'];
+  const exactUnits = (side: 'i' | 'o', u: number): string =>
     chosen ? `greatest(g.${side}${c}_${u}, coalesce(e.${side}${c}_${u}, 0))` : `coalesce(e.${side}${c}_${u}, 0)`;
+  const units = (side: 'i' | 'o', u: number): string => (how === 'quick' ? `g.${side}${c}_${u}` : exactUnits(side, u));
   const rows = (of: string | null): string => {
     const index = conditions.findIndex(({ sql }) => sql === of);
     if (index === -1) return 'g.n';
+    if (how === 'quick' && conditions[index]?.kind === 'present') return rows(conditions[index].of);
     return conditions[index]?.kind === 'chosen' ? `g.n${index}` : `coalesce(e.n${index}, 0)`;
   };
   const test = cellTest(block, own, { units, rows });
@@ -297,12 +360,7 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
 
 /** How many cells were withheld; the number of dropped groups is told only when enough units stand behind them. */
 export function withheld(block: Block): string {
-  const k = block.terms.minUnits;
-  const dropped = `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 't')} WHERE NOT ok`;
-  const distinct = block.units.map((unit) => `count(DISTINCT ${unit.hash})`);
-  const least = distinct.length === 1 ? (distinct[0] ?? '0') : `least(${distinct.join(', ')})`;
-  const enough = `(SELECT ${least} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}) >= ${k}`;
   const perGroup = Math.max(1, block.cells.length);
   const nulled = block.cells.map((_, i) => `count(*) FILTER (WHERE ok AND ${cellName(i)} IS NULL)`).join(' + ') || '0';
-  return `SELECT CASE WHEN ${enough} THEN CAST(count(*) FILTER (WHERE NOT ok) * ${perGroup} AS BIGINT) ELSE 0 END AS dropped, CAST(${nulled} AS BIGINT) AS nulled FROM ${table(block, 't')}`;
+  return `SELECT CAST(count(*) FILTER (WHERE NOT ok AND enough) * ${perGroup} AS BIGINT) AS dropped, CAST(${nulled} AS BIGINT) AS nulled FROM ${table(block, 't')}`;
 }

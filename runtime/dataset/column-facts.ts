@@ -1,0 +1,42 @@
+/** What the runtime learns of a laid-out table when it makes it. It stays in the runtime: see `ColumnFacts`. */
+import type { DuckDBConnection } from '@duckdb/node-api';
+import type { ColumnFacts } from '../query/catalogue.ts';
+import { quoteName } from './sql-text.ts';
+
+export interface LearntColumn extends ColumnFacts {
+  /** Rough: within a few per cent. */
+  readonly distinctValues: number;
+}
+
+const FLOATING = /^(DOUBLE|FLOAT)$/;
+const NUMBER = /^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|DECIMAL.*)$/;
+
+/** One scan of a table in the connected database, given as printed SQL; columns that enforcement added are left out. */
+export async function learnColumns(
+  connection: DuckDBConnection,
+  table: string,
+  columns: readonly string[],
+): Promise<Readonly<Record<string, LearntColumn>>> {
+  if (columns.length === 0) return {};
+  const described = await connection.runAndReadAll(`DESCRIBE SELECT * FROM ${table}`);
+  const types = new Map(described.getRows().map(([name, type]) => [String(name), String(type)]));
+  const facts = columns.flatMap((name) => {
+    const [column, type] = [quoteName(name), types.get(name) ?? ''];
+    const there = FLOATING.test(type) ? `coalesce(isfinite(${column}), FALSE)` : `${column} IS NOT NULL`;
+    const ends = NUMBER.test(type)
+      ? [`CAST(min(${column}) AS DOUBLE)`, `CAST(max(${column}) AS DOUBLE)`]
+      : ['NULL', 'NULL'];
+    return [`count(*) FILTER (WHERE ${there}) = count(*)`, ...ends, `approx_count_distinct(${column})`];
+  });
+  const row = (await connection.runAndReadAll(`SELECT ${facts.join(', ')} FROM ${table}`)).getRows()[0] ?? [];
+  const learnt = columns.map((name, index): readonly [string, LearntColumn] => {
+    const [isComplete, low, high, distinct] = row.slice(4 * index, 4 * index + 4);
+    const number = (value: unknown): number | null =>
+      typeof value === 'number' && Number.isFinite(value) ? value : null;
+    return [
+      name,
+      { isComplete: isComplete === true, low: number(low), high: number(high), distinctValues: Number(distinct) },
+    ];
+  });
+  return Object.fromEntries(learnt);
+}

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { DuckDBConnection } from '@duckdb/node-api';
+import fc from 'fast-check';
+import { learnColumns } from '../../runtime/dataset/column-facts.ts';
+import type { SmallGroups } from '../../runtime/policy/model.ts';
+import type { CatalogueColumn, CatalogueTable } from '../../runtime/query/catalogue.ts';
+import {
+  type Answer,
+  ask,
+  column,
+  comparable,
+  contextOf,
+  DOUBLE,
+  grant,
+  INTEGER,
+  measure,
+  openClinic,
+  shortWays,
+} from './clinic.ts';
+
+/**
+ * What the runtime knows of a table spares checks and picks plans. Each question is asked with that knowledge and
+ * without, over the same rows: one answer. (`ask` itself asks both with the gates' short way and without.)
+ */
+const K = 4;
+const MODES: readonly SmallGroups[] = ['drop', 'remainder', 'null', 'refuse'];
+
+interface Row {
+  readonly patient: number;
+  readonly doctor: number;
+  readonly g: number;
+  readonly f: number;
+  readonly x: number | null;
+  readonly w: number;
+  readonly y: number | null;
+}
+
+const row = (nulls: boolean, zeros: boolean): fc.Arbitrary<Row> =>
+  fc.record({
+    patient: fc.nat(20),
+    doctor: fc.nat(6),
+    g: fc.nat(3),
+    f: fc.nat(4),
+    x: nulls ? fc.option(fc.integer({ min: -3, max: 9 }), { freq: 12 }) : fc.integer({ min: 1, max: 9 }),
+    w: zeros ? fc.nat(4) : fc.integer({ min: 1, max: 4 }),
+    y: nulls ? fc.option(fc.integer({ min: -8, max: 8 }), { freq: 9 }) : fc.integer({ min: 1, max: 8 }),
+  });
+
+const rows = fc
+  .tuple(fc.boolean(), fc.boolean())
+  .chain(([nulls, zeros]) => fc.array(row(nulls, zeros), { minLength: 1, maxLength: 90 }));
+
+const COLUMNS: readonly CatalogueColumn[] = [
+  column('patient', INTEGER, grant(['join'])),
+  column('doctor', INTEGER, grant(['join'])),
+  column(
+    'g',
+    INTEGER,
+    grant(['group', 'filter'], { values: [0, 1, 2, 3].map((n) => ({ kind: 'number', text: String(n) })) }),
+  ),
+  column('f', INTEGER, grant(['group', 'filter'])),
+  column('x', INTEGER, measure(['sum', 'avg', 'count']), grant(['filter'])),
+  column('w', INTEGER, measure(['sum', 'avg', 'count']), grant(['filter'])),
+  column('y', DOUBLE, measure(['sum', 'avg', 'count'])),
+];
+
+const QUERIES: readonly string[] = [
+  'SELECT g, count(*), sum(x), avg(x), count(x) FROM stays GROUP BY g',
+  'SELECT sum(x * w), sum(x), sum(y), avg(y) FROM stays',
+  'SELECT g, sum(x * w), sum(x * (1 + w)), sum(x * (5 - w)) FROM stays GROUP BY g',
+  'SELECT g, count(*), sum(x * w) FROM stays WHERE f < 3 GROUP BY g',
+  'SELECT g, sum(x * w), avg(y) FROM stays WHERE w >= 1 AND x BETWEEN 1 AND 5 GROUP BY g',
+  'SELECT g, sum(x * w), sum(x) FROM stays WHERE 0 < x GROUP BY g',
+  'SELECT g, f, count(*), avg(y) FROM stays WHERE w > 1 GROUP BY g, f',
+  'SELECT g, count(*) FILTER (WHERE f > 1), sum(x) FILTER (WHERE f > 1), avg(y) FILTER (WHERE f > 1) FROM stays GROUP BY g',
+  'SELECT g, sum(CASE WHEN f = 1 THEN x * w ELSE 0 END), sum(y) FROM stays WHERE g <> 2 GROUP BY g',
+  'SELECT count(*), sum(x) FROM stays WHERE f >= 0',
+];
+
+async function load(connection: DuckDBConnection, all: readonly Row[]): Promise<void> {
+  const values = all.map(
+    (one) => `(${one.patient}, ${one.doctor}, ${one.g}, ${one.f}, ${one.x ?? 'NULL'}, ${one.w}, ${one.y ?? 'NULL'})`,
+  );
+  await connection.run(`CREATE OR REPLACE TABLE stays AS SELECT patient, doctor, g, f, CAST(x AS INTEGER) AS x, w,
+    CASE WHEN y = 7 THEN 'NaN'::DOUBLE ELSE CAST(y AS DOUBLE) / 2 END AS y, ${units('patient', 0)}, ${units('doctor', 1)}
+    FROM (VALUES ${values.join(', ')}) t(patient, doctor, g, f, x, w, y)`);
+}
+
+const units = (key: string, u: number): string =>
+  `hash(${key}) AS __gb_u${u}, (1::UBIGINT << (hash(${key}) & 63)) AS __gb_b${u}`;
+
+function tableOf(columns: readonly CatalogueColumn[], unitCount: number, rowCount: bigint): CatalogueTable {
+  const keys = ['patient', 'doctor'].slice(0, unitCount);
+  return {
+    dataset: 'hospital/stays',
+    names: ['stays'],
+    physical: '"main"."stays"',
+    isPublic: false,
+    columns,
+    units: keys.map((key, u) => ({ keyColumns: [key], domain: key, hash: `__gb_u${u}`, oneHot: `__gb_b${u}` })),
+    joins: 'allowed',
+    rowCount,
+  };
+}
+
+async function learnt(connection: DuckDBConnection, distinctValues: number): Promise<CatalogueColumn[]> {
+  const facts = await learnColumns(
+    connection,
+    'stays',
+    COLUMNS.map(({ name }) => name),
+  );
+  return COLUMNS.map((one) => {
+    const known = facts[one.name];
+    if (known === undefined) throw new Error('nothing was learnt');
+    const { isComplete, low, high } = known;
+    return { ...one, distinctValues, facts: { isComplete, low, high } };
+  });
+}
+
+async function answerOf(
+  connection: DuckDBConnection,
+  sql: string,
+  table: CatalogueTable,
+  smallGroups: SmallGroups,
+): Promise<{ rows: string[]; withheld: string }> {
+  const answer = await ask(connection, sql, contextOf({ minUnits: K, smallGroups }, { tables: [table] }));
+  assert.equal(answer.kind, 'answer', answer.kind === 'denied' ? answer.reasons[0]?.message : '');
+  const { rows: shown, withheld } = answer as Answer;
+  return { rows: comparable(shown).toSorted(), withheld: String(withheld) };
+}
+
+describe('short ways', async () => {
+  const connection = await openClinic();
+
+  it('give the answer of the long way, whatever the rows, the way with small groups and the number of units', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        rows,
+        fc.constantFrom(...QUERIES),
+        fc.constantFrom(...MODES),
+        fc.constantFrom(1, 2),
+        // Few values: samples decide. Many: bits of all rows do, and one pass looks at all that was left out.
+        fc.constantFrom(4, 1000),
+        fc.boolean(),
+        async (all, sql, mode, unitCount, distinctValues, isLarge) => {
+          await load(connection, all);
+          const rowCount = isLarge ? 1_000_000n : BigInt(all.length);
+          const known = tableOf(await learnt(connection, distinctValues), unitCount, rowCount);
+          const plain = tableOf(COLUMNS, unitCount, 0n);
+          assert.deepEqual(
+            await answerOf(connection, sql, known, mode),
+            await answerOf(connection, sql, plain, mode),
+            `${sql} / ${mode}`,
+          );
+        },
+      ),
+      { numRuns: 60 },
+    );
+    assert.ok(shortWays.taken > 0 && shortWays.refused > 0, 'both ways were walked');
+  });
+
+  it('never take a sample for the whole: groups whose first rows are of one person are counted exactly', async () => {
+    // 3,000 rows of one person stand before those of everybody else; group 1 has nobody else, group 2 just too few.
+    await connection.run(`CREATE OR REPLACE TABLE stays AS SELECT *, ${units('patient', 0)}, ${units('doctor', 1)} FROM (
+      SELECT CASE WHEN i < 3000 THEN 0 ELSE (CASE i % 3 WHEN 0 THEN i % 50 WHEN 1 THEN 0 ELSE i % 3 + i % 2 END) END::INTEGER AS patient,
+        (i % 9)::INTEGER AS doctor, (i % 3)::INTEGER AS g, (i % 2)::INTEGER AS f, 1::INTEGER AS x, 1::INTEGER AS w, 1.5::DOUBLE AS y FROM range(6000) r(i))`);
+    const known = tableOf(await learnt(connection, 3), 1, 1_000_000n);
+    const plain = tableOf(COLUMNS, 1, 0n);
+    for (const sql of QUERIES.slice(0, 4)) {
+      const shown = await answerOf(connection, sql, known, 'drop');
+      assert.deepEqual(shown, await answerOf(connection, sql, plain, 'drop'), sql);
+    }
+    const { rows: groups } = await answerOf(connection, QUERIES[0] ?? '', known, 'drop');
+    assert.deepEqual(
+      groups.map((line) => line.split(' | ')[0]),
+      ['0'],
+    );
+  });
+
+  it('leave the digest of a question as it is without knowledge of rows', async () => {
+    await load(connection, [{ patient: 1, doctor: 1, g: 1, f: 1, x: 1, w: 1, y: 1 }]);
+    const { compileText } = await import('./clinic.ts');
+    const canonical = async (table: CatalogueTable): Promise<string> => {
+      const compiled = await compileText(connection, QUERIES[2] ?? '', contextOf({}, { tables: [table] }));
+      assert.ok(compiled.kind === 'permitted');
+      return compiled.enforced.canonical;
+    };
+    const known = await canonical(tableOf(await learnt(connection, 4), 1, 1_000_000n));
+    assert.equal(known, await canonical(tableOf(COLUMNS, 1, 0n)));
+  });
+});
