@@ -52,9 +52,16 @@ import { admitParty, identify, partyService } from './party-service.ts';
 import { enforcePolicies } from './policy-monitor.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
 import { releasedRows } from './released-rows.ts';
-import type { CiphertextBody, DatasetBody, PartyBody } from './records.ts';
+import {
+  type AgreementBody,
+  type CiphertextBody,
+  type DatasetBody,
+  type PartyBody,
+  type PolicyBody,
+  policyOf,
+} from './records.ts';
 import { Results } from './results.ts';
-import { layoutSpecFor, sqlEngine } from './sql-engine.ts';
+import { guestPathOf, layoutSpecFor, sqlEngine } from './sql-engine.ts';
 
 /** The parts that a gateway is made of; container.ts makes them, tests may replace single ones. */
 export interface GatewayParts {
@@ -105,6 +112,9 @@ async function removeLeftBehind({ uploads, data }: DataDirectory): Promise<void>
   for (const name of await readdir(uploads)) await rm(join(uploads, name), { recursive: true, force: true });
   await removeUnfinished(data);
 }
+
+/** Layouts over which a worker is started with the runtime. */
+const WARM_LAYOUTS = 4;
 
 export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, pool, directory, nowMs } = parts;
@@ -256,6 +266,29 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   const images = await Promise.all((await listImages(parts.root)).map((name) => loadImage(parts.root, name)));
   let insecureCaller: Caller | null = null;
 
+  /** Starts a worker over a layout before the first job asks for one; a failure shows when a job does. */
+  const warm = (path: string): void => {
+    const mounts = [{ hostPath: path, guestPath: guestPathOf('d0') }];
+    pool
+      .prewarm({ kind: 'sql', mounts }, 1)
+      .catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
+  };
+  const warmAll = async (): Promise<void> => {
+    await pool.prewarm({ kind: 'parser' }, 1);
+    const pinned = store
+      .peekAll<AgreementBody>('agreement')
+      .filter(({ state }) => state === 'active')
+      .map(({ body }) => `${body.dataset}@${body.policyVersion}`);
+    for (const id of [...new Set(pinned)].slice(0, WARM_LAYOUTS)) {
+      const record = store.peek<PolicyBody>('policy', id);
+      const dataset = record === undefined ? undefined : store.peek<DatasetBody>('dataset', record.body.dataset);
+      if (record === undefined || dataset === undefined || dataset.body.encrypted !== undefined) continue;
+      const manifest = await manifestOf(dataset.id, dataset.body.version);
+      warm((await buildLayout(layout, manifest, layoutSpecFor(manifest, policyOf(record.body)))).path);
+    }
+  };
+  warmAll().catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
+
   const policyNeeds: PolicyNeeds = {
     ...needs,
     allowedWebhooks: parts.webhooks ?? [],
@@ -263,7 +296,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     prepareLayout: async (manifest, policy) => {
       if (encryptedAs(manifest.dataset) !== null) return [];
       try {
-        await buildLayout(layout, manifest, layoutSpecFor(manifest, policy));
+        const { path } = await buildLayout(layout, manifest, layoutSpecFor(manifest, policy));
+        warm(path);
         return [];
       } catch (error) {
         if (error instanceof DatasetError) return [error.message];

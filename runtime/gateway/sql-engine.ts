@@ -138,14 +138,14 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
       async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
         const mounts = datasets.map(({ file, database }) => ({
           hostPath: file,
-          guestPath: `/data/${database}.duckdb`,
+          guestPath: guestPathOf(database),
         }));
         const worker = await pool.lease({ kind: 'sql', party, mounts, signal });
         let isClean = false;
         try {
           const databases = datasets.map(({ database }) => ({
             alias: database,
-            path: worker.isolation === 'process' ? fileOf(datasets, database) : `/data/${database}.duckdb`,
+            path: worker.pathInWorker(guestPathOf(database)),
           }));
           const run = runEnforced(linkOf(worker), databases, enforced, {
             limits: { ...DEFAULT_RUN_LIMITS, engine: ENGINE_LIMITS },
@@ -157,6 +157,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           if (outcome.kind === 'done') {
             const rowsScanned = datasets
               .flatMap(({ tables }) => tables)
+              .filter(({ physical }) => enforced.reads?.includes(physical) ?? true)
               .reduce((sum, { rowCount }) => sum + Number(rowCount), 0);
             summary = {
               kind: 'done',
@@ -184,9 +185,8 @@ export function layoutSpecFor(manifest: DatasetManifest, policy: UsagePolicy): L
   return layoutSpecOf(manifest, policy.tables, bounds.length === 0 ? null : Math.max(...bounds));
 }
 
-function fileOf(datasets: readonly OpenDataset[], database: string): string {
-  return datasets.find((dataset) => dataset.database === database)?.file ?? '';
-}
+/** Where a worker finds the layout that is attached under this name. */
+export const guestPathOf = (database: string): string => `/data/${database}.duckdb`;
 
 /** The parser's message about the consumer's own text; it never saw data, but its length is still bounded. */
 function syntaxMessage(message: unknown): string {
