@@ -25,7 +25,7 @@ import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
 import { pageOf } from './access.ts';
 import type { SubmittedProgram } from './javascript-engine.ts';
-import type { JobQueue } from './live-jobs.ts';
+import type { JobQueue, Parts } from './live-jobs.ts';
 import { type GatewayNeeds, newId } from './needs.ts';
 import { StageClock } from './stage-clock.ts';
 import type { PartyBody } from './records.ts';
@@ -109,7 +109,8 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
 
   const show = async (id: string, caller: Caller, withTicket: boolean): Promise<JobMessage> => {
     const live = needs.queue.find(id);
-    if (live !== undefined && maySee(caller, live.job.asker.party)) return liveMessage(live.job, live.stage);
+    if (live !== undefined && maySee(caller, live.job.asker.party))
+      return liveMessage(live.job, live.stage, live.parts);
     const record = await needs.store.job(id);
     if (record === undefined || !maySee(caller, record.owner))
       throw new Fault('not-found', `no job \`${id}\` of yours`);
@@ -366,8 +367,10 @@ function blankMessage(): Omit<JobMessage, 'id' | 'state' | 'consumer' | 'submitt
 
 const STAGES = ['identify', 'decide', 'parse', 'reserve', 'run', 'disclose', 'record', 'release'] as const;
 
-function liveMessage(job: Job, stage: string): JobMessage {
+/** `parts` are the rounds of a job that has some; else its place among the stages is told. */
+function liveMessage(job: Job, stage: string, parts: Parts | null = null): JobMessage {
   const at = STAGES.findIndex((one) => one === stage);
+  const { done, total } = parts ?? { done: at, total: STAGES.length };
   return {
     ...blankMessage(),
     id: job.id,
@@ -377,7 +380,7 @@ function liveMessage(job: Job, stage: string): JobMessage {
     ruleId: job.rule ?? '',
     purpose: job.purpose ?? '',
     submittedAtMs: job.submittedAtMs,
-    progress: at < 0 ? null : { stage: STAGES[at] ?? 'identify', done: at, total: STAGES.length },
+    progress: at < 0 ? null : { stage: STAGES[at] ?? 'identify', done, total },
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Job, Outcome, Stage } from '../job/job.ts';
-import type { StopReason } from '../job/needs.ts';
+import type { JobRun, StopReason } from '../job/needs.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { LiveJobs } from './needs.ts';
 
@@ -19,12 +19,19 @@ export interface LiveJob {
   readonly outcome: Promise<Outcome>;
 }
 
+/** Rounds of a job that are done, of all. */
+export interface Parts {
+  readonly done: number;
+  readonly total: number;
+}
+
 interface Entry {
   readonly job: Job;
   readonly scope: { readonly agreements: readonly string[]; readonly datasets: readonly string[] };
   readonly abort: AbortController;
   readonly start: () => void;
   readonly stage: Stage | 'queued';
+  readonly parts: Parts | null;
   readonly outcome: Promise<Outcome>;
   readonly watchers: Set<() => void>;
 }
@@ -50,9 +57,7 @@ export class JobQueue implements LiveJobs {
     return [...this.#waiting.values()].reduce((sum, list) => sum + list.length, 0);
   }
 
-  find(
-    id: string,
-  ): { readonly job: Job; readonly stage: Stage | 'queued'; readonly outcome: Promise<Outcome> } | undefined {
+  find(id: string): Pick<Entry, 'job' | 'stage' | 'parts' | 'outcome'> | undefined {
     return this.#entries.get(id);
   }
 
@@ -64,7 +69,7 @@ export class JobQueue implements LiveJobs {
   add(
     job: Job,
     scope: { readonly agreements: readonly string[]; readonly datasets: readonly string[] },
-    run: (job: Job, run: { readonly signal: AbortSignal; readonly report: (stage: Stage) => void }) => Promise<Outcome>,
+    run: (job: Job, run: JobRun) => Promise<Outcome>,
     deadlineMs: number | null,
   ): Promise<Outcome> {
     const { party } = job.asker;
@@ -77,7 +82,7 @@ export class JobQueue implements LiveJobs {
     }
     const abort = new AbortController();
     const started = Promise.withResolvers<void>();
-    const state: { stage: Stage | 'queued' } = { stage: 'queued' };
+    const state: { stage: Stage | 'queued'; parts: Parts | null } = { stage: 'queued', parts: null };
     const watchers = new Set<() => void>();
     // Counted from here: time in the queue is time that the asker waits.
     const timer = deadlineMs === null ? undefined : setTimeout(() => this.cancel(job.id, 'deadline'), deadlineMs);
@@ -88,6 +93,11 @@ export class JobQueue implements LiveJobs {
           signal: abort.signal,
           report: (stage) => {
             state.stage = stage;
+            state.parts = null;
+            for (const wake of watchers) wake();
+          },
+          progress: (done, total) => {
+            state.parts = { done, total };
             for (const wake of watchers) wake();
           },
         });
@@ -111,6 +121,9 @@ export class JobQueue implements LiveJobs {
       start: started.resolve,
       get stage() {
         return state.stage;
+      },
+      get parts() {
+        return state.parts;
       },
       outcome,
       watchers,

@@ -10,7 +10,7 @@ export class StageClock {
   /** The same run, with each reported stage timed. */
   timing(run: JobRun): JobRun {
     return {
-      signal: run.signal,
+      ...run,
       report: (stage) => {
         this.#enter(stage);
         run.report(stage);

@@ -140,3 +140,37 @@ test('a spent budget denies before anything runs, whatever the policy is edited 
   const spent = budgets.find(({ ruleId }) => ruleId === 'code');
   assert.deepEqual([spent?.microEpsilonSpent, spent?.microEpsilonLimit], [2_000_000n, 2_000_000n]);
 });
+
+test('a worker that dies fails the job with one word, and the budget stays spent', async () => {
+  const bruno = await code.join('bruno');
+  const { pool } = code.runtime;
+  const lease = pool.lease.bind(pool);
+  let leased = 0;
+  pool.lease = async (request) => {
+    const worker = await lease(request);
+    // The first one parses the text, the second one has the rows.
+    if (request.kind === 'javascript' && ++leased === 2) await worker.destroy();
+    return worker;
+  };
+  try {
+    const outcome = await bruno.jobs.run({ computation: { kind: 'javascript', javascript: mean } });
+    assert.equal(leased, 2);
+    assert.equal(outcome.job.state, 'failed');
+    assert.deepEqual(outcome.kind === 'refused' ? outcome.reasons.map((reason) => reason.code) : [], [
+      'computation-failed',
+    ]);
+  } finally {
+    pool.lease = lease;
+  }
+  const { budgets } = await bruno.budgets.list({});
+  assert.equal(budgets.find(({ ruleId }) => ruleId === 'code')?.microEpsilonSpent, 1_000_000n);
+});
+
+test('a policy that demands more isolation than this machine gives refuses, and says what is missing', async () => {
+  await code.attach(policy.replace('outputs: 2 } }', 'outputs: 2 }, when: { isolation: { atLeast: vm } } }'));
+  const careful = await code.join('careful');
+  const outcome = await careful.jobs.run({ computation: { kind: 'javascript', javascript: mean } });
+  assert.deepEqual(outcome.kind === 'refused' ? outcome.reasons.map((reason) => reason.code) : [], [
+    'isolation-too-low',
+  ]);
+});
