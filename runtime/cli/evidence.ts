@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { Command } from 'commander';
 import { parseVerifierKey } from '../evidence/note.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
+import { addEvidenceLog } from './evidence-log.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
 
@@ -79,6 +80,7 @@ export function addEvidence(program: Command): void {
       out.answer({ file, bytes }, () => `${bytes} bytes written to ${file}`);
     }),
   );
+  addEvidenceLog(program, evidence);
 }
 
 function verify(
