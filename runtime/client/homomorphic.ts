@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { Table } from 'apache-arrow';
 import type { CiphertextHeader, CiphertextObject, Reason, UploadCiphertextRequest } from '../gen/messages.ts';
 import type { HomomorphicServiceClient } from '../gen/services.ts';
 import type { CallOptions, Init } from '../rpc/call.ts';
@@ -68,4 +69,11 @@ async function* chunksOf(source: ObjectSource, from: number): AsyncGenerator<Uin
     return;
   }
   for (let at = from; at < source.byteLength; at += step) yield source.subarray(at, at + step);
+}
+
+/** The bytes of an encrypted result from its table of words, as `decryptQueryResult` takes them. */
+export function encryptedResultOf(table: Table): Uint8Array {
+  const words = table.getChild('ciphertext');
+  if (words === null) throw new Error('this result is not an encrypted one');
+  return new Uint8Array(BigInt64Array.from(words as Iterable<bigint>).buffer);
 }

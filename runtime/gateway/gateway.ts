@@ -202,6 +202,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     decryptors,
     transcriptKey,
     image: await pool.imageDigest('homomorphic'),
+    sql: engine,
   });
   const code = javaScriptEngine(
     {

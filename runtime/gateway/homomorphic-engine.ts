@@ -18,11 +18,13 @@ import type {
   ProgramResult,
   Scalar,
 } from '../job/prepare-homomorphic.ts';
+import type { SqlEngine } from '../job/prepare-sql.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { CiphertextFiles } from './ciphertext-files.ts';
 import type { DecryptorLinks } from './decryptor-link.ts';
+import { openEncryptedQuery } from './encrypted-query.ts';
 import { decryptorId } from './encrypted-dataset.ts';
 import { objectId, type ColumnFacts } from './homomorphic-service.ts';
 import type { GatewayNeeds } from './needs.ts';
@@ -35,6 +37,8 @@ export interface HomomorphicEngineNeeds extends GatewayNeeds {
   /** Ed25519; signs transcripts. */
   readonly transcriptKey: KeyObject;
   readonly image: string;
+  /** Opens plaintext datasets, and runs our own SQL over them. */
+  readonly sql: Pick<SqlEngine, 'open' | 'run'>;
 }
 
 /** Most scalars that one program declares: a count, a sum and a mean for each of 256 groups. */
@@ -55,6 +59,8 @@ export function homomorphicEngine(needs: HomomorphicEngineNeeds): HomomorphicEng
           parameters: request.parameters,
         });
         if (dataset.body.encrypted === undefined) {
+          if (program.shape === 'encryptedQuery')
+            return await openEncryptedQuery(needs, { request, permit, asker, program });
           return denied(
             reason(
               'mode-not-available',
@@ -154,7 +160,6 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
     securityBits,
     unit: encrypted.unitColumn,
     units: encrypted.units,
-    unitsPerNumber: encrypted.units,
     rows: encrypted.rows,
     canonical: JSON.stringify({ dataset: dataset.body.digest, program }),
     inWords: lines,

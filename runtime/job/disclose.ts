@@ -1,6 +1,6 @@
 import type { Denied } from '../policy/reason.ts';
 import { denied } from '../policy/reason.ts';
-import type { ReleaseTerms } from '../release/candidate.ts';
+import type { Basis, ReleaseTerms } from '../release/candidate.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import { passGate, releasedSchema } from '../release/gate.ts';
 import type { WithheldNote } from './job.ts';
@@ -44,7 +44,7 @@ export async function disclose(
       if (rows === 0) run.report('disclose');
       const left = { ...terms, maxRows: terms.maxRows - rows, maxBytes: terms.maxBytes - bytes };
       if (prepared.mediaType !== undefined) {
-        const opaque = passOpaque(prepared, prepared.mediaType, batch, left);
+        const opaque = passOpaque(execution.basis?.() ?? basis, prepared.mediaType, batch, left);
         if (opaque.kind === 'denied') {
           await writer.discard();
           return opaque;
@@ -54,7 +54,10 @@ export async function disclose(
         bytes += opaque.bytes;
         continue;
       }
-      const released = passGate({ kind: 'table', basis, schema, certificates, batches: [batch], isOrdered }, left);
+      const released = passGate(
+        { kind: 'table', basis: execution.basis?.() ?? basis, schema, certificates, batches: [batch], isOrdered },
+        left,
+      );
       if (released.kind === 'denied') {
         await writer.discard();
         return released;
@@ -94,7 +97,7 @@ export async function disclose(
 
 /** Bytes that only the asker can read pass the gate as such; they travel as 64-bit words, the only form a result has. */
 function passOpaque(
-  { basis }: Prepared,
+  basis: Basis,
   mediaType: string,
   batch: ColumnBatch,
   terms: ReleaseTerms,

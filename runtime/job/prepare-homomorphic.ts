@@ -2,7 +2,7 @@ import { consumerBudget } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { HomomorphicRelease } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
-import type { OutputColumn } from '../release/candidate.ts';
+import type { Basis, OutputColumn } from '../release/candidate.ts';
 import type { ColumnBatch, ColumnData, Schema } from '../release/columns.ts';
 import { DEFAULT_RELEASE_LIMITS, termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
@@ -43,11 +43,9 @@ export interface OpenProgram {
   readonly shape: 'encryptedData' | 'encryptedQuery';
   readonly scheme: 'bgv' | 'bfv' | 'ckks';
   readonly securityBits: number;
-  /** The privacy unit, and how many of them the result rests on by the runtime's own count. */
+  /** The privacy unit, and how many of them every released number rests on by the runtime's own count. */
   readonly unit: string;
-  readonly units: number;
-  /** Fewest units that one released number can rest on, whatever the asker sends; 1 when rows can be singled out. */
-  readonly unitsPerNumber: number;
+  readonly units: number | 'counted while running';
   readonly rows: number;
   readonly canonical: string;
   readonly inWords: readonly string[];
@@ -61,7 +59,7 @@ export interface OpenProgram {
 
 export type ProgramResult =
   | { readonly kind: 'scalars'; readonly scalars: readonly Scalar[]; readonly cpuMs: number }
-  | { readonly kind: 'ciphertext'; readonly words: Uint8Array; readonly cpuMs: number }
+  | { readonly kind: 'ciphertext'; readonly words: Uint8Array; readonly units: number; readonly cpuMs: number }
   /** One word for whatever went wrong once ciphertext was read. */
   | { readonly kind: 'failed' };
 
@@ -145,7 +143,10 @@ function prepared(
     terms: termsOf(release, { clause, units: [open.unit], outputs, mediaTypes, isDominanceApplied: true }),
     schema,
     certificates: [],
-    basis: { kind: 'certifiedWhole', units: [{ unit: open.unit, atLeast: open.unitsPerNumber }] },
+    basis: {
+      kind: 'certifiedWhole',
+      units: [{ unit: open.unit, atLeast: open.units === 'counted while running' ? 0 : open.units }],
+    },
     budget: [...budgetLines(consumer, permits), ...queryLines(consumer, open, release)],
     microEpsilon: 0,
     inWords: open.inWords,
@@ -159,6 +160,7 @@ function prepared(
 
 function execute(open: OpenProgram, jobId: string, signal: AbortSignal): Execution {
   let summary: ExecutionSummary = { kind: 'failed' };
+  let basis: Basis | null = null;
   async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
     const result = await open.run(jobId, signal);
     if (result.kind === 'failed') return;
@@ -169,14 +171,19 @@ function execute(open: OpenProgram, jobId: string, signal: AbortSignal): Executi
       cpuMs: result.cpuMs,
       withheld: { cells: null, reasons: result.kind === 'scalars' ? reasons : [] },
     };
-    if (result.kind === 'scalars') yield scalarBatch(result.scalars);
-    else
-      yield {
-        rowCount: result.words.byteLength / 8,
-        columns: [{ validity: null, values: result.words, offsets: null }],
-      };
+    if (result.kind === 'scalars') {
+      yield scalarBatch(result.scalars);
+      return;
+    }
+    basis = { kind: 'certifiedWhole', units: [{ unit: open.unit, atLeast: result.units }] };
+    yield {
+      rowCount: result.words.byteLength / 8,
+      columns: [{ validity: null, values: result.words, offsets: null }],
+    };
   }
-  return { batches: batches(), summary: () => summary };
+  const counted = { batches: batches(), summary: () => summary };
+  if (open.units !== 'counted while running') return counted;
+  return { ...counted, basis: () => basis ?? { kind: 'certifiedWhole', units: [] } };
 }
 
 /** What the policy says of programs, columns and schemes; pure. */
@@ -241,19 +248,11 @@ function problemOfTerms(open: OpenProgram, release: HomomorphicRelease, clause: 
       }),
     );
   }
-  if (open.units < release.minUnits || open.unitsPerNumber < release.minUnits) {
-    const isSingled = open.unitsPerNumber < open.units;
+  if (open.units !== 'counted while running' && open.units < release.minUnits) {
     return denied(
-      reason(
-        'too-few-units',
-        isSingled
-          ? 'an encrypted query of this kind can single out one row, and nobody could see that'
-          : `the dataset has fewer than ${release.minUnits} privacy units`,
-        {
-          clause: `${clause}.release.minUnits`,
-          remedy: isSingled ? 'use a program whose result rests on all rows, such as `queryLinear` with a total' : null,
-        },
-      ),
+      reason('too-few-units', `the dataset has fewer than ${release.minUnits} privacy units`, {
+        clause: `${clause}.release.minUnits`,
+      }),
     );
   }
   if (open.shape === 'encryptedQuery' && open.resultBytes > DEFAULT_RELEASE_LIMITS.maxBytes) {

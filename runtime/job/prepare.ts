@@ -35,6 +35,8 @@ export interface Prepared {
 
 export interface Execution {
   readonly batches: AsyncIterable<ColumnBatch>;
+  /** What the result rests on, when only the run can tell; asked for with each batch, in place of the prepared basis. */
+  readonly basis?: () => Basis;
   /** Only after the batches ended. */
   readonly summary: () => ExecutionSummary;
 }
