@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { digestValue } from '../dataset/digest.ts';
+import { digestFile, digestValue } from '../dataset/digest.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import { checkDatasetName } from '../dataset/names.ts';
+import type { Verification } from '../dataset/verify.ts';
 import type { RegisterEncryptedRequest, RegisterEncryptedResponse, SetDecryptorResponse } from '../gen/messages.ts';
 import type { SetDecryptorRequest } from '../gen/messages.ts';
 import { PROFILES } from '../homomorphic/profiles.ts';
@@ -11,6 +12,7 @@ import { reason } from '../policy/reason.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { requireRole } from './access.ts';
+import type { CiphertextFiles } from './ciphertext-files.ts';
 import type { ColumnFacts, HomomorphicNeeds } from './homomorphic-service.ts';
 import { evidence } from './needs.ts';
 import type { CiphertextBody, DatasetBody, DecryptorBody, EncryptedBody } from './records.ts';
@@ -208,4 +210,24 @@ function checkName(dataset: string): void {
   } catch (cause) {
     throw new Fault('argument-not-valid', (cause as Error).message, { cause });
   }
+}
+
+/** Reads every stored byte of an encrypted dataset again and compares with what the worker stored. */
+export async function verifyEncrypted(
+  files: CiphertextFiles,
+  dataset: StoredRecord<DatasetBody>,
+  objectOf: (id: string) => CiphertextBody | undefined,
+): Promise<Verification> {
+  const changed: { file: string; problem: string }[] = [];
+  for (const { column, digest } of dataset.body.encrypted?.columns ?? []) {
+    const facts = objectOf(`${dataset.owner}/${digest}`)?.facts;
+    const expected = facts === undefined ? '' : (JSON.parse(facts) as ColumnFacts).stored.digest;
+    const actual = await digestFile(files.pathOf(dataset.owner, digest)).catch(() => null);
+    if (actual === null) changed.push({ file: column, problem: 'it is gone' });
+    else if (actual.digest !== expected) changed.push({ file: column, problem: 'its bytes were changed' });
+  }
+  if (changed.length > 0) return { kind: 'changed', files: changed };
+  const manifest = encryptedManifest(dataset.id, dataset.body, (digest) => objectOf(`${dataset.owner}/${digest}`));
+  if (manifest === null) throw new Error('the dataset is not one of ciphertext');
+  return { kind: 'intact', manifest };
 }

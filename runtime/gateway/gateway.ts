@@ -33,7 +33,7 @@ import { catalogService } from './catalog-service.ts';
 import { CiphertextFiles } from './ciphertext-files.ts';
 import { type DataDirectory, writePrivate } from './data-directory.ts';
 import { decryptorLinks } from './decryptor-link.ts';
-import { encryptedManifest } from './encrypted-dataset.ts';
+import { encryptedManifest, verifyEncrypted } from './encrypted-dataset.ts';
 import { deliverByHttp, DutyBook } from './duties.ts';
 import { evidenceService } from './evidence-service.ts';
 import { homomorphicEngine } from './homomorphic-engine.ts';
@@ -325,8 +325,12 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
             onProgress({ step: isTableDone ? 'stored' : 'rows', done: rows, total: 0, subject: table }),
         ),
       manifestOf,
-      verify: (dataset, version, digest) =>
-        verifyDataset(directory.data, dataset, version, digest === '' ? null : digest),
+      verify: (dataset, version, digest) => {
+        const record = store.peek<DatasetBody>('dataset', dataset);
+        return record?.body.encrypted === undefined
+          ? verifyDataset(directory.data, dataset, version, digest === '' ? null : digest)
+          : verifyEncrypted(files, record, (id) => store.peek<CiphertextBody>('ciphertext', id)?.body);
+      },
     }),
     policies: policyService(policyNeeds),
     agreements: agreementService({

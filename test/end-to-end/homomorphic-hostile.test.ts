@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -319,6 +319,30 @@ allow:
   const { agreement } = await hospital.agreements.offer({ dataset: 'few', consumer: 'acme' });
   await clinic.acme.agreements.accept({ id: agreement?.id ?? '' });
   assert.deepEqual(await codesOf({ ...program('sum', ['x']), agreementIds: [agreement?.id ?? ''] }), ['too-few-units']);
+});
+
+test('a changed byte of a stored column is noticed by verify, and the decryptor releases nothing of it', async () => {
+  const verdict = async (): Promise<boolean | null> => {
+    for await (const { event } of clinic.hospital.catalogue.verify({ name: DATASET }))
+      if (event?.kind === 'verdict') return event.verdict.isIntact;
+    return null;
+  };
+  assert.equal(await verdict(), true);
+  const { objects } = await clinic.hospital.homomorphic.list({ dataset: DATASET });
+  const digest = objects.find(({ column }) => column === 'time')?.digest.replace('sha256:', '') ?? 'none';
+  const file = data('ciphertexts', kept().find((name) => name.endsWith(digest)) ?? '');
+  const honest = readFileSync(file);
+  const changed = Buffer.from(honest);
+  const at = honest.byteLength - 5000;
+  changed[at] = (changed[at] ?? 0) ^ 1;
+  writeFileSync(file, changed);
+  try {
+    assert.equal(await verdict(), false);
+    const job = { ...program('sum', ['time']), agreementIds: [clinic.agreement] };
+    assert.deepEqual(await codesOf(job), ['computation-failed']);
+  } finally {
+    writeFileSync(file, honest);
+  }
 });
 
 test('under a revoked key nothing is computed any more', async () => {
