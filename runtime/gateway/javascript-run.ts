@@ -148,11 +148,16 @@ export function blocksRun(
   const { computation } = prepared;
   const { blocks, outputs } = computation;
   const epsilon = input.microEpsilon / 1e6;
-  const advice = adviseBlocks(computation, { units: roughly(Number(input.data?.table.rowCount ?? 0n)), epsilon });
+  const rows = roughly(Number(input.data?.table.rowCount ?? 0n));
+  const tooLarge = problemOfSize(rows, columns.length, MAX_BLOCK_VALUES);
+  if (tooLarge !== null) return tooLarge;
+  const advice = adviseBlocks(computation, { units: rows, epsilon });
   const count = blocks.count ?? Math.max(2, advice.blocks);
   const rowsPerUnit = input.data?.rowsPerUnit ?? 1;
   const lanes = Math.max(1, Math.min(MAX_LANES, availableParallelism()));
-  const answerMs = blockAnswerMs({ blocks: count, timeoutMs: blocks.timeoutMs, lanes });
+  // Reading and sorting rows takes its share, which may rest on nothing but the table's rough size either.
+  const readMs = READ_MS + Math.ceil(rows / READ_ROWS_PER_MS);
+  const answerMs = readMs + blockAnswerMs({ blocks: count, timeoutMs: blocks.timeoutMs, lanes });
   if (answerMs > MAX_ANSWER_MS) {
     return denied(
       reason('answer-too-late', `${count} blocks of ${blocks.timeoutMs} ms would be answered after ${answerMs} ms`, {
@@ -223,6 +228,22 @@ export function blocksRun(
   };
 }
 
+/** These methods hold the table in the gateway's memory; what a row function reads is streamed. */
+function problemOfSize(rows: number, columns: number, most: number): Denied | null {
+  if (rows * (columns + 1) <= most) return null;
+  return denied(
+    reason('table-too-large', 'the table is too large to be held in memory for this method', {
+      remedy: 'use a row function, which reads tables of any size, or fewer columns',
+    }),
+  );
+}
+
+/** Values (rows × columns, and the unit) of a table that is split into blocks; of one that approved code reads at once. */
+const MAX_BLOCK_VALUES = 64_000_000;
+const MAX_APPROVED_VALUES = 16_000_000;
+/** What the fixed time of an answer grants to reading rows. */
+const READ_MS = 1000;
+const READ_ROWS_PER_MS = 500;
 /** Workers that serve blocks side by side. */
 const MAX_LANES = 4;
 /** Latest time at which the answer of a job in blocks may leave. */
@@ -239,6 +260,12 @@ export function approvedRun(
   const { groupBy, result } = computation;
   if (input.release.mode !== 'approvedCode') throw new Error('approved code runs in its own mode');
   const { minUnits } = input.release;
+  const tooLarge = problemOfSize(
+    roughly(Number(input.data?.table.rowCount ?? 0n)),
+    columns.length,
+    MAX_APPROVED_VALUES,
+  );
+  if (tooLarge !== null) return tooLarge;
   const keyType = groupBy === undefined ? undefined : typeOfKeys(groupBy.keys);
   const outputs: OutputColumn[] = [
     ...(groupBy === undefined || keyType === undefined
