@@ -1,6 +1,6 @@
 import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
-import type { Cell, Condition } from '../enforce/block.ts';
+import type { Cell, Condition, Factor } from '../enforce/block.ts';
 import { AGGREGATES } from '../functions.ts';
 import { type Known, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
@@ -153,9 +153,15 @@ function measureCell(
   if (arg.type === null || familyOf(arg.type) !== 'number')
     refuse('type-mismatch', `\`${name}\` needs a number`, arg.at);
   const conditions = conditionsFor(chosen, null);
+  const factors: Factor[] = [];
   const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
-    conditions.push(...nonZero(value, within, known), ...optional(presence(value, within, false, known)));
+    conditions.push(
+      ...nonZero(value, within, known),
+      ...optional(presence(value, within, false, known)),
+      ...filledIn(value, within, known),
+    );
+    factors.push(...factorsOf(value).map((sql) => ({ sql, within })));
   };
   if (arg.kind === 'case') {
     for (const { sql, value } of branchesOf(rights, arg, around(chosen), isBlank)) {
@@ -174,7 +180,7 @@ function measureCell(
   const [sql, type] = printMeasure(name, value, arg.type, suffix);
   const weight =
     name === 'sum' || name === 'avg' || name === 'mean' ? `abs(CAST(coalesce(${value}, 0) AS DOUBLE))` : null;
-  return cell(sql, type, conditions, weight, around(chosen));
+  return { ...cell(sql, type, conditions, weight, around(chosen)), factors };
 }
 
 /** Sums of DOUBLE go through compensated summation, whose result does not depend on the order of threads in practice. */
@@ -230,7 +236,12 @@ function pairCell(
     of: within,
     checksOutside: false,
   };
-  return cell(`${name}(${real(y)}, ${real(x)})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, null);
+  // With a value that nearly all share on one side, these tell the other side of whoever differs.
+  const factors = [y, x].map((arg) => ({ sql: real(arg), within: present.sql }));
+  return {
+    ...cell(`${name}(${real(y)}, ${real(x)})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, null),
+    factors,
+  };
 }
 
 interface Branch {
@@ -325,10 +336,48 @@ function nonZero(arg: Typed, within: string | null, known: Known): Condition[] {
       // A product of plain columns is often zero somewhere, one with `1 - x` seldom: bits in the main pass, or later.
       kind: isPlainProduct(arg) ? 'chosen' : 'present',
       of: there,
-      checksOutside: true,
+      // Whom a factor leaves out is looked at in factors.ts: a plain zero here and there adds nothing and hides nobody.
+      checksOutside: false,
       outside: `${inside}${value} = 0`,
     },
   ];
+}
+
+/** The factors of every product in an expression, and the products of some of them: each could be nearly constant. */
+function factorsOf(arg: Typed): string[] {
+  if (arg.kind !== 'call') return [];
+  if (arg.name !== '*') return arg.args.flatMap(factorsOf);
+  const factors = flattened(arg).filter((part) => distinctColumns(part).length > 0);
+  const inner = factors.flatMap(factorsOf);
+  if (factors.length < 2) return inner;
+  if (factors.length > MAX_FACTORS)
+    refuse(
+      'measure-not-allowed',
+      `a product of more than ${MAX_FACTORS} factors`,
+      arg.at,
+      'aggregate simpler products',
+    );
+  const real = factors.map((part) => `CAST(${printTyped(part)} AS DOUBLE)`);
+  const subsets = Array.from({ length: 2 ** real.length - 2 }, (_, i) =>
+    real.filter((__, f) => ((i + 1) >> f) % 2 === 1).join(' * '),
+  );
+  return [...inner, ...subsets.map((product) => `(${product})`)];
+}
+
+const MAX_FACTORS = 5;
+
+function flattened(arg: Typed): readonly Typed[] {
+  if (arg.kind === 'call' && arg.name === '*') return arg.args.flatMap(flattened);
+  return arg.kind === 'call' && arg.name === 'cast' ? flattened(arg.args[0] ?? arg) : [arg];
+}
+
+/** `coalesce(x, 1000000)` counts the rows without a value: they must be none or enough. */
+function filledIn(arg: Typed, within: string | null, known: Known): Condition[] {
+  if (arg.kind !== 'call') return [];
+  const below = arg.args.flatMap((part) => filledIn(part, within, known));
+  const [first, ...others] = arg.args;
+  const isFilled = (arg.name === 'coalesce' || arg.name === 'ifnull') && !others.every(isBlank);
+  return isFilled && first !== undefined ? [...below, ...optional(presence(first, within, true, known))] : below;
 }
 
 function isPlainProduct(arg: Typed): boolean {

@@ -32,8 +32,16 @@ export interface Cell {
   readonly weight: string | null;
   /** FILTER or CASE condition of the weight; null when every row counts. */
   readonly weighed: string | null;
+  /** Factors of its products that could pick rows; absent: none. */
+  readonly factors?: readonly Factor[];
   /** min or max: the value itself would be one row's, so another table finds the one that enough units reach. */
   readonly extremum?: { readonly value: string; readonly filter: string | null; readonly isMax: boolean };
+}
+
+/** A factor of a product over rows, looked at in the rows of `within` (null: all). */
+export interface Factor {
+  readonly sql: string;
+  readonly within: string | null;
 }
 
 export interface Condition {

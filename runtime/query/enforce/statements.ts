@@ -12,6 +12,7 @@ import {
   outsideOf,
   splitPredicates,
 } from './block.ts';
+import { factorStatements, factorTests } from './factors.ts';
 import { dominanceStatements, dominanceTest } from './dominance.ts';
 import { bitsOf, shownBits, siblingsOf, siblingStatements } from './siblings.ts';
 import { bitColumns, quickVerdict, sampleOf } from './quick.ts';
@@ -40,11 +41,11 @@ export function statementsOf(block: Block): { readonly setup: readonly string[];
   const siblings = siblingsOf(conditions);
   const [prefix, ...leftOut] = leftOutStatements(block);
   const first = [groups(block, conditions), ...(prefix === undefined ? [] : [prefix])];
-  // Dominance, smoothed extremes and cells that subtract look at every unit anyway: there is no short way for them.
+  // Dominance, smoothed extremes, products and cells that subtract look at every unit anyway: there is no short way for them.
   const isQuick =
     block.terms.dominance === null &&
     siblings.length === 0 &&
-    !block.cells.some(({ extremum }) => extremum !== undefined);
+    !block.cells.some(({ extremum, factors }) => extremum !== undefined || (factors ?? []).length > 0);
   // The merged row of small groups asks what was left out over all groups, whichever way the verdict is found.
   const [overall, ...within] = leftOut;
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
@@ -53,6 +54,7 @@ export function statementsOf(block: Block): { readonly setup: readonly string[];
   const exactly = [
     ...(isMerged ? within : leftOut),
     ...dominanceStatements(block),
+    ...factorStatements(block),
     ...extremumStatements(block),
     verdict(block, conditions),
     ...(siblings.length === 0 ? [] : siblingStatements(block, siblings)),
@@ -224,6 +226,7 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
     ` LEFT JOIN e ON (${block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM e.${keyName(i)}`).join(' AND ') || 'TRUE'})`,
     ...(inGroups ? [matchGroups(block, 'l', 'l')] : []),
     ...dominanceTest(block).joins,
+    ...factorTests(block).joins,
     ...extremumJoins(block),
   ];
   const siblings = siblingsOf(conditions);
@@ -255,7 +258,11 @@ function withEnough(block: Block, isAgain: boolean): string {
 
 /** The value of a cell where it rests on enough units and what it leaves of its group does too; else NULL. */
 function guarded(block: Block, conditions: readonly Condition[], cell: Cell, index: number): string {
-  const tests = [...cellTests(block, conditions, cell, 'exact'), ...dominanceTest(block).testsFor(index)];
+  const tests = [
+    ...cellTests(block, conditions, cell, 'exact'),
+    ...dominanceTest(block).testsFor(index),
+    ...factorTests(block).testsFor(index),
+  ];
   const value = cell.extremum === undefined ? `g.${cellName(index)}` : `x${index}.v`;
   return tests.length === 0 ? value : `CASE WHEN ${tests.join(' AND ')} THEN ${value} END`;
 }
@@ -333,7 +340,7 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
   ]);
   tests.push(...(block.scope.guards ?? []));
   const cells = block.cells.map((cell, i) => {
-    const isWeighed = cell.weight !== null && block.terms.dominance !== null;
+    const isWeighed = (cell.weight !== null && block.terms.dominance !== null) || (cell.factors ?? []).length > 0;
     if (isWeighed || cell.extremum !== undefined || bitsOf(cell, siblingsOf(conditions)) > 0n)
       return `NULL AS ${cellName(i)}`;
     const rows = (of: string | null): string => {

@@ -1,11 +1,10 @@
 import type { Cell } from '../../../runtime/release/column-values.ts';
 import type { OpenWorld, Seen } from './world.ts';
 
-/** One person's rows taken out of a table. */
+/** Whose rows are taken out: a condition for each table that has some. */
 export interface Person {
-  readonly table: string;
   readonly key: string;
-  readonly condition: string;
+  readonly rows: Readonly<Record<string, string>>;
 }
 
 export interface Leak {
@@ -32,7 +31,7 @@ export async function leaksOf(
   if (whole.kind !== 'answer') return [];
   const without: Seen[] = [];
   for (const person of people) {
-    await world.become({ table: person.table, select: `SELECT * FROM source WHERE (${person.condition}) IS NOT TRUE` });
+    await world.without(person.rows);
     without.push(await world.ask(sql));
   }
   await world.reset();

@@ -27,13 +27,6 @@ export interface World {
   readonly tables: Readonly<Record<string, string>>;
 }
 
-/** The same world with rows changed or gone. */
-export interface Neighbour {
-  readonly table: string;
-  /** SELECT over the table itself, written as `SELECT … FROM source …`. */
-  readonly select: string;
-}
-
 /** What a consumer sees of one job; `failed` stands for the one generic run-time error. */
 export type Seen =
   | { readonly kind: 'denied'; readonly code: string; readonly message: string }
@@ -140,11 +133,12 @@ export class OpenWorld {
     for (const name of Object.keys(this.#world.tables)) await this.#layOut(name, `SELECT * FROM "${name}"`);
   }
 
-  async become(neighbour: Neighbour): Promise<void> {
-    await this.#layOut(neighbour.table, neighbour.select.replaceAll('source', `"${neighbour.table}"`));
-    for (const other of this.#world.tables[neighbour.table] === undefined ? [] : Object.keys(this.#world.tables)) {
-      // Tables that reach their unit through the changed one are laid out again.
-      if (other !== neighbour.table) await this.#layOut(other, `SELECT * FROM "${other}"`);
+  /** Lays the tables out without the rows that meet a table's condition. */
+  async without(conditions: Readonly<Record<string, string>>): Promise<void> {
+    for (const name of Object.keys(this.#world.tables)) {
+      const condition = conditions[name];
+      const where = condition === undefined ? '' : ` WHERE (${condition}) IS NOT TRUE`;
+      await this.#layOut(name, `SELECT * FROM "${name}"${where}`);
     }
   }
 
