@@ -3,7 +3,9 @@
  * the isolation probe both start workers through here, so that the probe tests exactly what jobs will run in.
  */
 import { randomBytes } from 'node:crypto';
-import { access, constants, open, readdir, readFile, unlink, type FileHandle } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { access, constants, open, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { findCgroupHome, makeGroup, type CgroupHome, type WorkerGroup } from './cgroup.ts';
@@ -131,8 +133,10 @@ export class Host {
     const programs = await this.#programsFor(image);
     const filter = isNamespaced ? await this.filter(image.manifest.syscalls) : undefined;
     // Twice, so that a descriptor which somebody holds for a moment only is not named: in the worker its number is node's own.
-    const stillOpen = new Set(await strayDescriptors());
-    const strayFds = (await strayDescriptors()).filter((fd) => stillOpen.has(fd));
+    const before = strayDescriptors();
+    await turn();
+    const stillOpen = new Set(before);
+    const strayFds = strayDescriptors().filter((fd) => stillOpen.has(fd));
     let uid: number | undefined;
     let scratch: Scratch | undefined;
     let group: WorkerGroup | undefined;
@@ -201,19 +205,22 @@ export class Host {
 }
 
 /** Our descriptors above 2 that a child inherits: Node opens its own with CLOEXEC, these came from elsewhere. */
-async function strayDescriptors(): Promise<readonly number[]> {
+function strayDescriptors(): readonly number[] {
   const closeOnExec = 0o2000000;
-  const names = await readdir('/proc/self/fdinfo').catch(() => []);
-  const found = await Promise.all(
-    names.map(async (name) => {
-      const info = await readFile(`/proc/self/fdinfo/${name}`, 'utf8').catch(() => '');
-      const flags = /^flags:\s*([0-7]+)/m.exec(info)?.[1];
-      return flags !== undefined && Number(name) > 2 && (Number.parseInt(flags, 8) & closeOnExec) === 0
-        ? [Number(name)]
-        : [];
-    }),
-  );
-  return found.flat();
+  // One after the other: read at once, the descriptors of several starts would see and multiply each other.
+  return readdirSync('/proc/self/fdinfo').flatMap((name) => {
+    const flags = /^flags:\s*([0-7]+)/m.exec(infoOf(name))?.[1];
+    const isInherited = flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0;
+    return isInherited && Number(name) > 2 ? [Number(name)] : [];
+  });
+}
+
+function infoOf(name: string): string {
+  try {
+    return readFileSync(`/proc/self/fdinfo/${name}`, 'utf8');
+  } catch {
+    return ''; // closed meanwhile
+  }
 }
 
 async function findProgram(name: string, path: string): Promise<string | undefined> {
