@@ -184,5 +184,9 @@ function describe(dataset: Dataset): string {
       table.columns.map((column) => [column.name, column.type, column.rights.join(', ') || 'none']),
     )}`;
   });
-  return `${dataset.name} version ${dataset.version} of ${dataset.provider}, grade ${dataset.grade}, ${dataset.digest}\npolicy: ${dataset.policyVersion === 0 ? 'none, so nothing is allowed' : `version ${dataset.policyVersion}`}${tables.join('\n')}`;
+  const findings =
+    dataset.findings.length === 0
+      ? ''
+      : `\nlook at these before you grant rights on them:\n${dataset.findings.map((one) => `  ${one}`).join('\n')}`;
+  return `${dataset.name} version ${dataset.version} of ${dataset.provider}, grade ${dataset.grade}, ${dataset.digest}\npolicy: ${dataset.policyVersion === 0 ? 'none, so nothing is allowed' : `version ${dataset.policyVersion}`}${tables.join('\n')}${findings}`;
 }

@@ -65,6 +65,9 @@ export function addJob(program: Command): void {
           ? [
               `would run under ${answer.rules.join(' and ')}`,
               `guarantee: ${answer.guarantee}`,
+              ...(answer.priceMicros === null
+                ? []
+                : [`price: ${(Number(answer.priceMicros) / 1e6).toFixed(2)} ${answer.currency}`]),
               answer.suppression,
               ...answer.enforced.map((text) => `  ${text}`),
               ...answer.errors.map(

@@ -194,7 +194,7 @@ async function* register(
       if (steps.length > 0) continue;
       if ((await Promise.race([over, moved.promise])) === 'over') break;
     }
-    const { manifest } = await registering;
+    const { manifest, findings } = await registering;
     const record: StoredRecord<DatasetBody> = {
       table: 'dataset',
       id: manifest.dataset,
@@ -207,7 +207,7 @@ async function* register(
         description: header.description,
         grade: header.grade === 'unspecified' ? null : header.grade,
         registeredAtMs: needs.nowMs(),
-        findings: [],
+        findings: findingTexts(findings),
       },
     };
     const event = evidence(
@@ -236,6 +236,15 @@ async function* register(
     await spool.abandon();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** `visits.phone: mobileNumber (asks for grade important)`, for the provider alone. */
+function findingTexts(tables: Registered['findings']): readonly string[] {
+  return tables.flatMap(({ table, columns }) =>
+    columns.flatMap(({ column, findings, suggestedGrade }) =>
+      findings.map(({ finding }) => `${table}.${column}: ${finding} (asks for grade ${suggestedGrade})`),
+    ),
+  );
 }
 
 const progress = ({ step, done, total, subject }: IngestStep): RegisterDatasetResponse => ({

@@ -13,6 +13,7 @@ import type { JobServiceHandlers } from '../gen/services.ts';
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
 import { agreementsOf } from '../job/admit.ts';
+import { priceBefore } from '../job/charge.ts';
 import type { Computation, Job, Outcome, ParameterValue } from '../job/job.ts';
 import type { JobNeeds, ResultNote } from '../job/needs.ts';
 import { ruleOf } from '../job/withheld-rules.ts';
@@ -518,5 +519,9 @@ function explained(rehearsed: Awaited<ReturnType<typeof rehearse>>, needs: JobSe
     mode: admission.mode,
     columns: columnsOf(terms.outputs),
     datasets: prepared.datasets.map(({ name }) => name),
+    ...priceBefore(
+      admission.permits.filter(({ agreement }) => prepared.datasets.some(({ name }) => name === agreement.dataset)),
+      prepared.microEpsilon,
+    ),
   };
 }

@@ -36,6 +36,25 @@ export function pricePlanOf(duties: readonly Duty[]): PricePlan | null {
   return { currency, prices, payment: { kind: 'postpaid', limitMinor: Number.MAX_SAFE_INTEGER }, operatorShare: 0 };
 }
 
+/**
+ * What a job will cost, before it runs: millionths of the currency. Null when nothing is to be paid, or when the price
+ * depends on what is measured while it runs (rows, bytes, time).
+ */
+export function priceBefore(
+  permits: readonly AdmittedPermit[],
+  microEpsilon: number,
+): { readonly priceMicros: bigint; readonly currency: string } | null {
+  const plans = permits.map(({ permit }) => pricePlanOf(permit.duties)).filter((plan) => plan !== null);
+  const [plan] = plans;
+  if (plan === undefined) return null;
+  const mine = plans.filter(({ currency }) => currency === plan.currency);
+  if (mine.some(({ prices }) => prices.some(({ meter }) => meter !== 'calls' && meter !== 'microEpsilon'))) return null;
+  const use: Meters = { ...NO_USE, calls: 1, microEpsilon };
+  const minor = mine.reduce((sum, one) => sum + priceOf(one, use, NO_USE).totalMinor, 0);
+  const digits = MINOR_DIGITS[plan.currency] ?? 2;
+  return { priceMicros: BigInt(minor) * 10n ** BigInt(6 - digits), currency: plan.currency };
+}
+
 /** The usage event of a released job: measured by the runtime, priced by the policies, one per job. */
 export function usageOf(
   job: Job,

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
-import { agreedWorld, COUNT_QUERY, POLICY, runtimeWorld } from './runtime-world.ts';
+import { addDataset, agreedWorld, COUNT_QUERY, POLICY, runtimeWorld } from './runtime-world.ts';
 
 test('duties: done in time with evidence, or the next use waits', async (t) => {
   const received: string[] = [];
@@ -25,6 +25,7 @@ test('duties: done in time with evidence, or the next use waits', async (t) => {
   - { do: notify, to: "${origin}/hook", on: release, within: PT1H }
   - { do: delete, what: sandbox, within: PT2H }
   - { do: attribute, to: hospital, on: before }
+  - { do: pay, meter: job, unitPrice: "0.80", currency: CNY }
 `);
   const { hospital, acme, agreement: id } = await agreedWorld(world, policy);
   const submit = async (): Promise<{ state: string; codes: readonly string[]; ticket: Uint8Array }> => {
@@ -94,6 +95,22 @@ test('duties: done in time with evidence, or the next use waits', async (t) => {
       document: policy.replaceAll(origin, 'http://169.254.1.1'),
     });
     assert.match(complaints[0]?.message ?? '', /not allowed notices/);
+  });
+
+  await t.test('the price of a job is told before it runs, and is what its statement says', async () => {
+    const told = await acme.jobs.explain({ job: { computation: { kind: 'sql', sql: { text: COUNT_QUERY } } } });
+    assert.deepEqual([told.priceMicros, told.currency], [800_000n, 'CNY']);
+    const before = (await acme.meters.report({})).lines[0]?.chargeMicros ?? 0n;
+    assert.equal((await submit()).state, 'released');
+    assert.equal(((await acme.meters.report({})).lines[0]?.chargeMicros ?? 0n) - before, 800_000n);
+  });
+
+  await t.test('registering tells its provider, and nobody else, which columns look personal', async () => {
+    const csv = ['id,contact', ...Array.from({ length: 40 }, (_, row) => `${row},p${row}@mail.example`)].join('\n');
+    await addDataset(world, hospital, 'contacts', csv);
+    const { dataset } = await hospital.catalogue.get({ name: 'contacts' });
+    assert.match(dataset?.findings.join('\n') ?? '', /visits\.contact: email \(asks for grade \w+\)/);
+    assert.deepEqual((await acme.catalogue.get({ name: 'visits' })).dataset?.findings, []);
   });
 
   const kinds = new Set((await world.operator.evidence.listEntries({ limit: 1000 })).entries.map(({ kind }) => kind));
