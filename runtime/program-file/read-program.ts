@@ -39,7 +39,13 @@ export function readProgram(text: string, file: string): ProgramFile {
   };
   const reader = new Reader(at);
   // Aliases are not expanded: a file of some bytes must not become a program of gigabytes.
-  const read = reader.program(document.toJS({ maxAliasCount: 0 }) as unknown);
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 0 });
+  } catch {
+    return complain(`${file}:1:1 aliases are not taken: write the value out`);
+  }
+  const read = reader.program(value);
   return reader.complaints.length > 0 ? complain(...reader.complaints) : { kind: 'program', ...read };
 }
 
