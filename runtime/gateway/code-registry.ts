@@ -48,9 +48,9 @@ export function capacitiesOf(needs: Pick<GatewayNeeds, 'store'>, party: string, 
   const record = needs.store.peek<PartyBody>('party', party);
   if (record?.state !== 'admitted') return [];
   const isOwner = needs.store.peek<DatasetBody>('dataset', dataset)?.owner === party;
-  // A group of that name would let an operator's slip make anybody the owner.
-  const groups = record.body.groups.filter((group) => group !== 'owner');
-  return [...(isOwner ? ['owner'] : []), ...groups, party];
+  // A group or a party of that name would let an operator's slip make anybody the owner.
+  const others = [...record.body.groups, party].filter((capacity) => capacity !== 'owner');
+  return [...(isOwner ? ['owner'] : []), ...others];
 }
 
 /**
