@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { act, type CommonOptions, defaultDataDirectory } from './command.ts';
 import { type ExitCode, UsageError } from './output.ts';
@@ -10,6 +11,7 @@ export interface ServeOptions extends CommonOptions {
   readonly declareVm?: boolean;
   readonly logLevel?: string;
   readonly webhook?: readonly string[];
+  readonly evidenceHttp?: string;
 }
 
 /** How often certificates are looked at and old results removed, milliseconds. */
@@ -26,6 +28,10 @@ export function addServe(program: Command): void {
     .option(
       '--declare-vm',
       'state that this whole runtime runs in a virtual machine of its own (recorded as your word)',
+    )
+    .option(
+      '--evidence-http <host:port>',
+      'serve the signed log as static files over HTTP, for monitors; off by default',
     )
     .option('--webhook <origin...>', 'addresses (https://host:port) that duties may notify; none by default')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
@@ -60,6 +66,12 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
     closing,
   );
   const { runtime, server, version, address, credential } = started;
+  if (options.evidenceHttp !== undefined) {
+    const { serveEvidence } = await import('../gateway/evidence-http.ts');
+    const folder = join(options.data ?? defaultDataDirectory(), 'evidence');
+    const served = closing.use(await serveEvidence(folder, addressOf(options.evidenceHttp)));
+    log.info({ port: served.port }, 'the evidence log is served over HTTP');
+  }
   const { gateway, pool } = runtime;
   const { isolation } = pool;
   const insecure = options.insecure === true;
