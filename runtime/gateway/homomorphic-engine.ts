@@ -112,6 +112,21 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
       }),
     );
   }
+  const mayGroup = permit.permit.policy.tables
+    .flatMap((table) => table.columns)
+    .filter(({ name }) => name === encrypted.groupColumn)
+    .flatMap(({ grants }) => grants)
+    .some(
+      ({ consumers, rights }) => (consumers === null || consumers.includes(asker.party)) && rights.includes('group'),
+    );
+  if (program.name === 'groupSums' && !mayGroup) {
+    return denied(
+      reason('column-right-missing', `the groups of \`${dataset.id}\` may not be told apart`, {
+        clause: `columns.${encrypted.groupColumn}`,
+        remedy: `column \`${encrypted.groupColumn}\` needs the right \`group\``,
+      }),
+    );
+  }
   const columns = program.columns.map((name) => {
     const digest = encrypted.columns.find(({ column }) => column === name)?.digest ?? '';
     const record = needs.store.peek<CiphertextBody>('ciphertext', objectId(dataset.owner, digest));

@@ -48,6 +48,8 @@ export const UPLOAD_LIMITS: Readonly<Record<CiphertextBody['kind'], number>> = {
 };
 /** Objects of one party, and bytes of its queries; the oldest queries make room for new ones. */
 export const MAX_OBJECTS = 4096;
+/** Public keys of one party: a consumer must not be able to fill the disk with them. */
+export const MAX_KEYS = 64;
 export const MAX_QUERY_BYTES = 1 << 30;
 const PROGRESS_EVERY_BYTES = 8 << 20;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
@@ -348,9 +350,11 @@ function checkHeader(needs: HomomorphicNeeds, caller: Caller, header: Ciphertext
     throw new Fault('argument-not-valid', 'an encrypted column names its dataset and its column');
   if (header.dataset.length > 256 || header.column.length > 128)
     throw new Fault('argument-not-valid', 'a name is too long');
-  const count = needs.store.peekAll('ciphertext').filter(({ owner }) => owner === caller.party).length;
-  if (count >= MAX_OBJECTS && kind !== 'query')
+  const own = needs.store.peekAll<CiphertextBody>('ciphertext').filter(({ owner }) => owner === caller.party);
+  if (own.length >= MAX_OBJECTS && kind !== 'query')
     throw new Fault('message-too-large', `a party stores at most ${MAX_OBJECTS} objects`);
+  if (kind === 'publicKey' && own.filter(({ body }) => body.kind === 'publicKey').length >= MAX_KEYS)
+    throw new Fault('message-too-large', `a party stores at most ${MAX_KEYS} public keys`);
   return kind;
 }
 
