@@ -103,7 +103,7 @@ interface DataInput {
 }
 
 async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput): Promise<OpenProgram | Denied> {
-  const { dataset, encrypted, program, permit } = input;
+  const { dataset, encrypted, program, permit, asker } = input;
   const units = permit.permit.policy.tables.flatMap(({ privacyUnits }) => privacyUnits.map(({ columns }) => columns));
   if (units.length !== 1 || units[0]?.join() !== encrypted.unitColumn) {
     return denied(
