@@ -19,7 +19,16 @@ import { signTranscript, transcriptOf, type TranscriptFacts } from '../../runtim
 import type { Authority } from '../../runtime/rpc/authority.ts';
 import { runtimeWorld, type RuntimeWorld } from '../gateway/runtime-world.ts';
 import { encrypted, keyHolder } from '../homomorphic/support.ts';
-import { DATASET, homomorphicWorld, newKeys, plainTable, program, type HomomorphicWorld } from './homomorphic-world.ts';
+import {
+  DATASET,
+  homomorphicWorld,
+  newKeys,
+  plainTable,
+  policyFor,
+  program,
+  RELEASE,
+  type HomomorphicWorld,
+} from './homomorphic-world.ts';
 
 let world: RuntimeWorld;
 let clinic: HomomorphicWorld;
@@ -345,10 +354,28 @@ test('a changed byte of a stored column is noticed by verify, and the decryptor 
   }
 });
 
+test('groups are told apart only by whom the policy grants the group column', async () => {
+  const job = { ...program('groupSums', ['time']), agreementIds: [clinic.agreement] };
+  assert.deepEqual(await codesOf(job), ['released']);
+  const narrow = policyFor(RELEASE).replace('rx: { rights: [group] }', 'rx: { rights: [group], consumers: [others] }');
+  assert.deepEqual((await clinic.hospital.policies.attach({ document: narrow })).complaints, []);
+  await clinic.hospital.agreements.terminate({ id: clinic.agreement });
+  const { agreement } = await clinic.hospital.agreements.offer({ dataset: DATASET, consumer: 'acme' });
+  const id = agreement?.id ?? '';
+  await clinic.acme.agreements.accept({ id });
+  assert.deepEqual(await codesOf({ ...job, agreementIds: [id] }), ['column-right-missing']);
+  assert.deepEqual(await codesOf({ ...program('sum', ['time']), agreementIds: [id] }), ['released']);
+});
+
 test('under a revoked key nothing is computed any more', async () => {
-  const job = { ...program('sum', ['time']), agreementIds: [clinic.agreement] };
+  const job = { ...program('sum', ['time']), agreementIds: [await activeAgreement()] };
   assert.deepEqual(await codesOf(job), ['released']);
   const { object } = await clinic.hospital.homomorphic.revokeKey({ digest: clinic.keys.open.keyId });
   assert.equal(object?.isRevoked, true);
   assert.deepEqual(await codesOf(job), ['key-revoked']);
 });
+
+async function activeAgreement(): Promise<string> {
+  const { agreements } = await clinic.acme.agreements.list({});
+  return agreements.find(({ dataset, state }) => dataset === DATASET && state === 'active')?.id ?? '';
+}
