@@ -82,7 +82,7 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
         out.answer(found, () =>
           [
             tableText(
-              ['from', 'to'],
+              ['input', 'output'],
               found.edges.map(({ from, to }) => [from, to]),
             ),
             tableText(
