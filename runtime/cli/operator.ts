@@ -86,7 +86,12 @@ export function addOperator(program: Command): void {
               const hasLoss = one.microEpsilonLimit !== null || one.microEpsilonSpent + one.microEpsilonReserved > 0n;
               const loss = [one.microEpsilonSpent, one.microEpsilonReserved, one.microEpsilonLimit];
               return [
-                ...[one.dataset, one.consumer, one.ruleId || 'any', one.uses, one.usesReserved, one.usesLimit],
+                one.dataset,
+                one.consumer,
+                one.ruleId || 'any',
+                one.uses,
+                one.usesReserved,
+                one.usesLimit,
                 ...loss.map((micro) => (hasLoss ? epsilonOf(micro) : null)),
               ];
             }),
