@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { Job, Outcome, Stage } from '../job/job.ts';
 import type { JobRun, StopReason } from '../job/needs.ts';
 import { Fault } from '../rpc/fault.ts';
@@ -10,7 +11,13 @@ export interface JobLimits {
   readonly queuedPerParty: number;
   readonly queued: number;
 }
-export const DEFAULT_JOB_LIMITS: JobLimits = { running: 8, runningPerParty: 4, queuedPerParty: 64, queued: 1024 };
+/** More jobs at once than the machine has cores for only start workers that wait for each other. */
+export const DEFAULT_JOB_LIMITS: JobLimits = {
+  running: Math.max(4, 2 * availableParallelism()),
+  runningPerParty: 4,
+  queuedPerParty: 64,
+  queued: 1024,
+};
 
 export interface LiveJob {
   readonly job: Job;
