@@ -5,7 +5,7 @@ import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/cata
 import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, type LayoutSpec, type LayoutTable } from '../query/layout.ts';
 import type { LearntColumn } from './column-facts.ts';
 import { DatasetError } from './dataset-error.ts';
-import { engineTypeOf } from './column-types.ts';
+import { printType } from '../query/types.ts';
 import type { DatasetManifest, StoredTable } from './metadata.ts';
 import { quoteName } from './sql-text.ts';
 
@@ -185,7 +185,7 @@ export function emptySchemaOf(alias: string, manifest: DatasetManifest, spec: La
       const column = stored.columns.find((candidate) => candidate.name === name);
       if (column === undefined)
         throw new DatasetError('invalid-layout', `column \`${name}\` is not in table \`${stored.name}\``);
-      return engineTypeOf(column.type);
+      return printType(column.type);
     };
     const columns = [
       ...table.columns.map((name) => `${quoteName(name)} ${typeOf(name)}`),

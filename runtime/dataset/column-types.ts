@@ -35,36 +35,6 @@ export function columnTypeOf(type: SqlType): ColumnType | null {
   }
 }
 
-/** The engine's name of a query type, for casts and table definitions. */
-export function engineTypeOf(type: SqlType): string {
-  switch (type.kind) {
-    case 'boolean':
-      return 'BOOLEAN';
-    case 'integer':
-      return `${type.isSigned ? '' : 'U'}${INTEGER_NAMES[type.bits]}`;
-    case 'decimal':
-      return `DECIMAL(${type.width},${type.scale})`;
-    case 'double':
-      return 'DOUBLE';
-    case 'float':
-      return 'FLOAT';
-    case 'text':
-      return 'VARCHAR';
-    case 'date':
-      return 'DATE';
-    case 'timestamp':
-      return 'TIMESTAMP';
-    case 'timestampWithZone':
-      return 'TIMESTAMP WITH TIME ZONE';
-    case 'interval':
-      return 'INTERVAL';
-    default:
-      return unreachable(type);
-  }
-}
-
-const INTEGER_NAMES = { 8: 'TINYINT', 16: 'SMALLINT', 32: 'INTEGER', 64: 'BIGINT', 128: 'HUGEINT' } as const;
-
 const integer = (bits: 8 | 16 | 32 | 64 | 128, isSigned = true): SqlType => ({ kind: 'integer', bits, isSigned });
 
 /**

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import duckdb from '@duckdb/node-bindings';
 import { DuckDBDataChunk, DuckDBInstance, type DuckDBAppender, type DuckDBConnection } from '@duckdb/node-api';
 import { unreachable, type ColumnBatch, type ColumnType, type Schema } from '../release/columns.ts';
-import { engineTypeOf } from './column-types.ts';
+import { printType } from '../query/types.ts';
 import { digestFile } from './digest.ts';
 import { engineOptions, type EngineLimits } from './engine.ts';
 import { transportSchema } from './ingest-events.ts';
@@ -74,7 +74,7 @@ export class TableWriter implements AsyncDisposable {
     const file = `t${this.#tables++}.parquet`;
     const path = join(this.#folder, file);
     const select = columns.map(
-      ({ name: column, type }, i) => `CAST(c${i} AS ${engineTypeOf(type)}) AS ${quoteName(column)}`,
+      ({ name: column, type }, i) => `CAST(c${i} AS ${printType(type)}) AS ${quoteName(column)}`,
     );
     await this.#connection.run(
       `COPY (SELECT ${select.join(', ')} FROM stage) TO ${quoteText(path)}

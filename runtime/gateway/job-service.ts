@@ -83,7 +83,7 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
         const stages = new StageClock();
         try {
           const ended = await runJob(needs.jobNeeds, one, stages.timing(run));
-          remember(needs, one.id, ended);
+          remember(one.id, ended);
           await untilSlot(performance.now() - since);
           // For the operator's log alone: how long each stage took says something of the data.
           needs.log({ level: 'debug', event: 'job.stages', facts: { job: one.id, ...stages.stop() } });
@@ -333,7 +333,7 @@ const maySee = (caller: Caller, owner: string): boolean =>
 /** Reasons in full, for as long as the process lives; the store keeps their codes. */
 const remembered = new Map<string, readonly Reason[]>();
 const MAX_REMEMBERED = 10_000;
-function remember(_needs: JobServiceNeeds, id: string, outcome: Outcome): void {
+function remember(id: string, outcome: Outcome): void {
   if (outcome.kind === 'released') return;
   if (remembered.size >= MAX_REMEMBERED) remembered.delete(remembered.keys().next().value ?? '');
   remembered.set(id, outcome.reasons);

@@ -1,22 +1,12 @@
 import type { Duty } from '../policy/model.ts';
 import { type MeterPrice, type PricePlan, priceOf } from '../metering/price.ts';
+import { minorDigitsOf } from '../metering/statement.ts';
 import { METERS, type Meter, type Meters, NO_USE, type UsageEvent, usageEvent } from '../metering/usage.ts';
 import type { Disclosed } from './disclose.ts';
 import type { Job } from './job.ts';
 import type { AdmittedPermit } from './needs.ts';
 import type { Prepared } from './prepare.ts';
 
-/** Digits after the point of a currency that does not have two (ISO 4217). */
-const MINOR_DIGITS: Readonly<Record<string, number>> = {
-  JPY: 0,
-  KRW: 0,
-  VND: 0,
-  CLP: 0,
-  BHD: 3,
-  KWD: 3,
-  OMR: 3,
-  TND: 3,
-};
 /** Prices below a minor unit are kept exact by charging `per` so many units. */
 const MAX_DECIMALS = 6;
 
@@ -51,7 +41,7 @@ export function priceBefore(
   if (mine.some(({ prices }) => prices.some(({ meter }) => meter !== 'calls' && meter !== 'microEpsilon'))) return null;
   const use: Meters = { ...NO_USE, calls: 1, microEpsilon };
   const minor = mine.reduce((sum, one) => sum + priceOf(one, use, NO_USE).totalMinor, 0);
-  const digits = MINOR_DIGITS[plan.currency] ?? 2;
+  const digits = minorDigitsOf(plan.currency);
   return { priceMicros: BigInt(minor) * 10n ** BigInt(6 - digits), currency: plan.currency };
 }
 
@@ -101,7 +91,7 @@ function meterOf(name: string | null): Meter {
 /** `0.80` CNY is 80 fen for 1 unit; `0.001` CNY is 1 fen for 10 units. */
 function exactPrice(text: string, currency: string): { readonly priceMinor: number; readonly per: number } {
   const [whole = '0', fraction = ''] = text.split('.');
-  const digits = MINOR_DIGITS[currency] ?? 2;
+  const digits = minorDigitsOf(currency);
   const decimals = Math.min(fraction.replace(/0+$/, '').length, MAX_DECIMALS);
   const unscaled = Number(whole) * 10 ** decimals + Number(fraction.slice(0, decimals) || '0');
   return decimals <= digits

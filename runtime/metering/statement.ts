@@ -47,7 +47,7 @@ export function statementOf(events: readonly UsageEvent[], period: Period): Stat
   );
 }
 
-/** Minor units in a major one, for currencies that do not have 100 (ISO 4217). */
+/** Digits after the point, for currencies that do not have two (ISO 4217). */
 const MINOR_DIGITS: Readonly<Record<string, number>> = {
   JPY: 0,
   KRW: 0,
@@ -58,6 +58,11 @@ const MINOR_DIGITS: Readonly<Record<string, number>> = {
   OMR: 3,
   TND: 3,
 };
+
+/** Digits after the point in amounts of a currency: 2 for CNY, 0 for JPY. */
+export function minorDigitsOf(currency: string): number {
+  return MINOR_DIGITS[currency] ?? 2;
+}
 
 /**
  * A statement as CSV in the columns of FOCUS 1.0 (FinOps Open Cost and Usage Specification): one row per agreement.
@@ -108,7 +113,7 @@ export function toFocusCsv(lines: readonly StatementLine[], period: Period, issu
 
 /** An amount in minor units as a decimal text in major ones, exact: 12345 CNY → `123.45`. */
 export function majorUnits(minor: number, currency: string): string {
-  const digits = MINOR_DIGITS[currency] ?? 2;
+  const digits = minorDigitsOf(currency);
   const text = String(minor).padStart(digits + 1, '0');
   return digits === 0 ? text : `${text.slice(0, -digits)}.${text.slice(-digits)}`;
 }
