@@ -23,7 +23,7 @@ export const DATASET = 'colon-encrypted';
 /** Rows in memory, in group order. */
 export function plainTable(
   units: readonly { readonly unit: readonly (string | number)[]; readonly group: string | null }[],
-  columns: Readonly<Record<string, readonly (number | null)[]>>,
+  columns: Readonly<Record<string, readonly (number | bigint | null)[]>>,
 ): PlainTable {
   return {
     rows: units.length,
@@ -74,7 +74,15 @@ export const RELEASE =
 /** A hospital with encrypted survival times, its decryptor, and a consumer with an agreement. */
 export async function homomorphicWorld(
   world: RuntimeWorld,
-  options: { readonly policy?: string; readonly minUnits?: number } = {},
+  options: {
+    readonly policy?: string;
+    readonly minUnits?: number;
+    readonly profiles?: readonly ProfileId[];
+    /** Columns beside survival time and age, by row of the clinic. */
+    readonly more?: readonly (EncryptionRequest['columns'][number] & {
+      readonly values: readonly (number | bigint | null)[];
+    })[];
+  } = {},
 ): Promise<HomomorphicWorld> {
   const hospital = await world.party('hospital', ['provider']);
   const acme = await world.party('acme', ['consumer']);
@@ -84,9 +92,15 @@ export async function homomorphicWorld(
     .toSorted((a, b) => ARMS.indexOf(clinic.rx[a] ?? '') - ARMS.indexOf(clinic.rx[b] ?? '') || a - b);
   const table = plainTable(
     order.map((i) => ({ unit: [clinic.id[i] ?? 0], group: clinic.rx[i] ?? '' })),
-    { time: order.map((i) => clinic.time[i] ?? 0), age: order.map((i) => clinic.age[i] ?? 0) },
+    {
+      time: order.map((i) => clinic.time[i] ?? 0),
+      age: order.map((i) => clinic.age[i] ?? 0),
+      ...Object.fromEntries(
+        (options.more ?? []).map(({ column, values }) => [column, order.map((i) => values[i] ?? null)]),
+      ),
+    },
   );
-  const keys = await newKeys(['bgv-add-a']);
+  const keys = await newKeys(options.profiles ?? ['bgv-add-a']);
   const vault = await Vault.open(join(world.folder, 'vault'));
   const scratch = join(world.folder, 'scratch');
   mkdirSync(scratch);
@@ -97,6 +111,7 @@ export async function homomorphicWorld(
     columns: [
       { column: 'time', programs: ['sum', 'mean', 'linear', 'groupSums'], low: 0, high: 4000, decimals: 0 },
       { column: 'age', programs: ['sum', 'mean', 'linear', 'groupSums'], low: 0, high: 120, decimals: 0 },
+      ...(options.more ?? []).map(({ values: _, ...intent }) => intent),
     ],
     minUnits: options.minUnits ?? 10,
   };
