@@ -52,6 +52,8 @@ export interface BackendContext extends Disposable {
 
   /** Half-size ciphertext under the secret key. */
   encryptSeeded(plain: Plaintext): Uint8Array;
+  /** The same from integers at once: in BGV several times as fast as encoding and encrypting apart. */
+  encryptIntegersSeeded(values: BigInt64Array): Uint8Array;
   encryptWithPublicKey(plain: Plaintext): Ciphertext;
   encryptZero(): Ciphertext;
   /** Validates bytes of exactly this shape, then loads them. */

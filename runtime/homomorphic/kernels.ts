@@ -1,5 +1,6 @@
 import { HomomorphicFault } from './fault.ts';
 import { KERNEL_BINARY_BASE64 } from './kernels/binary.ts';
+import { rootPowers } from './kernels/roots.ts';
 
 /** The raw functions of `kernels/linear.wat`; addresses are byte offsets, counts are words. */
 interface KernelExports {
@@ -484,38 +485,6 @@ export class NumberTransform {
       this.#outputAt + 8 * n * this.#tables.length,
     );
   }
-}
-
-/** Powers 0 … n-1 of the least primitive 2n-th root of unity, in bit-reversed order. */
-function rootPowers(prime: bigint, n: number): readonly bigint[] {
-  const order = BigInt(2 * n);
-  let root = 1n;
-  for (let candidate = 2n; ; candidate++) {
-    root = powerOf(candidate, (prime - 1n) / order, prime);
-    if (powerOf(root, order / 2n, prime) === prime - 1n) break;
-  }
-  let least = root;
-  const square = (root * root) % prime;
-  for (let k = 1, current = root; k < n; k++) {
-    current = (current * square) % prime;
-    if (current < least) least = current;
-  }
-  const bits = Math.log2(n);
-  const powers: bigint[] = Array.from({ length: n }, () => 0n);
-  for (let i = 0, power = 1n; i < n; i++, power = (power * least) % prime) {
-    let reversed = 0;
-    for (let bit = 0; bit < bits; bit++) reversed |= ((i >> bit) & 1) << (bits - 1 - bit);
-    powers[reversed] = power;
-  }
-  return powers;
-}
-
-function powerOf(base: bigint, exponent: bigint, modulus: bigint): bigint {
-  let result = 1n;
-  for (let left = exponent, square = base % modulus; left > 0n; left >>= 1n, square = (square * square) % modulus) {
-    if ((left & 1n) === 1n) result = (result * square) % modulus;
-  }
-  return result;
 }
 
 let checker: KernelExports | undefined;

@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto';
 import type {
   BatchEncoder,
   Ciphertext as SealCiphertext,
@@ -19,6 +20,7 @@ import { HomomorphicFault } from './fault.ts';
 import { CIPHERTEXT_BODY_OFFSET, PLAINTEXT_BODY_OFFSET, type CiphertextShape } from './layout.ts';
 import { slotCount, type Profile, type ProfileId } from './profiles.ts';
 import { SealInstance } from './seal-instance.ts';
+import { SeededEncryptor } from './seeded-encryptor.ts';
 import { checkCiphertext, checkPublicKey, checkRelinearisationKey, checkSecretKey } from './validate.ts';
 
 /** A backend on its own node-seal instance; open one per trust domain and end the process to forget its keys. */
@@ -54,6 +56,8 @@ class NodeSealContext implements BackendContext {
   readonly #batch: BatchEncoder | null;
   readonly #reals: CKKSEncoder | null;
   #secretKey: SecretKey | null = null;
+  #secretBytes: Uint8Array | null = null;
+  #seeded: SeededEncryptor | null = null;
   #publicKey: PublicKey | null = null;
   #relin: RelinKeys | null = null;
   #galois: GaloisKeys | null = null;
@@ -95,6 +99,8 @@ class NodeSealContext implements BackendContext {
     checkSecretKey(this.profile, bytes);
     const { seal } = this.#instance;
     this.#secretKey = this.#own(this.#loaded(new seal.SecretKey(), bytes));
+    this.#secretBytes = bytes;
+    this.#seeded = null;
     this.#decryptor = this.#own(this.#instance.call(() => new seal.Decryptor(this.#context, this.#key())));
     if (this.#publicKey === null) {
       // SEAL's encryptor wants a public key even for encryption under the secret key
@@ -177,6 +183,20 @@ class NodeSealContext implements BackendContext {
       using sealed = this.#encrypting().encryptSymmetricSerializable(plainOf(plain));
       return bytesOf(sealed.saveToArray(this.#instance.seal.ComprModeType.none));
     });
+  }
+
+  encryptIntegersSeeded(values: BigInt64Array): Uint8Array {
+    if (this.profile.scheme !== 'bgv') {
+      using plain = this.encodeIntegers(values);
+      return this.encryptSeeded(plain);
+    }
+    // made when it is first used: a decryptor never encrypts
+    this.#seeded ??= new SeededEncryptor(
+      this.profile,
+      present(this.#secretBytes, 'no secret key here'),
+      (target) => void randomFillSync(target),
+    );
+    return this.#seeded.encrypt(values);
   }
 
   encryptWithPublicKey(plain: Plaintext): Ciphertext {

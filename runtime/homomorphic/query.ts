@@ -90,10 +90,7 @@ export function encryptQuery(
     rows: query.rows,
     ciphertexts: slots.length,
   };
-  const ciphertexts = slots.map((values) => {
-    using plain = context.encodeIntegers(values);
-    return context.encryptSeeded(plain);
-  });
+  const ciphertexts = slots.map((values) => context.encryptIntegersSeeded(values));
   const text = Buffer.from(JSON.stringify(Object.fromEntries(HEADER_KEYS.map((key) => [key, header[key]]))));
   const length = Buffer.alloc(4);
   length.writeUInt32LE(text.byteLength, 0);
