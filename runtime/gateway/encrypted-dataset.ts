@@ -13,7 +13,7 @@ import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { requireRole } from './access.ts';
 import type { CiphertextFiles } from './ciphertext-files.ts';
-import type { ColumnFacts, HomomorphicNeeds } from './homomorphic-service.ts';
+import type { ColumnFacts, HomomorphicNeeds } from './ciphertext-intake.ts';
 import { evidence } from './needs.ts';
 import type { CiphertextBody, DatasetBody, DecryptorBody, EncryptedBody } from './records.ts';
 

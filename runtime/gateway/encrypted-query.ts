@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { explainQuery } from '../homomorphic/explain.ts';
 import { HomomorphicFault } from '../homomorphic/fault.ts';
 import type { HomomorphicProgram } from '../homomorphic/program.ts';
@@ -13,7 +12,7 @@ import type { CatalogueTable } from '../query/catalogue.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';
 import { viewOf } from '../release/columns.ts';
 import type { HomomorphicEngineNeeds } from './homomorphic-engine.ts';
-import { objectId } from './homomorphic-service.ts';
+import { objectId } from './ciphertext-intake.ts';
 import type { CiphertextBody } from './records.ts';
 
 /** Digits after the point that are kept of a column of floating-point numbers. */
@@ -163,9 +162,8 @@ async function run(
   const started = performance.now();
   const worker = await needs.pool.lease({ kind: 'homomorphic', party, signal });
   try {
-    const query = new Uint8Array(await readFile(needs.files.pathOf(party, digest)));
     const { output } = await runHomomorphicJob(worker, { kind: 'encryptedQuery', rows: header.rows }, [
-      [query],
+      needs.files.read(party, digest),
       ...sums.map((sum) => totalAlone(sum, header.rows)),
     ]);
     worker.release();

@@ -1,9 +1,7 @@
 import type { KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { ColumnTotals } from '../homomorphic/column.ts';
 import { explainProgram } from '../homomorphic/explain.ts';
 import { HomomorphicFault } from '../homomorphic/fault.ts';
-import { readPublicBundle } from '../homomorphic/keys.ts';
 import { planProgram, type Plan } from '../homomorphic/plan.ts';
 import { parseProgram } from '../homomorphic/program.ts';
 import { readResult } from '../homomorphic/result-file.ts';
@@ -26,7 +24,7 @@ import type { CiphertextFiles } from './ciphertext-files.ts';
 import type { DecryptorLinks } from './decryptor-link.ts';
 import { openEncryptedQuery } from './encrypted-query.ts';
 import { decryptorId } from './encrypted-dataset.ts';
-import { objectId, type ColumnFacts } from './homomorphic-service.ts';
+import { objectId, type ColumnFacts } from './ciphertext-intake.ts';
 import type { GatewayNeeds } from './needs.ts';
 import type { CiphertextBody, DatasetBody, DecryptorBody, EncryptedBody } from './records.ts';
 
@@ -199,7 +197,8 @@ async function runEncryptedData(
 ): Promise<ProgramResult> {
   const { plan, columns, dataset, encrypted, permit, asker } = input;
   const started = performance.now();
-  const relinearisation = plan.logistic === null ? [] : await relinearisationKeys(needs, dataset.owner, input.key);
+  // the bundle goes to the worker as it was uploaded: the gateway parses no key
+  const bundle = plan.logistic === null ? [] : [needs.files.read(dataset.owner, input.key.body.digest)];
   const worker = await needs.pool.lease({ kind: 'homomorphic', party: asker.party, signal });
   let output: Uint8Array;
   try {
@@ -210,9 +209,9 @@ async function runEncryptedData(
         kind: 'encryptedData',
         program: plan.program,
         columns: plan.inputs.map(({ header, totals }) => ({ header, totals: totalsOf(totals) })),
-        relinearisationKeys: relinearisation.map(({ profile }) => profile),
+        relinearisationKeys: plan.logistic === null ? [] : ['ckks-deep'],
       },
-      [...relinearisation.map(({ bytes }) => [bytes]), ...files],
+      [...bundle, ...files],
     );
     ({ output } = outcome);
     worker.release();
@@ -265,17 +264,6 @@ function scalarsOf(answer: DecryptResponse): readonly Scalar[] | null {
       errorBound >= 0,
   );
   return isWhole ? scalars : null;
-}
-
-async function relinearisationKeys(
-  needs: HomomorphicEngineNeeds,
-  owner: string,
-  key: StoredRecord<CiphertextBody>,
-): Promise<readonly { readonly profile: 'ckks-deep'; readonly bytes: Uint8Array }[]> {
-  const bundle = readPublicBundle(await readFile(needs.files.pathOf(owner, key.body.digest), 'utf8'));
-  const bytes = bundle.keys.find(({ profile }) => profile === 'ckks-deep')?.relinearisationKey;
-  if (bytes === undefined || bytes === null) throw new Error('the key bundle has no relinearisation key');
-  return [{ profile: 'ckks-deep', bytes }];
 }
 
 const totalsOf = ({ rows, blocks, digest }: ColumnTotals): ColumnTotals => ({ rows, blocks, digest });

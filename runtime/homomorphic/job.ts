@@ -1,7 +1,9 @@
-import { parseColumnHeader, columnHeaderText, type ColumnHeader, type ColumnTotals } from './column.ts';
+import { COLUMN_LIMITS, parseColumnHeader, columnHeaderText, type ColumnHeader, type ColumnTotals } from './column.ts';
 import { HomomorphicFault, type HomomorphicFaultCode } from './fault.ts';
 import { isProfileId, type ProfileId } from './profiles.ts';
 import { parseProgram, type HomomorphicProgram } from './program.ts';
+import { parseQueryHeader, queryHeaderText, type QueryHeader } from './query.ts';
+import type { UnitCounts } from './units.ts';
 
 /*
  * The conversation of gateway and worker: the gateway sends JOB; the worker asks for bytes of its inputs one chunk at a
@@ -13,7 +15,12 @@ import { parseProgram, type HomomorphicProgram } from './program.ts';
 export type HomomorphicJob =
   /** Validate an uploaded column, give back its stored form. Inputs: the upload. */
   | { readonly kind: 'ingest' }
-  /** Run a program over stored columns. Inputs: relinearisation keys as listed, then one file per column. */
+  /** Validate an uploaded key bundle, query or file of unit tags, and say what it is. Inputs: the upload. */
+  | { readonly kind: 'inspect'; readonly what: Inspected['what'] }
+  /**
+   * Run a program over stored columns. Inputs: the public key bundle when relinearisation keys are listed, then one
+   * file per column.
+   */
   | {
       readonly kind: 'encryptedData';
       readonly program: HomomorphicProgram;
@@ -23,6 +30,12 @@ export type HomomorphicJob =
   /** Answer an encrypted query. Inputs: the query file, then each column as little-endian 64-bit scaled integers. */
   | { readonly kind: 'encryptedQuery'; readonly rows: number };
 
+/** What an upload turned out to be. */
+export type Inspected =
+  | { readonly what: 'publicKey'; readonly keyId: string; readonly profiles: readonly ProfileId[] }
+  | { readonly what: 'query'; readonly header: QueryHeader; readonly keyId: string }
+  | { readonly what: 'unitTags'; readonly counts: UnitCounts };
+
 /** What a worker says at the end; the bytes it sent before are the output. */
 export type HomomorphicResult =
   | {
@@ -31,6 +44,7 @@ export type HomomorphicResult =
       readonly upload: ColumnTotals;
       readonly stored: ColumnTotals;
     }
+  | { readonly kind: 'inspect'; readonly found: Inspected }
   | { readonly kind: 'encryptedData'; readonly parts: number }
   | { readonly kind: 'encryptedQuery'; readonly digest: string; readonly ciphertexts: number };
 
@@ -49,6 +63,11 @@ export function parseJob(input: Readonly<Record<string, unknown>>): HomomorphicJ
   switch (input['kind']) {
     case 'ingest':
       return { kind: 'ingest' };
+    case 'inspect': {
+      const { what } = input;
+      if (what !== 'publicKey' && what !== 'query' && what !== 'unitTags') throw malformed();
+      return { kind: 'inspect', what };
+    }
     case 'encryptedQuery': {
       const rows = input['rows'];
       if (typeof rows !== 'number' || !Number.isSafeInteger(rows) || rows < 1) throw malformed();
@@ -94,6 +113,8 @@ export function parseJobResult(job: HomomorphicJob, input: Readonly<Record<strin
         upload: parseTotals(input['upload']),
         stored: parseTotals(input['stored']),
       };
+    case 'inspect':
+      return { kind: 'inspect', found: parseInspected(job.what, input['found']) };
     case 'encryptedData':
       return { kind: 'encryptedData', parts: count('parts') };
     case 'encryptedQuery':
@@ -103,6 +124,40 @@ export function parseJobResult(job: HomomorphicJob, input: Readonly<Record<strin
         ciphertexts: count('ciphertexts'),
       };
   }
+}
+
+function parseInspected(what: Inspected['what'], input: unknown): Inspected {
+  const found = recordOf(input);
+  switch (what) {
+    case 'publicKey': {
+      const profiles: unknown = found['profiles'];
+      if (!Array.isArray(profiles) || !profiles.every((id) => isProfileId(id))) throw malformed();
+      return { what, keyId: digestOf(found['keyId']), profiles };
+    }
+    case 'query':
+      return {
+        what,
+        header: parseQueryHeader(queryHeaderText(found['header'] as QueryHeader)),
+        keyId: digestOf(found['keyId']),
+      };
+    case 'unitTags': {
+      const { rows, units, groupUnits, maxRowsPerUnit, alignment } = recordOf(found['counts']);
+      if (!isCount(rows) || !isCount(units) || !isCount(maxRowsPerUnit)) throw malformed();
+      if (!Array.isArray(groupUnits) || !groupUnits.every(isCount) || groupUnits.length > COLUMN_LIMITS.groups)
+        throw malformed();
+      return { what, counts: { rows, units, groupUnits, maxRowsPerUnit, alignment: digestOf(alignment) } };
+    }
+  }
+}
+
+const recordOf = (input: unknown): Readonly<Record<string, unknown>> =>
+  typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {};
+const isCount = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+
+function digestOf(value: unknown): string {
+  if (typeof value !== 'string' || !/^sha256:[0-9a-f]{64}$/.test(value)) throw malformed();
+  return value;
 }
 
 function parseTotals(input: unknown): ColumnTotals {

@@ -91,10 +91,15 @@ export function encryptQuery(
     ciphertexts: slots.length,
   };
   const ciphertexts = slots.map((values) => context.encryptIntegersSeeded(values));
-  const text = Buffer.from(JSON.stringify(Object.fromEntries(HEADER_KEYS.map((key) => [key, header[key]]))));
+  const text = Buffer.from(queryHeaderText(header));
   const length = Buffer.alloc(4);
   length.writeUInt32LE(text.byteLength, 0);
   return Buffer.concat([MAGIC, length, text, needs.publicKey, ...ciphertexts]);
+}
+
+/** The header as text, keys in the one order that `parseQueryHeader` takes. */
+export function queryHeaderText(header: QueryHeader): string {
+  return JSON.stringify(Object.fromEntries(HEADER_KEYS.map((key) => [key, header[key]])));
 }
 
 /** Reads an encrypted query from untrusted bytes: one possible length, one possible header per object, range-checked. */
@@ -105,7 +110,7 @@ export function readQuery(bytes: Uint8Array): EncryptedQuery {
     refuse('it does not begin like one');
   const length = buffer.readUInt32LE(MAGIC.byteLength);
   if (length > HEADER_LIMIT_BYTES || textAt + length > buffer.byteLength) refuse('its header is too long');
-  const header = readHeader(buffer.subarray(textAt, textAt + length).toString('utf8'));
+  const header = parseQueryHeader(buffer.subarray(textAt, textAt + length).toString('utf8'));
   const keyLength = ciphertextBytes(keyShape(QUERY_PROFILE, 'seeded'));
   const one = ciphertextBytes(seededShape);
   if (buffer.byteLength !== textAt + length + keyLength + header.ciphertexts * one)
@@ -223,7 +228,8 @@ function checkReach(query: Parameters<typeof encryptQuery>[1]): void {
   }
 }
 
-function readHeader(text: string): QueryHeader {
+/** Reads a query's header from untrusted text; anything unexpected throws `bad-ciphertext`. */
+export function parseQueryHeader(text: string): QueryHeader {
   let input: unknown;
   try {
     input = JSON.parse(text);

@@ -2,19 +2,21 @@
  * The homomorphic worker: one process, one trust domain, one job. It runs in the jail (no network, no writable disk, no
  * secret key ever), reads its job and inputs from fd 3 and answers on fd 4. Its entry is `sandbox-images/homomorphic`.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { frameType, parseJsonPayload, WorkerChannel, type Frame } from '../sandbox/channel.ts';
 import type { Backend } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
 import { ingestColumn } from './ingest.ts';
-import { parseJob, WORKER_FAULTS, type HomomorphicJob, type HomomorphicResult } from './job.ts';
+import { parseJob, WORKER_FAULTS, type HomomorphicJob, type HomomorphicResult, type Inspected } from './job.ts';
+import { readPublicBundle } from './keys.ts';
 import { openNodeSealBackend } from './node-seal-backend.ts';
 import { planProgram } from './plan.ts';
-import { PROFILES } from './profiles.ts';
+import { PROFILES, type ProfileId } from './profiles.ts';
 import { QueryRun } from './query-run.ts';
 import { QUERY_BLOCK_ROWS, blocksOf, queryResultCount, readQuery, type QueryHeader } from './query.ts';
 import { writeResult } from './result-file.ts';
 import { runOverColumns } from './run-columns.ts';
+import { readUnitFile } from './unit-file.ts';
 
 /** Largest input that is held whole: keys and query files; columns stream. */
 const WHOLE_INPUT_LIMIT_BYTES = 128 * 1024 * 1024;
@@ -44,10 +46,11 @@ async function run(job: HomomorphicJob): Promise<HomomorphicResult> {
         await channel.sendData(step.value);
       }
     }
+    case 'inspect':
+      return { kind: 'inspect', found: await inspect(job.what) };
     case 'encryptedData': {
-      const first = job.relinearisationKeys.length;
-      for (const [i, id] of job.relinearisationKeys.entries())
-        backend.open(PROFILES[id]).useRelinearisationKey(await wholeOf(i));
+      const first = job.relinearisationKeys.length > 0 ? 1 : 0;
+      if (first === 1) useRelinearisationKeys(job.relinearisationKeys, await wholeOf(0));
       const plan = planProgram(job.program, job.columns);
       const sources = job.columns.map((_, i) => chunksOf(first + i));
       // stored files were validated when they were taken in; the kernel still checks every residue it adds
@@ -64,6 +67,31 @@ async function run(job: HomomorphicJob): Promise<HomomorphicResult> {
       await channel.sendData(answer.finish());
       return { kind: 'encryptedQuery', digest: query.digest, ciphertexts: queryResultCount(query.header) };
     }
+  }
+}
+
+/** Reads an upload whole and says what it is: everything about it that has to be parsed is parsed here, in the jail. */
+async function inspect(what: Inspected['what']): Promise<Inspected> {
+  switch (what) {
+    case 'publicKey': {
+      const { keyId, keys } = readPublicBundle(Buffer.from(await wholeOf(0)).toString('utf8'));
+      return { what, keyId, profiles: keys.map(({ profile }) => profile) };
+    }
+    case 'query': {
+      const { header, publicKey } = readQuery(await wholeOf(0));
+      return { what, header, keyId: `sha256:${createHash('sha256').update(publicKey).digest('hex')}` };
+    }
+    case 'unitTags':
+      return { what, counts: await readUnitFile(chunksOf(0)) };
+  }
+}
+
+function useRelinearisationKeys(profiles: readonly ProfileId[], bundle: Uint8Array): void {
+  const { keys } = readPublicBundle(Buffer.from(bundle).toString('utf8'));
+  for (const id of profiles) {
+    const key = keys.find(({ profile }) => profile === id)?.relinearisationKey ?? null;
+    if (key === null) throw new HomomorphicFault('bad-key', `the bundle has no relinearisation key of ${id}`);
+    backend.open(PROFILES[id]).useRelinearisationKey(key);
   }
 }
 

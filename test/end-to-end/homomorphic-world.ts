@@ -111,7 +111,7 @@ export async function homomorphicWorld(
     columns: [
       { column: 'time', programs: ['sum', 'mean', 'linear', 'groupSums'], low: 0, high: 4000, decimals: 0 },
       { column: 'age', programs: ['sum', 'mean', 'linear', 'groupSums'], low: 0, high: 120, decimals: 0 },
-      ...(options.more ?? []).map(({ values: _, ...intent }) => intent),
+      ...(options.more ?? []),
     ],
     minUnits: options.minUnits ?? 10,
   };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { deriveScalars, decryptTotals } from '../../runtime/homomorphic/derive.ts';
-import { generateKeyBundles } from '../../runtime/homomorphic/keys.ts';
+import { generateKeyBundles, writeBundle } from '../../runtime/homomorphic/keys.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
 import { planProgram } from '../../runtime/homomorphic/plan.ts';
 import { parseProgram } from '../../runtime/homomorphic/program.ts';
@@ -70,9 +70,8 @@ test('a logistic score runs in the jail with the public relinearisation key only
   ]);
   const stored = await ingested(column.file);
   const program = parseProgram({ name: 'logistic', columns: ['x'], weights: [2] });
-  const key = holder.open.keys.find(({ profile }) => profile === 'ckks-deep')?.relinearisationKey as Uint8Array;
   const job: HomomorphicJob = { kind: 'encryptedData', program, columns: [stored], relinearisationKeys: ['ckks-deep'] };
-  const { output } = await inJail(job, [[key], [stored.file]]);
+  const { output } = await inJail(job, [[Buffer.from(writeBundle(holder.open))], [stored.file]]);
   const plan = planProgram(program, [stored]);
   const [mean] = deriveScalars(plan, decryptTotals(plan, readResult(plan, output), holder.backend));
   const cubic = (z: number): number => 0.5 + 0.15012 * z - 0.0015930078125 * z ** 3;
