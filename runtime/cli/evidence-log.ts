@@ -7,7 +7,8 @@ import { complianceReport } from '../evidence/compliance-report.ts';
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import { lineageOf, lineageSvg } from '../evidence/lineage.ts';
 import { leafHash, MerkleTree } from '../evidence/merkle.ts';
-import { parseVerifierKey } from '../evidence/note.ts';
+import { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../evidence/note.ts';
+import { openLineageOf } from '../evidence/openlineage.ts';
 import { exportLog, type ReadLogFile, verifyLog } from '../evidence/verify-log.ts';
 import { act, type CommonOptions, defaultDataDirectory, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
@@ -94,6 +95,33 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
         return Promise.resolve(0 as const);
       }),
     );
+  withCommon(
+    lineage
+      .command('export')
+      .description('every job of a verified log as OpenLineage 2-0-2 run events, one JSON object a line'),
+    'glovebox lineage export --out lineage.ndjson',
+  )
+    .option('--log <log>', 'folder or exported file; default: the log in the data directory')
+    .option('--key <file>', 'file with the verifier key; default: the one in the log itself')
+    .option('--out <file>', 'write to a file; default: standard output')
+    .action((options: CommonOptions & { log?: string; key?: string; out?: string }) =>
+      act(options, (out) => {
+        const lines: string[] = [];
+        const log = options.log ?? join(options.data ?? defaultDataDirectory(), 'evidence');
+        const origin = keyOf(readerOf(log), options.key).name;
+        const { visit } = openLineageOf(origin, (event) => lines.push(`${JSON.stringify(event)}\n`));
+        visited(log, options.key, visit);
+        if (options.out === undefined) process.stdout.write(lines.join(''));
+        else {
+          writeFileSync(options.out, lines.join(''));
+          out.answer(
+            { events: lines.length, file: options.out },
+            () => `${lines.length} events written to ${options.out}`,
+          );
+        }
+        return Promise.resolve(0 as const);
+      }),
+    );
 }
 
 const timeOf = (ms: number | null): string => (ms === null ? 'never' : new Date(ms).toISOString());
@@ -105,15 +133,18 @@ function visited(
   visit: (event: EvidenceEvent, index: number) => void,
 ): { readonly entries: number; readonly keyText: string; readonly isOwnKey: boolean } {
   const read = readerOf(log);
-  const own = read('vkey');
-  const keyText = (
-    keyFile === undefined ? Buffer.from(own ?? []).toString('utf8') : readFileSync(keyFile, 'utf8')
-  ).trim();
-  const key = parseVerifierKey(keyText);
-  if (key === undefined) throw new UsageError('the verifier key is missing or not one: it looks like NAME+HEX+BASE64');
+  const key = keyOf(read, keyFile);
   const verdict = verifyLog(read, key, visit);
   if (verdict.kind === 'refused') throw notValid(`${verdict.path}: ${verdict.reason}`);
-  return { entries: verdict.entries, keyText, isOwnKey: keyFile === undefined };
+  return { entries: verdict.entries, keyText: formatVerifierKey(key), isOwnKey: keyFile === undefined };
+}
+
+/** The key that the log is judged by: the one that is given, or the one that came with it. */
+function keyOf(read: ReadLogFile, keyFile: string | undefined): VerifierKey {
+  const text = keyFile === undefined ? Buffer.from(read('vkey') ?? []).toString('utf8') : readFileSync(keyFile, 'utf8');
+  const key = parseVerifierKey(text.trim());
+  if (key === undefined) throw new UsageError('the verifier key is missing or not one: it looks like NAME+HEX+BASE64');
+  return key;
 }
 
 /** A log that does not hold what its root says is an answer of the check, not a mistake in typing. */

@@ -52,15 +52,16 @@ export function addPolicy(program: Command): void {
   )
     .option('--version <number>', 'a version; default: the newest', '0')
     .option('--odrl', 'as ODRL 2.2 (JSON-LD)')
-    .action((dataset: string, options: CommonOptions & { version: string; odrl?: boolean }) =>
+    .option('--dsp', 'as an offer of the Dataspace Protocol 2025-1 (JSON)')
+    .action((dataset: string, options: CommonOptions & { version: string; odrl?: boolean; dsp?: boolean }) =>
       actAs(options, async (glovebox, out) => {
         const found = await glovebox.policies.get({
           dataset,
           version: Number(options.version),
-          format: options.odrl === true ? 'odrl' : '',
+          format: options.odrl === true ? 'odrl' : options.dsp === true ? 'dsp' : '',
         });
         out.answer(found, () =>
-          options.odrl === true
+          options.odrl === true || options.dsp === true
             ? found.odrl
             : `${found.policy?.inWords.join('\n') ?? ''}\n\n${found.policy?.document ?? ''}`,
         );

@@ -6,6 +6,7 @@ import type { DatasetManifest } from '../dataset/metadata.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { policyInWords } from '../policy/in-words.ts';
 import { policyToOdrl } from '../policy/odrl/compile.ts';
+import { policyToDsp } from '../policy/odrl/dsp.ts';
 import { runPolicyCases } from '../policy-file/cases.ts';
 import { type Complaint, complaintText, parsePolicy } from '../policy-file/parse-policy.ts';
 import { Fault } from '../rpc/fault.ts';
@@ -180,12 +181,11 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
       );
       if (found === undefined || !maySee(needs, caller, found))
         throw new Fault('not-found', `no policy of dataset \`${request.dataset}\` that you may see`);
-      if (!['', 'yaml', 'odrl'].includes(request.format))
-        throw new Fault('argument-not-valid', `\`${request.format}\` is not a form: yaml or odrl`);
+      if (!['', 'yaml', 'odrl', 'dsp'].includes(request.format))
+        throw new Fault('argument-not-valid', `\`${request.format}\` is not a form: yaml, odrl or dsp`);
+      const exported = { odrl: policyToOdrl, dsp: policyToDsp }[request.format];
       const odrl =
-        request.format === 'odrl'
-          ? JSON.stringify(policyToOdrl(policyOf(found.body), found.body.provider), null, 2)
-          : '';
+        exported === undefined ? '' : JSON.stringify(exported(policyOf(found.body), found.body.provider), null, 2);
       return Promise.resolve({ policy: messageOf(found), odrl });
     },
     test: (caller, request) => {

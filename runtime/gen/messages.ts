@@ -836,7 +836,7 @@ export interface GetPolicyRequest {
   readonly dataset: string;
   /** Version; 0 means the newest. */
   readonly version: number;
-  /** Answer as "yaml" (default) or "odrl". */
+  /** Answer as "yaml" (default), "odrl" or "dsp" (offer of the Dataspace Protocol 2025-1). */
   readonly format: string;
 }
 
@@ -844,7 +844,7 @@ export interface GetPolicyRequest {
 export interface GetPolicyResponse {
   /** The policy. */
   readonly policy: Policy | null;
-  /** The ODRL form as JSON-LD, when asked for. */
+  /** The ODRL form as JSON-LD, or the offer of the Dataspace Protocol as JSON, when asked for. */
   readonly odrl: string;
 }
 
