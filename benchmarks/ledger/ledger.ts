@@ -73,7 +73,7 @@ export async function measureLedger(
 export interface EvidenceFigures {
   /** Hashing prepared entries into the tree. */
   readonly treeAppendsPerSecond: number;
-  /** Prepared events signed (DSSE), appended and committed in groups: everything but the files. */
+  /** Events encoded, appended, signed for and committed in groups: everything but the files. */
   readonly durableAppendsPerSecond: number;
   readonly inclusionProofsPerSecond: number;
   /** Of the whole log after the run. */
@@ -100,7 +100,7 @@ export async function measureEvidence(
   const store = await openStore({ path: join(folder, 'data'), clock: () => Date.now() });
   try {
     const perCall = 64;
-    const calls = Math.ceil(entries / 4 / perCall);
+    const calls = Math.ceil(entries / perCall);
     const durableMs = await timedAsync(() =>
       inParallel(calls, 16, (call) =>
         store.transact(

@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** A SHA-256 digest: 32 bytes. */
 export type Digest = Uint8Array;
@@ -6,7 +6,7 @@ export const DIGEST_BYTES = 32;
 
 /** Hash of a log entry: SHA-256(0x00 ‖ entry), RFC 6962 §2.1. */
 export function leafHash(entry: Uint8Array): Digest {
-  return createHash('sha256').update(LEAF_PREFIX).update(entry).digest();
+  return hash('sha256', Buffer.concat([LEAF_PREFIX, entry]), 'buffer');
 }
 
 /** Hash of an inner node: SHA-256(0x01 ‖ left ‖ right), RFC 6962 §2.1. */

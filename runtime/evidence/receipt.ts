@@ -1,6 +1,6 @@
 import { checkpointOf, type Checkpoint } from './checkpoint.ts';
 import { cosignedAt } from './cosignature.ts';
-import { openEntry, type EvidenceEvent } from './entry.ts';
+import { readEntry, type EvidenceEvent } from './entry.ts';
 import { DIGEST_BYTES, isIncluded, leafHash, type Digest } from './merkle.ts';
 import { decodeBase64, isSignedBy, MAX_NOTE_BYTES, parseNote, type VerifierKey } from './note.ts';
 
@@ -61,7 +61,7 @@ export function parseReceipt(text: string): Proof | undefined {
 
 /**
  * Verifies a receipt offline, with nothing but the log's verifier key: format, checkpoint signature, inclusion of the
- * entry, and the entry's own signature. With `witnesses`, at least `quorum` of them must have cosigned.
+ * entry, and the entry's form. With `witnesses`, at least `quorum` of them must have cosigned.
  */
 export function verifyReceipt(
   receipt: string,
@@ -78,7 +78,7 @@ export function verifyReceipt(
   if (!isIncluded(leafHash(proof.entry), proof.index, proof.path, checkpoint)) {
     return refused(`the entry is not number ${proof.index} of the signed log of ${checkpoint.size} entries`);
   }
-  const opened = openEntry(proof.entry, log);
+  const opened = readEntry(proof.entry);
   if (opened.kind === 'invalid') return refused(`the entry is not evidence: ${opened.reason}`);
   const witnesses: { name: string; atSeconds: number }[] = [];
   for (const witness of trust.witnesses) {

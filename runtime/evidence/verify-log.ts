@@ -1,5 +1,5 @@
 import { openCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { openEntry, readAuthenticEntry, type EvidenceEvent } from './entry.ts';
+import { readEntry, type EvidenceEvent } from './entry.ts';
 import { leafHash, MerkleTree, sameDigest } from './merkle.ts';
 import type { VerifierKey } from './note.ts';
 import {
@@ -21,14 +21,13 @@ export type LogVerdict =
 
 /**
  * Verifies a whole log from its files: the checkpoint's signature, every entry against the signed root, every entry's
- * form, and every hash tile. `visit` sees each entry, in order, after the root matched. The entries' own signatures are
- * by the same key as the root's, which covers them all; `everySignature` checks them too, at ten times the time.
+ * form, and every hash tile. `visit` sees each entry, in order, after the root matched: the root's
+ * signature is what makes them authentic.
  */
 export function verifyLog(
   read: ReadLogFile,
   log: VerifierKey,
   visit?: (event: EvidenceEvent, index: number) => void,
-  { everySignature = false }: { readonly everySignature?: boolean } = {},
 ): LogVerdict {
   const text = read('checkpoint');
   if (text === undefined) return refused('checkpoint', 'missing');
@@ -52,7 +51,7 @@ export function verifyLog(
   }
   for (const { index, width } of pieces) {
     for (const [at, entry] of (readBundle(read, index, width) ?? []).entries()) {
-      const opened = everySignature ? openEntry(entry, log) : readAuthenticEntry(entry);
+      const opened = readEntry(entry);
       if (opened.kind === 'invalid') return refused(bundlePath(index, width), `entry ${at}: ${opened.reason}`);
       visit?.(opened.event, index * TILE_WIDTH + at);
     }

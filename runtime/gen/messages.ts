@@ -673,7 +673,7 @@ export interface EvidenceEntry {
   readonly recordedAtMs: number;
   /** The job; empty when none. */
   readonly jobId: string;
-  /** The entry as it is in the log (DSSE envelope). */
+  /** The entry as it is in the log (in-toto Statement v1, canonical JSON); the signed root covers it. */
   readonly body: Uint8Array;
   /** Leaf hash, lower-case hex. */
   readonly leafHash: string;

@@ -54,9 +54,9 @@ export class EvidenceRows {
     this.#signedSize = checkpoint.size;
   }
 
-  /** Signs and appends an event; returns its position. */
+  /** Appends an event; returns its position. `sign` signs for all that were appended since the last time. */
   append(event: EvidenceEvent): number {
-    const entry = encodeEntry(event, { id: this.#signer.verifier.id, privateKey: this.#signer.privateKey });
+    const entry = encodeEntry(event);
     const position = this.tree.append(leafHash(entry));
     this.#insert.run(position, event.kind, event.atMs, entry);
     return position;

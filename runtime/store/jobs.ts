@@ -152,7 +152,8 @@ export type Step =
     };
 
 export type TransactOutcome =
-  | { readonly kind: 'done'; readonly evidence: readonly number[]; readonly receipts: readonly string[] }
+  /** Receipts are asked for by position: most callers need none. */
+  | { readonly kind: 'done'; readonly evidence: readonly number[] }
   | { readonly kind: 'refused'; readonly step: number; readonly found: string | null };
 
 /** Whether one of the events is of this kind. */

@@ -323,7 +323,7 @@ class Engine {
   }
 
   #withReceipts(request: WriteRequest, answer: object): object {
-    if (!('evidence' in answer) || request.do === 'reserve') return answer;
+    if (!('evidence' in answer) || request.do === 'reserve' || request.do === 'transact') return answer;
     const receipts = (answer.evidence as number[]).map((position) => this.#log.receipt(position) ?? '');
     return { ...answer, receipts };
   }

@@ -126,11 +126,11 @@ export class Store {
     return this.#call({ do: 'list', table: 'job', filter });
   }
 
-  /** Writes one record, with evidence when events are given. */
-  async put(record: StoredRecord, ...events: readonly EvidenceEvent[]): Promise<readonly string[]> {
+  /** Writes one record, with evidence when events are given; answers their positions in the log. */
+  async put(record: StoredRecord, ...events: readonly EvidenceEvent[]): Promise<readonly number[]> {
     const steps: Step[] = [{ do: 'put', record }, ...events.map((event) => ({ do: 'record', event }) as const)];
     const outcome = await this.transact(steps);
-    return outcome.kind === 'done' ? outcome.receipts : [];
+    return outcome.kind === 'done' ? outcome.evidence : [];
   }
 
   /** Several steps as one durable transaction: all or none. */

@@ -9,11 +9,10 @@ function reportOf(
   events: readonly Pick<EvidenceEvent, 'kind' | 'facts'>[],
 ): ReturnType<ReturnType<typeof complianceReport>['report']> {
   const signer = newSigner();
-  const key = { id: signer.verifier.id, privateKey: signer.privateKey };
   const log = logOf(events.length, signer, (index) => {
     const job = String(events[index]?.facts['cells'] ?? index);
     const subjects = [{ name: `job/${job}`, sha256: sha256Hex(job) }];
-    return encodeEntry({ kind: 'alert', facts: {}, ...events[index], atMs: 1000 + index, subjects }, key);
+    return encodeEntry({ kind: 'alert', facts: {}, ...events[index], atMs: 1000 + index, subjects });
   });
   const { visit, report } = complianceReport();
   assert.equal(verifyLog(readerOf(filesOf(log)), signer.verifier, visit).kind, 'verified');

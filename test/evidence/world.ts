@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { signCheckpoint } from '../../runtime/evidence/checkpoint.ts';
 import { encodeEntry, sha256Hex, type EvidenceEvent } from '../../runtime/evidence/entry.ts';
 import { leafHash, MerkleTree } from '../../runtime/evidence/merkle.ts';
@@ -22,10 +22,6 @@ export function eventOf(index: number): EvidenceEvent {
   };
 }
 
-function keyOf(signer: NoteSigner): { readonly id: string; readonly privateKey: KeyObject } {
-  return { id: signer.verifier.id, privateKey: signer.privateKey };
-}
-
 export interface SmallLog {
   readonly signer: NoteSigner;
   readonly entries: readonly Uint8Array[];
@@ -37,7 +33,7 @@ export interface SmallLog {
 export function logOf(
   count: number,
   signer: NoteSigner = newSigner(),
-  entryOf: (index: number) => Uint8Array = (index) => encodeEntry(eventOf(index), keyOf(signer)),
+  entryOf: (index: number) => Uint8Array = (index) => encodeEntry(eventOf(index)),
 ): SmallLog {
   const entries = Array.from({ length: count }, (_, index) => entryOf(index));
   const tree = new MerkleTree();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openEntry } from '../../runtime/evidence/entry.ts';
+import { readEntry } from '../../runtime/evidence/entry.ts';
 import type { EvidenceEvent } from '../../runtime/evidence/entry.ts';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import type { Glovebox } from '../../runtime/client/connect.ts';
@@ -14,7 +14,7 @@ async function logOf({ operator }: RuntimeWorld): Promise<readonly EvidenceEvent
   for (let start: bigint | null = 0n; start !== null;) {
     const page = await operator.evidence.listEntries({ start, limit: 1000 });
     for (const { body } of page.entries) {
-      const opened = openEntry(body, key);
+      const opened = readEntry(body);
       assert.ok(opened.kind === 'entry');
       events.push(opened.event);
     }

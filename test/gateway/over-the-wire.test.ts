@@ -7,7 +7,7 @@ import type { Agreement, Job, JwsSignature } from '../../runtime/gen/messages.ts
 import { signJws } from '../../runtime/identity/jws.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
-import { openEntry } from '../../runtime/evidence/entry.ts';
+import { readEntry } from '../../runtime/evidence/entry.ts';
 import {
   agree,
   ANSWER,
@@ -356,7 +356,7 @@ describe('the log', () => {
     assert.ok(key);
     for (let start = 0n as bigint | null; start !== null;) {
       const page = await world.owner.evidence.listEntries({ start, limit: 1000 });
-      for (const { body } of page.entries) assert.equal(openEntry(body, key).kind, 'entry');
+      for (const { body } of page.entries) assert.equal(readEntry(body).kind, 'entry');
       start = page.nextStart;
     }
     const { jobs } = await world.owner.jobs.list({});

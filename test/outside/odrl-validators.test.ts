@@ -13,8 +13,7 @@ import { anyPolicy } from '../policy/odrl/arbitrary-policy.ts';
 
 const SCHEMAS = join(import.meta.dirname, 'schemas');
 const ODRL = NAMESPACES.odrl;
-const { blankNode, literal, namedNode, quad } = DataFactory;
-const TYPE = namedNode(`${NAMESPACES.rdf}type`);
+const TYPE = DataFactory.namedNode(`${NAMESPACES.rdf}type`);
 
 /** What the ODRL 2.2 vocabulary says of its classes: the shapes aim at the wider ones. */
 const CLASSES = `
@@ -103,20 +102,30 @@ async function complaintsOn(odrl: LdNode): Promise<{ conforms: boolean; results:
 /** Expanded JSON-LD to RDF (JSON-LD 1.1 §8): the export has full IRIs everywhere, so no context is needed. */
 function node(value: LdNode, quads: Quad[]): Term {
   const id = value['@id'];
-  const subject = typeof id === 'string' ? namedNode(id) : blankNode();
+  const subject = typeof id === 'string' ? DataFactory.namedNode(id) : DataFactory.blankNode();
   for (const [key, given] of Object.entries(value)) {
     if (key === '@id' || typeof given === 'string') continue;
     for (const one of given as unknown as readonly (LdNode | string)[]) {
-      if (typeof one === 'string') quads.push(quad(subject, TYPE, namedNode(one)));
+      if (typeof one === 'string') quads.push(DataFactory.quad(subject, TYPE, DataFactory.namedNode(one)));
       else if (typeof one['@value'] === 'string')
         quads.push(
-          quad(
+          DataFactory.quad(
             subject,
-            namedNode(key),
-            literal(one['@value'], typeof one['@type'] === 'string' ? namedNode(one['@type']) : undefined),
+            DataFactory.namedNode(key),
+            DataFactory.literal(
+              one['@value'],
+              typeof one['@type'] === 'string' ? DataFactory.namedNode(one['@type']) : undefined,
+            ),
           ),
         );
-      else quads.push(quad(subject, namedNode(key), node(one, quads) as ReturnType<typeof blankNode>));
+      else
+        quads.push(
+          DataFactory.quad(
+            subject,
+            DataFactory.namedNode(key),
+            node(one, quads) as ReturnType<typeof DataFactory.blankNode>,
+          ),
+        );
     }
   }
   return subject;
