@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command } from 'commander';
 import { addAgreement } from './agreement.ts';
 import { addBench } from './bench.ts';
@@ -20,6 +22,7 @@ export function commandLine(): Command {
     .description(
       'a runtime for data that must not leave: consumers submit computations, only what the policy allows comes out',
     )
+    .version(versionOf(), '-V, --version', 'print the version')
     .showSuggestionAfterError()
     .configureHelp({ showGlobalOptions: true })
     .exitOverride();
@@ -39,4 +42,10 @@ export function commandLine(): Command {
   addOperator(program);
   addBench(program);
   return program;
+}
+
+/** Read here and not from container.ts, which would load the whole runtime. */
+function versionOf(): string {
+  const manifest = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8');
+  return (JSON.parse(manifest) as { readonly version: string }).version;
 }
