@@ -35,12 +35,16 @@ function digestOf(folder, names) {
   const add = (path) => {
     if (!existsSync(path)) return;
     if (statSync(path).isDirectory()) {
-      for (const name of readdirSync(path).sort()) if (name !== 'node_modules') add(join(path, name));
+      for (const name of readdirSync(path).sort(byName)) if (name !== 'node_modules') add(join(path, name));
       return;
     }
     const content = readFileSync(path);
     hash.update(`${relative(folder, path)}\n${content.length}\n`).update(content);
   };
-  for (const name of [...names, 'LICENSE'].sort()) add(join(folder, name));
+  for (const name of [...names, 'LICENSE'].sort(byName)) add(join(folder, name));
   return hash.digest('hex').slice(0, 12);
+}
+
+function byName(a, b) {
+  return a < b ? -1 : 1;
 }

@@ -5,6 +5,7 @@ import { container as rootContainer, type DependencyContainer, instanceCachingFa
 import { openAuthority, openDataDirectory, openSecret } from './gateway/data-directory.ts';
 import { assembleGateway, type Gateway, type GatewayParts } from './gateway/gateway.ts';
 import type { LogEvent } from './gateway/needs.ts';
+import type { PoolNumbers } from './sandbox/pool-options.ts';
 import { MONITOR_EVERY_MS } from './gateway/policy-monitor.ts';
 import { WorkerPool } from './sandbox/pool.ts';
 import { openStore } from './store/store.ts';
@@ -21,6 +22,8 @@ export interface RuntimeOptions {
   readonly declaredLevel?: 'vm';
   /** Origins that notices of duties may be sent to. */
   readonly webhooks?: readonly string[];
+  readonly jobLimits?: GatewayParts['jobLimits'];
+  readonly workerLimits?: Partial<PoolNumbers>;
   /** Written into credentials; asked when one is issued. */
   readonly address: () => string;
 }
@@ -41,6 +44,7 @@ export const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf
 export interface Runtime extends AsyncDisposable {
   readonly gateway: Gateway;
   readonly pool: WorkerPool;
+  readonly store: GatewayParts['store'];
   /** Resolves with the reason when the state has broken down for good, so that only another process can go on. */
   readonly over: Promise<Error>;
 }
@@ -68,6 +72,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     closing.use(
       await WorkerPool.start({
         root: ROOT,
+        ...options.workerLimits,
         ...(options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel }),
         onWorkerEnd: ({ kind, reason, detail }) =>
           options.log({ level: 'warn', event: 'worker.ended', facts: { kind, reason, detail } }),
@@ -97,6 +102,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     ...(options.entropy === undefined ? {} : { entropy: options.entropy }),
     log: options.log,
     address: options.address,
+    ...(options.jobLimits === undefined ? {} : { jobLimits: options.jobLimits }),
     ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),
   }));
 
@@ -113,6 +119,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   return {
     gateway,
     pool: parts.pool,
+    store: parts.store,
     over: parts.store.over,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };

@@ -94,11 +94,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     // To key holders' decryptors; everything else goes through rpc.
     '@grpc/grpc-js',
   ],
+  // Reads what an operator sets; the values themselves belong to the parts.
+  configuration: ['gateway', 'rpc', 'sandbox', 'node', 'yaml'],
+  metrics: ['gateway', 'store', 'node', 'prom-client'],
   'container.ts': ['gateway', 'sandbox', 'store', 'node', 'tsyringe', 'reflect-metadata'],
   cli: [
     // `bench` only: measurements live beside the runtime, not in it.
     'benchmarks',
     'client',
+    'configuration',
+    'metrics',
     'container.ts',
     // A key holder's own rows are read in its own command.
     'dataset',

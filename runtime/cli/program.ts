@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { addAgreement } from './agreement.ts';
 import { addBench } from './bench.ts';
 import { addCode } from './code.ts';
+import { addConfiguration } from './configuration.ts';
 import { addDataset } from './dataset.ts';
 import { addDecryptor } from './decryptor.ts';
 import { addDemo } from './demo.ts';
@@ -15,6 +16,7 @@ import { addOperator } from './operator.ts';
 import { addParty } from './party.ts';
 import { addPolicy } from './policy.ts';
 import { addServe } from './serve.ts';
+import { addTop } from './top.ts';
 
 /** The command line. One file per object; `object verb`, as `dataset add`. */
 export function commandLine(): Command {
@@ -29,6 +31,7 @@ export function commandLine(): Command {
 
   addDemo(program);
   addServe(program);
+  addConfiguration(program);
   addParty(program);
   addDataset(program);
   addPolicy(program);
@@ -40,6 +43,7 @@ export function commandLine(): Command {
   addEvidence(program);
   addMeter(program);
   addOperator(program);
+  addTop(program);
   addBench(program);
   return program;
 }

@@ -1,82 +1,92 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import type { Configuration } from '../configuration/settings.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { act, type CommonOptions, defaultDataDirectory } from './command.ts';
-import { type ExitCode, UsageError } from './output.ts';
+import { configurationOf, type SettingFlags, withSettings } from './configuration.ts';
+import { LogFile } from './log-file.ts';
+import type { ExitCode } from './output.ts';
+import type { StartOptions } from './start-server.ts';
 
-export const DEFAULT_LISTEN = '127.0.0.1:7443';
-
-export interface ServeOptions extends CommonOptions {
-  readonly listen?: string;
-  readonly insecure?: boolean;
-  readonly declareVm?: boolean;
-  readonly logLevel?: string;
-  readonly webhook?: readonly string[];
-  readonly evidenceHttp?: string;
-}
+export interface ServeOptions extends CommonOptions, SettingFlags {}
 
 /** How often certificates are looked at and old results removed, milliseconds. */
 const HOUSEKEEPING_MS = 60 * 60_000;
 const RENEW_BEFORE_MS = 30 * 86_400_000;
 
 export function addServe(program: Command): void {
-  program
-    .command('serve')
-    .description('run the gateway: keys, state and policies here, computations in jailed workers')
-    .option('--data <dir>', 'data directory; made when it does not exist')
-    .option('--listen <host:port>', `address to serve on; port 0 takes any (default: ${DEFAULT_LISTEN})`)
-    .option('--insecure', 'no TLS and no identities: loopback addresses only, for local trials')
-    .option(
-      '--declare-vm',
-      'state that this whole runtime runs in a virtual machine of its own (recorded as your word)',
-    )
-    .option(
-      '--evidence-http <host:port>',
-      'serve the signed log as static files over HTTP, for monitors; off by default',
-    )
-    .option('--webhook <origin...>', 'addresses (https://host:port) that duties may notify; none by default')
-    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+  withSettings(
+    program
+      .command('serve')
+      .description('run the gateway: keys, state and policies here, computations in jailed workers'),
+  )
     .option('--json', 'tell readiness as one JSON line on standard output')
-    .addHelpText('after', '\nExample:\n  glovebox serve --data ./data --listen 127.0.0.1:7443\n')
+    .addHelpText(
+      'after',
+      '\nEvery setting can also stand in a file or in the environment: glovebox config show\n\nExample:\n  glovebox serve --data ./data --listen 127.0.0.1:7443\n',
+    )
     .action((options: ServeOptions) => act(options, () => serve(options)));
 }
 
 async function serve(options: ServeOptions): Promise<ExitCode> {
-  const { host, port } = addressOf(options.listen ?? DEFAULT_LISTEN);
   // Loaded here and not above: the other commands start in half the time without the runtime.
-  const [{ pino }, { startServer }, { DEFAULT_DRAIN_MS }] = await Promise.all([
-    import('pino'),
-    import('./start-server.ts'),
-    import('../gateway/operator-service.ts'),
-  ]);
-  const log = pino(
-    { level: options.logLevel ?? 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination(2),
-  );
+  const [{ pino }, { startServer }] = await Promise.all([import('pino'), import('./start-server.ts')]);
+  const { configuration: set, unknownVariables } = await configurationOf(options);
+  const dataDirectory = set.data ?? defaultDataDirectory();
+  const listen = set.listen ?? { host: '127.0.0.1', port: 0 };
   await using closing = new AsyncDisposableStack();
+  const logFile =
+    set.logFile === null
+      ? null
+      : new LogFile({ file: set.logFile, maxBytes: set.logMaxBytes ?? Infinity, keep: set.logKeep ?? 0 });
+  closing.defer(() => logFile?.close());
+  const log = pino(
+    { level: set.logLevel ?? 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    logFile ?? pino.destination(2),
+  );
+  const reopen = (): void => logFile?.reopen();
+  process.on('SIGHUP', reopen);
+  closing.defer(() => void process.off('SIGHUP', reopen));
+  if (unknownVariables.length > 0)
+    log.warn({ variables: unknownVariables }, 'variables of the environment that are no settings');
+  let metrics: Metrics | null = null;
   const started = await startServer(
     {
-      dataDirectory: options.data ?? defaultDataDirectory(),
-      host,
-      port,
+      dataDirectory,
+      host: listen.host,
+      port: listen.port,
       log,
-      insecure: options.insecure === true,
-      webhooks: (options.webhook ?? []).map(originOf),
-      ...(options.declareVm === true ? { declaredLevel: 'vm' as const } : {}),
+      insecure: set.insecure === true,
+      webhooks: set.webhooks ?? [],
+      ...limitsOf(set),
+      observe: (event) => metrics?.saw(event),
+      ...(set.declareVm === true ? { declaredLevel: 'vm' as const } : {}),
     },
     closing,
   );
   const { runtime, server, version, address, credential } = started;
-  if (options.evidenceHttp !== undefined) {
+  if (set.evidenceHttp !== null) {
     const { serveEvidence } = await import('../gateway/evidence-http.ts');
-    const folder = join(options.data ?? defaultDataDirectory(), 'evidence');
-    const served = closing.use(await serveEvidence(folder, addressOf(options.evidenceHttp)));
+    const served = closing.use(await serveEvidence(join(dataDirectory, 'evidence'), set.evidenceHttp));
     log.info({ port: served.port }, 'the evidence log is served over HTTP');
+  }
+  let metricsPort: number | null = null;
+  if (set.metrics !== null) {
+    const [{ createMetrics }, { metricsNeeds }, { serveMetrics }] = await Promise.all([
+      import('../metrics/metrics.ts'),
+      import('../metrics/runtime-metrics.ts'),
+      import('../metrics/serve-metrics.ts'),
+    ]);
+    metrics = createMetrics(metricsNeeds({ ...runtime, dataDirectory, version, openCalls: () => server.openCalls }));
+    const onError = (error: unknown): void => log.error({ err: error }, 'metrics could not be read');
+    metricsPort = closing.use(await serveMetrics(metrics, set.metrics, onError)).port;
+    log.info({ port: metricsPort }, 'metrics are served over HTTP');
   }
   const { gateway, pool } = runtime;
   const { isolation } = pool;
-  const insecure = options.insecure === true;
+  const insecure = set.insecure === true;
   if (options.json === true) {
-    const ready = { ready: true, version, address, isolation: isolation.level, insecure, credential };
+    const ready = { ready: true, version, address, isolation: isolation.level, insecure, credential, metricsPort };
     process.stdout.write(`${JSON.stringify(ready)}\n`);
   } else {
     const findings = isolation.findings
@@ -110,7 +120,8 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
     return 3;
   }
   log.info('shutting down: no new jobs, running ones may end');
-  await Promise.all([gateway.queue.drain(DEFAULT_DRAIN_MS), server.drain(DEFAULT_DRAIN_MS + 1000)]);
+  const drainMs = set.drainMs ?? 0;
+  await Promise.all([gateway.queue.drain(drainMs), server.drain(drainMs + 1000)]);
   return 0;
 }
 
@@ -128,20 +139,44 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function originOf(text: string): string {
-  try {
-    const url = new URL(text);
-    if (url.protocol === 'https:' || url.protocol === 'http:') return url.origin;
-  } catch {
-    // Told below.
-  }
-  throw new UsageError(`\`${text}\` is not an origin, e.g. https://hooks.example`);
-}
-
-function addressOf(text: string): { readonly host: string; readonly port: number } {
-  const match = /^(?:\[([0-9a-f:]+)\]|([^:]+)):(\d{1,5})$/i.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || port > 65_535) throw new UsageError(`\`${text}\` is not HOST:PORT, e.g. ${DEFAULT_LISTEN}`);
-  return { host, port };
+function limitsOf(set: Configuration): Required<Pick<StartOptions, 'rpcLimits' | 'jobLimits' | 'workerLimits'>> {
+  const whole = (value: number | null): number => {
+    if (value === null) throw new Error('a limit without a value');
+    return value;
+  };
+  return {
+    jobLimits: {
+      running: whole(set.jobsRunning),
+      runningPerParty: whole(set.jobsRunningPerParty),
+      queued: whole(set.jobsQueued),
+      queuedPerParty: whole(set.jobsQueuedPerParty),
+    },
+    workerLimits: {
+      maxWorkers: whole(set.workersMax),
+      warmKeys: whole(set.workersWarmKeys),
+      warmPerKey: whole(set.workersWarmPerKey),
+      queueTimeoutMs: whole(set.workersQueueTimeoutMs),
+    },
+    rpcLimits: {
+      maxMessageBytes: whole(set.maxMessageBytes),
+      maxFrameBytes: whole(set.maxFrameBytes),
+      maxOutgoingBytes: whole(set.maxOutgoingBytes),
+      maxMetadataBytes: whole(set.maxMetadataBytes),
+      maxConnections: whole(set.maxConnections),
+      maxSilentConnections: whole(set.maxSilentConnections),
+      maxStreamsPerConnection: whole(set.maxStreamsPerConnection),
+      maxStreamsPerParty: whole(set.maxStreamsPerParty),
+      callsPerSecond: whole(set.callsPerSecond),
+      callBurst: whole(set.callBurst),
+      handshakeTimeoutMs: whole(set.handshakeTimeoutMs),
+      requestTimeoutMs: whole(set.requestTimeoutMs),
+      uploadPauseMs: whole(set.uploadPauseMs),
+      readerPauseMs: whole(set.readerPauseMs),
+      idleConnectionMs: whole(set.idleConnectionMs),
+      keepaliveMs: whole(set.keepaliveMs),
+      keepaliveTimeoutMs: whole(set.keepaliveTimeoutMs),
+      maxCallMs: whole(set.maxCallMs),
+      drainMs: whole(set.drainMs),
+    },
+  };
 }

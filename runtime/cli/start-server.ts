@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { createRuntime, type Runtime, type RuntimeOptions, VERSION } from '../container.ts';
 import type { LogEvent } from '../gateway/needs.ts';
+import type { RpcLimits } from '../rpc/limits.ts';
 import { RpcServer } from '../rpc/server.ts';
 
 export interface StartOptions {
@@ -17,6 +18,11 @@ export interface StartOptions {
   readonly entropy?: RuntimeOptions['entropy'];
   /** Origins that notices of duties may be sent to. */
   readonly webhooks?: readonly string[];
+  readonly rpcLimits?: Partial<RpcLimits>;
+  readonly jobLimits?: RuntimeOptions['jobLimits'];
+  readonly workerLimits?: RuntimeOptions['workerLimits'];
+  /** Sees every event of the log, of every level; for metrics. */
+  readonly observe?: (event: LogEvent) => void;
 }
 
 /** A runtime that answers calls. */
@@ -40,10 +46,15 @@ export async function startServer(options: StartOptions, closing: AsyncDisposabl
   const runtime = closing.use(
     await createRuntime({
       dataDirectory: options.dataDirectory,
-      log: (event) => writeTo(log, event),
+      log: (event) => {
+        options.observe?.(event);
+        writeTo(log, event);
+      },
       address: () => `${host}:${bound.port}`,
       ...(options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel }),
       ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),
+      ...(options.jobLimits === undefined ? {} : { jobLimits: options.jobLimits }),
+      ...(options.workerLimits === undefined ? {} : { workerLimits: options.workerLimits }),
       ...(options.entropy === undefined ? {} : { entropy: options.entropy }),
     }),
   );
@@ -59,6 +70,7 @@ export async function startServer(options: StartOptions, closing: AsyncDisposabl
     host,
     port: options.port,
     tls: isInsecure ? null : tls,
+    ...(options.rpcLimits === undefined ? {} : { limits: options.rpcLimits }),
     log,
   });
   closing.defer(() => server.close());

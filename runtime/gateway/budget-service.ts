@@ -8,32 +8,40 @@ import { pinnedPolicy } from './agreement-service.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { type AgreementBody, policyOf } from './records.ts';
 
+/** Every budget under an agreement that is active or suspended and that `mayRead` admits. */
+export async function budgetsOf(
+  needs: GatewayNeeds,
+  mayRead: (agreement: AgreementBody) => boolean,
+): Promise<readonly BudgetMessage[]> {
+  const all: BudgetMessage[] = [];
+  for (const { state, body } of needs.store.peekAll<AgreementBody>('agreement')) {
+    if ((state !== 'active' && state !== 'suspended') || !mayRead(body)) continue;
+    const policy = pinnedPolicy(needs, body);
+    if (policy === undefined) continue;
+    for (const rule of policyOf(policy.body).allow) {
+      const { count } = rule.when;
+      const loss = lossOf(rule);
+      if (count !== null || loss !== null) {
+        const uses = count === null ? noUses(body, rule.id) : await usesOf(needs, body, rule.id, rule.mode, count);
+        all.push({ ...uses, ...(loss === null ? {} : await epsilonOf(needs, body, loss)) });
+      }
+    }
+    const overall = policyOf(policy.body).defaults.count;
+    if (overall !== null) all.push(await usesOf(needs, body, '', 'any', overall));
+  }
+  return all;
+}
+
 /** What is spent and what is left, per dataset, consumer and rule that counts. */
 export function budgetService(needs: GatewayNeeds): BudgetServiceHandlers {
-  const budgets = async (caller: Caller, dataset: string, consumer: string): Promise<readonly BudgetMessage[]> => {
-    const mine = needs.store
-      .peekAll<AgreementBody>('agreement')
-      .filter(({ state, body }) => (state === 'active' || state === 'suspended' ? mayRead(caller, body) : false))
-      .filter(
-        ({ body }) => (dataset === '' || body.dataset === dataset) && (consumer === '' || body.consumer === consumer),
-      );
-    const all: BudgetMessage[] = [];
-    for (const { body } of mine) {
-      const policy = pinnedPolicy(needs, body);
-      if (policy === undefined) continue;
-      for (const rule of policyOf(policy.body).allow) {
-        const { count } = rule.when;
-        const loss = lossOf(rule);
-        if (count !== null || loss !== null) {
-          const uses = count === null ? noUses(body, rule.id) : await usesOf(needs, body, rule.id, rule.mode, count);
-          all.push({ ...uses, ...(loss === null ? {} : await epsilonOf(needs, body, loss)) });
-        }
-      }
-      const overall = policyOf(policy.body).defaults.count;
-      if (overall !== null) all.push(await usesOf(needs, body, '', 'any', overall));
-    }
-    return all;
-  };
+  const budgets = (caller: Caller, dataset: string, consumer: string): Promise<readonly BudgetMessage[]> =>
+    budgetsOf(
+      needs,
+      (body) =>
+        mayRead(caller, body) &&
+        (dataset === '' || body.dataset === dataset) &&
+        (consumer === '' || body.consumer === consumer),
+    );
   return {
     get: async (caller, request) => ({ budgets: await budgets(caller, request.dataset, request.consumer) }),
     list: async (caller, request) => {

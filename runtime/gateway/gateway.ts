@@ -13,6 +13,7 @@ import { FileGuard, verifyDataset } from '../dataset/verify.ts';
 import { linkOf } from '../dataset/worker-link.ts';
 import { pseudonymOf } from '../evidence/entry.ts';
 import type { Caller } from '../identity/party.ts';
+import type { Budget } from '../gen/messages.ts';
 import { PARTY_ROLES } from '../identity/party.ts';
 import type { JobNeeds } from '../job/needs.ts';
 import { prepareJavaScript } from '../job/prepare-javascript.ts';
@@ -28,7 +29,7 @@ import type { WorkerPool } from '../sandbox/pool.ts';
 import type { Store } from '../store/store.ts';
 import { activeAgreements } from './active-agreements.ts';
 import { agreementService } from './agreement-service.ts';
-import { budgetService } from './budget-service.ts';
+import { budgetService, budgetsOf } from './budget-service.ts';
 import { catalogService } from './catalog-service.ts';
 import { CiphertextFiles } from './ciphertext-files.ts';
 import { type DataDirectory, writePrivate } from './data-directory.ts';
@@ -45,7 +46,7 @@ import { debugCode } from './code-debug.ts';
 import { submittedProgram } from './code-registry.ts';
 import { codeService } from './code-service.ts';
 import { javaScriptEngine } from './javascript-engine.ts';
-import { JobQueue } from './live-jobs.ts';
+import { type JobLimits, JobQueue } from './live-jobs.ts';
 import { meterService } from './meter-service.ts';
 import type { GatewayNeeds, LogEvent } from './needs.ts';
 import { imageService, operatorService } from './operator-service.ts';
@@ -88,6 +89,8 @@ export interface GatewayParts {
   readonly log: (event: LogEvent) => void;
   /** Origins (`https://host:port`) that notices may be sent to; a policy cannot make the runtime call others. */
   readonly webhooks?: readonly string[];
+  /** How many jobs run and wait at once; default: DEFAULT_JOB_LIMITS. */
+  readonly jobLimits?: JobLimits;
   /** Written into credentials: where parties find this runtime, `host:port`. */
   readonly address: () => string;
 }
@@ -104,6 +107,8 @@ export interface Gateway {
   /** Lets an insecure loopback server say who its callers are taken for; makes that party when there is none. */
   readonly allowInsecure: () => Promise<void>;
   readonly sweep: () => Promise<void>;
+  /** All budgets, for the operator's metrics. */
+  readonly budgets: () => Promise<readonly Budget[]>;
   /** Judges running jobs again and records what time has ended; called every MONITOR_EVERY_MS. */
   readonly enforce: () => Promise<void>;
 }
@@ -119,7 +124,7 @@ const WARM_LAYOUTS = 4;
 
 export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, pool, directory, nowMs } = parts;
-  const queue = new JobQueue();
+  const queue = new JobQueue(parts.jobLimits);
   await removeLeftBehind(directory);
   const results = await Results.open(directory.results, async (id) => (await store.job(id))?.state === 'released');
   const sha256 = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');
@@ -411,6 +416,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       await duties.work();
       if (stopped > 0) parts.log({ level: 'warn', event: 'jobs.stopped', facts: { stopped } });
     },
+    budgets: () => budgetsOf(needs, () => true),
     sweep: async () => {
       await results.sweep(nowMs());
     },

@@ -90,7 +90,12 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
           needs.log({
             level: 'info',
             event: 'job.ended',
-            facts: { job: one.id, state: ended.kind, ms: needs.nowMs() - started },
+            facts: {
+              job: one.id,
+              state: ended.kind,
+              reason: ended.kind === 'released' ? null : (ended.reasons[0]?.code ?? null),
+              ms: needs.nowMs() - started,
+            },
           });
           return ended;
         } catch (cause) {
