@@ -16,6 +16,7 @@ export async function learnColumns(
   connection: DuckDBConnection,
   table: string,
   columns: readonly string[],
+  isPublic = false,
 ): Promise<Readonly<Record<string, LearntColumn>>> {
   if (columns.length === 0) return {};
   const described = await connection.runAndReadAll(`DESCRIBE SELECT * FROM ${table}`);
@@ -38,5 +39,25 @@ export async function learnColumns(
       { isComplete: isComplete === true, low: number(low), high: number(high), distinctValues: Number(distinct) },
     ];
   });
-  return Object.fromEntries(learnt);
+  if (!isPublic) return Object.fromEntries(learnt);
+  const repeats = await mostRepeatsOf(connection, table, columns);
+  return Object.fromEntries(
+    learnt.map(([name, facts]) => [name, { ...facts, mostRepeats: repeats.get(name) ?? Number.MAX_SAFE_INTEGER }]),
+  );
+}
+
+/** Of public tables: how many rows of it one value can join. A missing value joins none. */
+async function mostRepeatsOf(
+  connection: DuckDBConnection,
+  table: string,
+  columns: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const found = new Map<string, number>();
+  for (const name of columns) {
+    const column = quoteName(name);
+    const counted = `SELECT count(*) AS n FROM ${table} WHERE ${column} IS NOT NULL GROUP BY ${column}`;
+    const rows = (await connection.runAndReadAll(`SELECT coalesce(max(n), 0) FROM (${counted})`)).getRows();
+    found.set(name, Number(rows[0]?.[0]));
+  }
+  return found;
 }

@@ -61,7 +61,7 @@ export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> 
       }
       await run(connection, create, table.name);
       const count = await connection.runAndReadAll(`SELECT count(*) FROM ${quoteName(table.name)}`);
-      const columns = await learnColumns(connection, quoteName(table.name), table.columns);
+      const columns = await learnColumns(connection, quoteName(table.name), table.columns, table.units.length === 0);
       tables.push({ name: table.name, rowCount: Number(count.getRows()[0]?.[0]), columns });
     }
     await connection.run('CHECKPOINT');

@@ -6,12 +6,13 @@ import { type DifferentialQuery, MAX_GROUPS, planOf } from '../query/differentia
 import { type Cell, rowsOf } from '../release/column-values.ts';
 import type { ColumnBatch, ColumnType, Schema } from '../release/columns.ts';
 import type { Entropy } from '../release/entropy.ts';
-import { exactId, type Estimate } from '../release/mechanisms/mechanism.ts';
+import { exactId } from '../release/mechanisms/mechanism.ts';
 import { type GroupKeys, type NoisedPlan, WHOLE_TABLE } from '../release/noised-plan.ts';
-import { noisedCandidate, noisedOutputs, type CellAccuracy } from '../release/noised-table.ts';
-import { type ExactGroup, type NoisedRelease, type NoisedRow, releaseNoised } from '../release/release-noised.ts';
+import type { CellAccuracy, NoisedNames } from '../release/noised-table.ts';
+import { type ExactGroup, releaseNoised } from '../release/release-noised.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
+import { answerColumns, presentNoisy } from './present-noisy.ts';
 import type { AdmittedPermit } from './needs.ts';
 import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';
 import type { OpenDataset } from './prepare-sql.ts';
@@ -60,6 +61,7 @@ export function prepareDifferential(
   }
   const plan = planOf(
     release,
+    query.rowsPerUnit,
     query.aggregates.map(({ aggregate }) => aggregate),
     keys,
   );
@@ -72,9 +74,7 @@ export function prepareDifferential(
     })),
     aggregates: query.aggregates,
   };
-  const natural = noisedOutputs(names);
-  const places = query.outputs.map((output) => ('key' in output ? output.key : query.keys.length + output.aggregate));
-  const outputs = places.map((place) => natural[place]).filter((column) => column !== undefined);
+  const outputs = answerColumns(query, names);
   const schema: Schema = outputs.map(({ name, type, nullable }) => ({ name, type, nullable }));
   return {
     kind: 'prepared',
@@ -87,18 +87,16 @@ export function prepareDifferential(
     budget: [...budgetLines(consumer, permits), ...lossLines(consumer, release, permits)],
     microEpsilon: release.microEpsilonPerJob,
     inWords: query.enforced.inWords,
-    guarantee: `differential privacy per privacy unit with epsilon ${release.microEpsilonPerJob / 1e6}${keys.kind === 'private' || release.noise === 'gaussian' ? ` and delta ${release.delta}` : ''}: adding or removing one unit (at most ${release.maxRowsPerUnit} rows of each count) changes the probability of any result by at most that factor`,
+    guarantee: `differential privacy per privacy unit with epsilon ${release.microEpsilonPerJob / 1e6}${keys.kind === 'private' || release.noise === 'gaussian' ? ` and delta ${release.delta}` : ''}: adding or removing one unit (at most ${query.rowsPerUnit} rows of each count) changes the probability of any result by at most that factor`,
     image: needs.image,
     isOrdered: true,
-    execute: (signal) => execute(needs, query, { plan, names, charged, places, exactSchema }, signal),
+    execute: (signal) => execute(needs, query, { plan, names, exactSchema }, signal),
   };
 }
 
 interface Noising {
   readonly plan: NoisedPlan;
-  readonly names: Parameters<typeof noisedCandidate>[1];
-  readonly charged: Parameters<typeof noisedCandidate>[2];
-  readonly places: readonly number[];
+  readonly names: NoisedNames;
   readonly exactSchema: Schema;
 }
 
@@ -114,15 +112,10 @@ function execute(needs: DifferentialNeeds, query: DifferentialQuery, noising: No
     }
     const ended = exact.summary();
     if (ended.kind === 'failed') return;
-    const released = arranged(query, releaseNoised(noising.plan, groups, needs.entropy));
-    const { candidate, accuracy } = noisedCandidate(released, noising.names, noising.charged);
+    const released = releaseNoised(noising.plan, groups, needs.entropy);
+    const { batch, accuracy } = presentNoisy(query, released, noising.names);
     summary = { ...ended, errors: errorsOf(accuracy) };
-    for (const batch of candidate.batches) {
-      yield {
-        rowCount: batch.rowCount,
-        columns: noising.places.map((place) => batch.columns[place]).filter((column) => column !== undefined),
-      };
-    }
+    yield batch;
   }
   return { batches: batches(), summary: () => summary };
 }
@@ -138,31 +131,6 @@ function groupOf(query: DifferentialQuery, row: readonly Cell[]): ExactGroup {
 function wholeOf(cell: Cell | undefined): bigint {
   if (typeof cell === 'bigint') return cell;
   throw new Error('the exact part answered something that is not a whole number');
-}
-
-/** ORDER BY, OFFSET and LIMIT of the consumer over the noisy result: post-processing. */
-function arranged(query: DifferentialQuery, release: NoisedRelease): NoisedRelease {
-  const valueOf = (row: NoisedRow, output: number): number | string | bigint | null => {
-    const place = query.outputs[output];
-    if (place === undefined) return null;
-    if ('key' in place) {
-      const cell = row.key[place.key] ?? null;
-      return typeof cell === 'boolean' ? Number(cell) : (cell as number | string | bigint | null);
-    }
-    const estimate: Estimate | undefined = row.aggregates[place.aggregate]?.[0];
-    return estimate === undefined ? null : estimate.value;
-  };
-  const rows = release.rows.toSorted((a, b) => {
-    for (const { output, descending, nullsFirst } of query.order) {
-      const [x, y] = [valueOf(a, output), valueOf(b, output)];
-      if (x === y) continue;
-      if (x === null || y === null) return (x === null) === nullsFirst ? -1 : 1;
-      return x < y === descending ? 1 : -1;
-    }
-    return 0;
-  });
-  const end = query.limit === null ? rows.length : query.offset + query.limit;
-  return { ...release, rows: rows.slice(query.offset, end) };
 }
 
 /** The widest interval of each column, half of it: what the consumer is told before it looks at single cells. */

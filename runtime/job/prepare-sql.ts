@@ -68,28 +68,32 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
       open.push(renamed(dataset, `d${index}`));
     }
     if (release.mode === 'differentialPrivacy') {
-      const compiled = compileDifferential(
-        parsed.ast,
-        text,
-        contextOf(job.asker.party, permits, open, release, clause, parameters),
-      );
-      if (compiled.kind === 'denied') return compiled;
-      const datasets = datasetsIn(compiled.enforced, open);
+      const { party } = job.asker;
+      const under = (only: readonly AdmittedPermit[], terms: Release, of: string): QueryContext =>
+        contextOf(party, only, open, terms, of, parameters);
+      const first = compileDifferential(parsed.ast, text, under(permits, release, clause));
+      if (first.kind === 'denied') return first;
+      const datasets = datasetsIn(first.enforced, open);
       const touched = permits.filter(({ agreement }) => datasets.some(({ name }) => name === agreement.dataset));
-      const [only] = touched;
-      const own = only?.permit.release;
-      if (only === undefined || own?.mode !== 'differentialPrivacy')
-        throw new Error('a private table belongs to no permit');
+      const met = meetPermits(touched.map(({ permit }) => permit));
+      if (met.kind === 'denied') return met;
+      if (met.release.mode !== 'differentialPrivacy') throw new Error('a private table belongs to no permit');
+      // INVARIANT: the terms that bound rows are the terms that scale the noise: compiled again under what is touched.
+      const context = under(touched, met.release, met.clause);
+      const compiled = touched.length < permits.length ? compileDifferential(parsed.ast, text, context) : first;
+      if (compiled.kind === 'denied') return compiled;
+      const misread = await planned.check(compiled.enforced, context, signal);
+      if (misread !== null) return misread;
       return prepareDifferential(
         {
           sha256: needs.sha256,
           entropy: { bytes: needs.randomBytes },
           image: engine.image,
           schemaOf: (query) => engine.schemaOf(query.enforced),
-          run: (query, runSignal) => engine.run(query.enforced, datasets, job.asker.party, runSignal),
+          run: (query, runSignal) => engine.run(query.enforced, datasets, party, runSignal),
         },
         compiled,
-        { consumer: job.asker.party, release: own, clause: only.permit.clause, permits: touched, datasets },
+        { consumer: party, release: met.release, clause: met.clause, permits: touched, datasets },
       );
     }
     const compile = (under: readonly AdmittedPermit[], terms: Release, of: string): ReturnType<typeof compileQuery> =>

@@ -37,6 +37,8 @@ export interface ColumnFacts {
   /** Least and greatest value of a number column as doubles; null when there is none or it is not known. */
   readonly low: number | null;
   readonly high: number | null;
+  /** Most rows that share one value; learnt of public tables only, where it bounds what a join can multiply. */
+  readonly mostRepeats?: number;
 }
 
 /** How a table in the worker's read-only database is called and what the runtime prepared in it. */

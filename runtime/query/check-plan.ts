@@ -1,7 +1,7 @@
 import { denied, type Denied, reason } from '../policy/reason.ts';
 import type { QueryContext } from './catalogue.ts';
 import type { EnforcedQuery } from './enforced.ts';
-import { UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
+import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
 
 /**
  * The second gate: what the engine understood of the text that we printed. Independent of the compiler on purpose, so
@@ -107,11 +107,14 @@ function nameOfTable(statement: string): string {
 /** What may be read: granted columns and the unit columns of the tables that the query named. */
 function tablesOf(enforced: EnforcedQuery, context: QueryContext): Map<string, Set<string>> {
   const allowed = new Map<string, Set<string>>();
+  // What bounds a unit's rows and values is of no use to any other mode, so no other mode may read it.
+  const isNoised = context.release.mode === 'differentialPrivacy';
   for (const table of context.tables) {
     if (enforced.reads?.includes(table.physical) !== true) continue;
     const columns = [
       ...table.columns.map((column) => column.name),
       ...table.units.flatMap((unit, index) => [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)]),
+      ...(isNoised && !table.isPublic ? [ROW_RANK, ...table.columns.map((column) => FIXED_POINT(column.name))] : []),
     ];
     allowed.set(table.physical.replaceAll('"', ''), new Set(columns));
   }

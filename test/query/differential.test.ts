@@ -157,12 +157,15 @@ test('quantiles read declared bins, distinct units are counted by their hash', a
 test('order, limit and the places of the select list are kept for after the noise', async () => {
   const query = await compiled('select count(*) n, ward from visits group by ward order by n desc, 2 limit 1 offset 1');
   assert.ok(query.kind === 'permitted');
-  assert.deepEqual(query.outputs, [{ aggregate: 0 }, { key: 0 }]);
+  assert.deepEqual(query.outputs, [
+    { name: 'n', aggregate: 0 },
+    { name: 'ward', key: 0 },
+  ]);
   assert.deepEqual(
-    query.order.map(({ output, descending }) => [output, descending]),
+    query.order.map(({ by, descending }) => [by.kind === 'column' ? by.sql : '', descending]),
     [
-      [0, true],
-      [1, false],
+      ['a0', true],
+      ['k0', false],
     ],
   );
   assert.deepEqual([query.limit, query.offset], [1, 1]);
@@ -175,18 +178,11 @@ const refused: readonly (readonly [string, string])[] = [
   ['select max(cost) from visits', 'aggregate-not-allowed'],
   ['select sum(free) from visits', 'bounds-missing'],
   ['select sum(cost * cost) from visits', 'measure-not-allowed'],
-  ['select sum(case when age = 3 then cost end) from visits', 'measure-not-allowed'],
-  ['select count(*) filter (where age = 3) from visits', 'differential-shape'],
-  ['select sum(cost) / count(*) from visits', 'differential-shape'],
   ['select count(*) from visits where cost > 5', 'column-right-missing'],
   ['select count(*) from visits where patient = 5', 'column-right-missing'],
   ['select patient, count(*) from visits group by patient', 'column-right-missing'],
-  ['select count(*) from visits having count(*) > 3', 'differential-shape'],
-  ['select count(*) from visits a, visits b', 'differential-shape'],
-  ['with x as (select 1) select count(*) from visits', 'differential-shape'],
-  ['select count(*) from (select * from visits)', 'differential-shape'],
-  ['select count(*), (select count(*) from visits) from visits', 'differential-shape'],
-  ['select count(*) from visits where age in (select 1)', 'differential-shape'],
+  ['select count(*), (select count(*) from visits) from visits', 'rows-not-released'],
+  ['select count(*) from visits a, visits b', 'self-join'],
   ['select count(*) from visits union all select count(*) from visits', 'differential-shape'],
   ['select distinct count(*) from visits', 'differential-shape'],
   ['select sum(count(*)) over () from visits', 'differential-shape'],

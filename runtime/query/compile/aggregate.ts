@@ -108,7 +108,7 @@ function survivors(block: Block): string {
   }
 }
 
-function checkLeftJoin(state: State, on: Typed): void {
+export function checkLeftJoin(state: State, on: Typed): void {
   if (on.kind === 'call' && on.name === '=') {
     const [left, right] = on.args;
     if (

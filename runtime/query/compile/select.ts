@@ -19,7 +19,7 @@ export function compileAny(state: State, query: Query, outer: Scope, derived = f
   return query.kind === 'union' ? compileUnion(state, query, scope) : compileSelect(state, query, scope, derived);
 }
 
-function withTables(state: State, query: Query, outer: Scope): Scope {
+export function withTables(state: State, query: Query, outer: Scope): Scope {
   let scope = outer;
   for (const table of query.commonTables) {
     const name = table.name.toLowerCase();

@@ -1,31 +1,34 @@
 import type { DifferentialPrivacyRelease, PolicyLiteral } from '../../policy/model.ts';
 import { type Denied, denied, reason } from '../../policy/reason.ts';
-import { queriesOf, type NoisedPlan, WHOLE_TABLE, budgetOf, type GroupKeys } from '../../release/noised-plan.ts';
 import type { DpAggregate } from '../../release/mechanisms/aggregate.ts';
-import type { ExactColumn, Measure } from '../../release/mechanisms/mechanism.ts';
+import type { ExactColumn } from '../../release/mechanisms/mechanism.ts';
+import { budgetOf, type GroupKeys, type NoisedPlan, queriesOf, WHOLE_TABLE } from '../../release/noised-plan.ts';
 import type { QueryContext, SqlType } from '../catalogue.ts';
-import { readFrom, addConditions, conjuncts } from '../compile/sources.ts';
-import { condition, hasAggregate, isAggregateCall, itemName, rowSight } from '../compile/select.ts';
+import { checkLeftJoin } from '../compile/aggregate.ts';
 import { groupKeys } from '../compile/released.ts';
-import { NO_TABLES, type State } from '../compile/state.ts';
+import { compileAny, condition, expandStars, rowSight, withTables } from '../compile/select.ts';
+import { addConditions, conjuncts, type From, readFrom } from '../compile/sources.ts';
+import { NO_TABLES, type Relation, type State } from '../compile/state.ts';
 import type { EnforcedQuery } from '../enforced.ts';
-import { fixedPointStep } from '../fixed-point-step.ts';
 import type { Footprint } from '../footprint.ts';
 import { ROW_RANK } from '../layout.ts';
 import { readQuery } from '../parse/read.ts';
-import { printTyped, quoteName } from '../print.ts';
+import { printTyped } from '../print.ts';
 import { Refusal, refuse, toReason } from '../refusal.ts';
-import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve } from '../resolve/expression.ts';
 import { Rights } from '../rights.ts';
-import { alias, printScope, privateBases } from '../rows.ts';
+import { printScope, privateBases, reference, type RowScope, unitsOf } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
 import { placeOf } from '../text.ts';
-import type { BaseColumn, Typed } from '../typed.ts';
+import type { Typed } from '../typed.ts';
+import { aggregateOf } from './aggregates.ts';
+import { type Answer, compileAnswer, holdsAggregate } from './answer.ts';
 import { printExact } from './exact.ts';
+import { rowsPerUnitOf } from './fan-out.ts';
+import { Measures } from './measures.ts';
 
 /** A differentially private question: exact whole numbers per group for the trusted part, and the plan of its noise. */
-export interface DifferentialQuery {
+export interface DifferentialQuery extends Answer {
   readonly kind: 'permitted';
   /** Yields the group keys (o0…), then one DECIMAL(38,0) per entry of `exact`. Nothing of it may leave. */
   readonly enforced: EnforcedQuery;
@@ -36,19 +39,14 @@ export interface DifferentialQuery {
     readonly values: readonly PolicyLiteral[] | null;
   }[];
   readonly exact: readonly ExactColumn[];
-  readonly aggregates: readonly { readonly name: string; readonly aggregate: DpAggregate }[];
-  /** Places of the select list: a key or an aggregate, by index. */
-  readonly outputs: readonly ({ readonly key: number } | { readonly aggregate: number })[];
-  /** ORDER BY and LIMIT, to be applied to the noisy result. */
-  readonly order: readonly { readonly output: number; readonly descending: boolean; readonly nullsFirst: boolean }[];
-  readonly limit: number | null;
-  readonly offset: number;
+  /** Most joined rows that one privacy unit can have: what the noise is measured by. */
+  readonly rowsPerUnit: number;
 }
 
 /**
- * Compiles a query for the mode `differentialPrivacy`: one SELECT over one private table, aggregates of bounded columns,
- * grouped by declared or private keys. The number of rows of a unit is bounded by the layout's rank, so one unit moves
- * every exact value by what the release core takes for granted; joins would break that and are refused.
+ * Compiles a query for the mode `differentialPrivacy`: aggregates of bounded columns over one private table, or several
+ * joined so that a unit's rows stay bounded, grouped by declared or private keys. Sub-queries may project and filter. The
+ * select list, HAVING, ORDER BY and LIMIT see noisy cells only.
  */
 export function compileDifferential(ast: unknown, sqlText: string, context: QueryContext): DifferentialQuery | Denied {
   const { release } = context;
@@ -64,28 +62,66 @@ export function compileDifferential(ast: unknown, sqlText: string, context: Quer
 
 function compile(ast: unknown, context: QueryContext, release: DifferentialPrivacyRelease): DifferentialQuery {
   const query = readQuery(ast);
-  if (query.kind !== 'select' || query.commonTables.length > 0 || query.from.kind !== 'table' || holdsSubquery(query)) {
-    refuse(
+  if (query.kind !== 'select') {
+    return refuse(
       'differential-shape',
-      'with differential privacy a query is one SELECT over one table, without WITH, UNION, joins, sub-queries or windows',
-    );
-  }
-  if (
-    query.having !== null ||
-    query.qualify !== null ||
-    query.distinct ||
-    query.groupSets.length > 1 ||
-    query.orderAll !== null
-  ) {
-    refuse(
-      'differential-shape',
-      'HAVING, QUALIFY, DISTINCT, ROLLUP and ORDER BY ALL are not offered with differential privacy',
+      'UNION is not offered with differential privacy',
       null,
-      'filter the result: it is yours once released',
+      'send one query per part, and put the results together',
     );
   }
-  const rights = new Rights();
-  const state: State = {
+  if (query.qualify !== null || query.distinct || query.groupSets.length > 1) {
+    refuse(
+      'differential-shape',
+      'QUALIFY, DISTINCT and ROLLUP are not offered with differential privacy',
+      null,
+      'apply them to the result: it is yours once released',
+    );
+  }
+  const state = stateOf(context);
+  const { rights } = state;
+  const { from, scope, resolveRow } = rowsOf(state, query);
+  const rowsPerUnit = rowsPerUnitOf(scope, release.maxRowsPerUnit);
+  checkRights(state, scope);
+
+  const items = expandStars(query.items, from);
+  const groups = groupKeys({ ...query, items, groupAll: false }, items).map(resolveRow);
+  const all = query.groupAll ? items.filter((item) => !holdsAggregate(item.expression)) : [];
+  const keysOf = [...groups, ...all.map((item) => resolveRow(item.expression))];
+  for (const key of keysOf) rights.key(key);
+  const [unit] = unitsOf(scope);
+  const unitHash = unit?.hash ?? refuse('no-privacy-unit', 'the table has no privacy unit');
+  const measures = new Measures();
+  const answer = compileAnswer(query, {
+    from,
+    items,
+    groups: keysOf,
+    parameters: context.parameters,
+    resolveRow,
+    aggregateOf: (call) => aggregateOf(call, { resolveRow, rights, measures, unitHash }),
+  });
+  if (state.setup.length + state.gates.length + state.borrowed.length > 0)
+    refuse('differential-shape', 'with differential privacy a sub-query in an expression reads public tables only');
+
+  const keys = keysOf.map((expression, index) => {
+    const output = answer.outputs.find((one) => 'key' in one && one.key === index);
+    return { name: output?.name ?? `key${index}`, type: typeOf(expression), values: publicValues(expression) };
+  });
+  const plan = planOf(
+    release,
+    rowsPerUnit,
+    answer.aggregates.map(({ aggregate }) => aggregate),
+    keys.length === 0
+      ? WHOLE_TABLE
+      : ({ kind: keys.every(({ values }) => values !== null) ? 'public' : 'private', keys: [] } as GroupKeys),
+  );
+  const exact = readsOf(plan);
+  const enforced = enforcedOf(state, release, { scope, groups: keysOf, keys, exact, measures, unitHash, plan });
+  return { kind: 'permitted', enforced, footprint: footprintOf(state, context), keys, exact, rowsPerUnit, ...answer };
+}
+
+function stateOf(context: QueryContext): State {
+  return {
     context,
     // INVARIANT: nothing in this mode is released by a threshold alone; a sub-query that slipped through releases nothing.
     terms: {
@@ -97,7 +133,7 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
       maxBytes: 0,
       differencingGuard: false,
     },
-    rights,
+    rights: new Rights(),
     setup: [],
     gates: [],
     withheld: [],
@@ -107,71 +143,53 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
     nextRelation: 0,
     nextBlock: 0,
   };
+}
+
+/** The private rows that the query is about, before anything is aggregated. */
+function rowsOf(
+  state: State,
+  query: Select,
+): { readonly from: From; readonly scope: RowScope; readonly resolveRow: (syntax: Syntax) => Typed } {
+  const tables = withTables(state, query, NO_TABLES);
   const from = readFrom(query.from, {
     state,
-    scope: NO_TABLES,
-    compile: () => refuse('differential-shape', 'a table is needed here'),
-    resolveIn: () => refuse('differential-shape', 'joins are not offered with differential privacy'),
-  });
-  const [base, ...others] = privateBases(from.scope);
-  if (base === undefined || others.length > 0 || from.scope.bases.length !== 1) {
-    refuse('differential-shape', 'differential privacy works on one private table', query.from.at);
-  }
-  if (base.table.units.length !== 1)
-    refuse('differential-units', 'differential privacy needs exactly one privacy unit', query.from.at);
-  const sight = rowSight(state, NO_TABLES, from, query.items, 'rows');
-  const where = query.where === null ? [] : conjuncts(query.where).map((one) => condition(resolve(one, sight)));
-  for (const predicate of where) rights.condition(predicate);
-  const scope = addConditions(from.scope, where);
-
-  const groups = groupKeys(query, query.items).map((syntax) => resolve(syntax, sight));
-  for (const key of groups) rights.key(key);
-  const printed = groups.map(printTyped);
-  const aggregates: { name: string; aggregate: DpAggregate }[] = [];
-  const names: string[] = groups.map((_, index) => `key${index}`);
-  const outputs = query.items.map((item): DifferentialQuery['outputs'][number] => {
-    const name = itemName(item, from);
-    if (!hasAggregate(item.expression)) {
-      const key = printed.indexOf(printTyped(resolve(item.expression, sight)));
-      if (key < 0)
-        refuse(
-          'rows-not-released',
-          `\`${name}\` is neither a group key nor an aggregate`,
-          item.expression.at,
-          'group by it, or aggregate it',
-        );
-      names[key] = name;
-      return { key };
-    }
-    const { expression } = item;
-    if (expression.kind !== 'call' || !isAggregateCall(expression)) {
-      refuse(
+    scope: tables,
+    compile: (inner, within): Relation => {
+      const relation = compileAny(state, inner, within, true);
+      if (relation.kind === 'rows') return relation;
+      return refuse(
         'differential-shape',
-        'with differential privacy each result column is a key or one aggregate',
-        expression.at,
-        'compute with the result: it is yours once released',
+        'with differential privacy a sub-query in FROM picks columns and rows, and does not aggregate',
+        null,
+        'aggregate in the outermost query',
       );
-    }
-    aggregates.push({ name, aggregate: aggregateOf(expression, (syntax) => resolve(syntax, sight), rights) });
-    return { aggregate: aggregates.length - 1 };
+    },
+    resolveIn: (inner, syntax, over) => resolve(syntax, rowSight(state, tables, inner, [], over)),
   });
-  if (aggregates.length === 0) refuse('rows-not-released', 'the query has no aggregate', null, 'use count, sum or avg');
-  const keys = groups.map((expression, index) => ({
-    name: names[index] ?? '',
-    type: typeOf(expression),
-    values: declaredValues(expression),
-  }));
+  const { bases, guards } = from.scope;
+  // INVARIANT: only tables of the layout carry a rank; a relation that some other step made has no bound on rows per unit.
+  if (bases.some(({ table }) => !state.context.tables.includes(table)) || (guards ?? []).length > 0)
+    refuse(
+      'differential-shape',
+      'with differential privacy a sub-query in FROM picks columns and rows, and does not aggregate',
+      null,
+      'aggregate in the outermost query',
+    );
+  const sight = rowSight(state, tables, from, query.items, 'rows');
+  const resolveRow = (syntax: Syntax): Typed => resolve(syntax, sight);
+  const where = query.where === null ? [] : conjuncts(query.where).map((one) => condition(resolveRow(one)));
+  return { from, scope: addConditions(from.scope, where), resolveRow };
+}
 
-  const plan = planOf(
-    release,
-    aggregates.map(({ aggregate }) => aggregate),
-    keys.length === 0
-      ? WHOLE_TABLE
-      : ({ kind: keys.every(({ values }) => values !== null) ? 'public' : 'private', keys: [] } as GroupKeys),
-  );
-  let exact: readonly ExactColumn[];
+function checkRights(state: State, scope: RowScope): void {
+  for (const { left, right, expression } of scope.equalities) state.rights.join(left, right, expression.at);
+  for (const base of scope.bases) for (const on of base.leftOn ?? []) checkLeftJoin(state, on);
+  for (const predicate of scope.predicates) state.rights.condition(predicate);
+}
+
+function readsOf(plan: NoisedPlan): readonly ExactColumn[] {
   try {
-    exact = queriesOf(plan).reads;
+    return queriesOf(plan).reads;
   } catch (error) {
     return refuse(
       'budget-too-small',
@@ -180,22 +198,40 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
       'ask for fewer aggregates, or group by declared keys',
     );
   }
-  const relation = alias(base.relation);
+}
+
+interface ExactPart {
+  readonly scope: RowScope;
+  readonly groups: readonly Typed[];
+  readonly keys: DifferentialQuery['keys'];
+  readonly exact: readonly ExactColumn[];
+  readonly measures: Measures;
+  readonly unitHash: string;
+  readonly plan: NoisedPlan;
+}
+
+function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: ExactPart): EnforcedQuery {
+  const { scope, groups, keys, exact, measures, unitHash, plan } = part;
   const columns = [
     ...groups.map((key, index) => `${printTyped(key)} AS o${index}`),
     ...exact.map(
       (column, index) =>
-        `CAST(${printExact(column, relation, (name) => edgesOf(base.table.columns.find((one) => one.name === name)))} AS DECIMAL(38,0)) AS x${index}`,
+        `CAST(${printExact(column, unitHash, (name) => measures.of(name))} AS DECIMAL(38,0)) AS x${index}`,
     ),
   ];
-  const predicates = [
-    `${relation}.${quoteName(ROW_RANK)} < ${release.maxRowsPerUnit}`,
-    ...scope.predicates.map(printTyped),
-  ];
-  const grouping = groups.length === 0 ? '' : ` GROUP BY ${printed.join(', ')}`;
+  const bounded = privateBases(scope).map(
+    ({ relation }) => `${reference(relation, ROW_RANK)} < ${release.maxRowsPerUnit}`,
+  );
+  const rows = printScope(scope, [...bounded, ...scope.predicates.map(printTyped).toSorted()]);
+  const grouping = groups.length === 0 ? '' : ` GROUP BY ${groups.map(printTyped).join(', ')}`;
   // One group more than may leave, so that the trusted part sees that there were more.
-  const result = `SELECT ${columns.join(', ')} ${printScope(scope, predicates)}${grouping} LIMIT ${MAX_GROUPS + 1}`;
-  const enforced: EnforcedQuery = {
+  const result = `SELECT ${columns.join(', ')} ${rows}${grouping} LIMIT ${MAX_GROUPS + 1}`;
+  const { maxRowsPerUnit } = plan.bound;
+  const joined =
+    maxRowsPerUnit === release.maxRowsPerUnit ? '' : `, which the join can make ${maxRowsPerUnit} rows of a unit`;
+  const isPrivate = keys.length > 0 && plan.keys.kind === 'private';
+  const shown = isPrivate ? `, delta ${release.delta}; groups appear only above a noisy threshold` : '';
+  return {
     setup: [],
     result,
     outputs: [
@@ -209,29 +245,12 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
     certificates: [],
     summary: 'SELECT CAST(NULL AS BIGINT) AS withheldCells',
     inWords: [
-      `exact sums over at most ${release.maxRowsPerUnit} rows of each privacy unit (${base.table.units[0]?.domain ?? ''})`,
-      `noise for epsilon ${release.microEpsilonPerJob / 1e6}${keys.length > 0 && plan.keys.kind === 'private' ? `, delta ${release.delta}; groups appear only above a noisy threshold` : ''}`,
+      `exact sums over at most ${release.maxRowsPerUnit} rows of each privacy unit${joined}`,
+      `noise for epsilon ${release.microEpsilonPerJob / 1e6}${shown}`,
+      'HAVING, ORDER BY, LIMIT and calculations see noisy cells only',
     ],
     canonical: result,
-    reads: [base.table.physical],
-  };
-  return {
-    kind: 'permitted',
-    enforced,
-    footprint: rights.footprint(),
-    keys,
-    exact,
-    aggregates,
-    outputs,
-    order: orderOf(
-      query,
-      query.items.map((item) => itemName(item, from)),
-      printed,
-      (syntax) => resolve(syntax, sight),
-      outputs,
-    ),
-    limit: wholeOf(query.limit, 'LIMIT'),
-    offset: wholeOf(query.offset, 'OFFSET') ?? 0,
+    reads: [...state.reads].toSorted(),
   };
 }
 
@@ -241,213 +260,47 @@ export const MAX_GROUPS = 100_000;
 /** The noise plan of a release; public keys are filled in by whoever knows their cell types. */
 export function planOf(
   release: DifferentialPrivacyRelease,
+  rowsPerUnit: number,
   aggregates: readonly DpAggregate[],
   keys: GroupKeys,
 ): NoisedPlan {
   return {
     aggregates,
     keys,
-    bound: { maxRowsPerUnit: release.maxRowsPerUnit },
+    bound: { maxRowsPerUnit: rowsPerUnit },
     minUnits: release.minUnits,
     budget: budgetOf(release.noise, release.microEpsilonPerJob, release.delta),
   };
 }
 
-type Call = Syntax & { readonly kind: 'call' };
+/** A dataset is touched when FROM names a table of it, even if no column is used: `select count(*) from visits`. */
+function footprintOf(state: State, { tables }: QueryContext): Footprint {
+  const footprint = state.rights.footprint();
+  const read = tables.filter(({ physical }) => state.reads.has(physical)).map(({ dataset }) => dataset);
+  return { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() };
+}
 
-function aggregateOf(call: Call, resolveRow: (syntax: Syntax) => Typed, rights: Rights): DpAggregate {
-  if (call.filter !== null)
-    refuse(
-      'differential-shape',
-      'FILTER is not offered with differential privacy',
-      call.at,
-      'use WHERE in a query of its own',
-    );
-  if (call.name === 'count_star') return { kind: 'count', measure: null };
-  const args = call.args.map((arg) => ({ arg, base: columnOf(resolveRow(arg), arg) }));
-  const [first, second] = args;
-  if (first === undefined) return refuse('wrong-arguments', `\`${call.name}\` needs an argument`, call.at);
-  if (call.distinct) {
-    if (call.name !== 'count')
-      return refuse('aggregate-not-allowed', `DISTINCT in \`${call.name}\` is not offered`, call.at);
-    rights.require(first.base, 'countDistinct', call.at, 'to count distinct values');
-    const isUnit = first.base.table.units.some(
-      ({ keyColumns }) => keyColumns.length === 1 && keyColumns[0] === first.base.column.name,
-    );
-    return { kind: 'countDistinct', column: isUnit ? null : first.base.column.name };
+/** Values that a key can have whatever the rows are: declared ones, and those that a CASE spells out. */
+function publicValues(expression: Typed): readonly PolicyLiteral[] | null {
+  if (expression.kind === 'column') {
+    const values = expression.base?.column.grants.map((grant) => grant.values).find((one) => Array.isArray(one));
+    return Array.isArray(values) ? (values as readonly PolicyLiteral[]) : null;
   }
-  switch (call.name) {
-    case 'count':
-      rights.measure(resolveRow(first.arg), 'count');
-      return { kind: 'count', measure: first.base.column.name };
-    case 'sum':
-      rights.measure(resolveRow(first.arg), 'sum');
-      return { kind: 'sum', measure: measureOf(first.base, first.arg) };
-    case 'avg':
-    case 'mean':
-      rights.measure(resolveRow(first.arg), 'avg');
-      return { kind: 'avg', measure: measureOf(first.base, first.arg) };
-    case 'variance':
-    case 'var_samp':
-    case 'var_pop':
-      rights.measure(resolveRow(first.arg), 'variance');
-      return {
-        kind: 'variance',
-        measure: measureOf(first.base, first.arg),
-        of: call.name === 'var_pop' ? 'population' : 'sample',
-      };
-    case 'stddev':
-    case 'stddev_samp':
-    case 'stddev_pop':
-      rights.measure(resolveRow(first.arg), 'stddev');
-      return {
-        kind: 'stddev',
-        measure: measureOf(first.base, first.arg),
-        of: call.name === 'stddev_pop' ? 'population' : 'sample',
-      };
-    case 'median':
-    case 'quantile_cont':
-    case 'quantile_disc': {
-      rights.measure(resolveRow(first.arg), 'quantile');
-      const { low, high } = boundsOf(first.base, first.arg);
-      const q = call.name === 'median' ? 0.5 : fractionOf(call.args[1], call);
-      const edges = first.base.column.grants.find(({ bins }) => bins !== null)?.bins ?? null;
-      if (edges === null)
-        return refuse(
-          'bins-missing',
-          `\`${first.base.column.name}\` has no declared bins, which a quantile needs`,
-          call.at,
-          'ask the provider to declare `bins`',
-        );
-      return { kind: 'quantile', q, bins: { column: first.base.column.name, edges }, range: { low, high } };
-    }
-    case 'corr':
-    case 'regr_slope': {
-      if (second === undefined) return refuse('wrong-arguments', `\`${call.name}\` needs two columns`, call.at);
-      const wanted = call.name === 'corr' ? 'correlation' : 'regressionSlope';
-      for (const one of [first, second]) rights.measure(resolveRow(one.arg), wanted);
-      // regr_slope(y, x): the dependent variable comes first.
-      return { kind: wanted, x: measureOf(second.base, second.arg), y: measureOf(first.base, first.arg) };
-    }
-    default:
-      return refuse(
-        'aggregate-not-allowed',
-        `\`${call.name}\` is not offered with differential privacy`,
-        call.at,
-        'use count, sum, avg, variance, stddev, median, corr or regr_slope',
-      );
-  }
+  if (expression.kind !== 'case') return null;
+  const spelled = [...expression.whens.map(({ value }) => value), expression.otherwise].map(literalOf);
+  const found = spelled.filter((one) => one !== null);
+  if (found.length < spelled.length) return null;
+  return [...new Map(found.map((one) => [JSON.stringify(one), one])).values()];
 }
 
-function columnOf(typed: Typed, syntax: Syntax): BaseColumn {
-  if (typed.kind === 'column' && typed.base !== null) return typed.base;
-  return refuse(
-    'measure-not-allowed',
-    'with differential privacy an aggregate works on a column',
-    syntax.at,
-    'aggregate a column as it is',
-  );
-}
-
-function boundsOf(base: BaseColumn, syntax: Syntax): { readonly low: number; readonly high: number } {
-  const bounds = base.column.grants.map((grant) => grant.bounds).find((one) => one !== null);
-  if (bounds === undefined || bounds === null)
-    return refuse(
-      'bounds-missing',
-      `\`${base.column.name}\` has no declared bounds, which noise needs`,
-      syntax.at,
-      'ask the provider to declare `bounds`',
-    );
-  return bounds;
-}
-
-function measureOf(base: BaseColumn, syntax: Syntax): Measure {
-  const bounds = boundsOf(base, syntax);
-  const step = fixedPointStep(base.column.type, bounds);
-  // Rounded outwards: the layout rounds to the nearest step.
-  const [low, high] = [BigInt(Math.floor(bounds.low / step)), BigInt(Math.ceil(bounds.high / step))];
-  const inverse = 1 / step;
-  const rational = Number.isInteger(step)
-    ? { numerator: BigInt(step), denominator: 1n }
-    : { numerator: 1n, denominator: BigInt(Math.round(inverse)) };
-  return { name: base.column.name, low, high, step: rational };
-}
-
-function edgesOf(column: BaseColumn['column'] | undefined): readonly string[] {
-  const bins = column?.grants.find((grant) => grant.bins !== null)?.bins ?? [];
-  return bins.map((edge) => (Number.isInteger(edge) ? String(edge) : `CAST(${edge} AS DOUBLE)`));
-}
-
-function declaredValues(expression: Typed): readonly PolicyLiteral[] | null {
-  const base = expression.kind === 'column' ? expression.base : null;
-  const values = base?.column.grants.map((grant) => grant.values).find((one) => Array.isArray(one));
-  return Array.isArray(values) ? (values as readonly PolicyLiteral[]) : null;
+function literalOf(expression: Typed): PolicyLiteral | null {
+  if (expression.kind !== 'constant') return null;
+  const { literal } = expression;
+  if (literal.kind === 'text') return { kind: 'text', value: literal.value };
+  if (literal.kind === 'boolean') return { kind: 'boolean', value: literal.value };
+  return literal.kind === 'integer' ? { kind: 'number', text: String(literal.value) } : null;
 }
 
 function typeOf(expression: Typed): SqlType {
   return expression.type ?? refuse('type-mismatch', 'a group key has no type', expression.at);
-}
-
-function fractionOf(syntax: Syntax | undefined, call: Call): number {
-  const value = syntax?.kind === 'constant' ? constantValue(syntax.literal) : null;
-  if (value === null || !(value >= 0 && value <= 1))
-    return refuse('wrong-arguments', `\`${call.name}\` needs a constant between 0 and 1`, call.at);
-  return value;
-}
-
-function wholeOf(syntax: Syntax | null, what: string): number | null {
-  if (syntax === null) return null;
-  const value = syntax.kind === 'constant' ? constantValue(syntax.literal) : null;
-  if (value === null || !Number.isSafeInteger(value) || value < 0)
-    return refuse('wrong-arguments', `${what} needs a whole number`, syntax.at);
-  return value;
-}
-
-function orderOf(
-  query: Select,
-  names: readonly string[],
-  printed: readonly string[],
-  resolveRow: (syntax: Syntax) => Typed,
-  outputs: DifferentialQuery['outputs'],
-): DifferentialQuery['order'] {
-  return query.orders.map(({ expression, descending, nulls }) => {
-    const named =
-      expression.kind === 'column' && expression.path.length === 1
-        ? names.findIndex((name) => name.toLowerCase() === expression.path[0]?.toLowerCase())
-        : -1;
-    const ordinal = expression.kind === 'constant' ? (constantValue(expression.literal) ?? 0) - 1 : -1;
-    let output = named >= 0 ? named : ordinal;
-    if (output < 0) {
-      const text = JSON.stringify(withoutPlaces(expression));
-      output = query.items.findIndex((item) => JSON.stringify(withoutPlaces(item.expression)) === text);
-    }
-    if (output < 0 && !hasAggregate(expression)) {
-      const key = printed.indexOf(printTyped(resolveRow(expression)));
-      output = outputs.findIndex((one) => 'key' in one && one.key === key);
-    }
-    if (outputs[output] === undefined)
-      return refuse(
-        'differential-shape',
-        'ORDER BY names something that is not in the result',
-        expression.at,
-        'order by a result column',
-      );
-    return { output, descending, nullsFirst: nulls === 'first' };
-  });
-}
-
-function withoutPlaces(value: unknown): unknown {
-  return JSON.parse(
-    JSON.stringify(value, (key, one: unknown) =>
-      key === 'at' ? undefined : typeof one === 'bigint' ? `${one}n` : one,
-    ),
-  );
-}
-
-/** Whether a sub-query or a window stands anywhere in the query. */
-function holdsSubquery(value: unknown): boolean {
-  if (Array.isArray(value)) return value.some(holdsSubquery);
-  if (typeof value !== 'object' || value === null) return false;
-  const { kind } = value as { readonly kind?: unknown };
-  return kind === 'subquery' || kind === 'window' || Object.values(value).some(holdsSubquery);
 }

@@ -1,25 +1,24 @@
 import type { ExactColumn } from '../../release/mechanisms/mechanism.ts';
-import { FIXED_POINT } from '../layout.ts';
-import { quoteName } from '../print.ts';
+import type { RowValue } from './measures.ts';
 
 /** How the exact part of a differentially private question is computed; every value is a whole number, NULL never. */
-export function printExact(
-  column: ExactColumn,
-  relation: string,
-  edgesOf: (column: string) => readonly string[],
-): string {
-  const fixed = (name: string): string => `${relation}.${quoteName(FIXED_POINT(name))}`;
-  const wide = (name: string): string => `CAST(${fixed(name)} AS HUGEINT)`;
+export function printExact(column: ExactColumn, unitHash: string, of: (measure: string) => RowValue): string {
+  const fixed = (name: string): string => of(name).fixed ?? fail();
+  // Squares of narrow measures fit 64 bits and are much cheaper there.
+  const product = (x: string, y: string): string =>
+    of(x).isWide || of(y).isWide
+      ? `(CAST(${fixed(x)} AS HUGEINT) * CAST(${fixed(y)} AS HUGEINT))`
+      : `(${fixed(x)} * ${fixed(y)})`;
   const both = (x: string, y: string): string => `FILTER (WHERE ${fixed(x)} IS NOT NULL AND ${fixed(y)} IS NOT NULL)`;
   switch (column.kind) {
     case 'rows':
       return 'count(*)';
     case 'present':
-      return `count(${relation}.${quoteName(column.measure)})`;
+      return `count(${of(column.measure).value})`;
     case 'sum':
       return `coalesce(sum(${fixed(column.measure)}), 0)`;
     case 'squares':
-      return `coalesce(sum(${wide(column.measure)} * ${wide(column.measure)}), 0)`;
+      return `coalesce(sum(${product(column.measure, column.measure)}), 0)`;
     case 'pairs':
       return `count(*) ${both(column.x, column.y)}`;
     case 'pairSumX':
@@ -27,19 +26,18 @@ export function printExact(
     case 'pairSumY':
       return `coalesce(sum(${fixed(column.y)}) ${both(column.x, column.y)}, 0)`;
     case 'pairSquaresX':
-      return `coalesce(sum(${wide(column.x)} * ${wide(column.x)}) ${both(column.x, column.y)}, 0)`;
+      return `coalesce(sum(${product(column.x, column.x)}) ${both(column.x, column.y)}, 0)`;
     case 'pairSquaresY':
-      return `coalesce(sum(${wide(column.y)} * ${wide(column.y)}) ${both(column.x, column.y)}, 0)`;
+      return `coalesce(sum(${product(column.y, column.y)}) ${both(column.x, column.y)}, 0)`;
     case 'pairProducts':
-      return `coalesce(sum(${wide(column.x)} * ${wide(column.y)}) ${both(column.x, column.y)}, 0)`;
+      return `coalesce(sum(${product(column.x, column.y)}) ${both(column.x, column.y)}, 0)`;
     case 'distinctUnits':
-      return `count(DISTINCT ${relation}.${quoteName('__gb_u0')})`;
+      return `count(DISTINCT ${unitHash})`;
     case 'distinctValues':
-      return `count(DISTINCT ${relation}.${quoteName(column.column)})`;
+      return `count(DISTINCT ${of(column.column).value})`;
     case 'bin': {
       // Bins are told by the clipped column itself, which is what the declared edges speak of.
-      const value = `${relation}.${quoteName(column.column)}`;
-      const edges = edgesOf(column.column);
+      const { value, edges } = of(column.column);
       const [low, high] = [edges[column.bin - 1], edges[column.bin]];
       const within = [
         low === undefined ? null : `${value} >= ${low}`,
@@ -48,4 +46,8 @@ export function printExact(
       return `count(*) FILTER (WHERE ${[`${value} IS NOT NULL`, ...within].join(' AND ')})`;
     }
   }
+}
+
+function fail(): never {
+  throw new Error('a measure that is only counted is summed');
 }

@@ -1,0 +1,122 @@
+/**
+ * How many joined rows can hang on one privacy unit: what every sensitivity of the query rests on.
+ *
+ * Argument. Each private table keeps at most M rows of a unit. All private tables of the query have one and the same unit in
+ * every joined row (`unitsOf`), so a unit that comes or goes moves joined rows of its own only. Start at one private table:
+ * M rows. Each further table multiplies by how many of its rows can match one row: 1 where the link ends on a column that
+ * the layout proved unique (the path to the unit); M for another private table, whose matching rows are the unit's; and for
+ * a public table the most rows that share a value of the linked column, which is public as the table is. A left join to a
+ * public table keeps rows without a match once, which is covered by the same number (at least 1).
+ */
+import { refuse } from '../refusal.ts';
+import { type Base, checkJoins, privateBases, type RowScope, unitsOf } from '../rows.ts';
+import type { Typed } from '../typed.ts';
+
+/** More rows than that of one unit would drown every answer in noise. */
+const MAX_ROWS_PER_UNIT = 1_000_000;
+
+/** The bound of rows per unit of a scope whose private tables keep `kept` rows per unit each. Throws Refusal. */
+export function rowsPerUnitOf(scope: RowScope, kept: number): number {
+  const bases = privateBases(scope);
+  const [first] = bases;
+  if (first === undefined) return refuse('differential-shape', 'differential privacy works on a private table');
+  for (const base of bases) {
+    if (base.table.units.length !== 1)
+      refuse('differential-units', 'differential privacy needs exactly one privacy unit', base.at);
+  }
+  checkJoins(scope);
+  if (unitsOf(scope).length !== 1) {
+    refuse(
+      'differential-units',
+      'the joined private tables do not share one privacy unit',
+      first.at,
+      'join them on the privacy unit, or along the path to it',
+    );
+  }
+  const rows = Math.min(...bases.map((root) => rowsFrom(scope, root, kept)));
+  if (rows > MAX_ROWS_PER_UNIT) {
+    refuse(
+      'differential-fan-out',
+      `the join can give one privacy unit ${Number.isFinite(rows) ? rows : 'any number of'} rows, at most ${MAX_ROWS_PER_UNIT} are allowed`,
+      first.at,
+      'join public tables on a column that is unique there',
+    );
+  }
+  return rows;
+}
+
+interface Link {
+  readonly relation: number;
+  readonly column: string;
+}
+
+function rowsFrom(scope: RowScope, root: Base, kept: number): number {
+  const links = linksOf(scope);
+  const reached = new Set([root.relation]);
+  let rows = kept;
+  for (let rest = scope.bases.filter((base) => base !== root); rest.length > 0;) {
+    const next = rest
+      .map((base) => ({ base, fan: fanOut(scope, base, columnsTo(base, links, reached), kept) }))
+      .toSorted((a, b) => a.fan - b.fan)[0];
+    if (next === undefined || next.fan === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+    rows *= next.fan;
+    reached.add(next.base.relation);
+    rest = rest.filter((base) => base !== next.base);
+  }
+  return rows;
+}
+
+/** Columns of a table that the join equates with something that stands already. */
+function columnsTo(base: Base, links: readonly (readonly [Link, Link])[], reached: ReadonlySet<number>): string[] {
+  return links.flatMap(([a, b]) => {
+    if (a.relation === base.relation && reached.has(b.relation)) return [a.column];
+    return b.relation === base.relation && reached.has(a.relation) ? [b.column] : [];
+  });
+}
+
+function fanOut(scope: RowScope, base: Base, columns: readonly string[], kept: number): number {
+  if (columns.length === 0) return Number.POSITIVE_INFINITY;
+  if (!base.table.isPublic) return columns.some((column) => isUniqueKey(scope, base, column)) ? 1 : kept;
+  return Math.min(
+    ...columns.map((name) => {
+      const known = base.table.columns.find((column) => column.name === name)?.facts?.mostRepeats;
+      return Math.max(1, known ?? Number(base.table.rowCount));
+    }),
+  );
+}
+
+/** Whether a table of the query reaches its unit through this column: the layout refuses a path that is not unique. */
+function isUniqueKey(scope: RowScope, base: Base, column: string): boolean {
+  return privateBases(scope).some(
+    ({ table }) =>
+      table.dataset === base.table.dataset &&
+      table.units.some(({ path }) => {
+        const [step] = path ?? [];
+        return step !== undefined && step.to === column && base.table.names.includes(step.table);
+      }),
+  );
+}
+
+function linksOf(scope: RowScope): readonly (readonly [Link, Link])[] {
+  const inner = scope.equalities.map(({ left, right }) => [linkOf(left), linkOf(right)] as const);
+  const outer = scope.bases.flatMap((base) => (base.leftOn ?? []).flatMap(equated));
+  return [...inner, ...outer];
+}
+
+function equated(on: Typed): readonly (readonly [Link, Link])[] {
+  if (on.kind !== 'call' || on.name !== '=') return [];
+  const [left, right] = on.args;
+  if (left?.kind !== 'column' || right?.kind !== 'column' || left.base === null || right.base === null) return [];
+  return [[linkOf(left.base), linkOf(right.base)]];
+}
+
+const linkOf = ({
+  relation,
+  column,
+}: {
+  readonly relation: number;
+  readonly column: { readonly name: string };
+}): Link => ({
+  relation,
+  column: column.name,
+});

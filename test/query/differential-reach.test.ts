@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkPlan } from '../../runtime/query/check-plan.ts';
+import type { DifferentialQuery } from '../../runtime/query/differential/compile.ts';
+import { planOf } from '../../runtime/query/differential/compile.ts';
+import { queriesOf, WHOLE_TABLE } from '../../runtime/release/noised-plan.ts';
+import { Hospital, readerOf, RELEASE, type World } from './differential-world.ts';
+
+const WARDS = ['north', 'south', 'east'] as const;
+
+/** Patients with many rows, outliers, missing values, values at the bounds, and rows of nobody. */
+const world: World = {
+  patients: Array.from({ length: 9 }, (_, id) => ({ id, age: id * 17, town: id % 2 === 0 ? 'A' : `B${id}` })),
+  visits: [
+    ...Array.from({ length: 24 }, (_, i) => ({
+      patient: i % 9,
+      ward: WARDS[i % 3] ?? 'north',
+      cost: [0, 1000, 1e300, -50, 12.345, 999.999, 500][i % 7] ?? null,
+      stay: (i * 13) % 37,
+    })),
+    { patient: 4, ward: 'north', cost: null, stay: 30 },
+    { patient: 4, ward: 'north', cost: Number.POSITIVE_INFINITY, stay: -100 },
+    { patient: null, ward: 'south', cost: 3, stay: 1 },
+    { patient: 77, ward: 'north', cost: 4, stay: 2 },
+  ],
+};
+
+const without = (id: number): World => ({
+  patients: world.patients.filter((one) => one.id !== id),
+  visits: world.visits.filter((one) => one.patient !== id),
+});
+
+let full: Hospital;
+const neighbours: Hospital[] = [];
+before(async () => {
+  full = await Hospital.open(world);
+  for (const id of [0, 4, 5, 8]) neighbours.push(await Hospital.open(without(id)));
+});
+after(() => {
+  for (const one of [full, ...neighbours]) one.close();
+});
+
+async function permitted(hospital: Hospital, sql: string): Promise<DifferentialQuery> {
+  const query = await hospital.compile(sql);
+  assert.ok(query.kind === 'permitted', query.kind === 'denied' ? query.reasons[0]?.message : '');
+  return query;
+}
+
+/** Rows that one patient can have in the answer: 2 are kept of each private table. */
+const offered: readonly (readonly [string, number])[] = [
+  ['select count(*), sum(cost), avg(cost) from visits', 2],
+  ['select ward, count(*), variance(cost), stddev(stay) from visits group by ward', 2],
+  ['select v.ward, count(*), sum(v.cost), avg(p.age) from visits v join patients p on v.patient = p.id group by 1', 2],
+  ['select p.town, count(distinct v.patient) from visits v, patients p where v.patient = p.id group by 1', 2],
+  ['select w.floor, count(*), sum(stay) from visits v join wards w using (ward) group by w.floor', 2],
+  ['select w.floor, count(*), sum(stay) from visits v left join wards w on v.ward = w.ward group by w.floor', 2],
+  ['select count(*), sum(x.price) from visits v join prices x on v.ward = x.ward', 4],
+  ['select sum(v.cost * x.price), sum(v.stay * (1 - x.price)) from visits v join prices x on v.ward = x.ward', 4],
+  ['select sum(cost * stay), sum(cost + stay * 0.5), avg(cost / 4 - 3) from visits', 2],
+  ['select sum(-stay), sum(2 * cost), sum(cost * -0.125), sum(cost * 0) from visits', 2],
+  ["select sum(case when ward = 'north' then cost else 0 end), count(case when stay > 3 then 1 end) from visits", 2],
+  ["select sum(cost) filter (where ward = 'north'), count(*) filter (where stay between 1 and 9) from visits", 2],
+  ['select count(distinct ward), count(distinct patient) filter (where stay > 5) from visits', 2],
+  ['select median(cost), quantile_cont(stay, 0.9), median(age) from visits join patients on patient = id', 2],
+  ['select histogram(age) from patients', 2],
+  ["select histogram(stay) filter (where ward = 'south') from visits", 2],
+  ['select corr(cost, stay), regr_slope(stay, cost) from visits', 2],
+  ['select variance((cost + 0.1) * (stay + 0.3)), corr(cost + 0.7, stay * (cost - 0.3)) from visits', 2],
+  [
+    'select town, count(*) from (select patient, ward from visits where stay > 0) v join patients p on v.patient = p.id group by town',
+    2,
+  ],
+  ['with long as (select * from visits where stay > 3) select ward, avg(cost) from long group by ward', 2],
+  ['select count(*) from visits where ward in (select ward from wards where floor = 2)', 2],
+  ["select case when stay > 7 then 'long' else 'short' end as kind, count(*) from visits group by all", 2],
+  ['select ward, sum(cost) / count(*) as mean from visits group by ward having count(*) > 1 order by mean desc', 2],
+  ['select sum(coalesce(cost, 1)), avg(case when cost > 10 then cost * stay when stay > 5 then 7 end) from visits', 2],
+];
+for (const [sql, rowsPerUnit] of offered) {
+  test(`no patient moves the exact part by more than its noise is made for: ${sql}`, async () => {
+    const query = await permitted(full, sql);
+    assert.equal(query.rowsPerUnit, rowsPerUnit);
+    const plan = planOf(
+      RELEASE,
+      query.rowsPerUnit,
+      query.aggregates.map(({ aggregate }) => aggregate),
+      WHOLE_TABLE,
+    );
+    const exact = new Map((await full.exact(query)).map((group) => [JSON.stringify(group.key, text), group]));
+    for (const neighbour of neighbours) {
+      const other = await permitted(neighbour, sql);
+      assert.equal(other.enforced.canonical, query.enforced.canonical, 'the statement depends on rows');
+      const groups = new Map((await neighbour.exact(other)).map((group) => [JSON.stringify(group.key, text), group]));
+      for (const { query: asked } of queriesOf(plan).queries) {
+        let [l1, l2] = [0n, 0n];
+        for (const key of new Set([...exact.keys(), ...groups.keys()])) {
+          const after = asked.evaluate(readerOf(groups.get(key)));
+          asked.evaluate(readerOf(exact.get(key))).forEach((value, i) => {
+            const moved = value - (after[i] ?? 0n);
+            l1 += moved < 0n ? -moved : moved;
+            l2 += moved * moved;
+          });
+        }
+        assert.ok(l1 <= asked.l1, `${asked.id} moved by ${l1}, declared ${asked.l1}`);
+        assert.ok(l2 <= asked.l2Squared, `${asked.id} moved by ${l2} squared, declared ${asked.l2Squared}`);
+      }
+    }
+  });
+
+  test(`the second gate reads it as it was meant: ${sql}`, async () => {
+    const { enforced } = await permitted(full, sql);
+    const plans = [await full.plan(enforced.result), await full.plan(enforced.summary)];
+    const checked = checkPlan(plans, enforced, full.context());
+    assert.equal(checked.kind, 'ok', checked.kind === 'denied' ? checked.reasons[0]?.message : '');
+  });
+}
+
+test('a bounded expression is computed to the last step of its grid', async () => {
+  const query = await permitted(
+    full,
+    'select sum(stay * 0.5 + 1), sum(case when stay > 3 then stay else -1 end) from visits',
+  );
+  const [group] = await full.exact(query);
+  const kept = await permitted(
+    full,
+    'select sum(stay), count(*), count(*) filter (where stay > 3), sum(stay) filter (where stay > 3) from visits',
+  );
+  const [plain] = await full.exact(kept);
+  const [first, second] = [...(group?.values.values() ?? [])];
+  const [sum, rows, long, sumLong] = [...(plain?.values.values() ?? [])].map(Number);
+  assert.equal(Number(first) / 2, (sum ?? 0) / 2 + (rows ?? 0));
+  assert.equal(Number(second), (sumLong ?? 0) - ((rows ?? 0) - (long ?? 0)));
+});
+
+const refused: readonly (readonly [string, string])[] = [
+  ['select count(*) from visits a, visits b where a.patient = b.patient', 'self-join'],
+  ['select count(*) from visits, wards', 'join-not-linked'],
+  ['select count(*) from visits v join patients p on v.stay = p.age', 'differential-units'],
+  ['select count(*) from wards', 'differential-shape'],
+  ['select avg(n) from (select patient, count(*) n from visits group by patient) x', 'differential-shape'],
+  ['select max(n) from (select ward, count(*) n from visits group by ward) x', 'differential-shape'],
+  ['select count(*) from (select * from visits order by cost limit 3) x', 'rows-picked'],
+  ['select count(*) from visits where patient in (select id from patients where age > 3)', 'rows-not-released'],
+  ['select count(*) from visits where stay > (select avg(stay) from visits)', 'differential-shape'],
+  ['select ward, count(*), rank() over (order by count(*)) from visits group by ward', 'differential-shape'],
+  ['select count(*) from visits union all select count(*) from patients', 'differential-shape'],
+  ['select count(*) from patients left join visits on patient = id', 'outer-join-private'],
+  ['select sum(cost * cost) from visits', 'measure-not-allowed'],
+  ['select sum(floor(cost)) from visits', 'measure-not-allowed'],
+  ['select sum(1e30 * cost * 1e30) from visits', 'constant-too-large'],
+  ['select cost + count(*) from visits', 'rows-not-released'],
+  ['select ward, stay, count(*) from visits group by ward', 'rows-not-released'],
+  ['select ward from visits group by ward having max(cost) > 3', 'aggregate-not-allowed'],
+  ['select count(*) from visits having cost > 3', 'rows-not-released'],
+  ['select count(*) from visits order by cost', 'rows-not-released'],
+];
+for (const [sql, code] of refused) {
+  test(`refused with differential privacy: ${sql}`, async () => {
+    const verdict = await full.compile(sql);
+    assert.ok(verdict.kind === 'denied', 'it was permitted');
+    assert.equal(verdict.reasons[0]?.code, code, verdict.reasons[0]?.message);
+  });
+}
+
+function text(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? `${value}n` : value;
+}
