@@ -53,11 +53,13 @@ const EXPRESSIONS = new Set([
 /** Functions that our statements call; the last line is what the engine adds for scalar sub-queries and counting. */
 const FUNCTIONS = new Set(
   `count sum avg min max fsum favg bit_or bit_count var_samp var_pop variance stddev stddev_samp stddev_pop corr regr_slope
-   quantile_cont quantile_disc median arg_max
+   quantile_cont quantile_disc median arg_max bool_and bool_or
    & + - * / // % ** ^ || fmod mod abs ceil floor round trunc sign sqrt ln log10 log2 exp pow greatest least isfinite
    lower upper trim ltrim rtrim length left right substring concat contains starts_with prefix ^@ ends_with suffix ~~ !~~ ~~* !~~* like_escape
    year quarter month week day dayofmonth dayofweek isodow dayofyear hour dayname monthname last_day date_part date_trunc
    date_diff date_sub strftime row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value
+   replace translate split_part reverse strip_accents ascii strpos lpad rpad
+   regexp_matches regexp_full_match regexp_extract regexp_replace
    concat_ws not_like_escape ilike_escape not_ilike_escape
    count_star first error`
     .split(/\s+/)

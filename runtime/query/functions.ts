@@ -66,6 +66,11 @@ export const SCALARS: Readonly<Record<string, ScalarFunction>> = {
   substring: f('text number! number!', TEXT, plain('substring'), { optional: 1 }),
   substr: f('text number! number!', TEXT, plain('substring'), { optional: 1 }),
   concat: f('any any…', TEXT, (...args) => `concat(${args.map((arg) => `CAST(${arg} AS VARCHAR)`).join(', ')})`),
+  concat_ws: f(
+    'text! any any…',
+    TEXT,
+    (by = '', ...args) => `concat_ws(${[by, ...args.map((arg) => `CAST(${arg} AS VARCHAR)`)].join(', ')})`,
+  ),
   '||': f('text text', TEXT, (a, b) => `(${a} || ${b})`),
   contains: pair('contains'),
   starts_with: pair('starts_with'),
@@ -152,6 +157,8 @@ export const AGGREGATES: Readonly<Record<string, string>> = {
   stddev_pop: 'stddev',
   corr: 'correlation',
   regr_slope: 'regressionSlope',
+  bool_and: 'any',
+  bool_or: 'any',
 };
 
 /** Aggregates over values that were already released: nothing is protected there any more. */
@@ -172,6 +179,8 @@ export const RELEASED_AGGREGATES: readonly string[] = [
   'variance',
   'var_samp',
   'var_pop',
+  'bool_and',
+  'bool_or',
 ];
 
 export const COMPARISONS: readonly string[] = [

@@ -118,6 +118,7 @@ export type Source =
       readonly kind: 'table';
       readonly name: string;
       readonly schema: string;
+      readonly catalog: string;
       readonly alias: string;
       readonly at: Place;
     }

@@ -11,6 +11,7 @@ import type { Typed } from '../typed.ts';
 import { TEXT } from '../types.ts';
 import { MAX_ITEMS } from '../text.ts';
 import { buildCell } from './cell.ts';
+import { compileSets, groupingCall, groupingSets } from './grouping-sets.ts';
 import { type Known, knownOf } from './known.ts';
 import { emitKeys } from './public-keys.ts';
 import { finish, groupKeys, releasedWindow, viaAlias } from './released.ts';
@@ -29,25 +30,24 @@ export function compileAggregate(
   from: From,
   resolveRow: (syntax: Syntax) => Typed,
 ): ReleasedRelation {
-  if (select.groupSets.length > 1)
-    refuse('grouping-sets', 'GROUPING SETS, ROLLUP and CUBE are not offered yet', null, 'send one query per grouping');
   checkJoins(from.scope);
   for (const { left, right, expression } of from.scope.equalities) state.rights.join(left, right, expression.at);
   for (const base of from.scope.bases) for (const on of base.leftOn ?? []) checkLeftJoin(state, on);
   for (const predicate of from.scope.predicates) state.rights.condition(predicate);
-  const name = `gb${state.nextBlock++}`;
   const asKeys =
     select.distinct &&
     select.groups.length === 0 &&
     !select.groupAll &&
     !select.items.some((item) => hasAggregate(item.expression));
   const groups = asKeys ? select.items.map((item) => item.expression) : groupKeys(select, select.items);
-  const keys = distinctKeys(groups.map(resolveRow));
+  const resolved = groups.map(resolveRow);
+  const keys = distinctKeys(resolved);
+  const sets = groupingSets(select, resolved, keys);
   for (const key of keys) state.rights.key(key.expression);
   const cells: Cell[] = [];
-  const alias = `${name}_x`;
+  const alias = `gb${state.nextBlock}_x`;
   const known = knownOf(from.scope.predicates);
-  const sight = aggregateSight({ state, scope, select, keys, cells, alias, resolveRow, known });
+  const sight = aggregateSight({ state, scope, select, keys, cells, alias, resolveRow, known, sets });
   const outputs = select.items.map((item) => {
     const typed = resolve(item.expression, sight);
     return {
@@ -62,7 +62,28 @@ export function compileAggregate(
   if (select.qualify !== null) resolve(select.qualify, sight);
   if (cells.length + keys.length > MAX_ITEMS) refuse('query-too-large', `more than ${MAX_ITEMS} keys and cells`);
   const units = unitsOf(from.scope);
-  const block: Block = { name, scope: from.scope, keys, cells, units, terms: state.terms };
+  const whole = { scope: from.scope, keys, cells, units, terms: state.terms };
+  const shown = sets === null ? compileBlock(state, whole) : compileSets(state, sets, whole);
+  state.words.push(...inWords(whole));
+  if (sets !== null)
+    state.words.push(
+      'subtotals and the cells below them do not subtract to fewer units: more cells are withheld for it',
+    );
+  return finish({
+    select,
+    items: select.items,
+    outputs,
+    certificates: units.map((unit, u) => ({ domain: unit.domain, sql: `${alias}.c${u}` })),
+    sight,
+    from: ` FROM (${shown}) AS ${alias}`,
+    where: having,
+    groups: [],
+    having: [],
+  });
+}
+
+function compileBlock(state: State, whole: Omit<Block, 'name'>): string {
+  const block: Block = { ...whole, name: `gb${state.nextBlock++}` };
   const { setup, gate } = statementsOf(block);
   if (gate !== null) {
     const before = state.setup.length;
@@ -70,18 +91,7 @@ export function compileAggregate(
   }
   state.setup.push(...setup);
   state.withheld.push(withheld(block));
-  state.words.push(...inWords(block));
-  return finish({
-    select,
-    items: select.items,
-    outputs,
-    certificates: units.map((unit, u) => ({ domain: unit.domain, sql: `${alias}.c${u}` })),
-    sight,
-    from: ` FROM (${survivors(block)}) AS ${alias}`,
-    where: having,
-    groups: [],
-    having: [],
-  });
+  return survivors(block);
 }
 
 /** The groups that may be shown, in the way that the policy treats small ones. */
@@ -146,11 +156,12 @@ interface SightNeeds {
   readonly alias: string;
   readonly resolveRow: (syntax: Syntax) => Typed;
   readonly known: Known;
+  readonly sets: readonly (readonly number[])[] | null;
 }
 
 /** Sees group keys (however they are spelled), aggregates, and names of the select list. */
 function aggregateSight(needs: SightNeeds): Sight {
-  const { state, scope, select, keys, cells, alias, resolveRow, known } = needs;
+  const { state, scope, select, keys, cells, alias, resolveRow, known, sets } = needs;
   const pending = new Set<string>();
   const sight: Sight = {
     over: 'released',
@@ -174,6 +185,11 @@ function aggregateSight(needs: SightNeeds): Sight {
       );
     },
     special: (syntax) => {
+      if (syntax.name === 'grouping')
+        return groupingCall(sets, alias, syntax.args, syntax.at, (arg) => {
+          const printed = printedOrNull(resolveRow, arg);
+          return keys.findIndex((key) => printTyped(key.expression) === printed);
+        });
       if (!isAggregateCall(syntax)) return null;
       const cell = buildCell(state.rights, syntax, resolveRow, known);
       const same = (one: Cell): string => `${one.sql} ${JSON.stringify(one.extremum ?? null)}`;
@@ -225,7 +241,7 @@ function roleOf(typed: Typed, alias: string): 'key' | 'cell' | 'derived' {
   return typed.sql.startsWith(`${alias}.k`) ? 'key' : 'cell';
 }
 
-function inWords(block: Block): string[] {
+function inWords(block: Omit<Block, 'name'>): string[] {
   const { minUnits, smallGroups, dominance } = block.terms;
   const units = block.units.map((unit) => unit.domain).join(' and of ');
   const words = [`every row of the answer rests on at least ${minUnits} distinct units of ${units}`];

@@ -1,15 +1,17 @@
 import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
 import type { Cell, Condition, Factor } from '../enforce/block.ts';
-import { AGGREGATES } from '../functions.ts';
+import { AGGREGATES, COMPARISONS } from '../functions.ts';
 import { type Known, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
+import { buildCall, constant } from '../resolve/call.ts';
+import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
 import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
-import { BIGINT, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
+import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
 
 type Call = Syntax & { kind: 'call' };
 
@@ -50,10 +52,57 @@ export function buildCell(
       at,
       'count(DISTINCT …) is, where granted',
     );
+  if (wanted === 'any') return anyCell(rights, name, arg, chosen, known);
   if (wanted === 'extremum') return extremumCell(rights, name, arg, chosen);
   return name === 'count'
     ? countCell(rights, arg, syntax, chosen, suffix, known)
     : measureCell(rights, name, wanted as AggregateFunction, arg, chosen, suffix, known);
+}
+
+/**
+ * bool_or and bool_and tell whether anybody is on one side of a condition: so both sides must be nobody or enough. Nobody
+ * on the side of the condition reads as withheld, like a count of nobody.
+ */
+function anyCell(rights: Rights, name: string, arg: Typed, chosen: readonly Typed[], known: Known): Cell {
+  if (arg.type === null || familyOf(arg.type) !== 'boolean')
+    refuse('type-mismatch', `\`${name}\` needs a condition`, arg.at, `write ${name}(column = value)`);
+  rights.condition(arg);
+  const within = around(chosen);
+  const sql = printTyped(arg);
+  const conditions = [...conditionsFor(chosen, null), ...sidesOf(arg, within, known)];
+  const suffix = within === null ? '' : ` FILTER (WHERE ${within})`;
+  return cell(`${name}(${sql})${suffix}`, BOOLEAN, conditions, null, null);
+}
+
+/** The rows where a condition holds; where it can be unknown, those where it fails are a side of their own. */
+function sidesOf(arg: Typed, within: string | null, known: Known): Condition[] {
+  const inside = within === null ? '' : `${within} AND `;
+  const holds = chosenRows(`${inside}${printTyped(arg)}`, within);
+  return isNeverNull(arg, known) ? [holds] : [holds, chosenRows(`${inside}(${printTyped(arg)} IS NOT FALSE)`, within)];
+}
+
+/** Comparisons of values that are always there. */
+function isNeverNull(arg: Typed, known: Known): boolean {
+  if (arg.kind === 'constant') return arg.literal.kind !== 'null';
+  if (arg.kind === 'column') return known.isComplete(arg);
+  if (arg.kind !== 'call') return false;
+  if (arg.name === 'is null' || arg.name === 'is not null') return true;
+  const isTotal = [...COMPARISONS, 'and', 'or', 'not', 'in', 'not in'].includes(arg.name);
+  return isTotal && arg.args.every((part) => isNeverNull(part, known));
+}
+
+/** `flag::INT` and `(age > 60)::INT` count those of whom it is true, so they are held to what FILTER is; else null. */
+function flagIn(arg: Typed): Typed | null {
+  const [inner] = arg.kind === 'call' && (arg.name === 'cast' || arg.name === 'try_cast') ? arg.args : [];
+  return inner?.type?.kind === 'boolean' && inner.kind !== 'constant' ? inner : null;
+}
+
+function zeroOrOne(flag: Typed, known: Known): Typed {
+  const number = (value: bigint): Typed => constant({ kind: 'integer', value }, flag.at);
+  const yes = { when: flag, value: number(1n) };
+  if (isNeverNull(flag, known)) return buildCase([yes], number(0n), flag.at);
+  const no = { when: buildCall('not', [flag], 'rows', flag.at), value: number(0n) };
+  return buildCase([yes, no], constant({ kind: 'null' }, flag.at), flag.at);
 }
 
 /** min and max tell one row; where the policy grants `extremum`, the value is the one that enough units reach. */
@@ -145,11 +194,13 @@ function measureCell(
   rights: Rights,
   name: string,
   wanted: AggregateFunction,
-  arg: Typed,
+  given: Typed,
   chosen: readonly Typed[],
   suffix: string,
   known: Known,
 ): Cell {
+  const flag = flagIn(given);
+  const arg = flag === null ? given : zeroOrOne(flag, known);
   if (arg.type === null || familyOf(arg.type) !== 'number')
     refuse('type-mismatch', `\`${name}\` needs a number`, arg.at);
   const conditions = conditionsFor(chosen, null);
@@ -163,9 +214,17 @@ function measureCell(
     );
     factors.push(...factorsOf(value).map((sql) => ({ sql, within })));
   };
-  if (arg.kind === 'case') {
-    for (const { sql, value } of branchesOf(rights, arg, around(chosen), isBlank)) {
-      conditions.push(chosenRows(sql, around(chosen)));
+  if (flag !== null) {
+    rights.condition(flag);
+    conditions.push(...sidesOf(flag, around(chosen), known));
+  } else if (arg.kind === 'case') {
+    // Adding 0 changes no sum, but a mean and every other moment.
+    const branches = branchesOf(rights, arg, around(chosen), name === 'sum' ? isBlank : isNull);
+    const [only] = arg.whens;
+    for (const { sql, value } of branches) {
+      // What one condition leaves out is looked at as its other side; as a condition of its own it says nothing more.
+      const isOther = branches.length === 2 && arg.whens.length === 1 && value === arg.otherwise;
+      if (!isOther || value.kind !== 'constant' || only === undefined) conditions.push(chosenRows(sql, around(chosen)));
       check(value, sql);
     }
     if (conditions.length === chosen.length) refuse('measure-not-allowed', 'the CASE adds nothing', arg.at);

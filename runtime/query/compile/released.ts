@@ -7,7 +7,7 @@ import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import type { OrderItem, Select, SelectItem, Syntax, WindowSyntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
-import { BIGINT, DOUBLE, familyOf, HUGEINT } from '../types.ts';
+import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT } from '../types.ts';
 import { condition, expandStars, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
 import { asReleased, type From, lookup, printConditions, tryLookup } from './sources.ts';
 import type { Certificate, ReleasedRelation, Role, Scope, State } from './state.ts';
@@ -37,7 +37,6 @@ export function compileReleased(
     select.groupAll ||
     items.some((item) => hasAggregate(item.expression)) ||
     (select.having !== null && hasAggregate(select.having));
-  if (select.groupSets.length > 1) refuse('sql-not-allowed', 'GROUPING SETS over released values are not offered');
   const links = [...from.scope.equalities.map((one) => one.expression), ...from.scope.predicates];
   const where = [...links, ...(select.where === null ? [] : [condition(resolve(select.where, base))])];
   const keys = grouped ? groupKeys(select, items).map((key) => resolve(key, base)) : [];
@@ -66,9 +65,16 @@ export function compileReleased(
     sight,
     from: printFrom(from),
     where: where.map(printTyped),
-    groups: keys.map(printTyped),
+    groups: groupsOf(select, keys.map(printTyped)),
     having: select.having === null ? [] : [printTyped(condition(resolve(select.having, sight)))],
   });
+}
+
+/** GROUP BY terms; over released values the engine's own grouping sets will do. */
+function groupsOf(select: Select, keys: readonly string[]): readonly string[] {
+  if (select.groupSets.length < 2) return keys;
+  const sets = select.groupSets.map((set) => `(${set.flatMap((one) => keys.slice(one, one + 1)).join(', ')})`);
+  return [`GROUPING SETS (${sets.join(', ')})`];
 }
 
 export interface Parts {
@@ -270,7 +276,16 @@ function groupedSight(base: Sight, keys: readonly Typed[]): Sight {
           : typed)
       );
     },
-    special: (syntax) => (isAggregateCall(syntax) ? releasedAggregate(syntax, base) : null),
+    special: (syntax) => {
+      if (syntax.name === 'grouping')
+        refuse(
+          'function-not-allowed',
+          '`grouping` over released values is not offered',
+          syntax.at,
+          'test the keys for NULL',
+        );
+      return isAggregateCall(syntax) ? releasedAggregate(syntax, base) : null;
+    },
     window: (window, at) => releasedWindow(window, sight, at),
   };
   return sight;
@@ -303,6 +318,10 @@ function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, 
   const family = familyOf(arg.type);
   if (name === 'count') return done(BIGINT, `count(${distinct ? 'DISTINCT ' : ''}${sql})`);
   if (name === 'min' || name === 'max') return done(arg.type, `${name}(${sql})`);
+  if (name === 'bool_and' || name === 'bool_or') {
+    if (family !== 'boolean') refuse('type-mismatch', `\`${name}\` needs a condition`, at);
+    return done(BOOLEAN, `${name}(${sql})`);
+  }
   if (family !== 'number' || distinct) refuse('type-mismatch', `\`${name}\` needs a number`, at);
   if (name === 'sum') {
     if (arg.type.kind === 'integer') return done(HUGEINT, `sum(${sql})`);

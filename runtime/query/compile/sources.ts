@@ -92,10 +92,12 @@ function boundedDigits(column: CatalogueTable['columns'][number]): Digits | null
 }
 
 function findTable(state: State, source: Source & { kind: 'table' }): CatalogueTable {
-  const wanted = (
-    source.schema === '' || source.schema === 'main' ? source.name : `${source.schema}.${source.name}`
-  ).toLowerCase();
-  const found = state.context.tables.filter((table) => table.names.some((name) => name.toLowerCase() === wanted));
+  // `catalog.schema.table`; `main` says nothing in either place.
+  const schemas = [source.catalog, source.schema].filter((part) => part !== '' && part.toLowerCase() !== 'main');
+  const wanted = [...schemas, source.name].join('.').toLowerCase();
+  const found = state.context.tables.filter(({ names, dataset }) =>
+    [...names, `${dataset}.${names[0] ?? ''}`].some((name) => isCalled(name, wanted)),
+  );
   const [table] = found;
   if (table === undefined) {
     refuse(
@@ -114,6 +116,12 @@ function findTable(state: State, source: Source & { kind: 'table' }): CatalogueT
     );
   }
   return table;
+}
+
+/** `"hospital/records".visits` is `hospital.records.visits` too. */
+function isCalled(name: string, wanted: string): boolean {
+  const known = name.toLowerCase();
+  return known === wanted || known.replaceAll('/', '.') === wanted;
 }
 
 function fromRelation(
@@ -275,7 +283,7 @@ export function tryLookup(from: From, path: readonly string[], at: Place): Visib
   const holders =
     qualifier === ''
       ? from.visible
-      : from.visible.filter((one) => one.names.some((known) => known.toLowerCase() === qualifier));
+      : from.visible.filter((one) => one.names.some((known) => isCalled(known, qualifier)));
   const found = holders.flatMap((one) => one.columns.filter((column) => column.name.toLowerCase() === name));
   const [first] = found;
   if (first === undefined) return null;

@@ -34,6 +34,8 @@ export interface Cell {
   readonly weighed: string | null;
   /** Factors of its products that could pick rows; absent: none. */
   readonly factors?: readonly Factor[];
+  /** Values whose squared distances from their mean add up to the cell, for the dominance rule; absent: none. */
+  readonly centred?: readonly string[];
   /** min or max: the value itself would be one row's, so another table finds the one that enough units reach. */
   readonly extremum?: { readonly value: string; readonly filter: string | null; readonly isMax: boolean };
 }

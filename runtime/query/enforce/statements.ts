@@ -366,8 +366,8 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
 }
 
 /** How many cells were withheld; the number of dropped groups is told only when enough units stand behind them. */
-export function withheld(block: Block): string {
+export function withheld(block: Block, part = 't'): string {
   const perGroup = Math.max(1, block.cells.length);
   const nulled = block.cells.map((_, i) => `count(*) FILTER (WHERE ok AND ${cellName(i)} IS NULL)`).join(' + ') || '0';
-  return `SELECT CAST(count(*) FILTER (WHERE NOT ok AND enough) * ${perGroup} AS BIGINT) AS dropped, CAST(${nulled} AS BIGINT) AS nulled FROM ${table(block, 't')}`;
+  return `SELECT CAST(count(*) FILTER (WHERE NOT ok AND enough) * ${perGroup} AS BIGINT) AS dropped, CAST(${nulled} AS BIGINT) AS nulled FROM ${table(block, part)}`;
 }

@@ -166,7 +166,14 @@ function readSource(value: unknown, reading: Reading): Source {
       case 'EMPTY':
         return { kind: 'none' };
       case 'BASE_TABLE':
-        return { kind: 'table', name: text(node['table_name']), schema: text(node['schema_name']), alias, at };
+        return {
+          kind: 'table',
+          name: text(node['table_name']),
+          schema: text(node['schema_name']),
+          catalog: text(node['catalog_name']),
+          alias,
+          at,
+        };
       case 'SUBQUERY': {
         const query = readStatement(node['subquery'], reading);
         return { kind: 'derived', query, alias, columns: names(node['column_name_alias']), at };
@@ -221,7 +228,9 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
       case 'STAR':
         if (node['columns'] === true) refuse('sql-not-allowed', 'COLUMNS(…) is not offered', at);
         return { kind: 'star', relation: text(node['relation_name']), at };
-      case 'FUNCTION':
+      case 'FUNCTION': {
+        const counted = countIf(node, read, at);
+        if (counted !== null) return counted;
         return {
           kind: 'call',
           name: text(node['function_name']).toLowerCase(),
@@ -230,6 +239,7 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
           filter: optional(node['filter'], reading),
           at,
         };
+      }
       case 'COMPARISON':
         return call(COMPARISONS[type] ?? malformed(), read(node['left']), read(node['right']));
       case 'CONJUNCTION':
@@ -238,8 +248,11 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
         const [input, lower, upper] = [read(node['input']), read(node['lower']), read(node['upper'])];
         return call('and', call('>=', input, lower), call('<=', input, upper));
       }
-      case 'OPERATOR':
+      case 'OPERATOR': {
+        const tuples = tupleIn(type, list(node['children']).map(read), call);
+        if (tuples !== null) return tuples;
         return call(OPERATORS[type] ?? malformed(), ...list(node['children']).map(read));
+      }
       case 'CASE':
         return {
           kind: 'case',
@@ -269,6 +282,36 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
         return malformed();
     }
   });
+}
+
+/** `count_if(c)` is `count(*) FILTER (WHERE c)`. */
+function countIf(node: Json, read: (one: unknown) => Syntax, at: Syntax['at']): Syntax | null {
+  const name = text(node['function_name']).toLowerCase();
+  if (name !== 'count_if' && name !== 'countif') return null;
+  const [condition, ...others] = checkedOrder(node, list(node['children']).map(read));
+  if (condition === undefined || others.length > 0 || node['distinct'] === true)
+    refuse('wrong-arguments', `\`${name}\` takes one condition`, at);
+  const own = node['filter'] === null ? null : read(node['filter']);
+  const filter: Syntax =
+    own === null ? condition : { kind: 'call', name: 'and', args: [own, condition], distinct: false, filter: null, at };
+  return { kind: 'call', name: 'count_star', args: [], distinct: false, filter, at };
+}
+
+/** `(a, b) IN ((1, 2), (3, 4))` is `(a = 1 AND b = 2) OR (a = 3 AND b = 4)`. */
+function tupleIn(
+  type: string,
+  children: readonly Syntax[],
+  call: (name: string, ...args: Syntax[]) => Syntax,
+): Syntax | null {
+  const [left, ...options] = children.map((one) => (one.kind === 'call' && one.name === 'row' ? one.args : null));
+  if ((type !== 'COMPARE_IN' && type !== 'COMPARE_NOT_IN') || left === null || left === undefined) return null;
+  const branches = options.map((option) => {
+    if (option?.length !== left.length || left.length < 2)
+      refuse('wrong-arguments', 'IN takes lists of one length', children[0]?.at ?? null);
+    return call('and', ...left.map((one, index) => call('=', one, option[index] ?? one)));
+  });
+  const found = branches.length === 1 && branches[0] !== undefined ? branches[0] : call('or', ...branches);
+  return type === 'COMPARE_IN' ? found : call('not', found);
 }
 
 /** ORDER BY inside an aggregate picks rows one by one: not offered. */

@@ -180,7 +180,7 @@ export const SOURCES: Readonly<Record<string, Shape>> = {
     schema_name: 'text',
     table_name: 'text',
     column_name_alias: 'nothing',
-    catalog_name: is(''),
+    catalog_name: 'text',
     at_clause: is(null),
   },
   SUBQUERY: { ...named, type: 'text', sample: is(null), subquery: 'statement', column_name_alias: 'texts' },

@@ -6,7 +6,8 @@ import { type Place, refuse } from '../refusal.ts';
 import { partsOf, type Typed } from '../typed.ts';
 import { BIGINT, BOOLEAN, commonType, DATE, digitsOf, DOUBLE, familyOf, printType, TEXT, TIMESTAMP } from '../types.ts';
 import { arithmetic, constantValue, negate, type Operator, type Over } from './arithmetic.ts';
-import { fold, matchConstant } from './constant.ts';
+import { fold, matchConstant, readText } from './constant.ts';
+import { buildTextCall } from './text-call.ts';
 
 /** Builds a typed call of an operator or a scalar function, or refuses what the tables do not hold. */
 export function buildCall(name: string, args: readonly Typed[], over: Over, at: Place): Typed {
@@ -60,6 +61,8 @@ function build(name: string, args: readonly Typed[], over: Over, at: Place): Typ
   }
   const dated = buildDateCall(name, args, at);
   if (dated !== null) return dated;
+  const texts = buildTextCall(name, args, at);
+  if (texts !== null) return texts;
   const found = Object.hasOwn(SCALARS, name) ? SCALARS[name] : undefined;
   if (found === undefined) refuse('function-not-allowed', `the function \`${printable(name)}\` is not offered`, at);
   if (over === 'rows' && !found.rows) {
@@ -131,6 +134,15 @@ function buildDateCall(name: string, args: readonly Typed[], at: Place): Typed |
       return done(TIMESTAMP, `TRY(CAST(date_trunc('${unit}', ${printTyped(argument(args, 1))}) AS TIMESTAMP))`);
     }
     case 'strftime': {
+      // Both orders are DuckDB's.
+      const [head, second] = args;
+      if (
+        head?.kind === 'constant' &&
+        head.literal.kind === 'text' &&
+        second !== undefined &&
+        second.kind !== 'constant'
+      )
+        return buildDateCall(name, [second, head], at);
       needs(args[0], 'date', name, at);
       const format = args[1]?.kind === 'constant' && args[1].literal.kind === 'text' ? args[1].literal.value : '';
       if (!DATE_FORMAT.test(format)) {
@@ -148,6 +160,15 @@ function buildDateCall(name: string, args: readonly Typed[], at: Place): Typed |
       const [from, to] = [asTimestamp(argument(args, 1), at), asTimestamp(argument(args, 2), at)];
       const real = name.includes('diff') ? 'date_diff' : 'date_sub';
       return done(BIGINT, `TRY(${real}('${unit}', ${from}, ${to}))`);
+    }
+    case 'make_date': {
+      const numbers = args.map((arg) =>
+        arg.kind === 'constant' && arg.literal.kind === 'integer' ? String(arg.literal.value) : 'x',
+      );
+      const literal = readText(numbers.map((one, i) => one.padStart(i === 0 ? 4 : 2, '0')).join('-'), DATE);
+      if (literal === null || args.length !== 3)
+        refuse('wrong-arguments', '`make_date` needs three constants that are a date', at, "write DATE '2024-02-01'");
+      return constant(literal, at);
     }
     default:
       return null;

@@ -134,9 +134,17 @@ function tryCast(arg: Typed, type: SqlType, at: Place): Typed {
   if (from !== null && !canCast(from, type)) {
     refuse('type-mismatch', `cannot cast ${printType(from)} to ${printType(type)}`, at);
   }
-  const isLossless = from !== null && losesNothing(from, type);
+  const isLossless = from !== null && (losesNothing(from, type) || fitsByDigits(arg, type));
   const sql = `${isLossless ? 'CAST' : 'TRY_CAST'}(${printTyped(arg)} AS ${printType(type)})`;
   return { kind: 'call', name: isLossless ? 'cast' : 'try_cast', args: [arg], type, digits: null, sql, at };
+}
+
+/** A whole number whose bounds say that it fits; most digits of each width that always do. */
+function fitsByDigits(arg: Typed, type: SqlType): boolean {
+  if (arg.kind !== 'column' && arg.kind !== 'call') return false;
+  if (type.kind !== 'integer' || !type.isSigned || arg.type?.kind !== 'integer' || arg.digits === null) return false;
+  const most = { 8: 2, 16: 4, 32: 9, 64: 18, 128: 38 } as const;
+  return arg.digits.scale === 0 && arg.digits.whole <= most[type.bits];
 }
 
 function canCast(from: SqlType, to: SqlType): boolean {

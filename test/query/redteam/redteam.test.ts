@@ -73,8 +73,8 @@ describe('a hospital under attack', async () => {
   });
 });
 
-/** Known not to be offered yet: each is denied with a reason, never answered wrongly. */
-const NOT_YET = /ROLLUP|GROUPING SETS|bool_and|ok::INT|hospital\.records|WITH adults/;
+/** Answered in part only: so few are of one sex and age that the totals by age are withheld beside those by sex. */
+const NOT_YET = /WITH adults|GROUPING SETS/;
 
 for (const [name, queries] of Object.entries(HONEST)) {
   describe(`an analyst of ${name.toLowerCase()}`, async () => {
@@ -85,7 +85,7 @@ for (const [name, queries] of Object.entries(HONEST)) {
         const seen = await world.ask(sql);
         assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? seen.message : '');
         if (seen.kind !== 'answer') return;
-        const expected = await world.plain(sql.replaceAll('bank.ledger', 'ledger'));
+        const expected = await world.plain(sql.replace(/(bank|hospital\.records)\./, ''));
         const [ours, theirs] = [textOf(seen), expected.rows.map((row) => row.map(shown).join(' | '))];
         const isOrdered = sql.includes('ORDER BY');
         assert.deepEqual(isOrdered ? ours : ours.toSorted(), isOrdered ? theirs : theirs.toSorted());
