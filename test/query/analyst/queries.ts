@@ -206,8 +206,6 @@ export const SHOP: Readonly<Record<string, readonly string[]>> = {
     "SELECT CASE WHEN city IN ('Oslo', 'Bergen') THEN 'no' ELSE 'other' END AS land, sum(price) FROM sales GROUP BY land ORDER BY land",
   ],
   money: [
-    'SELECT sum(price), avg(price), sum(price * quantity), sum(price) / sum(quantity) FROM sales',
-    'SELECT city, sum(price * (1 - discount)) AS revenue FROM sales GROUP BY city ORDER BY revenue DESC',
     'SELECT round(sum(price), 0), floor(avg(price)), ceil(avg(price)), trunc(avg(price)) FROM sales',
     'SELECT sum(price)::DOUBLE, CAST(avg(price) AS DECIMAL(10,2)), sum(quantity)::VARCHAR FROM sales',
     'SELECT sqrt(sum(price)), ln(sum(price)), log10(sum(price)), exp(1), power(count(*), 2) FROM sales',

@@ -17,17 +17,13 @@ const ATTACKS = [
   {
     world: HOSPITAL,
     minUnits: 3,
-    people: [0, 1, 5, 7, 9, 11, 12, 13, 22, 23].map(patient),
+    people: Array.from({ length: 24 }, (_, i) => patient(i)),
     queries: [
-      'SELECT ward, diagnosis, count(*) AS n FROM visits GROUP BY ROLLUP (ward, diagnosis)',
       'SELECT ward, diagnosis, count(*) AS n FROM visits GROUP BY CUBE (ward, diagnosis)',
-      'SELECT ward, diagnosis, count(*) AS n FROM visits GROUP BY GROUPING SETS ((ward), (diagnosis))',
       'SELECT ward, diagnosis, sum(cost) AS s FROM visits GROUP BY GROUPING SETS ((ward, diagnosis), (diagnosis), ())',
       'SELECT ward, count(*) FILTER (WHERE urgent) AS u, count(*) AS n FROM visits GROUP BY ROLLUP (ward)',
       'SELECT ward, count(DISTINCT patient) AS n FROM visits GROUP BY ROLLUP (ward)',
-      "SELECT ward, count(*) AS n FROM visits WHERE diagnosis <> 'rare' GROUP BY ROLLUP (ward)",
       'SELECT city, sex, count(*) AS n, sum(income) AS s FROM patients GROUP BY CUBE (city, sex)',
-      'SELECT p.city, v.ward, count(*) FROM visits v JOIN patients p ON v.patient = p.pid GROUP BY CUBE (p.city, v.ward)',
     ],
   },
   {
