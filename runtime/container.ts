@@ -22,6 +22,10 @@ export interface RuntimeOptions {
   readonly declaredLevel?: 'vm';
   /** Origins that notices of duties may be sent to. */
   readonly webhooks?: readonly string[];
+  /** Who vouches for the log from outside. */
+  readonly outside?: GatewayParts['outside'];
+  /** Where alerts are sent; null for nowhere. */
+  readonly alertWebhook?: string | null;
   readonly jobLimits?: GatewayParts['jobLimits'];
   readonly workerLimits?: Partial<PoolNumbers>;
   /** Written into credentials; asked when one is issued. */
@@ -104,6 +108,8 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     address: options.address,
     ...(options.jobLimits === undefined ? {} : { jobLimits: options.jobLimits }),
     ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),
+    ...(options.outside === undefined ? {} : { outside: options.outside }),
+    alertWebhook: options.alertWebhook ?? null,
   }));
 
   const { clockBehindMs } = (await get<GatewayParts['store']>(STORE)).recovered;

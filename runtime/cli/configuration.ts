@@ -16,6 +16,9 @@ export interface SettingFlags {
   readonly evidenceHttp?: string;
   readonly metrics?: string;
   readonly webhook?: readonly string[];
+  readonly witness?: readonly string[];
+  readonly timestamp?: string;
+  readonly alertWebhook?: string;
   readonly logLevel?: string;
   readonly logFile?: string;
 }
@@ -37,6 +40,12 @@ export function withSettings(command: Command): Command {
     )
     .option('--metrics <host:port>', 'serve Prometheus metrics over HTTP, on a loopback address; off by default')
     .option('--webhook <origin...>', 'addresses (https://host:port) that duties may notify; none by default')
+    .option('--alert-webhook <url>', 'where alerts are sent; none by default')
+    .option(
+      '--witness <url=keyfile...>',
+      'witnesses that cosign the log: URL of add-checkpoint, and their verifier key',
+    )
+    .option('--timestamp <url>', 'RFC 3161 authority that timestamps checkpoints; none by default')
     .option('--log-level <level>', 'debug, info, warn or error (default: info)')
     .option('--log-file <file>', 'log there, with rotation, and not on standard error');
 }
@@ -48,7 +57,7 @@ export async function configurationOf(options: SettingFlags): Promise<{
   readonly unknownVariables: readonly string[];
 }> {
   const { readConfiguration } = await import('../configuration/read-configuration.ts');
-  const { config, webhook, ...others } = options;
+  const { config, webhook, witness, timestamp, ...others } = options;
   const name = config ?? process.env['GLOVEBOX_CONFIG'];
   const flags: { [K in SettingKey]?: unknown } = {};
   for (const key of [
@@ -58,11 +67,14 @@ export async function configurationOf(options: SettingFlags): Promise<{
     'declareVm',
     'evidenceHttp',
     'metrics',
+    'alertWebhook',
     'logLevel',
     'logFile',
   ] as const)
     if (others[key] !== undefined) flags[key] = others[key];
   if (webhook !== undefined) flags.webhooks = webhook;
+  if (witness !== undefined) flags.witnesses = witness;
+  if (timestamp !== undefined) flags.timestampUrl = timestamp;
   const read = readConfiguration({
     ...(name === undefined || name === '' ? {} : { file: { name, text: readFileSync(name, 'utf8') } }),
     environment: process.env,

@@ -4,6 +4,8 @@ import type { Command } from 'commander';
 import { parseVerifierKey } from '../evidence/note.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
 import { addEvidenceLog } from './evidence-log.ts';
+import { verifierKeyIn } from './verifier-key.ts';
+import { addWitness } from './witness.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
 
@@ -16,13 +18,17 @@ export function addEvidence(program: Command): void {
     'glovebox evidence verify job.receipt --key log.pub',
   )
     .option('--key <file>', 'file with the verifier key of the log (from `evidence key`); default: ask the runtime')
-    .action((file: string, options: CommonOptions & { key?: string }) =>
-      options.key === undefined
+    .option('--witness <file...>', 'verifier keys of witnesses whose cosignatures are looked for')
+    .option('--quorum <count>', 'how many of them must have cosigned; default: all')
+    .action((file: string, options: CommonOptions & { key?: string; witness?: readonly string[]; quorum?: string }) => {
+      const trust = (): Trust => trustOf(options);
+      return options.key === undefined
         ? actAs(options, async (glovebox, out) =>
-            verify(out, file, (await glovebox.evidence.getCheckpoint({})).verifierKey),
+            verify(out, file, (await glovebox.evidence.getCheckpoint({})).verifierKey, trust()),
           )
-        : act(options, async (out) => verify(out, file, readFileSync(options.key ?? '', 'utf8').trim())),
-    );
+        : act(options, async (out) => verify(out, file, readFileSync(options.key ?? '', 'utf8').trim(), trust()));
+    });
+  addWitness(evidence);
   withCommon(
     evidence.command('key').description('the public key that verifies receipts and checkpoints of this runtime'),
     'glovebox evidence key --out log.pub',
@@ -83,14 +89,25 @@ export function addEvidence(program: Command): void {
   addEvidenceLog(program, evidence);
 }
 
+type Trust = NonNullable<Parameters<typeof verifyReceipt>[2]>;
+
+function trustOf(options: { readonly witness?: readonly string[]; readonly quorum?: string }): Trust {
+  const witnesses = (options.witness ?? []).map(verifierKeyIn);
+  const quorum = options.quorum === undefined ? witnesses.length : Number(options.quorum);
+  if (!Number.isSafeInteger(quorum) || quorum < 0 || quorum > witnesses.length)
+    throw new UsageError(`the quorum is a number from 0 to the ${witnesses.length} witnesses given`);
+  return { witnesses, quorum };
+}
+
 function verify(
   out: { answer<T>(value: T, forPeople: (value: T) => string): void },
   file: string,
   keyText: string,
+  trust: Trust,
 ): 0 | 1 {
   const key = parseVerifierKey(keyText);
   if (key === undefined) throw new UsageError('the verifier key is not one: it looks like NAME+HEX+BASE64');
-  const verdict = verifyReceipt(readFileSync(file, 'utf8'), key);
+  const verdict = verifyReceipt(readFileSync(file, 'utf8'), key, trust);
   if (verdict.kind === 'refused') {
     out.answer({ isValid: false, reason: verdict.reason }, () => `NOT valid: ${verdict.reason}`);
     return 1;
@@ -100,6 +117,7 @@ function verify(
     [
       `valid: entry ${index} of a log of ${checkpoint.size} entries, signed by ${checkpoint.origin}`,
       `${event.kind} at ${new Date(event.atMs).toISOString()}`,
+      ...witnesses.map(({ name, atSeconds }) => `cosigned by ${name} at ${new Date(atSeconds * 1000).toISOString()}`),
       ...Object.entries(event.facts).map(([name, fact]) => `  ${name}: ${String(fact)}`),
       ...event.subjects.map(({ name, sha256 }) => `  ${name} sha256:${sha256}`),
     ].join('\n'),

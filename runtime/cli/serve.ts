@@ -7,6 +7,7 @@ import { configurationOf, type SettingFlags, withSettings } from './configuratio
 import { LogFile } from './log-file.ts';
 import type { ExitCode } from './output.ts';
 import type { StartOptions } from './start-server.ts';
+import { verifierKeyIn } from './verifier-key.ts';
 
 export interface ServeOptions extends CommonOptions, SettingFlags {}
 
@@ -58,6 +59,12 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
       log,
       insecure: set.insecure === true,
       webhooks: set.webhooks ?? [],
+      outside: {
+        witnesses: (set.witnesses ?? []).map(({ url, keyFile }) => ({ url, key: verifierKeyIn(keyFile) })),
+        timestampUrl: set.timestampUrl,
+        timestampEveryMs: set.timestampEveryMs ?? Infinity,
+      },
+      alertWebhook: set.alertWebhook,
       ...limitsOf(set),
       observe: (event) => metrics?.saw(event),
       ...(set.declareVm === true ? { declaredLevel: 'vm' as const } : {}),

@@ -18,6 +18,9 @@ export interface StartOptions {
   readonly entropy?: RuntimeOptions['entropy'];
   /** Origins that notices of duties may be sent to. */
   readonly webhooks?: readonly string[];
+  /** Who vouches for the log from outside. */
+  readonly outside?: RuntimeOptions['outside'];
+  readonly alertWebhook?: string | null;
   readonly rpcLimits?: Partial<RpcLimits>;
   readonly jobLimits?: RuntimeOptions['jobLimits'];
   readonly workerLimits?: RuntimeOptions['workerLimits'];
@@ -53,6 +56,8 @@ export async function startServer(options: StartOptions, closing: AsyncDisposabl
       address: () => `${host}:${bound.port}`,
       ...(options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel }),
       ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),
+      ...(options.outside === undefined ? {} : { outside: options.outside }),
+      alertWebhook: options.alertWebhook ?? null,
       ...(options.jobLimits === undefined ? {} : { jobLimits: options.jobLimits }),
       ...(options.workerLimits === undefined ? {} : { workerLimits: options.workerLimits }),
       ...(options.entropy === undefined ? {} : { entropy: options.entropy }),

@@ -2,7 +2,19 @@ import { DEFAULT_JOB_LIMITS } from '../gateway/live-jobs.ts';
 import { DEFAULT_DRAIN_MS } from '../gateway/operator-service.ts';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from '../rpc/limits.ts';
 import { poolDefaults } from '../sandbox/pool-options.ts';
-import { ADDRESS, FILE, FOLDER, type Kind, LOOPBACK_ADDRESS, oneOf, ORIGINS, whole, YES_OR_NO } from './values.ts';
+import {
+  ADDRESS,
+  FILE,
+  FOLDER,
+  KEYED_URLS,
+  type Kind,
+  LOOPBACK_ADDRESS,
+  oneOf,
+  ORIGINS,
+  URL_TEXT,
+  whole,
+  YES_OR_NO,
+} from './values.ts';
 
 /** One thing an operator may set. Its name is its path in the file; the environment variable follows from it. */
 export interface Setting<T = unknown> {
@@ -79,6 +91,33 @@ export const SETTINGS = {
     standard: [],
     about: 'Origins that duties of policies may notify',
     flag: '--webhook',
+  }),
+  alertWebhook: setting({
+    name: 'alerts.webhook',
+    kind: URL_TEXT,
+    standard: null,
+    about: 'Where alerts are sent, each as the signed receipt of its entry in the log; without it they are only listed',
+    flag: '--alert-webhook',
+  }),
+  witnesses: setting({
+    name: 'witnesses',
+    kind: KEYED_URLS,
+    standard: [],
+    about: 'Witnesses that cosign the log (C2SP tlog-witness): URL of add-checkpoint, and the file of the verifier key',
+    flag: '--witness',
+  }),
+  timestampUrl: setting({
+    name: 'timestamps.url',
+    kind: URL_TEXT,
+    standard: null,
+    about: 'RFC 3161 authority that timestamps checkpoints of the log',
+    flag: '--timestamp',
+  }),
+  timestampEveryMs: setting({
+    name: 'timestamps.everyMs',
+    kind: whole(1000, 31 * 24 * HOUR_MS),
+    standard: HOUR_MS,
+    about: 'Least time between two timestamps, milliseconds',
   }),
   drainMs: setting({
     name: 'drainMs',

@@ -59,6 +59,41 @@ export const ORIGINS: Kind<readonly string[]> = {
   },
 };
 
+/** An http or https address; no user name in it. */
+export const URL_TEXT: Kind<string> = {
+  allowed: 'an address, e.g. https://tsa.example/stamp',
+  read: (raw) => (typeof raw === 'string' && isHttp(raw) ? raw : null),
+};
+
+/** Where somebody is asked, and the file with the key by which its answers are checked: `URL=KEYFILE`. */
+export interface KeyedUrl {
+  readonly url: string;
+  readonly keyFile: string;
+}
+export const KEYED_URLS: Kind<readonly KeyedUrl[]> = {
+  allowed:
+    'a list of URL=KEYFILE, e.g. https://acme.example/add-checkpoint=/etc/glovebox/acme.pub; separated by commas in the environment',
+  read: (raw) => {
+    const texts: unknown = typeof raw === 'string' ? raw.split(',').map((text) => text.trim()) : raw;
+    if (!Array.isArray(texts) || texts.length > 16) return null;
+    const found = texts.filter((text) => text !== '').map(keyedUrlOf);
+    return found.every((one) => one !== null) ? found : null;
+  },
+};
+
+function keyedUrlOf(text: unknown): KeyedUrl | null {
+  if (typeof text !== 'string') return null;
+  const split = text.lastIndexOf('=');
+  const [url, keyFile] = [text.slice(0, split), text.slice(split + 1)];
+  return split > 0 && isHttp(url) && keyFile !== '' && !keyFile.includes('\0') ? { url, keyFile } : null;
+}
+
+function isHttp(text: string): boolean {
+  if (text.length > 2048 || !URL.canParse(text)) return false;
+  const { protocol, username, password } = new URL(text);
+  return (protocol === 'https:' || protocol === 'http:') && username === '' && password === '';
+}
+
 function originOf(text: unknown): string | null {
   if (typeof text !== 'string' || !URL.canParse(text)) return null;
   const url = new URL(text);

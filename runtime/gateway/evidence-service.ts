@@ -17,7 +17,7 @@ export function evidenceService(needs: GatewayNeeds): EvidenceServiceHandlers {
   return {
     getReceipt: async (caller, request) => {
       const position = await positionOf(needs, caller, request.of);
-      const document = await store.receipt(position);
+      const document = await needs.receiptOf(position);
       if (document === undefined) throw new Fault('not-found', `the log has no entry ${position}`);
       return {
         receipt: {
@@ -86,10 +86,7 @@ export function evidenceService(needs: GatewayNeeds): EvidenceServiceHandlers {
         };
       return {
         isValid: true,
-        checks: [
-          'the entry is in the tree of the checkpoint',
-          'the checkpoint is signed by the log key',
-        ],
+        checks: ['the entry is in the tree of the checkpoint', 'the checkpoint is signed by the log key'],
         reasons: [],
       };
     },

@@ -51,6 +51,7 @@ import { meterService } from './meter-service.ts';
 import type { GatewayNeeds, LogEvent } from './needs.ts';
 import { imageService, operatorService } from './operator-service.ts';
 import { admitParty, identify, partyService } from './party-service.ts';
+import { type OutsideOptions, OutsideCheckpoints } from './outside-checkpoints.ts';
 import { enforcePolicies } from './policy-monitor.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
 import { releasedRows } from './released-rows.ts';
@@ -89,6 +90,10 @@ export interface GatewayParts {
   readonly log: (event: LogEvent) => void;
   /** Origins (`https://host:port`) that notices may be sent to; a policy cannot make the runtime call others. */
   readonly webhooks?: readonly string[];
+  /** Who vouches for the log from outside; default: nobody. */
+  readonly outside?: OutsideOptions;
+  /** Where alerts are sent; null: they are only listed. */
+  readonly alertWebhook?: string | null;
   /** How many jobs run and wait at once; default: DEFAULT_JOB_LIMITS. */
   readonly jobLimits?: JobLimits;
   /** Written into credentials: where parties find this runtime, `host:port`. */
@@ -146,8 +151,20 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     guard: new FileGuard(),
     hashKey: parts.secrets.units,
   };
+  const outside = new OutsideCheckpoints({
+    witnesses: [],
+    timestampUrl: null,
+    timestampEveryMs: 0,
+    ...parts.outside,
+    store,
+    nowMs,
+    folder: join(directory.path, 'evidence'),
+    log: parts.log,
+  });
   const needs: GatewayNeeds = {
     store,
+    receiptOf: (position) =>
+      store.receipt(position, position < (outside.witnessed?.size ?? 0) ? outside.witnessed : undefined),
     nowMs,
     randomBytes: (count) => randomBytes(count),
     sha256,
@@ -414,6 +431,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     enforce: async () => {
       const { stopped } = await enforcePolicies({ ...needs, queue, jobNeeds });
       await duties.work();
+      // Not waited for: an outsider that is slow must not hold up the next look.
+      void outside.work();
       if (stopped > 0) parts.log({ level: 'warn', event: 'jobs.stopped', facts: { stopped } });
     },
     budgets: () => budgetsOf(needs, () => true),

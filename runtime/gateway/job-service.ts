@@ -409,7 +409,7 @@ async function recordMessage(needs: JobServiceNeeds, record: JobRecord, withRece
   const details = body.details as Readonly<Record<string, string | null | readonly string[]>>;
   const note = body.result as ResultNote | null;
   const position = body.evidence.at(-1);
-  const document = withReceipt && position !== undefined ? await needs.store.receipt(position) : undefined;
+  const document = withReceipt && position !== undefined ? await needs.receiptOf(position) : undefined;
   const told = details['reasons'];
   const reasons: readonly Reason[] =
     remembered.get(record.id) ??

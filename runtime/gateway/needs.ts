@@ -15,6 +15,8 @@ export interface GatewayNeeds {
   readonly version: string;
   readonly log: (event: LogEvent) => void;
   readonly live: LiveJobs;
+  /** The receipt of a log entry, cosigned by witnesses where they have seen it already. */
+  readonly receiptOf: (position: number) => Promise<string | undefined>;
   readonly issueCredential: (request: CredentialRequest) => Promise<IssuedCredential>;
   readonly authority: string;
 }

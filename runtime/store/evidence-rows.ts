@@ -80,12 +80,16 @@ export class EvidenceRows {
     this.#signedSize = size;
   }
 
-  /** The receipt of an entry against the last checkpoint; undefined when there is no such entry. */
-  receipt(position: number): string | undefined {
-    const entry = position < this.#signedSize ? this.#entry.get(position) : undefined;
+  /** The receipt of an entry against the last checkpoint, or the one given; undefined when it holds no such entry. */
+  receipt(
+    position: number,
+    against: { readonly size: number; readonly note: string } = { size: this.#signedSize, note: this.#checkpoint },
+  ): string | undefined {
+    const { size, note } = against;
+    const entry = position < size && size <= this.#signedSize ? this.#entry.get(position) : undefined;
     if (entry === undefined) return undefined;
-    const path = this.tree.inclusionProof(position, this.#signedSize);
-    return formatReceipt({ entry: entry['entry'] as Uint8Array, index: position, path, checkpoint: this.#checkpoint });
+    const path = this.tree.inclusionProof(position, size);
+    return formatReceipt({ entry: entry['entry'] as Uint8Array, index: position, path, checkpoint: note });
   }
 
   entries(from: number, to: number): Uint8Array[] {

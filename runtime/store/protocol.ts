@@ -5,6 +5,12 @@ import type { StoreFaultCode } from './fault.ts';
 import type { DenyInput, FailInput, RedeemInput, ReleaseInput, ReserveInput, Step } from './jobs.ts';
 import type { RecordFilter, StoredRecord, TableName } from './records.ts';
 
+/** A checkpoint of the log, with signatures that others added. */
+export interface SignedSize {
+  readonly size: number;
+  readonly note: string;
+}
+
 /** What changes state: answered after it is durable. */
 export type WriteRequest =
   | { readonly do: 'reserve'; readonly input: ReserveInput }
@@ -20,11 +26,11 @@ export type ReadRequest =
   | { readonly do: 'get'; readonly table: TableName; readonly id: string }
   | { readonly do: 'list'; readonly table: TableName; readonly filter: RecordFilter }
   | { readonly do: 'balance'; readonly budget: BudgetId; readonly windowMs: number | undefined }
-  | { readonly do: 'receipt'; readonly position: number }
+  | { readonly do: 'receipt'; readonly position: number; readonly against: SignedSize | undefined }
   | { readonly do: 'entries'; readonly from: number; readonly to: number }
   | { readonly do: 'positions'; readonly kind: EvidenceKind; readonly limit: number }
   | { readonly do: 'checkpoint' }
-  | { readonly do: 'consistency'; readonly from: number }
+  | { readonly do: 'consistency'; readonly from: number; readonly to: number | undefined }
   | { readonly do: 'publish' }
   | { readonly do: 'close' };
 

@@ -306,7 +306,7 @@ class Engine {
       case 'balance':
         return this.#ledger.balance(request.budget, request.windowMs, this.#latestMs);
       case 'receipt':
-        return this.#log.receipt(request.position);
+        return this.#log.receipt(request.position, request.against);
       case 'entries':
         return this.#log.entries(request.from, request.to);
       case 'positions':
@@ -314,7 +314,7 @@ class Engine {
       case 'checkpoint':
         return this.#log.checkpoint;
       case 'consistency':
-        return this.#log.tree.consistencyProof(request.from);
+        return this.#log.tree.consistencyProof(request.from, request.to);
       case 'publish':
         return this.publish();
       case 'close':

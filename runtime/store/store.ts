@@ -23,7 +23,7 @@ import type {
   Step,
   TransactOutcome,
 } from './jobs.ts';
-import type { Call, Hello, Recovered, Reopened, Reply, Request, WorkerData } from './protocol.ts';
+import type { Call, Hello, Recovered, Reopened, Reply, Request, WorkerData, SignedSize } from './protocol.ts';
 import { MIRRORED, type RecordFilter, type StoredRecord, type TableName } from './records.ts';
 
 export interface StoreOptions {
@@ -172,9 +172,9 @@ export class Store {
     return this.#call({ do: 'balance', budget, windowMs });
   }
 
-  /** The receipt (tlog-proof text) of a log entry against the latest checkpoint. */
-  receipt(position: number): Promise<string | undefined> {
-    return this.#call({ do: 'receipt', position });
+  /** The receipt (tlog-proof text) of a log entry against the latest checkpoint, or against an earlier one of this log. */
+  receipt(position: number, against?: SignedSize): Promise<string | undefined> {
+    return this.#call({ do: 'receipt', position, against });
   }
 
   /** Raw log entries from…to (exclusive). */
@@ -192,9 +192,9 @@ export class Store {
     return this.#call({ do: 'checkpoint' });
   }
 
-  /** Proof that the log only grew since it had `from` entries: what a witness asks for. */
-  consistencyProof(from: number): Promise<readonly Digest[]> {
-    return this.#call({ do: 'consistency', from });
+  /** Proof that the log only grew from `from` to `to` entries (default: all): what a witness asks for. */
+  consistencyProof(from: number, to?: number): Promise<readonly Digest[]> {
+    return this.#call({ do: 'consistency', from, to });
   }
 
   /** Writes the log's files now instead of within a moment. */
