@@ -21,6 +21,7 @@ interface JobOptions extends CommonOptions, ProgramOptions {
   readonly out?: string;
   readonly format?: string;
   readonly receipt?: string;
+  readonly encryptModel?: string;
 }
 
 /** Rows shown to a person; the whole result goes to a file with --out. */
@@ -49,6 +50,10 @@ export function addJob(program: Command): void {
   )
     .option('--out <file>', 'write the result to a file: .arrow, .csv or .json')
     .option('--receipt <file>', 'write the receipt to a file')
+    .option(
+      '--encrypt-model <file>',
+      'for query programs: weights, vector or row in JSON, encrypted here under a key that nobody else ever has',
+    )
     .option('--key <text>', 'idempotency key: the same key again is the same job')
     .action((sql: string | undefined, options: JobOptions) =>
       actAs(options, (glovebox, out) => runJob(glovebox, out, sql, options)),
@@ -174,6 +179,17 @@ async function runJob(
   sql: string | undefined,
   options: JobOptions,
 ): Promise<ExitCode> {
+  if (options.encryptModel !== undefined) {
+    const { runWithEncryptedModel } = await import('./encrypted-model.ts');
+    const program = await homomorphicProgramOf(options);
+    if (program === null) throw new UsageError('--encrypt-model goes with a homomorphic program: --program FILE.yaml');
+    return await runWithEncryptedModel(
+      glovebox,
+      out,
+      { program, job: commonOf(options), modelFile: options.encryptModel },
+      { shown, foot: footOf, onJob: (ended) => writeReceipt(ended, options.receipt) },
+    );
+  }
   const request = await requestOf(sql, options);
   const { job: submitted } = await glovebox.jobs.submit({ job: request });
   let job = submitted;

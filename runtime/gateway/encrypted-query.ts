@@ -1,23 +1,31 @@
 import { explainQuery } from '../homomorphic/explain.ts';
 import { HomomorphicFault } from '../homomorphic/fault.ts';
-import type { HomomorphicProgram } from '../homomorphic/program.ts';
+import type { EncryptedQueryProgramName, HomomorphicProgram } from '../homomorphic/program.ts';
+import { queryFactsText } from '../homomorphic/query-facts.ts';
 import { chargeOf } from '../homomorphic/query-guard.ts';
-import { QUERY_BLOCK_ROWS, QUERY_PROFILE, type QueryColumn, type QueryHeader } from '../homomorphic/query.ts';
-import { runHomomorphicJob } from '../homomorphic/run-job.ts';
+import {
+  blocksOf,
+  QUERY_BLOCK_ROWS,
+  QUERY_CIPHERTEXT_LIMIT,
+  QUERY_PROFILE,
+  type QueryColumn,
+  type QueryHeader,
+} from '../homomorphic/query.ts';
+import { type JobInput, runHomomorphicJob } from '../homomorphic/run-job.ts';
 import type { AdmittedPermit } from '../job/needs.ts';
 import type { HomomorphicRequest, OpenProgram, ProgramResult } from '../job/prepare-homomorphic.ts';
 import type { OpenDataset } from '../job/prepare-sql.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
-import type { EnforcedQuery } from '../query/enforced.ts';
-import { viewOf } from '../release/columns.ts';
-import type { HomomorphicEngineNeeds } from './homomorphic-engine.ts';
+import { type ColumnBatch, viewOf } from '../release/columns.ts';
 import { objectId } from './ciphertext-intake.ts';
+import type { HomomorphicEngineNeeds } from './homomorphic-engine.ts';
+import { publicRows, queryColumnOf, rowsQuery, totalsQuery } from './query-columns.ts';
 import type { CiphertextBody } from './records.ts';
 
-/** Digits after the point that are kept of a column of floating-point numbers. */
-export const FLOAT_DECIMALS = 2;
 const BIGINT_BYTES = 8;
+/** Plaintext of one query that is held at a time, when rows are met one by one. */
+export const ROWS_LIMIT_BYTES = 256 * 1024 * 1024;
 
 interface QueryInput {
   readonly request: HomomorphicRequest;
@@ -27,29 +35,34 @@ interface QueryInput {
 }
 
 /**
- * An encrypted model over plaintext columns, whose weighted total only the asker can read.
+ * An encrypted model over plaintext columns, whose answer only the asker can read.
  *
  * A model is encrypted slot by slot, and nobody can see whether its slots agree: a consumer that puts its weight into one
- * slot would read one row. So the worker is never given rows: our own SQL adds each column up, clipped to the policy's
- * bounds, and the model meets the totals alone. Whatever the ciphertext holds, its answer is a function of totals over
- * all units. Programs that are made to single out rows (`lookup`, `queryDot`, scores row by row) cannot be had that way
- * and are refused.
+ * slot would read one row. So for a total the worker is never given rows: our own SQL adds each column up, clipped to the
+ * policy's bounds, and the model meets the totals alone. Whatever the ciphertext holds, its answer is a function of
+ * totals over all units.
+ *
+ * Programs that are made to single out rows (`lookup`, `queryDot`, scores row by row) cannot be had that way. They run
+ * only under a rule that says so twice: `minUnits: 1`, because a number may then rest on one unit, and a `maxQueries`.
  */
 export async function openEncryptedQuery(
   needs: HomomorphicEngineNeeds,
   { request, permit, asker, program }: QueryInput,
 ): Promise<OpenProgram | Denied> {
+  const { release, clause } = permit.permit;
+  const maySingleOut = release.mode === 'homomorphic' && release.minUnits === 1 && release.maxQueries !== null;
   const singles = (): Denied =>
     denied(
-      reason(
-        'query-singles-out',
-        `\`${program.name}\` gives numbers that rest on single rows, whatever a rule's minimum is`,
-        {
-          remedy: 'use `queryLinear` or `queryLogistic` with a total',
-        },
-      ),
+      reason('query-singles-out', `\`${program.name}\` gives numbers that rest on single rows here`, {
+        clause: `${clause}.release.minUnits`,
+        remedy:
+          'use `queryLinear` or `queryLogistic` with a total; only a rule with `minUnits: 1` and `maxQueries` lets single rows be met',
+      }),
     );
-  if (program.name !== 'queryLinear' && program.name !== 'queryLogistic') return singles();
+  const isModel = program.name === 'queryLinear' || program.name === 'queryLogistic';
+  const output = program.parameters['rows'] === 1 ? 'rows' : 'total';
+  const meetsRows = !isModel || output === 'rows';
+  if (meetsRows && !maySingleOut) return singles();
   const dataset = await needs.sql.open(permit, asker.party, asker.groups);
   if (dataset.kind === 'denied') return dataset;
   const found = dataset.tables.filter((table) =>
@@ -74,15 +87,24 @@ export async function openEncryptedQuery(
     columns.push(column);
   }
   const rows = publicRows(table.rowCount);
+  const unitColumns = permit.permit.policy.tables
+    .flatMap(({ privacyUnits }) => privacyUnits.flatMap((one) => one.columns))
+    .filter((name) => table.columns.some((column) => column.name === name));
+  const order = unitColumns.length > 0 ? unitColumns : [unit.hash];
   const header: QueryHeader = {
     format: 'glovebox-encrypted-query/1',
-    name: program.name,
+    name: program.name as EncryptedQueryProgramName,
     columns: program.columns,
-    output: 'total',
+    output,
     rows,
-    ciphertexts: program.columns.length,
+    ciphertexts: isModel ? program.columns.length : blocksOf(rows),
   };
-  const facts = `rows: ${rows}; ${columns.map(({ column, decimals, low, high }) => `${column}: ${decimals} decimals, scaled bounds ${low} to ${high}`).join('; ')}`;
+  if (
+    header.ciphertexts > QUERY_CIPHERTEXT_LIMIT ||
+    (meetsRows && rows * columns.length * BIGINT_BYTES > ROWS_LIMIT_BYTES)
+  )
+    throw new HomomorphicFault('out-of-range', `cannot run ${program.name}: the table has too many rows for it`);
+  const facts = queryFactsText({ rows, columns });
   const [digest, ...more] = request.inputs;
   const query =
     digest === undefined ? undefined : needs.store.peek<CiphertextBody>('ciphertext', objectId(asker.party, digest));
@@ -94,7 +116,7 @@ export async function openEncryptedQuery(
     );
   }
   const sent = JSON.parse(query.body.facts) as QueryHeader;
-  if (sent.output === 'rows') return singles();
+  if (sent.output === 'rows' && !maySingleOut) return singles();
   if (JSON.stringify(sent) !== JSON.stringify(header)) {
     return denied(
       reason('query-for-others', 'the encrypted query was made for other columns, another program or another size', {
@@ -104,7 +126,7 @@ export async function openEncryptedQuery(
   }
   const limit = QUERY_PROFILE.plainModulus / 2n;
   for (const { column, low, high } of columns) {
-    if (BigInt(rows) * (-low > high ? -low : high) > limit)
+    if ((meetsRows ? 1n : BigInt(rows)) * (-low > high ? -low : high) > limit)
       throw new HomomorphicFault('out-of-range', `the total of column ${column} could leave the plaintext modulus`);
   }
   const { lines, securityBits, resultBytes } = explainQuery(header, columns);
@@ -121,21 +143,16 @@ export async function openEncryptedQuery(
     inWords: [
       ...lines,
       facts,
-      'the model meets the totals of the columns, never a row: whatever it holds, one row cannot be singled out',
+      meetsRows
+        ? 'rows are met one by one, in the order of their privacy unit: the answer may rest on one row'
+        : 'the model meets the totals of the columns, never a row: whatever it holds, one row cannot be singled out',
     ],
-    guarantee: `an encrypted query (BGV, ${securityBits}-bit security): the runtime saw no weight, and only the asker can decrypt; the answer is a function of column totals over at least the rule’s minimum of privacy units; missing values count as zero; no noise was added`,
+    guarantee: `an encrypted query (BGV, ${securityBits}-bit security): the runtime saw no weight, and only the asker can decrypt; ${meetsRows ? 'the answer may rest on a single row, as the rule allows' : 'the answer is a function of column totals over at least the rule’s minimum of privacy units'}; missing values count as zero; no noise was added`,
     resultBytes,
     extraction: chargeOf(header, columns),
     run: (_jobId, signal) =>
-      run(needs, { dataset, table, unit: unit.hash, columns, header, digest }, asker.party, signal),
+      run(needs, { dataset, table, unit: unit.hash, order, columns, header, digest, meetsRows }, asker.party, signal),
   };
-}
-
-/** Nobody is shown how many rows there are: the next power of two stands for it, and what is added is zeros. */
-function publicRows(rowCount: bigint): number {
-  let rows = QUERY_BLOCK_ROWS;
-  while (BigInt(rows) < rowCount) rows *= 2;
-  return rows;
 }
 
 async function run(
@@ -144,6 +161,8 @@ async function run(
     readonly dataset: OpenDataset;
     readonly table: CatalogueTable;
     readonly unit: string;
+    readonly order: readonly string[];
+    readonly meetsRows: boolean;
     readonly columns: readonly QueryColumn[];
     readonly header: QueryHeader;
     readonly digest: string;
@@ -152,6 +171,7 @@ async function run(
   signal: AbortSignal,
 ): Promise<ProgramResult> {
   const { dataset, table, columns, header, digest } = input;
+  let plaintext: readonly JobInput[];
   const totals = needs.sql.run(totalsQuery(table, input.unit, columns), [dataset], party, signal);
   const values: bigint[] = [];
   for await (const batch of totals.batches)
@@ -159,16 +179,25 @@ async function run(
   const summary = totals.summary();
   if (summary.kind === 'failed' || values.length !== columns.length + 1) return { kind: 'failed' };
   const [units = 0n, ...sums] = values;
+  let cpuMsOfSql = summary.cpuMs;
+  if (input.meetsRows) {
+    const rows = needs.sql.run(rowsQuery(table, input.order, columns), [dataset], party, signal);
+    const read = await rowColumns(rows.batches, input);
+    const ended = rows.summary();
+    if (read === null || ended.kind === 'failed') return { kind: 'failed' };
+    cpuMsOfSql += ended.cpuMs;
+    plaintext = read.map(blocksOfRows);
+  } else plaintext = sums.map((sum) => totalAlone(sum, header.rows));
   const started = performance.now();
   const worker = await needs.pool.lease({ kind: 'homomorphic', party, signal });
   try {
     const { output } = await runHomomorphicJob(worker, { kind: 'encryptedQuery', rows: header.rows }, [
       needs.files.read(party, digest),
-      ...sums.map((sum) => totalAlone(sum, header.rows)),
+      ...plaintext,
     ]);
     worker.release();
     signal.throwIfAborted();
-    const cpuMs = Math.ceil(performance.now() - started) + summary.cpuMs;
+    const cpuMs = Math.ceil(performance.now() - started) + cpuMsOfSql;
     return { kind: 'ciphertext', words: output, units: Number(units), cpuMs };
   } catch (error) {
     await worker.destroy();
@@ -187,47 +216,31 @@ function* totalAlone(total: bigint, rows: number): Generator<Uint8Array, void> {
   }
 }
 
-/** Our own SQL: distinct units, and each column's total, clipped and scaled row by row; missing and not finite is zero. */
-function totalsQuery(table: CatalogueTable, unit: string, columns: readonly QueryColumn[]): EnforcedQuery {
-  const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
-  const sums = columns.map(({ column, decimals, low, high }, i) => {
-    const value = `CAST(${quoted(column)} AS DOUBLE)`;
-    const scaled = `CAST(round(${value} * ${10 ** decimals}) AS HUGEINT)`;
-    const clipped = `CASE WHEN isfinite(${value}) AND abs(${value}) < 1e15 THEN greatest(least(${scaled}, ${high}), ${low}) ELSE 0 END`;
-    return `CAST(coalesce(sum(${clipped}), 0) AS BIGINT) AS s${i}`;
-  });
-  const whole = { kind: 'integer', bits: 64, isSigned: true } as const;
-  return {
-    setup: [],
-    reads: [table.physical],
-    result: `SELECT CAST(count(DISTINCT ${quoted(unit)}) AS BIGINT) AS units, ${sums.join(', ')} FROM ${table.physical}`,
-    outputs: ['units', ...columns.map((_, i) => `s${i}`)].map((name) => ({ name, type: whole, role: 'cell' })),
-    certificates: [],
-    summary: 'SELECT CAST(0 AS BIGINT) AS withheldCells',
-    inWords: [],
-    canonical: '',
-  };
+/**
+ * Row after row of every column, held in memory: an encrypted vector meets column after column. Null when there are more
+ * rows than were announced, which a new version of the dataset could bring.
+ */
+async function rowColumns(
+  batches: AsyncIterable<ColumnBatch>,
+  { columns, header }: { readonly columns: readonly QueryColumn[]; readonly header: QueryHeader },
+): Promise<readonly BigInt64Array[] | null> {
+  const values = columns.map(() => new BigInt64Array(header.rows));
+  let rows = 0;
+  for await (const batch of batches) {
+    if (rows + batch.rowCount > header.rows) return null;
+    for (const [i, column] of batch.columns.entries()) {
+      const view = viewOf(column.values);
+      const target = values[i];
+      for (let row = 0; target !== undefined && row < batch.rowCount; row++)
+        target[rows + row] = view.getBigInt64(row * BIGINT_BYTES, true);
+    }
+    rows += batch.rowCount;
+  }
+  return values;
 }
 
-/** What the policy and the catalogue say of a column: bounds in scaled whole numbers. */
-function queryColumnOf(table: CatalogueTable, name: string): QueryColumn | null {
-  const column = table.columns.find((one) => one.name === name);
-  if (column === undefined) return null;
-  const { type } = column;
-  const decimals =
-    type.kind === 'integer'
-      ? 0
-      : type.kind === 'decimal'
-        ? type.scale
-        : type.kind === 'double' || type.kind === 'float'
-          ? FLOAT_DECIMALS
-          : null;
-  const bounds = column.grants.flatMap((grant) =>
-    grant.rights.includes('aggregate') && grant.bounds !== null ? [grant.bounds] : [],
-  );
-  if (decimals === null || bounds.length === 0) return null;
-  const low = Math.max(...bounds.map((one) => one.low)) * 10 ** decimals;
-  const high = Math.min(...bounds.map((one) => one.high)) * 10 ** decimals;
-  if (!(low <= high) || Math.abs(low) > 1e15 || Math.abs(high) > 1e15) return null;
-  return { column: name, decimals, low: BigInt(Math.ceil(low)), high: BigInt(Math.floor(high)) };
+function* blocksOfRows(values: BigInt64Array): Generator<Uint8Array, void> {
+  const bytes = new Uint8Array(values.buffer);
+  for (let at = 0; at < bytes.byteLength; at += QUERY_BLOCK_ROWS * BIGINT_BYTES)
+    yield bytes.subarray(at, at + QUERY_BLOCK_ROWS * BIGINT_BYTES);
 }
