@@ -85,7 +85,8 @@ export async function encryptColumns(
           low,
           high,
           decimals: digits,
-          isNullable: (table.nulls.get(column) ?? 0) > 0,
+          // sums of groups come with counts and means when presence is encrypted beside the values
+          isNullable: (table.nulls.get(column) ?? 0) > 0 || programs.includes('groupSums'),
         })),
         minUnits: Number(options.minUnits ?? 10),
       },

@@ -44,7 +44,9 @@ export async function runWithEncryptedModel(
   const { job: released, answers } = outcome;
   out.answer({ job: tell.shown(released), answers }, () => {
     const hasRows = answers.some(({ row }) => row !== null);
-    const cells = answers.slice(0, SHOWN).map(({ name, row, value }) => (hasRows ? [row, name, value] : [name, value]));
+    const cells = answers
+      .slice(0, SHOWN)
+      .map(({ name, row, value }) => [...(hasRows ? [row] : []), name, Number(value.toPrecision(12))]);
     const more = answers.length > SHOWN ? `\n… and ${answers.length - SHOWN} more: use --json` : '';
     return `${tableText(hasRows ? ['row', 'name', 'value'] : ['name', 'value'], cells)}${more}\ndecrypted here: nobody else can read it\n\n${tell.foot(released)}`;
   });

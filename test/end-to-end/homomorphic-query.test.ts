@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { runEncryptedQuery } from '../../runtime/client/encrypted-query.ts';
 import { encryptedResultOf, uploadObject } from '../../runtime/client/homomorphic.ts';
 import type { Glovebox } from '../../runtime/client/connect.ts';
 import { parseQueryFacts } from '../../runtime/homomorphic/query-facts.ts';
@@ -144,4 +145,120 @@ test('queries beyond the cap are refused, durably', async () => {
   const job = program('queryLinear', ['age', 'time'], { inputs: [digest] });
   assert.equal((await acme.jobs.run(job)).kind, 'released');
   assert.deepEqual(await codesOf(job), ['budget-exhausted']);
+});
+
+// Column bits: wide enough that one answer cannot carry half of the columns, which the extraction guard asks for.
+const WIDE = 8;
+const wideNames = Array.from({ length: WIDE }, (_, i) => `m${i}`);
+const wideRows = clinic.id.map((id, row) => [
+  id,
+  ...wideNames.map((_, i) => (id * 7919 + row * 104_729 + i * 15_485) % 4096),
+]);
+
+async function singleRows(name: string, release: string): Promise<Glovebox> {
+  const hospital = await world.party(`${name}-hospital`, ['provider']);
+  const consumer = await world.party(`${name}-consumer`, ['consumer']);
+  await addDataset(
+    world,
+    hospital,
+    name,
+    [['id', ...wideNames].join(','), ...wideRows.map((row) => row.join(','))].join('\n'),
+  );
+  const { complaints } = await hospital.policies.attach({
+    document: `
+apiVersion: glovebox/v1
+kind: UsagePolicy
+metadata: { dataset: ${name}, grade: internal }
+privacyUnit: [id]
+columns:
+  id: { rights: [countDistinct] }
+${wideNames.map((column) => `  ${column}: { rights: [aggregate], bounds: [0, 4095] }`).join('\n')}
+allow:
+  - { id: single, mode: homomorphic, release: { programs: [queryLinear, queryLogistic, queryDot, lookup], schemes: [bgv], securityBits: 128, ${release} } }
+`,
+  });
+  assert.deepEqual(complaints, []);
+  const { agreement } = await hospital.agreements.offer({ dataset: name, consumer: `${name}-consumer` });
+  await consumer.agreements.accept({ id: agreement?.id ?? '' });
+  return consumer;
+}
+
+/** Rows as the runtime numbers them: by unit, then by the values asked for. */
+const inOrder = (columns: readonly string[]): readonly (readonly number[])[] => {
+  const places = columns.map((column) => 1 + wideNames.indexOf(column));
+  return wideRows
+    .map((row) => [row[0] ?? 0, ...places.map((place) => row[place] ?? 0)])
+    .toSorted((a, b) => a.map((value, i) => value - (b[i] ?? 0)).find((difference) => difference !== 0) ?? 0)
+    .map(([, ...values]) => values);
+};
+
+test('where a rule lets single rows be met, a lookup by encrypted index gives one record’s permitted columns', async () => {
+  const consumer = await singleRows('records', 'minUnits: 1, maxQueries: 5');
+  for (const row of [0, 1234]) {
+    const outcome = await runEncryptedQuery(consumer, {
+      program: { name: 'lookup', columns: ['m3', 'm5'] },
+      model: { row },
+    });
+    assert.ok(outcome.kind === 'answered', outcome.kind === 'refused' ? JSON.stringify(outcome.reasons) : '');
+    assert.deepEqual(
+      outcome.answers.map(({ value }) => value),
+      inOrder(['m3', 'm5'])[row],
+    );
+    assert.match(outcome.job.guarantee, /may rest on a single row/);
+  }
+  const beyond = await runEncryptedQuery(consumer, {
+    program: { name: 'lookup', columns: ['m3'] },
+    model: { row: 5000 },
+  });
+  assert.deepEqual(beyond.kind === 'answered' && beyond.answers.map(({ value }) => value), [0]);
+  const vector = inOrder(['m1']).map((_, i) => ((i * 37) % 21) - 10);
+  const dot = await runEncryptedQuery(consumer, {
+    program: { name: 'queryDot', columns: ['m1'] },
+    model: { vector, decimals: 0 },
+  });
+  const expected = inOrder(['m1']).reduce((sum, [value = 0], i) => sum + value * (vector[i] ?? 0), 0);
+  assert.deepEqual(dot.kind === 'answered' && dot.answers, [{ name: 'total', row: null, value: expected }]);
+  const denied = await runEncryptedQuery(consumer, { program: { name: 'lookup', columns: ['id'] }, model: { row: 0 } });
+  assert.deepEqual(denied.kind === 'refused' && denied.reasons.map(({ code }) => code), ['column-right-missing']);
+});
+
+test('scores row by row by an encrypted model equal those of the plaintext, until they could solve for the rows', async () => {
+  const consumer = await singleRows('scores', 'minUnits: 1, maxQueries: 5');
+  const weights = Object.fromEntries(wideNames.map((name, i) => [name, (i - 3) / 4]));
+  const request = {
+    program: { name: 'queryLinear', columns: wideNames, parameters: { rows: 1 } },
+    model: { weights, intercept: 0.5, decimals: 2, count: wideRows.length },
+  };
+  const outcome = await runEncryptedQuery(consumer, request);
+  assert.ok(outcome.kind === 'answered', outcome.kind === 'refused' ? JSON.stringify(outcome.reasons) : '');
+  assert.deepEqual(
+    outcome.answers.map(({ value }) => value),
+    inOrder(wideNames).map((row) => row.reduce((sum, value, i) => sum + ((i - 3) / 4) * value, 0.5)),
+  );
+  const again = await runEncryptedQuery(consumer, request);
+  assert.deepEqual(again.kind === 'refused' && again.reasons.map(({ code }) => code), ['budget-exhausted']);
+  // Few narrow columns fit side by side into one answer: their rows could be read off, so no query is allowed at all.
+  const narrow = await runEncryptedQuery(consumer, {
+    program: { name: 'queryLinear', columns: ['m0', 'm1'], parameters: { rows: 1 } },
+    model: { weights: { m0: 1, m1: 4096 }, decimals: 0 },
+  });
+  assert.deepEqual(narrow.kind === 'refused' && narrow.reasons.map(({ code }) => code), ['budget-exhausted']);
+});
+
+test('a rule over single units without a cap on queries still meets no single row', async () => {
+  const consumer = await singleRows('uncapped', 'minUnits: 1');
+  for (const program of [
+    { name: 'lookup', columns: ['m0'] },
+    { name: 'queryDot', columns: ['m0'] },
+    { name: 'queryLogistic', columns: wideNames, parameters: { rows: 1 } },
+  ]) {
+    const { reasons } = await consumer.jobs.explain({
+      job: { computation: { kind: 'homomorphic', homomorphic: program } },
+    });
+    assert.deepEqual(
+      reasons.map(({ code }) => code),
+      ['query-singles-out'],
+      program.name,
+    );
+  }
 });
