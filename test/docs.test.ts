@@ -84,6 +84,8 @@ describe('the five-minute tour', () => {
       assert.match(stdout, /^Lev\+5FU +304 +1711\.68/m);
       assert.match(stdout, /^valid: entry \d+ of a log of \d+ entries/m);
       assert.match(stdout, /"rx":"Lev\+5FU","patients":304/);
+      assert.match(stdout, /^risk at the mean +0\.40855/m);
+      assert.match(stdout, /^mean +Lev\+5FU +1711\.68/m);
     } finally {
       const gone = once(server, 'exit');
       server.kill('SIGTERM');

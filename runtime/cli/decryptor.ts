@@ -8,6 +8,7 @@ interface DecryptorOptions extends CommonOptions {
   readonly key: string;
   readonly listen: string;
   readonly consumer: readonly string[];
+  readonly runtimeKey?: string;
 }
 
 export function addDecryptor(program: Command): void {
@@ -21,6 +22,10 @@ export function addDecryptor(program: Command): void {
       'its folder: pinned columns (from `dataset add --encrypt`), decrypted jobs, certificate',
     )
     .requiredOption('--consumer <name...>', 'consumers for whom results are decrypted')
+    .option(
+      '--runtime-key <key>',
+      'the runtime’s transcript key, learned from its operator on another way; default: the one that it showed first',
+    )
     .option('--as <file>', 'your credential as the provider: says which runtime may call')
     .option('--server <host:port>', 'the runtime; default: the one in the credential')
     .option('--json', 'log lines as JSON')
@@ -43,7 +48,11 @@ export function addDecryptor(program: Command): void {
           credential,
           ...(options.server === undefined ? {} : { server: options.server }),
         });
-        const seen = await glovebox.homomorphic.getTranscriptKey({}, { timeoutMs: 5000 }).catch(() => null);
+        const seen =
+          options.runtimeKey === undefined
+            ? ((await glovebox.homomorphic.getTranscriptKey({}, { timeoutMs: 5000 }).catch(() => null))?.publicKey ??
+              null)
+            : givenKey(options.runtimeKey, readTranscriptKey);
         const { secret, open } = await readKeys(options.key);
         const log = (event: string, facts: Readonly<Record<string, unknown>>): void => {
           const { reason, ...rest } = facts;
@@ -57,7 +66,7 @@ export function addDecryptor(program: Command): void {
           host,
           port,
           runtimeAuthority: credential.ca,
-          runtimeKey: readTranscriptKey(await vault.pinRuntimeKey(seen?.publicKey ?? null)),
+          runtimeKey: readTranscriptKey(await vault.pinRuntimeKey(seen)),
           isAgreed: async ({ consumer, agreementId }, dataset) => {
             if (!options.consumer.includes(consumer)) return false;
             // The runtime is asked too, so that an agreement that has ended here or there ends decryption.
@@ -78,6 +87,21 @@ export function addDecryptor(program: Command): void {
         glovebox.close();
       }),
     );
+}
+
+/** A key that somebody typed: what cannot be one is said before anything listens. */
+function givenKey(text: string, read: (text: string) => unknown): string {
+  try {
+    read(text);
+    return text;
+  } catch (cause) {
+    throw new UsageError(
+      `\`${text}\` is no transcript key: 32 bytes in base64url, as \`glovebox key runtime\` shows it`,
+      {
+        cause,
+      },
+    );
+  }
 }
 
 function placeOf(text: string): { readonly host: string; readonly port: number } {

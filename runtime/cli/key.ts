@@ -62,6 +62,17 @@ export function addKey(program: Command): void {
       }),
   );
   withCommon(
+    key
+      .command('runtime')
+      .description('the key under which this runtime signs transcripts, for `decryptor --runtime-key`'),
+    'glovebox key runtime --as hospital.credential.json',
+  ).action((options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const { publicKey } = await glovebox.homomorphic.getTranscriptKey({});
+      out.answer({ publicKey }, () => publicKey);
+    }),
+  );
+  withCommon(
     key.command('revoke <digest>').description('nothing is computed under this key any more; running jobs are stopped'),
     'glovebox key revoke sha256:…',
   ).action((digest: string, options: CommonOptions) =>

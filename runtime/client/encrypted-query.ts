@@ -78,6 +78,8 @@ export async function runEncryptedQuery(
   const name = program.name as EncryptedQueryProgramName;
   const output = program.parameters?.['rows'] === 1 ? 'rows' : 'total';
   const scale = scaleOf(facts, model);
+  // a model that does not fit is said before keys are made
+  const vector = vectorOf(name, facts, model, scale);
 
   const backend = await openNodeSealBackend();
   const { open, secret } = generateKeyBundles(backend, [QUERY_PROFILE.id]);
@@ -87,7 +89,7 @@ export async function runEncryptedQuery(
   backend.open(QUERY_PROFILE).useSecretKey(secretKey);
   const bytes = encryptQuery(
     { backend, publicKey },
-    { name, columns: facts.columns, output, rows: facts.rows, vector: vectorOf(name, facts, model, scale) },
+    { name, columns: facts.columns, output, rows: facts.rows, vector },
   );
   const uploaded = await uploadObject(glovebox.homomorphic, { kind: 'query' }, bytes);
   if (uploaded.kind === 'refused') return { kind: 'refused', job: null, reasons: uploaded.reasons };

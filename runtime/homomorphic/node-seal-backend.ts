@@ -16,6 +16,7 @@ import type {
   SecretKey,
 } from 'node-seal';
 import type { Backend, BackendContext, Ciphertext, KeyMaterial, Plaintext } from './backend.ts';
+import { BatchEncoder as CoefficientEncoder } from './batch-encoder.ts';
 import { HomomorphicFault } from './fault.ts';
 import { CIPHERTEXT_BODY_OFFSET, PLAINTEXT_BODY_OFFSET, type CiphertextShape } from './layout.ts';
 import { slotCount, type Profile, type ProfileId } from './profiles.ts';
@@ -58,6 +59,7 @@ class NodeSealContext implements BackendContext {
   #secretKey: SecretKey | null = null;
   #secretBytes: Uint8Array | null = null;
   #seeded: SeededEncryptor | null = null;
+  #coefficients: CoefficientEncoder | null = null;
   #publicKey: PublicKey | null = null;
   #relin: RelinKeys | null = null;
   #galois: GaloisKeys | null = null;
@@ -165,16 +167,8 @@ class NodeSealContext implements BackendContext {
   }
 
   encodeCoefficients(values: BigInt64Array): BigInt64Array {
-    using plain = this.encodeIntegers(values);
-    const saved = this.#instance.call(
-      () => plainOf(plain).saveToArray(this.#instance.seal.ComprModeType.none) as unknown,
-    );
-    const bytes = bytesOf(saved);
-    const coefficients = new BigInt64Array(bytes.slice(PLAINTEXT_BODY_OFFSET).buffer);
-    if (coefficients.length !== this.profile.degree)
-      throw new HomomorphicFault('library-failed', 'a plaintext has the wrong size');
-    centreInPlace(coefficients, Number(this.profile.plainModulus));
-    return coefficients;
+    this.#coefficients ??= new CoefficientEncoder(this.profile);
+    return this.#coefficients.encode(values);
   }
 
   encryptSeeded(plain: Plaintext): Uint8Array {
@@ -399,19 +393,6 @@ function checkRange(values: BigInt64Array, plainModulus: bigint): void {
         `value ${i} does not fit the plaintext modulus: at most ${limit} either side of zero`,
       );
     }
-  }
-}
-
-/** Residues below t as numbers nearest zero; 32-bit halves, because BigInts are many times slower. */
-function centreInPlace(residues: BigInt64Array, t: number): void {
-  const halves = new Int32Array(residues.buffer, residues.byteOffset, residues.length * 2);
-  const half = Math.floor(t / 2);
-  for (let i = 0; i < residues.length; i++) {
-    const value = (halves[2 * i + 1] as number) * 4294967296 + ((halves[2 * i] as number) >>> 0);
-    if (value <= half) continue;
-    const centred = value - t;
-    halves[2 * i] = centred | 0;
-    halves[2 * i + 1] = Math.floor(centred / 4294967296);
   }
 }
 

@@ -1,5 +1,12 @@
 import { HomomorphicFault } from './fault.ts';
-import { ENCRYPTION_BINARY_BASE64 } from './kernels/encrypt-binary.ts';
+import {
+  type EncryptionKernel,
+  encryptionKernel,
+  quotient,
+  reserve,
+  slotOrder,
+  writeTable,
+} from './kernels/encryption-kernel.ts';
 import { powerOf, rootPowers } from './kernels/roots.ts';
 import {
   ciphertextBytes,
@@ -14,20 +21,6 @@ import {
 import { dataPrimeCount, type Profile } from './profiles.ts';
 import { checkSecretKey } from './validate.ts';
 
-/** The functions of `kernels/encrypt-wat.ts`; addresses are byte offsets, counts are words. */
-interface EncryptionKernel {
-  readonly memory: WebAssembly.Memory;
-  expand(out: number, seed: number, counter: bigint, scratch: number): void;
-  place(to: number, values: number, map: number, words: number, modulus: bigint): number;
-  forward(at: number, words: number, tables: number, prime: bigint): void;
-  inverse(at: number, words: number, tables: number, prime: bigint): void;
-  scale(at: number, words: number, factor: bigint, quotient: bigint, prime: bigint): void;
-  hide(to: number, message: number, random: number, words: number, modulus: bigint): void;
-  lift(to: number, from: number, words: number, offset: bigint): void;
-  uniform(at: number, spare: number, words: number, limit: bigint, prime: bigint): number;
-  mask(target: number, factor: number, key: number, words: number, prime: bigint, one: bigint): void;
-}
-
 const WORD = 8;
 const PAIR = 16;
 const SEED_BYTES = 64;
@@ -36,12 +29,9 @@ const BUFFER_BYTES = 4096;
 /** Random bytes of one error term. */
 const ERROR_BYTES = 6;
 const SCRATCH_BYTES = 384;
-const PAGE_BYTES = 65_536;
 const MAX_WORD = (1n << 64n) - 1n;
 /** Above t times the largest error and message, for every profile. */
 const LIFT = 1n << 50n;
-
-let compiled: WebAssembly.Module | undefined;
 
 /**
  * SEAL's seeded symmetric BGV encryption of batches of integers, written anew over our own kernels: several times as
@@ -64,9 +54,7 @@ export class SeededEncryptor {
   constructor(profile: Profile, secretKey: Uint8Array, fillRandom: (target: Uint8Array) => void) {
     if (profile.scheme !== 'bgv') throw new RangeError('this encryptor is for BGV');
     checkSecretKey(profile, secretKey);
-    compiled ??= new WebAssembly.Module(Buffer.from(ENCRYPTION_BINARY_BASE64, 'base64'));
-    // The compiler cannot know what a WebAssembly module exports; the names are those of encrypt-wat.ts.
-    this.#kernel = new WebAssembly.Instance(compiled).exports as unknown as EncryptionKernel;
+    this.#kernel = encryptionKernel();
     this.#profile = profile;
     this.#fillRandom = fillRandom;
     this.#shape = freshShape(profile, 'seeded');
@@ -74,12 +62,12 @@ export class SeededEncryptor {
     const n = profile.degree;
     const primes = profile.primes.slice(0, dataPrimeCount(profile));
     this.#at = placesOf(n, primes.length);
-    const missing = this.#at.end - this.#kernel.memory.buffer.byteLength;
-    if (missing > 0) this.#kernel.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    reserve(this.#kernel, this.#at.end);
     const t = profile.plainModulus;
     const factor = powerOf(BigInt(n), t - 2n, t);
     this.#unscale = [factor, quotient(factor, t)];
-    this.#writeTable(
+    writeTable(
+      this.#kernel,
       this.#at.decode,
       rootPowers(t, n).map((root) => powerOf(root, t - 2n, t)),
       t,
@@ -87,9 +75,9 @@ export class SeededEncryptor {
     const key = new DataView(secretKey.buffer, secretKey.byteOffset + PLAINTEXT_BODY_OFFSET);
     this.#primes = primes.map((prime, k) => {
       const roots = this.#at.primes + 2 * PAIR * n * k;
-      this.#writeTable(roots, rootPowers(prime, n), prime);
+      writeTable(this.#kernel, roots, rootPowers(prime, n), prime);
       const words = Array.from({ length: n }, (_, i) => key.getBigUint64(WORD * (n * k + i), true));
-      this.#writeTable(roots + PAIR * n, words, prime);
+      writeTable(this.#kernel, roots + PAIR * n, words, prime);
       const limit = MAX_WORD - (MAX_WORD % prime) - 1n;
       return {
         prime,
@@ -152,14 +140,6 @@ export class SeededEncryptor {
     bytes.set(memory.subarray(at.seed, at.seed + SEED_BYTES), record + seedRecordHeader().byteLength);
     return bytes;
   }
-
-  #writeTable(at: number, words: readonly bigint[], modulus: bigint): void {
-    const table = new BigUint64Array(this.#kernel.memory.buffer, at, 2 * words.length);
-    words.forEach((word, i) => {
-      table[2 * i] = word;
-      table[2 * i + 1] = quotient(word, modulus);
-    });
-  }
 }
 
 interface Prime {
@@ -195,22 +175,4 @@ function placesOf(n: number, primes: number): Places {
   const uniform = seed + SEED_BYTES + ERROR_BYTES * n + 64;
   const scratch = uniform + WORD * n * primes + 2 * BUFFER_BYTES;
   return { values, message, map, decode, primes: tables, seed, uniform, scratch, end: scratch + SCRATCH_BYTES };
-}
-
-const quotient = (word: bigint, modulus: bigint): bigint => (word << 64n) / modulus;
-
-/** Where the batch encoder puts each value: two rows of N/2 slots, each ordered by powers of three (SEAL, `BatchEncoder`). */
-function slotOrder(n: number): readonly number[] {
-  const bits = Math.log2(n);
-  const reversed = (index: number): number => {
-    let result = 0;
-    for (let bit = 0; bit < bits; bit++) result |= ((index >> bit) & 1) << (bits - 1 - bit);
-    return result;
-  };
-  const order = Array.from({ length: n }, () => 0);
-  for (let i = 0, power = 1; i < n / 2; i++, power = (power * 3) % (2 * n)) {
-    order[i] = reversed((power - 1) >> 1);
-    order[i + n / 2] = reversed((2 * n - power - 1) >> 1);
-  }
-  return order;
 }

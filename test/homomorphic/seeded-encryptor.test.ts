@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { HomomorphicFault } from '../../runtime/homomorphic/fault.ts';
 import { assembleEncryption, encryptionModuleText } from '../../runtime/homomorphic/kernels/build.ts';
+import { NumberTransform } from '../../runtime/homomorphic/kernels.ts';
 import { freshShape, CIPHERTEXT_BODY_OFFSET, PLAINTEXT_BODY_OFFSET } from '../../runtime/homomorphic/layout.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
 import { dataPrimeCount, PROFILES, type ProfileId } from '../../runtime/homomorphic/profiles.ts';
@@ -69,6 +70,24 @@ test('short batches are filled with zeros, and a value outside of the modulus is
     }
   }
   assert.throws(() => encryptor.encrypt(new BigInt64Array(4097)), HomomorphicFault);
+});
+
+test('our batch encoding is SEAL’s, coefficient for coefficient', () => {
+  for (const id of ['bgv-add-a', 'bgv-query'] as const) {
+    const profile = PROFILES[id];
+    const context = backend.open(profile);
+    const half = profile.plainModulus / 2n;
+    const primes = profile.primes.slice(0, dataPrimeCount(profile));
+    const values = randomFillSync(new BigInt64Array(profile.degree)).map((word) => word % half);
+    const coefficients = context.encodeCoefficients(values);
+    // SEAL shows its coefficients transformed; where a prime is below the modulus it lifts them as we do
+    if (id === 'bgv-query') {
+      const transform = new NumberTransform({ primes, degree: profile.degree });
+      assert.deepEqual(transform.transform(coefficients), new Uint8Array(context.encodeForProduct(values)));
+    }
+    assert.ok(coefficients.every((value) => value >= -half && value <= half));
+    assert.throws(() => context.encodeCoefficients(BigInt64Array.of(half + 1n)), HomomorphicFault);
+  }
 });
 
 test('two ciphertexts of the same values share neither seed nor body', () => {
