@@ -55,7 +55,7 @@ describe('documents', () => {
 
 // The tour's blocks run as they stand, in a shell, against the launcher; only HOME is another one.
 describe('the five-minute tour', () => {
-  it('works word for word, and the program of the README answers', { timeout: 120_000 }, async () => {
+  it('works word for word, and the program of the README answers', { timeout: 240_000 }, async () => {
     const [serve = '', ...others] = toursBlocks();
     const home = mkdtempSync(join(tmpdir(), 'glovebox-tour-'));
     const env = { ...process.env, HOME: home, GLOVEBOX_NO_INSTALL: '1' };

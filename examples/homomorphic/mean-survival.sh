@@ -27,3 +27,5 @@ agreement=$(hospital agreement offer --dataset survival --to "$consumer" --json 
 
 ./glovebox agreement accept "$agreement"
 ./glovebox job run --program examples/homomorphic/mean-survival.yaml --agreement "$agreement"
+# The decryptor ends with this script, so the agreement is of no more use.
+./glovebox agreement terminate "$agreement" --note 'end of the example'
