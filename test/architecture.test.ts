@@ -70,6 +70,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@grpc/grpc-js',
     'apache-arrow',
     'protobufjs',
+    'ledger',
   ],
   // The gateway joins core, job and adapters; it knows neither tsyringe nor the command line.
   gateway: [

@@ -80,7 +80,8 @@ export function addJob(program: Command): void {
                   `expected error of ${column}: ±${Number(halfWidth.toPrecision(3))} (${confidence * 100} %)`,
               ),
               ...answer.budget.map(
-                ({ dataset, microEpsilon }) => `costs epsilon ${Number(microEpsilon) / 1e6} of ${dataset}`,
+                ({ dataset, microEpsilon, microEpsilonLeft, usesLeft }) =>
+                  `costs epsilon ${Number(microEpsilon) / 1e6} of ${dataset}${microEpsilonLeft === null ? '' : `; then ${Number(microEpsilonLeft) / 1e6} is left`}${usesLeft === null ? '' : `, enough for ${usesLeft} more like it`}`,
               ),
               `result: ${answer.columns.map(({ name, type }) => `${name} ${type}`).join(', ')}`,
             ].join('\n')
@@ -225,13 +226,34 @@ async function runJob(
   out.answer({ job: shown(released), columns, rows }, () => {
     const more =
       rows.length > SHOWN_ROWS ? `\n… and ${rows.length - SHOWN_ROWS} rows more: write them to a file with --out` : '';
-    const cells = rows.slice(0, SHOWN_ROWS).map((row) => columns.map(({ name }) => row[name] ?? null));
+    const intervals = intervalsOf(released);
+    const cells = rows.slice(0, SHOWN_ROWS).map((row, at) =>
+      columns.flatMap(({ name }) => {
+        const half = intervals.get(name)?.(at);
+        return half === undefined ? [row[name] ?? null] : [row[name] ?? null, half];
+      }),
+    );
     return `${tableText(
-      columns.map(({ name }) => name),
+      columns.flatMap(({ name }) => (intervals.has(name) ? [name, '±'] : [name])),
       cells,
     )}${more}\n\n${footOf(released)}`;
   });
   return 0;
+}
+
+/** Half of each cell's 95 % interval, for columns that have them. */
+function intervalsOf(job: Job): ReadonlyMap<string, (row: number) => number | string> {
+  return new Map(
+    job.errors
+      .filter(({ low }) => low.length > 0)
+      .map(({ column, low, high }) => [
+        column,
+        (row: number) => {
+          const half = ((high[row] ?? Number.NaN) - (low[row] ?? Number.NaN)) / 2;
+          return Number.isNaN(half) ? '' : Number(half.toPrecision(3));
+        },
+      ]),
+  );
 }
 
 function footOf(job: Job): string {
@@ -242,6 +264,9 @@ function footOf(job: Job): string {
       ({ column, halfWidth, confidence }) =>
         `${column}: within ±${Number(halfWidth.toPrecision(3))} of the exact value (${confidence * 100} %)`,
     ),
+    ...job.budget
+      .filter(({ microEpsilon }) => microEpsilon > 0n)
+      .map(({ dataset, microEpsilon }) => `spent epsilon ${Number(microEpsilon) / 1e6} of ${dataset}`),
     `withheld cells: ${withheld === null || withheld === undefined ? 'none, or too few to say' : String(withheld)}`,
     job.receipt === null
       ? ''

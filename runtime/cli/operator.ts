@@ -1,3 +1,4 @@
+import { addBudgetGrant } from './budget-grant.ts';
 import type { Command } from 'commander';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
 import type { StopScope } from '../gen/messages.ts';
@@ -66,14 +67,8 @@ export function addOperator(program: Command): void {
         );
       }),
     );
-  withCommon(
-    program
-      .command('budget')
-      .description('what is spent and what is left')
-      .command('show')
-      .description('budgets of your agreements'),
-    'glovebox budget show',
-  )
+  const budget = program.command('budget').description('what is spent and what is left');
+  withCommon(budget.command('show').description('budgets of your agreements'), 'glovebox budget show')
     .option('--dataset <name>', 'only of this dataset', '')
     .action((options: CommonOptions & { dataset: string }) =>
       actAs(options, async (glovebox, out) => {
@@ -88,7 +83,7 @@ export function addOperator(program: Command): void {
               return [
                 one.dataset,
                 one.consumer,
-                one.ruleId || 'any',
+                one.consumer === '' ? 'all together' : one.ruleId || 'any',
                 one.uses,
                 one.usesReserved,
                 one.usesLimit,
@@ -99,6 +94,7 @@ export function addOperator(program: Command): void {
         );
       }),
     );
+  addBudgetGrant(budget);
   const image = program.command('image').description('sandbox images: what workers run');
   withCommon(image.command('list').description('the images and their digests'), 'glovebox image list').action(
     (options: CommonOptions) =>

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import type { RecordBatch, Table } from 'apache-arrow';
 import type {
   AgreementServiceClient,
-  BudgetServiceClient,
   CatalogServiceClient,
   CodeServiceClient,
   EvidenceServiceClient,
@@ -16,6 +15,7 @@ import type {
 import { parseCredential, type CredentialBundle } from '../identity/credential.ts';
 import type { CallOptions } from '../rpc/call.ts';
 import { agreementsClient } from './agreements.ts';
+import { type BudgetsClient, budgetsClient } from './budgets.ts';
 import { Channel, serviceClient } from './channel.ts';
 import { codeClient } from './code.ts';
 import { jobsClient, type JobsClient } from './jobs.ts';
@@ -38,7 +38,7 @@ export interface Glovebox extends AsyncDisposable {
   readonly agreements: AgreementServiceClient;
   readonly parties: PartyServiceClient;
   readonly evidence: EvidenceServiceClient;
-  readonly budgets: BudgetServiceClient;
+  readonly budgets: BudgetsClient;
   readonly meters: MeterServiceClient;
   readonly images: ImageServiceClient;
   readonly code: CodeServiceClient;
@@ -69,7 +69,7 @@ export function connect(options: ConnectOptions): Glovebox {
     agreements: agreementsClient(channel, credential),
     parties: serviceClient(channel, 'PartyService'),
     evidence: serviceClient(channel, 'EvidenceService'),
-    budgets: serviceClient(channel, 'BudgetService'),
+    budgets: budgetsClient(channel, credential),
     meters: serviceClient(channel, 'MeterService'),
     images: serviceClient(channel, 'ImageService'),
     code: codeClient(channel, credential),

@@ -1,10 +1,13 @@
 import type { Budget as BudgetMessage } from '../gen/messages.ts';
 import type { BudgetServiceHandlers } from '../gen/services.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
-import { consumerBudget } from '../ledger/budget.ts';
-import type { AllowRule, UseCount } from '../policy/model.ts';
+import { consumerBudget, datasetBudget } from '../ledger/budget.ts';
+import type { AllowRule, DifferentialPrivacyRelease, UseCount } from '../policy/model.ts';
 import { pageOf } from './access.ts';
+import { limitsOf } from '../job/loss-lines.ts';
+import { FEMTO_PER_DELTA, femtoDeltaOf, microEpsilonOf } from '../release/accounting.ts';
 import { pinnedPolicy } from './agreement-service.ts';
+import { grantBudget } from './budget-grant.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { type AgreementBody, policyOf } from './records.ts';
 
@@ -26,6 +29,9 @@ export async function budgetsOf(
         all.push({ ...uses, ...(loss === null ? {} : await epsilonOf(needs, body, loss)) });
       }
     }
+    const limit = datasetLimitOf(policyOf(policy.body).allow);
+    const isKnown = all.some(({ dataset, consumer }) => dataset === body.dataset && consumer === '');
+    if (limit !== null && !isKnown) all.push(await sharedBudget(needs, body, limit));
     const overall = policyOf(policy.body).defaults.count;
     if (overall !== null) all.push(await usesOf(needs, body, '', 'any', overall));
   }
@@ -48,6 +54,28 @@ export function budgetService(needs: GatewayNeeds): BudgetServiceHandlers {
       const { items, nextPageToken } = pageOf(await budgets(caller, '', ''), request.page);
       return { budgets: items, nextPageToken };
     },
+    grant: (caller, request) => grantBudget(needs, caller, request),
+  };
+}
+
+/** The strictest limit that the rules of a policy put on the loss of all consumers together; null when none does. */
+function datasetLimitOf(rules: readonly AllowRule[]): number | null {
+  const limits = rules.flatMap(({ release }) =>
+    release.mode === 'differentialPrivacy' || release.mode === 'sandbox' ? [release.microEpsilonDataset] : [],
+  );
+  const said = limits.filter((limit) => limit !== null);
+  return said.length === 0 ? null : Math.min(...said);
+}
+
+/** What all consumers together spent on the dataset, whatever the mode. */
+async function sharedBudget(needs: GatewayNeeds, body: AgreementBody, limit: number): Promise<BudgetMessage> {
+  const { spent, held, toppedUp } = await needs.store.balance(datasetBudget('microEpsilon', { dataset: body.dataset }));
+  return {
+    ...noUses(body, ''),
+    consumer: '',
+    microEpsilonSpent: spent,
+    microEpsilonReserved: held,
+    microEpsilonLimit: BigInt(limit) + toppedUp,
   };
 }
 
@@ -55,15 +83,25 @@ interface Loss {
   readonly mode: AllowRule['mode'];
   readonly microEpsilonTotal: number | null;
   readonly periodMs: number | null;
+  /** Set when losses add up as zCDP: the measure that the limit is in. */
+  readonly concentrated: { readonly nanoRhoLimit: bigint; readonly delta: number } | null;
 }
 
 /** The privacy budget of a rule; null for a rule that adds no noise. */
 function lossOf({ mode, release }: AllowRule): Loss | null {
   switch (release.mode) {
     case 'sandbox':
-      return { mode, microEpsilonTotal: release.microEpsilonTotal, periodMs: null };
+      return { mode, microEpsilonTotal: release.microEpsilonTotal, periodMs: null, concentrated: null };
     case 'differentialPrivacy':
-      return { mode, microEpsilonTotal: release.microEpsilonTotal, periodMs: release.budgetPeriodMs };
+      return {
+        mode,
+        microEpsilonTotal: release.microEpsilonTotal,
+        periodMs: release.budgetPeriodMs,
+        concentrated:
+          release.accounting === 'pure'
+            ? null
+            : { nanoRhoLimit: limitsOf(release).nanoRho, delta: conversionDelta(release) },
+      };
     case 'aggregate':
     case 'homomorphic':
     case 'approvedCode':
@@ -71,14 +109,29 @@ function lossOf({ mode, release }: AllowRule): Loss | null {
   }
 }
 
+/** The delta that turns rho into epsilon: a job's, or half of a total; the other half is for private keys. */
+function conversionDelta({ delta, deltaTotal }: DifferentialPrivacyRelease): number {
+  return deltaTotal === null ? delta : Math.floor(femtoDeltaOf(deltaTotal) / 2) / FEMTO_PER_DELTA;
+}
+
 /** What this consumer spent under rules of the mode; a limit is the rule's total with what was topped up. */
 async function epsilonOf(
   needs: GatewayNeeds,
   { dataset, consumer }: AgreementBody,
-  { mode, microEpsilonTotal, periodMs }: Loss,
+  { mode, microEpsilonTotal, periodMs, concentrated }: Loss,
 ): Promise<Pick<BudgetMessage, 'microEpsilonSpent' | 'microEpsilonReserved' | 'microEpsilonLimit'>> {
-  const budget = consumerBudget('microEpsilon', { dataset, consumer, rule: mode });
+  const kind = concentrated === null ? 'microEpsilon' : 'nanoRho';
+  const budget = consumerBudget(kind, { dataset, consumer, rule: mode });
   const { spent, held, toppedUp } = await needs.store.balance(budget, periodMs ?? undefined);
+  if (concentrated !== null) {
+    // Told as epsilon, which is what people compare; it grows with the root of rho, so the parts do not add up.
+    const epsilonOf = (nanoRho: bigint): bigint => BigInt(microEpsilonOf(Number(nanoRho), concentrated.delta));
+    return {
+      microEpsilonSpent: epsilonOf(spent),
+      microEpsilonReserved: epsilonOf(spent + held) - epsilonOf(spent),
+      microEpsilonLimit: epsilonOf(concentrated.nanoRhoLimit + toppedUp),
+    };
+  }
   return {
     microEpsilonSpent: spent,
     microEpsilonReserved: held,

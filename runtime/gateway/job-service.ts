@@ -16,6 +16,8 @@ import { agreementsOf } from '../job/admit.ts';
 import { priceBefore } from '../job/charge.ts';
 import type { Computation, Job, Outcome, ParameterValue } from '../job/job.ts';
 import type { JobNeeds, ResultNote } from '../job/needs.ts';
+import type { CellIntervals, ColumnAccuracy, Prepared } from '../job/prepare.ts';
+import { remaining } from '../ledger/budget.ts';
 import { ruleOf } from '../job/withheld-rules.ts';
 import { rehearse, runJob, TICKET_LIFE_MS } from '../job/run-job.ts';
 import type { Reason } from '../policy/reason.ts';
@@ -220,8 +222,13 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
       const asker = { party: caller.party, groups, country: caller.jurisdiction };
       return needs.debugCode({ asker, agreementIds: request.agreementIds }, request, call.signal);
     },
-    explain: async (caller, request, call) =>
-      explained(await rehearse(needs.jobNeeds, jobOf(needs, caller, request.job, call), call.signal), needs),
+    explain: async (caller, request, call) => {
+      const rehearsed = await rehearse(needs.jobNeeds, jobOf(needs, caller, request.job, call), call.signal);
+      const answer = explained(rehearsed, needs);
+      return rehearsed.kind === 'denied'
+        ? answer
+        : { ...answer, budget: await spendsBefore(needs, rehearsed.prepared) };
+    },
   };
 }
 
@@ -447,16 +454,33 @@ async function recordMessage(needs: JobServiceNeeds, record: JobRecord, withRece
             reasons: note.withheldReasons.map((code) => ruleOf(code)),
           },
     columns: note === null ? [] : columnsOf(JSON.parse(note.schema) as Schema),
-    errors: (note?.errors ?? []).map(({ column, halfWidth, confidence }) => ({
-      column,
-      halfWidth: Number(halfWidth),
-      confidence: Number(confidence),
-    })),
+    errors: (note?.errors ?? []).map(({ column, halfWidth, confidence, cells }) =>
+      errorMessage({
+        column,
+        halfWidth: Number(halfWidth),
+        confidence: Number(confidence),
+        ...(cells === undefined ? {} : { cells: JSON.parse(cells) as CellIntervals }),
+      }),
+    ),
     rowCount: note === null ? null : BigInt(note.rows),
     resultBytes: note === null ? null : BigInt(note.bytes),
     computationDigest: (details['digest'] as string | null | undefined) ?? '',
     imageDigest: (details['image'] as string | null | undefined) ?? '',
     budget: spendsOf(details['datasets'] as readonly string[], Number(details['microEpsilon'] ?? 0)),
+  };
+}
+
+/** JSON has no NaN: what came back as null had no value. */
+function errorMessage({ column, halfWidth, confidence, cells }: ColumnAccuracy): JobMessage['errors'][number] {
+  const numbers = (of: readonly (number | null)[] | undefined): readonly number[] =>
+    (of ?? []).map((one) => one ?? Number.NaN);
+  return {
+    column,
+    halfWidth,
+    confidence,
+    low: numbers(cells?.low),
+    high: numbers(cells?.high),
+    noiseScale: numbers(cells?.noiseScale),
   };
 }
 
@@ -471,6 +495,42 @@ function spendsOf(datasets: readonly string[], microEpsilon: number): JobMessage
     usesLeft: null,
   }));
 }
+
+/** What a job would take from privacy budgets, with what would be left of them: nothing is reserved. */
+async function spendsBefore(needs: JobServiceNeeds, prepared: Prepared): Promise<JobMessage['budget']> {
+  if (prepared.microEpsilon === 0) return [];
+  return await Promise.all(
+    prepared.datasets.map(async ({ name }) => {
+      const own = `/${encodeURIComponent(name)}`;
+      const lines = prepared.budget.filter(({ budget, limit }) => {
+        const [kind = '', , dataset = ''] = budget.split('/');
+        return LOSS_KINDS.has(kind) && `/${dataset}` === own && limit < COUNTED_ONLY;
+      });
+      const left = await Promise.all(
+        lines.map(async ({ budget, amount, limit, windowMs }) => {
+          const rest = remaining(await needs.store.balance(budget, windowMs), limit);
+          return { isEpsilon: budget.startsWith('microEpsilon/'), rest, amount };
+        }),
+      );
+      const epsilons = left.filter(({ isEpsilon }) => isEpsilon).map(({ rest, amount }) => positive(rest - amount));
+      const uses = left.filter(({ amount }) => amount > 0n).map(({ rest, amount }) => positive(rest - amount) / amount);
+      return {
+        dataset: name,
+        microEpsilon: BigInt(prepared.microEpsilon),
+        microEpsilonLeft: least(epsilons),
+        uses: 1n,
+        usesLeft: least(uses),
+      };
+    }),
+  );
+}
+
+const LOSS_KINDS = new Set(['microEpsilon', 'nanoRho', 'femtoDelta']);
+/** Limits from here on are those of budgets that are counted and not limited. */
+const COUNTED_ONLY = 2n ** 62n;
+const positive = (value: bigint): bigint => (value > 0n ? value : 0n);
+const least = (values: readonly bigint[]): bigint | null =>
+  values.length === 0 ? null : values.reduce((a, b) => (a < b ? a : b));
 
 function columnsOf(schema: Schema): readonly ResultColumn[] {
   return schema.map(({ name, type, nullable }) => ({
@@ -511,11 +571,7 @@ function explained(rehearsed: Awaited<ReturnType<typeof rehearse>>, needs: JobSe
     rules: admission.permits.map(({ permit }) => permit.clause),
     enforced: prepared.inWords,
     guarantee: prepared.guarantee,
-    errors: prepared.errors ?? [],
-    budget: spendsOf(
-      prepared.datasets.map(({ name }) => name),
-      prepared.microEpsilon,
-    ),
+    errors: (prepared.errors ?? []).map(errorMessage),
     suppression:
       terms.minUnits === null
         ? 'no threshold'

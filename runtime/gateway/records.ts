@@ -1,5 +1,5 @@
 import type { Admission, PartyRole } from '../identity/party.ts';
-import type { UsagePolicy } from '../policy/model.ts';
+import type { Release, UsagePolicy } from '../policy/model.ts';
 
 /** Bodies of the records that the gateway keeps in the store; all plain JSON. */
 
@@ -28,7 +28,18 @@ export type PolicyBody = {
   readonly policy: string;
 };
 
-export const policyOf = (body: PolicyBody): UsagePolicy => JSON.parse(body.policy) as UsagePolicy;
+export function policyOf(body: PolicyBody): UsagePolicy {
+  const policy = JSON.parse(body.policy) as UsagePolicy;
+  return { ...policy, allow: policy.allow.map((rule) => ({ ...rule, release: withLaterTerms(rule.release) })) };
+}
+
+/** Terms that policies of earlier versions did not have yet, as what they meant then. */
+function withLaterTerms(release: Release): Release {
+  if (release.mode === 'differentialPrivacy')
+    return { ...({ microEpsilonDataset: null, accounting: 'pure', deltaTotal: null } as const), ...release };
+  const sandbox: { readonly microEpsilonDataset: null } = { microEpsilonDataset: null };
+  return release.mode === 'sandbox' ? { ...sandbox, ...release } : release;
+}
 
 export type { AgreementState } from '../contract/lifecycle.ts';
 

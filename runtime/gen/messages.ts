@@ -255,7 +255,7 @@ export interface Budget {
   readonly dataset: string;
   /** The consumer. */
   readonly consumer: string;
-  /** The rule it belongs to; empty: the whole dataset. */
+  /** The rule it belongs to; empty: all rules, and with an empty consumer all consumers of the dataset. */
   readonly ruleId: string;
   /** Privacy loss committed, in micro-epsilon. */
   readonly microEpsilonSpent: bigint;
@@ -466,6 +466,12 @@ export interface ColumnError {
   readonly halfWidth: number;
   /** Probability that the true value lies within. */
   readonly confidence: number;
+  /** Ends of the interval of each released row, in the order of rows; empty in predictions, and for very large results. */
+  readonly low: readonly number[];
+  /** The upper ends. */
+  readonly high: readonly number[];
+  /** Standard deviation of the noise of each released row. */
+  readonly noiseScale: readonly number[];
 }
 
 /** Other terms. */
@@ -886,6 +892,30 @@ export interface GetUploadResponse {
   readonly stored: bigint;
   /** Whether it is complete and checked. */
   readonly isComplete: boolean;
+}
+
+/** An order to enlarge a budget. */
+export interface GrantBudgetRequest {
+  /** The signed order: canonical JSON {amount, atMs, budget, by, id, type}. */
+  readonly order: string;
+  /** Ed25519 signature over the order by the provider's key, base64url. */
+  readonly signature: string;
+  /** The dataset. */
+  readonly dataset: string;
+  /** Whose budget; empty: of all consumers together. */
+  readonly consumer: string;
+  /** The mode whose budget it is, "differentialPrivacy" or "sandbox"; empty with an empty consumer. */
+  readonly mode: string;
+  /** What is enlarged. */
+  readonly kind: string;
+}
+
+/** What the budget is now. */
+export interface GrantBudgetResponse {
+  /** The name of the budget. */
+  readonly budget: string;
+  /** All that was ever added to it, in its whole units. */
+  readonly toppedUp: bigint;
 }
 
 /** A declared key of a group. */

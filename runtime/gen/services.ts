@@ -49,6 +49,8 @@ import type {
   GetTranscriptKeyResponse,
   GetUploadRequest,
   GetUploadResponse,
+  GrantBudgetRequest,
+  GrantBudgetResponse,
   ListAgreementsRequest,
   ListAgreementsResponse,
   ListBudgetsRequest,
@@ -187,6 +189,8 @@ export interface BudgetServiceHandlers {
   get(caller: Caller, request: GetBudgetRequest, call: CallContext): Promise<Answer<GetBudgetResponse>>;
   /** Lists budgets that the caller may know of. */
   list(caller: Caller, request: ListBudgetsRequest, call: CallContext): Promise<Answer<ListBudgetsResponse>>;
+  /** Enlarges a budget once. Only the provider of the dataset may, with a signed order. */
+  grant(caller: Caller, request: GrantBudgetRequest, call: CallContext): Promise<Answer<GrantBudgetResponse>>;
 }
 
 /** What is spent and what is left. A new policy version never refills a budget. */
@@ -195,6 +199,8 @@ export interface BudgetServiceClient {
   get(request: Init<GetBudgetRequest>, options?: CallOptions): Promise<GetBudgetResponse>;
   /** Lists budgets that the caller may know of. */
   list(request: Init<ListBudgetsRequest>, options?: CallOptions): Promise<ListBudgetsResponse>;
+  /** Enlarges a budget once. Only the provider of the dataset may, with a signed order. */
+  grant(request: Init<GrantBudgetRequest>, options?: CallOptions): Promise<GrantBudgetResponse>;
 }
 
 /** The catalogue of datasets. Consumers see schema and policy of what they have an agreement for or an offer of; never rows. */

@@ -1,4 +1,4 @@
-import { agreementBudget, consumerBudget, datasetBudget } from '../ledger/budget.ts';
+import { agreementBudget, consumerBudget } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { AdmittedPermit } from './needs.ts';
 
@@ -23,23 +23,6 @@ export function budgetLines(consumer: string, permits: readonly AdmittedPermit[]
     lines.push({ budget: agreementBudget('calls', { agreement: agreement.id }), amount: 1n, limit: MOST_CALLS });
     return lines;
   });
-}
-
-/**
- * What noisy code draws on: its loss, held by the total of the rule for this consumer, and counted for the dataset over all
- * consumers and modes: what consumers who put their answers together have spent is there for the provider to see.
- */
-export function codeLossLines(
-  consumer: string,
-  dataset: string,
-  loss: { readonly microEpsilon: number; readonly microEpsilonTotal: number | null },
-): readonly BudgetLine[] {
-  const amount = BigInt(loss.microEpsilon);
-  const limit = loss.microEpsilonTotal === null ? MOST_CALLS : BigInt(loss.microEpsilonTotal);
-  return [
-    { budget: consumerBudget('microEpsilon', { dataset, consumer, rule: 'sandbox' }), amount, limit },
-    { budget: datasetBudget('microEpsilon', { dataset }), amount, limit: MOST_CALLS },
-  ];
 }
 
 const MOST_CALLS = 2n ** 62n;

@@ -121,7 +121,13 @@ export type ResultNote = {
   readonly withheldCells: string | null;
   readonly withheldReasons: readonly string[];
   readonly guarantee: string;
-  readonly errors: readonly { readonly column: string; readonly halfWidth: string; readonly confidence: string }[];
+  readonly errors: readonly {
+    readonly column: string;
+    readonly halfWidth: string;
+    readonly confidence: string;
+    /** `CellIntervals` as JSON. */
+    readonly cells?: string;
+  }[];
 };
 
 export interface ResultWriter {

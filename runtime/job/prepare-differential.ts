@@ -1,5 +1,3 @@
-import { consumerBudget, datasetBudget } from '../ledger/budget.ts';
-import type { BudgetLine } from '../ledger/reservation.ts';
 import type { DifferentialPrivacyRelease, PolicyLiteral, Release } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import { type DifferentialQuery, MAX_GROUPS, planOf } from '../query/differential/compile.ts';
@@ -7,11 +5,13 @@ import { type Cell, rowsOf } from '../release/column-values.ts';
 import type { ColumnBatch, ColumnType, Schema } from '../release/columns.ts';
 import type { Entropy } from '../release/entropy.ts';
 import { exactId } from '../release/mechanisms/mechanism.ts';
-import { type GroupKeys, type NoisedPlan, WHOLE_TABLE } from '../release/noised-plan.ts';
+import { type GroupKeys, lossOf, type NoisedPlan, queriesOf, WHOLE_TABLE } from '../release/noised-plan.ts';
 import type { CellAccuracy, NoisedNames } from '../release/noised-table.ts';
 import { type ExactGroup, releaseNoised } from '../release/release-noised.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
+import { differentialLossLines } from './loss-lines.ts';
+import { noiseInWords, predictedErrors } from './predict-noise.ts';
 import { answerColumns, presentNoisy } from './present-noisy.ts';
 import type { AdmittedPermit } from './needs.ts';
 import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';
@@ -29,8 +29,6 @@ export interface DifferentialNeeds {
 
 /** Most rows that public keys may span. */
 const MAX_PUBLIC_ROWS = 10_000;
-/** A limit that nobody reaches: a budget that is only counted. */
-const COUNTED = 2n ** 62n;
 
 /**
  * A differentially private job: exact whole numbers come from the worker, noise is drawn in the gateway, and only the
@@ -65,6 +63,7 @@ export function prepareDifferential(
     query.aggregates.map(({ aggregate }) => aggregate),
     keys,
   );
+  const shared = queriesOf(plan);
   const charged = { microEpsilon: release.microEpsilonPerJob, delta: release.delta };
   const names = {
     keys: query.keys.map(({ name }, index) => ({
@@ -84,9 +83,13 @@ export function prepareDifferential(
     schema,
     certificates: [],
     basis: { kind: 'noised', ...charged },
-    budget: [...budgetLines(consumer, permits), ...lossLines(consumer, release, permits)],
+    budget: [
+      ...budgetLines(consumer, permits),
+      ...differentialLossLines(consumer, permits, lossOf(plan), release.microEpsilonPerJob),
+    ],
     microEpsilon: release.microEpsilonPerJob,
-    inWords: query.enforced.inWords,
+    inWords: [...query.enforced.inWords, ...noiseInWords(query, plan, shared)],
+    errors: predictedErrors(query, shared),
     guarantee: `differential privacy per privacy unit with epsilon ${release.microEpsilonPerJob / 1e6}${keys.kind === 'private' || release.noise === 'gaussian' ? ` and delta ${release.delta}` : ''}: adding or removing one unit (at most ${query.rowsPerUnit} rows of each count) changes the probability of any result by at most that factor`,
     image: needs.image,
     isOrdered: true,
@@ -114,7 +117,7 @@ function execute(needs: DifferentialNeeds, query: DifferentialQuery, noising: No
     if (ended.kind === 'failed') return;
     const released = releaseNoised(noising.plan, groups, needs.entropy);
     const { batch, accuracy } = presentNoisy(query, released, noising.names);
-    summary = { ...ended, errors: errorsOf(accuracy) };
+    summary = { ...ended, errors: errorsOf(accuracy, batch.rowCount) };
     yield batch;
   }
   return { batches: batches(), summary: () => summary };
@@ -133,12 +136,33 @@ function wholeOf(cell: Cell | undefined): bigint {
   throw new Error('the exact part answered something that is not a whole number');
 }
 
-/** The widest interval of each column, half of it: what the consumer is told before it looks at single cells. */
-function errorsOf(accuracy: readonly CellAccuracy[]): readonly ColumnAccuracy[] {
-  const widest = new Map<string, number>();
-  for (const { column, low, high } of accuracy) widest.set(column, Math.max(widest.get(column) ?? 0, (high - low) / 2));
-  return [...widest].map(([column, halfWidth]) => ({ column, halfWidth, confidence: 0.95 }));
+/** Most cells whose intervals are told one by one. */
+const MAX_TOLD_CELLS = 20_000;
+
+/** The widest interval of each column, half of it, and the intervals of its cells. */
+function errorsOf(accuracy: readonly CellAccuracy[], rows: number): readonly ColumnAccuracy[] {
+  const columns = new Map<string, CellAccuracy[]>();
+  for (const one of accuracy) {
+    const known = columns.get(one.column);
+    if (known === undefined) columns.set(one.column, [one]);
+    else known.push(one);
+  }
+  return [...columns].map(([column, cells]): ColumnAccuracy => {
+    const halfWidth = cells.reduce((most, { low, high }) => Math.max(most, (high - low) / 2), 0);
+    if (rows * columns.size > MAX_TOLD_CELLS) return { column, halfWidth, confidence: CONFIDENCE };
+    const byRow = new Map(cells.map((one) => [one.row, one]));
+    const of = (pick: (one: CellAccuracy) => number): number[] =>
+      // A cell that was withheld has no interval; null is what JSON makes of NaN.
+      Array.from({ length: rows }, (_, row) => {
+        const one = byRow.get(row);
+        return one === undefined ? Number.NaN : pick(one);
+      });
+    const told = { low: of(({ low }) => low), high: of(({ high }) => high), noiseScale: of((one) => one.noiseScale) };
+    return { column, halfWidth, confidence: CONFIDENCE, cells: told };
+  });
 }
+
+const CONFIDENCE = 0.95;
 
 function groupKeysOf(query: DifferentialQuery, types: readonly ColumnType[]): GroupKeys | null {
   if (query.keys.length === 0) return WHOLE_TABLE;
@@ -162,24 +186,4 @@ function cellsOf(values: readonly PolicyLiteral[] | null, type: ColumnType | und
     return type.kind === 'int64' ? BigInt(value.text) : null;
   });
   return cells.includes(null) ? null : cells;
-}
-
-/** The loss, per consumer and dataset under the policy's total, and per dataset over all consumers for the record. */
-function lossLines(
-  consumer: string,
-  release: DifferentialPrivacyRelease,
-  permits: readonly AdmittedPermit[],
-): readonly BudgetLine[] {
-  const amount = BigInt(release.microEpsilonPerJob);
-  return permits.flatMap(({ agreement: { dataset } }): readonly BudgetLine[] => {
-    const own = {
-      budget: consumerBudget('microEpsilon', { dataset, consumer, rule: 'differentialPrivacy' }),
-      amount,
-      limit: BigInt(release.microEpsilonTotal),
-    };
-    return [
-      release.budgetPeriodMs === null ? own : { ...own, windowMs: release.budgetPeriodMs },
-      { budget: datasetBudget('microEpsilon', { dataset }), amount, limit: COUNTED },
-    ];
-  });
 }

@@ -3,7 +3,8 @@ import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { CatalogueColumn, CatalogueTable } from '../query/catalogue.ts';
 import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
 import { termsOf } from '../release/terms.ts';
-import { budgetLines, codeLossLines } from './budget-lines.ts';
+import { budgetLines } from './budget-lines.ts';
+import { codeLossLines } from './loss-lines.ts';
 import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
 import type { Execution, ColumnAccuracy, Prepared } from './prepare.ts';
 import type { OpenDataset } from './prepare-sql.ts';
@@ -175,9 +176,10 @@ function preparedOf(ready: ReadyCode, decided: Decided): Prepared {
 
 function lossOf(
   code: CodeFace,
-  { microEpsilonPerJob, microEpsilonTotal }: SandboxRelease,
-): { readonly microEpsilon: number; readonly microEpsilonTotal: number | null } {
-  return { microEpsilon: Math.min(code.microEpsilon ?? microEpsilonPerJob, microEpsilonPerJob), microEpsilonTotal };
+  { microEpsilonPerJob, microEpsilonTotal, microEpsilonDataset }: SandboxRelease,
+): Parameters<typeof codeLossLines>[2] {
+  const microEpsilon = Math.min(code.microEpsilon ?? microEpsilonPerJob, microEpsilonPerJob);
+  return { microEpsilon, microEpsilonTotal, microEpsilonDataset };
 }
 
 /** Whether the rule offers this way of running code, and as many numbers as asked. */

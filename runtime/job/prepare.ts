@@ -54,4 +54,17 @@ export type ExecutionSummary =
   | { readonly kind: 'failed' };
 
 /** A released column lies within `halfWidth` of the exact value with probability `confidence`. */
-export type ColumnAccuracy = { readonly column: string; readonly halfWidth: number; readonly confidence: number };
+export type ColumnAccuracy = {
+  readonly column: string;
+  readonly halfWidth: number;
+  readonly confidence: number;
+  /** Of each released row, in order; absent for predictions. */
+  readonly cells?: CellIntervals;
+};
+
+/** Intervals of the cells of one column, row by row; NaN where a cell has no value. */
+export type CellIntervals = {
+  readonly low: readonly number[];
+  readonly high: readonly number[];
+  readonly noiseScale: readonly number[];
+};

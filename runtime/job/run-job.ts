@@ -172,10 +172,11 @@ async function record(
         withheldCells: withheld.cells === null ? null : String(withheld.cells),
         withheldReasons: withheld.reasons.map(({ code }) => code),
         guarantee: prepared.guarantee,
-        errors: result.errors.map(({ column, halfWidth, confidence }) => ({
+        errors: result.errors.map(({ column, halfWidth, confidence, cells }) => ({
           column,
           halfWidth: String(halfWidth),
           confidence: String(confidence),
+          ...(cells === undefined ? {} : { cells: JSON.stringify(cells) }),
         })),
       },
     });

@@ -4,9 +4,14 @@
  */
 export type BudgetId = string & { readonly brand: 'BudgetId' };
 
-/** What a budget counts. Amounts are whole: micro-epsilon, uses, rows, cells, bytes, minor currency units. */
+/**
+ * What a budget counts. Amounts are whole: micro-epsilon, nano-rho (zCDP), femto-delta, uses, rows, cells, bytes, minor
+ * currency units.
+ */
 export const BUDGET_KINDS = [
   'microEpsilon',
+  'nanoRho',
+  'femtoDelta',
   'microDelta',
   'count',
   'calls',

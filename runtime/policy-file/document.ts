@@ -118,6 +118,7 @@ const conditions = {
 const when = z.strictObject(conditions).optional();
 
 const epsilon = z.number().gt(0).max(1000);
+const epsilonDataset = epsilon.describe('What all consumers together may spend on the dataset, whatever the mode');
 const delta = z.number().gte(0).lt(1);
 const minUnits = z.int().min(1).max(1_000_000).describe('Least distinct privacy units behind every released cell');
 const maxRows = z.int().min(1).max(1_000_000_000);
@@ -147,7 +148,10 @@ const rule = z.discriminatedUnion('mode', [
     release: z.strictObject({
       epsilonPerJob: epsilon,
       epsilonTotal: epsilon,
+      epsilonDataset: epsilonDataset.optional(),
+      accounting: z.enum(['pure', 'zcdp']).optional().describe('How the losses of several jobs add up'),
       delta: delta.optional(),
+      deltaTotal: delta.optional().describe('The most delta that the jobs of one consumer may add up to'),
       maxRowsPerUnit: z.int().min(1).max(100_000),
       minUnits: minUnits.optional(),
       noise: z.enum(['laplace', 'gaussian']).optional(),
@@ -175,6 +179,7 @@ const rule = z.discriminatedUnion('mode', [
       methods: list(z.enum(['rowFunction', 'blocks', 'post'])),
       epsilonPerJob: epsilon,
       epsilonTotal: epsilon.optional(),
+      epsilonDataset: epsilonDataset.optional(),
       delta: delta.optional(),
       outputs: z.int().min(1).max(64),
       maxRowsPerUnit: z.int().min(1).max(100_000).optional(),

@@ -102,12 +102,36 @@ function rules(document: PolicyDocument): readonly Wrong[] {
       if (rule.release.noise === 'gaussian' && rule.release.delta === 0) {
         wrong.push({ path: [...path, 'release', 'delta'], message: 'gaussian noise needs a delta above 0' });
       }
+      const { accounting, delta, deltaTotal } = rule.release;
+      if (accounting === 'zcdp' && (deltaTotal ?? delta) === 0) {
+        wrong.push({ path: [...path, 'release', 'accounting'], message: 'zCDP needs a delta above 0' });
+      }
+    }
+    if (rule.mode === 'differentialPrivacy' || rule.mode === 'sandbox') {
+      const { epsilonPerJob, epsilonDataset } = rule.release;
+      if (epsilonDataset !== undefined && epsilonPerJob > epsilonDataset) {
+        wrong.push({ path: [...path, 'release', 'epsilonPerJob'], message: 'more per job than for the whole dataset' });
+      }
+      // A rule without the limit would let others spend what it was meant to hold.
+      if (epsilonDataset === undefined && isDatasetLimited(document)) {
+        wrong.push({
+          path: [...path, 'release'],
+          message: 'another rule limits `epsilonDataset`: say it in every rule that adds noise',
+        });
+      }
     }
     if (rule.mode === 'approvedCode' && rule.when?.digests === undefined && rule.when?.approvals === undefined) {
       wrong.push({ path: [...path, 'when'], message: 'approved code needs `digests` or `approvals`' });
     }
   }
   return wrong;
+}
+
+function isDatasetLimited({ allow }: PolicyDocument): boolean {
+  return (allow ?? []).some(
+    (rule) =>
+      (rule.mode === 'differentialPrivacy' || rule.mode === 'sandbox') && rule.release.epsilonDataset !== undefined,
+  );
 }
 
 function duties(document: PolicyDocument): readonly Wrong[] {

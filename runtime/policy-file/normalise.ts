@@ -161,7 +161,10 @@ function releaseOf(rule: RuleDocument): Release {
         mode: 'differentialPrivacy',
         microEpsilonPerJob: microEpsilon(rule.release.epsilonPerJob),
         microEpsilonTotal: microEpsilon(rule.release.epsilonTotal),
+        microEpsilonDataset: microEpsilonOrNull(rule.release.epsilonDataset),
+        accounting: rule.release.accounting ?? 'pure',
         delta: rule.release.delta ?? DEFAULT_DELTA,
+        deltaTotal: rule.release.deltaTotal ?? null,
         maxRowsPerUnit: rule.release.maxRowsPerUnit,
         minUnits: rule.release.minUnits ?? null,
         noise: rule.release.noise ?? 'laplace',
@@ -182,7 +185,8 @@ function releaseOf(rule: RuleDocument): Release {
         mode: 'sandbox',
         methods: rule.release.methods,
         microEpsilonPerJob: microEpsilon(rule.release.epsilonPerJob),
-        microEpsilonTotal: rule.release.epsilonTotal === undefined ? null : microEpsilon(rule.release.epsilonTotal),
+        microEpsilonTotal: microEpsilonOrNull(rule.release.epsilonTotal),
+        microEpsilonDataset: microEpsilonOrNull(rule.release.epsilonDataset),
         delta: rule.release.delta ?? DEFAULT_DELTA,
         outputs: rule.release.outputs,
         maxRowsPerUnit: rule.release.maxRowsPerUnit ?? 1,
@@ -200,6 +204,9 @@ function releaseOf(rule: RuleDocument): Release {
 
 /** Rounded down: a policy never allows more than it says. */
 const microEpsilon = (epsilon: number): number => Math.floor(epsilon * 1e6 + 1e-9);
+
+const microEpsilonOrNull = (epsilon: number | undefined): number | null =>
+  epsilon === undefined ? null : microEpsilon(epsilon);
 
 /** Milliseconds of an ISO 8601 duration without months or years (their length varies). */
 export function durationMs(text: string): number {

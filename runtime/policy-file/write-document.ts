@@ -95,20 +95,29 @@ function releaseOf(release: Release): object {
       return without({ ...rest, differencing: differencingGuard ? 'guard' : 'off' });
     }
     case 'differentialPrivacy': {
-      const { mode: _mode, microEpsilonPerJob, microEpsilonTotal, budgetPeriodMs, ...rest } = release;
+      const {
+        mode: _mode,
+        microEpsilonPerJob,
+        microEpsilonTotal,
+        microEpsilonDataset,
+        budgetPeriodMs,
+        ...rest
+      } = release;
       return without({
         ...rest,
         epsilonPerJob: microEpsilonPerJob / 1e6,
         epsilonTotal: microEpsilonTotal / 1e6,
+        epsilonDataset: microEpsilonDataset === null ? null : microEpsilonDataset / 1e6,
         per: durationOf(budgetPeriodMs),
       });
     }
     case 'sandbox': {
-      const { mode: _mode, microEpsilonPerJob, microEpsilonTotal, ...rest } = release;
+      const { mode: _mode, microEpsilonPerJob, microEpsilonTotal, microEpsilonDataset, ...rest } = release;
       return without({
         ...rest,
         epsilonPerJob: microEpsilonPerJob / 1e6,
         epsilonTotal: microEpsilonTotal === null ? null : microEpsilonTotal / 1e6,
+        epsilonDataset: microEpsilonDataset === null ? null : microEpsilonDataset / 1e6,
       });
     }
     case 'homomorphic':

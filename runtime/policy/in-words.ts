@@ -35,6 +35,9 @@ function tableInWords(table: TablePolicy): readonly string[] {
   ];
 }
 
+const overall = (microEpsilon: number | null): string =>
+  microEpsilon === null ? '' : `, ${microEpsilon / 1e6} over all consumers`;
+
 function ruleInWords(rule: AllowRule): string {
   const { release } = rule;
   const terms = ((): string => {
@@ -42,11 +45,11 @@ function ruleInWords(rule: AllowRule): string {
       case 'aggregate':
         return `aggregates over at least ${release.minUnits} units, small groups: ${release.smallGroups}, at most ${release.maxRows} rows`;
       case 'differentialPrivacy':
-        return `differential privacy, epsilon ${release.microEpsilonPerJob / 1e6} a job and ${release.microEpsilonTotal / 1e6} in all, at most ${release.maxRowsPerUnit} rows a unit`;
+        return `differential privacy, epsilon ${release.microEpsilonPerJob / 1e6} a job and ${release.microEpsilonTotal / 1e6} in all${overall(release.microEpsilonDataset)}${release.accounting === 'zcdp' ? ' (added up as zCDP)' : ''}, at most ${release.maxRowsPerUnit} rows a unit`;
       case 'homomorphic':
         return `homomorphic programs ${release.programs.join(', ')} at ${release.securityBits} bits or more, over at least ${release.minUnits} units`;
       case 'sandbox':
-        return `sandboxed code by ${release.methods.join(', ')}, epsilon ${release.microEpsilonPerJob / 1e6} a job, at most ${release.outputs} outputs`;
+        return `sandboxed code by ${release.methods.join(', ')}, epsilon ${release.microEpsilonPerJob / 1e6} a job${overall(release.microEpsilonDataset)}, at most ${release.outputs} outputs`;
       case 'approvedCode':
         return `approved code over at least ${release.minUnits} units, at most ${release.maxRows} rows`;
     }

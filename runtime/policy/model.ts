@@ -133,7 +133,13 @@ export interface DifferentialPrivacyRelease {
   readonly mode: 'differentialPrivacy';
   readonly microEpsilonPerJob: number;
   readonly microEpsilonTotal: number;
+  /** What all consumers together may spend on the dataset, whatever the mode; null: counted, not limited. */
+  readonly microEpsilonDataset: number | null;
+  /** How losses of several jobs add up: plain sums of epsilon, or zero-concentrated differential privacy. */
+  readonly accounting: 'pure' | 'zcdp';
   readonly delta: number;
+  /** The most delta that the jobs of one consumer may add up to; null: counted, and with zCDP what one job may use. */
+  readonly deltaTotal: number | null;
   readonly maxRowsPerUnit: number;
   readonly minUnits: number | null;
   readonly noise: 'laplace' | 'gaussian';
@@ -155,6 +161,8 @@ export interface SandboxRelease {
   readonly methods: readonly ('rowFunction' | 'blocks' | 'post')[];
   readonly microEpsilonPerJob: number;
   readonly microEpsilonTotal: number | null;
+  /** What all consumers together may spend on the dataset, whatever the mode; null: counted, not limited. */
+  readonly microEpsilonDataset: number | null;
   readonly delta: number;
   readonly outputs: number;
   readonly maxRowsPerUnit: number;

@@ -75,7 +75,8 @@ function cellOf(estimate: Estimate, isWhole: boolean): Cell {
   return integer > MAX_INT64 ? MAX_INT64 : integer;
 }
 
-function columnNames(name: string, aggregate: DpAggregate): readonly string[] {
+/** Output columns of one aggregate: one, or one per bin. */
+export function columnNames(name: string, aggregate: DpAggregate): readonly string[] {
   if (aggregate.kind !== 'histogram') return [name];
   return Array.from({ length: aggregate.bins.edges.length + 1 }, (_, bin) => `${name}_${bin}`);
 }

@@ -136,6 +136,8 @@ const anyOf = (field: string, operand: string): ConstraintTerm => ({
 });
 const optional = ({ isRequired: _required, ...term }: ConstraintTerm): ConstraintTerm => term;
 
+const overall = optional(atMost('microEpsilonDataset', 'gb:microEpsilonDataset', 'gb:microEpsilon'));
+
 /** Release terms: refinements of the permitted action, enforced at the release gate. `dominance` is told as two. */
 export const RELEASE_TERMS: Readonly<Record<Mode, readonly ConstraintTerm[]>> = {
   aggregate: [
@@ -156,7 +158,10 @@ export const RELEASE_TERMS: Readonly<Record<Mode, readonly ConstraintTerm[]>> = 
   differentialPrivacy: [
     perJob,
     atMost('microEpsilonTotal', 'gb:microEpsilonTotal', 'gb:microEpsilon'),
+    overall,
+    is('accounting', 'gb:accounting'),
     delta,
+    { field: 'deltaTotal', operand: 'gb:deltaTotal', operator: 'odrl:lteq', kind: 'double' },
     rowsPerUnit,
     optional(minUnits),
     is('noise', 'gb:noise'),
@@ -181,6 +186,7 @@ export const RELEASE_TERMS: Readonly<Record<Mode, readonly ConstraintTerm[]>> = 
     anyOf('methods', 'gb:method'),
     perJob,
     optional(atMost('microEpsilonTotal', 'gb:microEpsilonTotal', 'gb:microEpsilon')),
+    overall,
     delta,
     atMost('outputs', 'gb:outputs', 'gb:number'),
     rowsPerUnit,
