@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { addAgreement } from './agreement.ts';
+import { addAlert } from './alert.ts';
 import { addBench } from './bench.ts';
 import { addCode } from './code.ts';
 import { addConfiguration } from './configuration.ts';
@@ -43,6 +44,7 @@ export function commandLine(): Command {
   addEvidence(program);
   addMeter(program);
   addOperator(program);
+  addAlert(program);
   addTop(program);
   addBench(program);
   return program;

@@ -65,12 +65,18 @@ export class DutyBook {
     return book;
   }
 
-  /** The records that belong into the transaction of a release. */
-  recordsFor(jobId: string, duties: readonly DutyOnRelease[]): readonly DutyRecord[] {
+  /** The records that belong into the transaction of a release or a denial. */
+  recordsFor(
+    jobId: string,
+    duties: readonly DutyOnRelease[],
+    after: 'release' | 'denial' = 'release',
+  ): readonly DutyRecord[] {
     const now = this.#needs.nowMs();
     return duties.flatMap(({ agreement, index, duty }): readonly DutyRecord[] => {
       // `log` is done by the release's own evidence, `pay` by its usage event.
-      if (duty.do === 'log' || duty.do === 'pay' || duty.on === 'before' || duty.on === 'denial') return [];
+      if (duty.do === 'log' || duty.do === 'pay' || duty.on === 'before') return [];
+      // After a denial there is nothing to delete or attribute: somebody is told.
+      if ((duty.on === 'denial') !== (after === 'denial') || (after === 'denial' && duty.do !== 'notify')) return [];
       const body: DutyBody = {
         job: jobId,
         agreement,

@@ -22,11 +22,13 @@ import { prepareSql } from '../job/prepare-sql.ts';
 import { purposeIncludes } from '../policy/purposes.ts';
 import { evaluateCondition } from '../policy-file/condition.ts';
 import type { Entropy } from '../release/entropy.ts';
+import { SEVERITIES, type Severity } from '../risk/detect.ts';
 import type { Application } from '../rpc/application.ts';
 import { type Authority, issueCredential, issueServerCertificate, type ServerCertificate } from '../rpc/authority.ts';
 import { loadImage, listImages } from '../sandbox/image.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import type { Store } from '../store/store.ts';
+import { AlertBook } from './alerts.ts';
 import { activeAgreements } from './active-agreements.ts';
 import { agreementService } from './agreement-service.ts';
 import { budgetService, budgetsOf } from './budget-service.ts';
@@ -48,7 +50,7 @@ import { codeService } from './code-service.ts';
 import { javaScriptEngine } from './javascript-engine.ts';
 import { type JobLimits, JobQueue } from './live-jobs.ts';
 import { meterService } from './meter-service.ts';
-import type { GatewayNeeds, LogEvent } from './needs.ts';
+import { type GatewayNeeds, type LogEvent, newId } from './needs.ts';
 import { imageService, operatorService } from './operator-service.ts';
 import { admitParty, identify, partyService } from './party-service.ts';
 import { type OutsideOptions, OutsideCheckpoints } from './outside-checkpoints.ts';
@@ -123,6 +125,12 @@ async function removeLeftBehind({ uploads, data }: DataDirectory): Promise<void>
   for (const name of await readdir(uploads)) await rm(join(uploads, name), { recursive: true, force: true });
   await removeUnfinished(data);
 }
+
+/** Duties of one policy are numbered below this, those of the next one above. */
+const MAX_DUTIES = 1000;
+
+const strictestAlert = (asked: readonly Severity[]): Severity =>
+  SEVERITIES.findLast((one) => asked.includes(one)) ?? 'low';
 
 /** Layouts over which a worker is started with the runtime. */
 const WARM_LAYOUTS = 4;
@@ -243,6 +251,12 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     deliver: deliverByHttp,
     allowedWebhooks: parts.webhooks ?? [],
   });
+  const alerts = await AlertBook.open({
+    ...needs,
+    newId: () => newId(needs, 'alert'),
+    webhook: parts.alertWebhook ?? null,
+    deliver: deliverByHttp,
+  });
   const jobNeeds: JobNeeds = {
     nowMs,
     randomBytes: needs.randomBytes,
@@ -257,8 +271,30 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       homomorphic: prepareHomomorphic(homomorphic, { sha256 }),
     },
     ledger: {
-      reserve: (input) => store.reserve(input),
-      deny: (input) => store.recordDenial(input),
+      reserve: async (input) => {
+        const answer = await store.reserve(input);
+        if (answer.kind === 'reserved')
+          await alerts.saw({ job: input.job, verdict: 'permit', codes: [], lines: input.lines, violationAs: 'low' });
+        return answer;
+      },
+      deny: async (input) => {
+        const { job, reasons, state } = input;
+        const policies = activeAgreements({ ...needs, duties }, job.party).filter(({ id }) =>
+          job.agreements.includes(id),
+        );
+        const owed = policies.flatMap(({ id, policy }, at) =>
+          policy.duties.map((duty, index) => ({ agreement: id, index: at * MAX_DUTIES + index, duty })),
+        );
+        // A denial for a duty that is open must not add to what is open.
+        const isOfDuty = reasons.some((code) => code.startsWith('duty-'));
+        const records = state === undefined && !isOfDuty ? duties.recordsFor(job.id, owed, 'denial') : [];
+        const answer = await store.recordDenial({ ...input, records });
+        if (answer.kind !== 'denied' || state !== undefined) return answer;
+        duties.took(records);
+        const violationAs = strictestAlert(policies.map(({ policy }) => policy.onViolation.alert));
+        await alerts.saw({ job, verdict: 'deny', codes: reasons, lines: [], violationAs });
+        return answer;
+      },
       release: async ({ duties: owed, ...input }) => {
         const records = duties.recordsFor(input.jobId, owed);
         const answer = await store.commitRelease({ ...input, records });
@@ -376,6 +412,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     }),
     operator: operatorService({
       ...needs,
+      alerts,
       pool,
       queue,
       startedAtMs: nowMs(),
@@ -431,6 +468,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     enforce: async () => {
       const { stopped } = await enforcePolicies({ ...needs, queue, jobNeeds });
       await duties.work();
+      await alerts.work();
       // Not waited for: an outsider that is slow must not hold up the next look.
       void outside.work();
       if (stopped > 0) parts.log({ level: 'warn', event: 'jobs.stopped', facts: { stopped } });

@@ -1,11 +1,12 @@
 import { memoryUsage } from 'node:process';
 import { type Caller, hasRole } from '../identity/party.ts';
-import type { StopScope } from '../gen/messages.ts';
+import type { Alert, StopScope } from '../gen/messages.ts';
 import type { ImageServiceHandlers, OperatorServiceHandlers } from '../gen/services.ts';
 import type { SandboxImage } from '../sandbox/image.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import { Fault } from '../rpc/fault.ts';
 import { requireRole } from './access.ts';
+import type { AlertBody, AlertBook, AlertRecord } from './alerts.ts';
 import type { JobQueue } from './live-jobs.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 
@@ -13,6 +14,7 @@ export interface OperatorNeeds extends GatewayNeeds {
   readonly pool: WorkerPool;
   readonly queue: JobQueue;
   readonly startedAtMs: number;
+  readonly alerts: Pick<AlertBook, 'acknowledge'>;
   readonly drain: (deadlineMs: number) => Promise<void>;
 }
 
@@ -127,12 +129,49 @@ export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
         isDraining: needs.queue.isDraining,
       };
     },
+    listAlerts: async (caller, request) => {
+      requireRole(caller, 'list alerts', 'operator', 'auditor', 'provider');
+      const records = (await needs.store.list<AlertBody>('alert', {
+        limit: MAX_ALERTS,
+        ...(request.openOnly ? { state: 'open' } : {}),
+      })) as readonly AlertRecord[];
+      const isAll = hasRole(caller, 'operator', 'auditor');
+      // A provider sees what is about its own data, and nothing of what a party does with that of others.
+      const mayKnow = ({ body }: AlertRecord): boolean =>
+        isAll || (body.dataset !== '' && needs.store.peek('dataset', body.dataset)?.owner === caller.party);
+      return { alerts: records.filter(mayKnow).map(alertMessage) };
+    },
+    acknowledgeAlert: async (caller, request) => {
+      requireRole(caller, 'acknowledge alerts', 'operator');
+      const seen = await needs.alerts.acknowledge(request.id, caller.party);
+      if (seen === undefined) throw new Fault('not-found', `no open alert \`${request.id}\``);
+      return { alert: alertMessage(seen) };
+    },
     drain: (caller, request) => {
       requireRole(caller, 'drain the runtime', 'operator');
       const runningJobs = needs.queue.running;
       void needs.drain(request.deadlineMs > 0 ? request.deadlineMs : DEFAULT_DRAIN_MS);
       return Promise.resolve({ runningJobs });
     },
+  };
+}
+
+/** Most alerts in one answer, newest first. */
+const MAX_ALERTS = 1000;
+
+function alertMessage({ id, owner, state, atMs, body }: AlertRecord): Alert {
+  const { detector, severity, dataset, count, position, delivery } = body;
+  return {
+    id,
+    party: owner,
+    dataset,
+    detector,
+    severity,
+    count: BigInt(count),
+    raisedAtMs: atMs,
+    isOpen: state === 'open',
+    delivery,
+    logIndex: BigInt(Math.max(0, position)),
   };
 }
 

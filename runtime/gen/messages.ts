@@ -137,6 +137,18 @@ export interface AcceptAgreementResponse {
   readonly reasons: readonly Reason[];
 }
 
+/** Which alert. */
+export interface AcknowledgeAlertRequest {
+  /** Its id. */
+  readonly id: string;
+}
+
+/** The alert. */
+export interface AcknowledgeAlertResponse {
+  /** As it is now. */
+  readonly alert: Alert | null;
+}
+
 /** Admission. */
 export interface AddPartyRequest {
   /** Name: lower-case letters, digits, '-', at most 63, starting with a letter. */
@@ -203,6 +215,30 @@ export interface Agreement {
   readonly acceptedAhead: readonly string[];
   /** Where a counter-offer allows more than what it answers, term by term. */
   readonly widens: readonly string[];
+}
+
+/** A finding of a risk detector. */
+export interface Alert {
+  /** Its id. */
+  readonly id: string;
+  /** Party that it is about. */
+  readonly party: string;
+  /** Dataset that it is about; empty when it is about the party as a whole. */
+  readonly dataset: string;
+  /** Which detector: denial-burst, rule-hit, differencing-pattern, budget-burn, new-code, odd-hour. */
+  readonly detector: string;
+  /** low, medium or high. */
+  readonly severity: string;
+  /** What was counted: denials, questions, percent of a budget, the hour. */
+  readonly count: bigint;
+  /** When, milliseconds since the epoch. */
+  readonly raisedAtMs: number;
+  /** Whether nobody has acknowledged it. */
+  readonly isOpen: boolean;
+  /** none, pending, delivered or failed. */
+  readonly delivery: string;
+  /** Place of its entry in the log. */
+  readonly logIndex: bigint;
 }
 
 /** Approval. */
@@ -1154,6 +1190,18 @@ export interface ListAgreementsResponse {
   readonly agreements: readonly Agreement[];
   /** Token of the next page; empty at the end. */
   readonly nextPageToken: string;
+}
+
+/** Which alerts. */
+export interface ListAlertsRequest {
+  /** Only those that nobody has acknowledged. */
+  readonly openOnly: boolean;
+}
+
+/** Alerts. */
+export interface ListAlertsResponse {
+  /** At most 1000. */
+  readonly alerts: readonly Alert[];
 }
 
 /** Which budgets. */

@@ -5,6 +5,8 @@ import type { Answer, CallContext, CallOptions, Init } from '../rpc/call.ts';
 import type {
   AcceptAgreementRequest,
   AcceptAgreementResponse,
+  AcknowledgeAlertRequest,
+  AcknowledgeAlertResponse,
   AddPartyRequest,
   AddPartyResponse,
   ApproveCodeRequest,
@@ -53,6 +55,8 @@ import type {
   GrantBudgetResponse,
   ListAgreementsRequest,
   ListAgreementsResponse,
+  ListAlertsRequest,
+  ListAlertsResponse,
   ListBudgetsRequest,
   ListBudgetsResponse,
   ListCiphertextsRequest,
@@ -409,6 +413,10 @@ export interface OperatorServiceHandlers {
   status(caller: Caller, request: StatusRequest, call: CallContext): Promise<Answer<StatusResponse>>;
   /** Takes no new jobs, lets running ones end inside the deadline, then stops the server. */
   drain(caller: Caller, request: DrainRequest, call: CallContext): Promise<Answer<DrainResponse>>;
+  /** What the risk detectors found, newest first: all for operators and auditors, providers see what is about their data. */
+  listAlerts(caller: Caller, request: ListAlertsRequest, call: CallContext): Promise<Answer<ListAlertsResponse>>;
+  /** Says that somebody has looked at an alert. */
+  acknowledgeAlert(caller: Caller, request: AcknowledgeAlertRequest, call: CallContext): Promise<Answer<AcknowledgeAlertResponse>>;
 }
 
 /** For operators; providers throw the switch of their own datasets and agreements. */
@@ -421,6 +429,10 @@ export interface OperatorServiceClient {
   status(request: Init<StatusRequest>, options?: CallOptions): Promise<StatusResponse>;
   /** Takes no new jobs, lets running ones end inside the deadline, then stops the server. */
   drain(request: Init<DrainRequest>, options?: CallOptions): Promise<DrainResponse>;
+  /** What the risk detectors found, newest first: all for operators and auditors, providers see what is about their data. */
+  listAlerts(request: Init<ListAlertsRequest>, options?: CallOptions): Promise<ListAlertsResponse>;
+  /** Says that somebody has looked at an alert. */
+  acknowledgeAlert(request: Init<AcknowledgeAlertRequest>, options?: CallOptions): Promise<AcknowledgeAlertResponse>;
 }
 
 /** Admitted participants. A party is what its certificate proves, never a name in a header. */

@@ -92,6 +92,8 @@ export interface DenyInput {
   readonly reasons: readonly string[];
   /** Must hold a `decision` event, or a `job.failed` or `job.cancelled` event for those states. */
   readonly events: readonly EvidenceEvent[];
+  /** Written in the same transaction: what the denial obliges to. */
+  readonly records?: readonly StoredRecord[];
 }
 
 export type DenyOutcome =

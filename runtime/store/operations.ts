@@ -126,6 +126,7 @@ export function denyJob(tables: Tables, input: DenyInput): WithoutReceipts<DenyO
     throw new StoreFault('state-misuse', `job id '${job.id}' is taken`);
   if (known !== undefined) return { kind: 'known', job: known };
   const evidence = recordAll(tables, input.events);
+  for (const record of input.records ?? []) tables.rows.put(record);
   putJob(tables, job, { state: input.state ?? 'denied', atMs: tables.nowMs, evidence, reasons: input.reasons });
   return { kind: 'denied', evidence };
 }

@@ -21,6 +21,7 @@ export const TABLES = [
   'approval',
   'delegation',
   'ciphertext',
+  'alert',
 ] as const;
 export type TableName = (typeof TABLES)[number];
 

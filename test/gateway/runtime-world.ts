@@ -22,7 +22,9 @@ export interface RuntimeWorld extends AsyncDisposable {
   party(name: string, roles: readonly PartyRole[], jurisdiction?: string): Promise<Glovebox>;
 }
 
-export async function runtimeWorld(more: { readonly webhooks?: readonly string[] } = {}): Promise<RuntimeWorld> {
+export async function runtimeWorld(
+  more: { readonly webhooks?: readonly string[]; readonly alertWebhook?: string } = {},
+): Promise<RuntimeWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'glovebox-usage-'));
   let offset = 0;
   const now = (): number => Date.now() + offset;
