@@ -99,10 +99,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   // Reads what an operator sets; the values themselves belong to the parts.
   configuration: ['gateway', 'rpc', 'sandbox', 'node', 'yaml'],
+  backup: ['store', 'node'],
   metrics: ['gateway', 'store', 'node', 'prom-client'],
   'container.ts': ['gateway', 'sandbox', 'store', 'node', 'tsyringe', 'reflect-metadata'],
   cli: [
     // `bench` only: measurements live beside the runtime, not in it.
+    'backup',
     'benchmarks',
     'client',
     'configuration',

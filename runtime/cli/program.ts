@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { addAgreement } from './agreement.ts';
 import { addAlert } from './alert.ts';
+import { addBackup } from './backup.ts';
 import { addBench } from './bench.ts';
 import { addCode } from './code.ts';
 import { addConfiguration } from './configuration.ts';
@@ -46,6 +47,7 @@ export function commandLine(): Command {
   addOperator(program);
   addAlert(program);
   addTop(program);
+  addBackup(program);
   addBench(program);
   return program;
 }

@@ -45,6 +45,7 @@ export const EVIDENCE_KINDS = [
   'alert',
   'switch',
   'store.recovered',
+  'store.backedUp',
 ] as const;
 export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 

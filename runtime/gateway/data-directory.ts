@@ -8,6 +8,8 @@ export interface DataDirectory {
   readonly path: string;
   readonly results: string;
   readonly uploads: string;
+  /** Copies of the state that `glovebox backup` takes away. */
+  readonly backups: string;
   /** Uploaded keys, encrypted columns and encrypted queries. */
   readonly ciphertexts: string;
   /** Root of `datasets/` and `layouts/`. */
@@ -25,13 +27,14 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
     path,
     results: join(path, 'results'),
     uploads: join(path, 'uploads'),
+    backups: join(path, 'backups'),
     ciphertexts: join(path, 'ciphertexts'),
     data: path,
     authorityFile: join(path, 'keys', 'authority.json'),
     operatorCredential: join(path, 'operator.credential.json'),
     localCredential: join(path, 'local.credential.json'),
   };
-  for (const folder of [directory.results, directory.uploads, dirname(directory.authorityFile)])
+  for (const folder of [directory.results, directory.uploads, directory.backups, dirname(directory.authorityFile)])
     await mkdir(folder, { recursive: true, mode: 0o700 });
   return directory;
 }

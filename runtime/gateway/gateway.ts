@@ -121,8 +121,9 @@ export interface Gateway {
 }
 
 /** What a gateway that was killed had begun: uploads that nobody will finish, datasets and layouts half written. */
-async function removeLeftBehind({ uploads, data }: DataDirectory): Promise<void> {
-  for (const name of await readdir(uploads)) await rm(join(uploads, name), { recursive: true, force: true });
+async function removeLeftBehind({ uploads, backups, data }: DataDirectory): Promise<void> {
+  for (const folder of [uploads, backups])
+    for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
   await removeUnfinished(data);
 }
 
@@ -417,6 +418,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       queue,
       startedAtMs: nowMs(),
       drain: (deadlineMs) => queue.drain(deadlineMs),
+      backups: directory.backups,
     }),
     openRelease: (caller, ticket) => openRelease(jobServiceNeeds, caller, ticket),
   };

@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { memoryUsage } from 'node:process';
 import { type Caller, hasRole } from '../identity/party.ts';
 import type { Alert, StopScope } from '../gen/messages.ts';
@@ -16,6 +18,8 @@ export interface OperatorNeeds extends GatewayNeeds {
   readonly startedAtMs: number;
   readonly alerts: Pick<AlertBook, 'acknowledge'>;
   readonly drain: (deadlineMs: number) => Promise<void>;
+  /** Folder of the data directory for copies of the state. */
+  readonly backups: string;
 }
 
 /** The switch that stops every use; its scope in the store. */
@@ -73,6 +77,7 @@ export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
       if (scope.startsWith('party/')) return job.party === name;
       return (scope.startsWith('dataset/') ? job.datasets : job.agreements).includes(name);
     };
+  let isCopying = false;
   return {
     stopAll: async (caller, request) => {
       const scope = scopeFor(caller, request.scope, 'stop');
@@ -152,6 +157,28 @@ export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
       const runningJobs = needs.queue.running;
       void needs.drain(request.deadlineMs > 0 ? request.deadlineMs : DEFAULT_DRAIN_MS);
       return Promise.resolve({ runningJobs });
+    },
+    backup: async (caller) => {
+      requireRole(caller, 'back up the state', 'operator');
+      if (isCopying) throw new Fault('wrong-state', 'a backup is under way: wait for its end');
+      isCopying = true;
+      try {
+        // One fixed name: a caller chooses no path, and many calls fill no disk.
+        const file = join(needs.backups, 'state.db');
+        await rm(file, { force: true });
+        const subject = { name: 'state', sha256: needs.sha256(await needs.store.checkpoint()) };
+        await needs.store.transact([
+          {
+            do: 'record',
+            event: evidence(needs, 'store.backedUp', [subject], { by: needs.pseudonymOf(caller.party) }),
+          },
+        ]);
+        const logSize = BigInt((await needs.store.checkpoint()).split('\n')[1] ?? '0');
+        await needs.store.backup(file);
+        return { path: 'backups/state.db', logSize };
+      } finally {
+        isCopying = false;
+      }
     },
   };
 }

@@ -285,6 +285,17 @@ export interface AttachPolicyResponse {
   readonly reasons: readonly Reason[];
 }
 
+/** Nothing to say. */
+export type BackupRequest = Readonly<Record<never, never>>;
+
+/** Copied. */
+export interface BackupResponse {
+  /** The copy, from the root of the data directory. */
+  readonly path: string;
+  /** Entries of the evidence log that the copy holds at least. */
+  readonly logSize: bigint;
+}
+
 /** A budget. */
 export interface Budget {
   /** The dataset. */

@@ -13,6 +13,8 @@ import type {
   ApproveCodeResponse,
   AttachPolicyRequest,
   AttachPolicyResponse,
+  BackupRequest,
+  BackupResponse,
   CancelJobRequest,
   CancelJobResponse,
   CheckPolicyRequest,
@@ -417,6 +419,11 @@ export interface OperatorServiceHandlers {
   listAlerts(caller: Caller, request: ListAlertsRequest, call: CallContext): Promise<Answer<ListAlertsResponse>>;
   /** Says that somebody has looked at an alert. */
   acknowledgeAlert(caller: Caller, request: AcknowledgeAlertRequest, call: CallContext): Promise<Answer<AcknowledgeAlertResponse>>;
+  /**
+   * Copies the state, as it is at one moment, to `backups/state.db` in the data directory, for `glovebox backup` on the
+   * same machine. One at a time; the copy before is replaced. Goes into evidence.
+   */
+  backup(caller: Caller, request: BackupRequest, call: CallContext): Promise<Answer<BackupResponse>>;
 }
 
 /** For operators; providers throw the switch of their own datasets and agreements. */
@@ -433,6 +440,11 @@ export interface OperatorServiceClient {
   listAlerts(request: Init<ListAlertsRequest>, options?: CallOptions): Promise<ListAlertsResponse>;
   /** Says that somebody has looked at an alert. */
   acknowledgeAlert(request: Init<AcknowledgeAlertRequest>, options?: CallOptions): Promise<AcknowledgeAlertResponse>;
+  /**
+   * Copies the state, as it is at one moment, to `backups/state.db` in the data directory, for `glovebox backup` on the
+   * same machine. One at a time; the copy before is replaced. Goes into evidence.
+   */
+  backup(request: Init<BackupRequest>, options?: CallOptions): Promise<BackupResponse>;
 }
 
 /** Admitted participants. A party is what its certificate proves, never a name in a header. */

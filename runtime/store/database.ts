@@ -4,7 +4,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { StoreFault } from './fault.ts';
 
 /**
- * Each entry brings the schema from its index to the next version; entries are never changed once released.
+ * Each entry brings the schema from its index to the next version; entries are never changed once released. All that are
+ * missing run in one transaction with the new version's number: a crash leaves the old schema or the new one. They may
+ * add tables, indexes and columns of unsealed tables; the rows of sealed tables (`record`, `balance`, `use`) are covered by
+ * the seal, which is checked right afterwards and refuses a step that changes them. test/fixtures/state holds a data
+ * directory of every released version, which must open.
  * Reservations are found by their job's id only: without indexes a debit writes a third fewer pages.
  */
 const MIGRATIONS: readonly string[] = [
@@ -41,7 +45,10 @@ const APPLICATION_ID = 0x47626f78;
  * Opens (or creates) the database of a data directory for this process alone. Throws a StoreFault when another process
  * holds it, when it is not ours or damaged, or when it is newer than this runtime.
  */
-export function openDatabase(file: string): { readonly database: DatabaseSync; readonly isNew: boolean } {
+export function openDatabase(
+  file: string,
+  migrations: readonly string[] = MIGRATIONS,
+): { readonly database: DatabaseSync; readonly isNew: boolean } {
   const folder = dirname(file);
   makePrivateFolder(folder);
   closeSync(openSync(file, 'a', 0o600)); // created by us, so that it never exists with wider rights
@@ -54,7 +61,7 @@ export function openDatabase(file: string): { readonly database: DatabaseSync; r
     // 16 MiB of log before its pages move into the database: that move costs syncs of its own.
     database.exec('pragma wal_autocheckpoint = 4000');
     database.exec('begin exclusive');
-    const isNew = migrate(database, file);
+    const isNew = migrate(database, file, migrations);
     database.exec('commit');
     // After a failed sync the disk may lack what the page cache still shows: written once more, it is there for certain.
     database.exec('pragma wal_checkpoint(truncate)');
@@ -67,7 +74,7 @@ export function openDatabase(file: string): { readonly database: DatabaseSync; r
   }
 }
 
-function migrate(database: DatabaseSync, file: string): boolean {
+function migrate(database: DatabaseSync, file: string, migrations: readonly string[]): boolean {
   const version = pragma(database, 'user_version');
   const application = pragma(database, 'application_id');
   const tables = database.prepare('select count(*) as n from sqlite_schema').get()?.['n'];
@@ -75,14 +82,14 @@ function migrate(database: DatabaseSync, file: string): boolean {
   if (!isNew && application !== APPLICATION_ID) {
     throw new StoreFault('state-tampered', `'${file}' is not the state of a Glovebox`);
   }
-  if (version > MIGRATIONS.length) {
+  if (version > migrations.length) {
     throw new StoreFault(
       'state-too-new',
-      `'${file}' has schema version ${version}, this runtime knows ${MIGRATIONS.length}: use a newer runtime`,
+      `'${file}' has schema version ${version}, this runtime knows ${migrations.length}: use a newer runtime`,
     );
   }
-  for (const step of MIGRATIONS.slice(version)) database.exec(step);
-  database.exec(`pragma application_id = ${APPLICATION_ID}; pragma user_version = ${MIGRATIONS.length};`);
+  for (const step of migrations.slice(version)) database.exec(step);
+  database.exec(`pragma application_id = ${APPLICATION_ID}; pragma user_version = ${migrations.length};`);
   return isNew;
 }
 

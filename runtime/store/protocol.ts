@@ -32,6 +32,8 @@ export type ReadRequest =
   | { readonly do: 'checkpoint' }
   | { readonly do: 'consistency'; readonly from: number; readonly to: number | undefined }
   | { readonly do: 'publish' }
+  /** Copies the database to a file that does not exist, as it is at one moment, while other calls go on. */
+  | { readonly do: 'backup'; readonly file: string }
   | { readonly do: 'close' };
 
 /** What the gateway's thread asks of the store's thread. */

@@ -1,3 +1,4 @@
+import { backup } from 'node:sqlite';
 import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { formatVerifierKey } from '../evidence/note.ts';
@@ -30,6 +31,8 @@ const MAX_GROUP = 1024;
 const PUBLISH_AFTER_MS = 100;
 /** After a failed write the state is opened anew at the next call, but not more often than this. */
 const REOPEN_EVERY_MS = 250;
+/** Pages of a backup that are copied in one step: 4 MiB. */
+const BACKUP_PAGES = 1024;
 /** After the log's files could not be written. */
 const PUBLISH_AGAIN_MS = 1000;
 
@@ -70,10 +73,18 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
       port.close();
       return;
     }
-    port.postMessage(engine.run(group));
+    for (const { id, request } of group) if (request.do === 'backup') copyTo(id, request.file);
+    port.postMessage(engine.run(group.filter(({ request }) => request.do !== 'backup')));
     step('answered');
     if (engine.hasUnpublished) publishing ??= setTimeout(publish, PUBLISH_AFTER_MS);
     if (waiting.length > 0) schedule();
+  };
+  /** Between two steps of the copy other calls are answered; what they write goes into the copy too. */
+  const copyTo = (id: number, file: string): void => {
+    engine.copyTo(file).then(
+      () => port.postMessage([{ id, answer: null }]),
+      (error: unknown) => port.postMessage([{ id, fault: faultOf(error) }]),
+    );
   };
   const publish = (): void => {
     publishing = undefined;
@@ -185,6 +196,11 @@ class Engine {
 
   get #isInTransaction(): boolean {
     return this.#database.isOpen && this.#database.isTransaction;
+  }
+
+  async copyTo(file: string): Promise<void> {
+    if (this.#broken !== undefined) throw this.#broken;
+    await backup(this.#database, file, { rate: BACKUP_PAGES });
   }
 
   /** Gives the database up as it is. */
@@ -317,8 +333,9 @@ class Engine {
         return this.#log.tree.consistencyProof(request.from, request.to);
       case 'publish':
         return this.publish();
+      case 'backup':
       case 'close':
-        throw new StoreFault('state-misuse', 'closing is not a read');
+        throw new StoreFault('state-misuse', 'this is not a read');
     }
   }
 

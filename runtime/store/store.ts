@@ -202,6 +202,11 @@ export class Store {
     return this.#call({ do: 'publish' });
   }
 
+  /** Copies the database, as it is at one moment, to a file that does not exist; other calls go on meanwhile. */
+  backup(file: string): Promise<void> {
+    return this.#call({ do: 'backup', file });
+  }
+
   /** Finishes what was called, publishes the log and gives the directory free. */
   async close(): Promise<void> {
     if (this.#ended !== undefined) return;
