@@ -10,6 +10,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, s
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { restore } from './postpack.mjs';
+import { sbomOf } from './sbom.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 restore(root); // what a packing that was killed had left
@@ -21,6 +22,7 @@ cpSync(join(root, 'package.json'), join(packed, 'package.json.txt'));
 cpSync(join(root, 'package-lock.json'), join(packed, 'package-lock.json.txt'));
 cpSync(join(root, '.toolchain/node/package.json'), join(packed, 'node-package.json.txt'));
 cpSync(join(root, '.toolchain/node/package-lock.json'), join(packed, 'node-package-lock.json.txt'));
+writeFileSync(join(packed, 'sbom.cdx.json'), `${JSON.stringify(sbomOf(root), null, 1)}\n`);
 // Names the folder that the launcher unpacks to, so that two different packages never share one.
 writeFileSync(join(packed, 'digest'), `${manifest.version}-${digestOf(root, manifest.files)}\n`);
 
