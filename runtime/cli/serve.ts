@@ -1,12 +1,14 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Configuration } from '../configuration/settings.ts';
+import type { JobLimits } from '../gateway/live-jobs.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { RpcLimits } from '../rpc/limits.ts';
+import type { PoolNumbers } from '../sandbox/pool-options.ts';
 import { act, type CommonOptions, defaultDataDirectory } from './command.ts';
 import { configurationOf, type SettingFlags, withSettings } from './configuration.ts';
 import { LogFile } from './log-file.ts';
 import type { ExitCode } from './output.ts';
-import type { StartOptions } from './start-server.ts';
 import { verifierKeyIn } from './verifier-key.ts';
 
 export interface ServeOptions extends CommonOptions, SettingFlags {}
@@ -50,6 +52,14 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
   closing.defer(() => void process.off('SIGHUP', reopen));
   if (unknownVariables.length > 0)
     log.warn({ variables: unknownVariables }, 'variables of the environment that are no settings');
+  const limits = limitsOf(set);
+  const { connectionsWithin, descriptorLimit } = await import('../rpc/connection-room.ts');
+  const connections = connectionsWithin(limits.rpcLimits, descriptorLimit(), limits.workerLimits.maxWorkers);
+  if (connections.maxConnections < limits.rpcLimits.maxConnections)
+    log.warn(
+      { ...connections, descriptors: descriptorLimit() },
+      'fewer connections than set: raise the limit of open files',
+    );
   let metrics: Metrics | null = null;
   const started = await startServer(
     {
@@ -65,7 +75,8 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
         timestampEveryMs: set.timestampEveryMs ?? Infinity,
       },
       alertWebhook: set.alertWebhook,
-      ...limitsOf(set),
+      ...limits,
+      rpcLimits: { ...limits.rpcLimits, ...connections },
       observe: (event) => metrics?.saw(event),
       ...(set.declareVm === true ? { declaredLevel: 'vm' as const } : {}),
     },
@@ -146,7 +157,11 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function limitsOf(set: Configuration): Required<Pick<StartOptions, 'rpcLimits' | 'jobLimits' | 'workerLimits'>> {
+function limitsOf(set: Configuration): {
+  readonly jobLimits: JobLimits;
+  readonly workerLimits: Omit<PoolNumbers, 'maxQueued'>;
+  readonly rpcLimits: Omit<RpcLimits, 'maxChunkBytes'>;
+} {
   const whole = (value: number | null): number => {
     if (value === null) throw new Error('a limit without a value');
     return value;
