@@ -55,7 +55,8 @@ export function writeBundle(bundle: PublicBundle | SecretBundle): string {
 
 /** Reads a public bundle from untrusted text; every key is validated byte for byte and the name is recomputed. */
 export function readPublicBundle(text: string): PublicBundle {
-  const keys = readKeys(text, 'glovebox-homomorphic-public/1', ['profile', 'publicKey', 'relinearisationKey']).map(
+  const bundle = parse(text);
+  const keys = readKeys(bundle, 'glovebox-homomorphic-public/1', ['profile', 'publicKey', 'relinearisationKey']).map(
     (entry) => {
       const profile = profileOf(entry);
       const publicKey = bytesOf(entry['publicKey']);
@@ -67,19 +68,20 @@ export function readPublicBundle(text: string): PublicBundle {
     },
   );
   const keyId = keyIdOf(keys);
-  if (keyId !== nameOf(text)) refuse('its name is not the digest of its keys');
+  if (keyId !== nameOf(bundle)) refuse('its name is not the digest of its keys');
   return { format: 'glovebox-homomorphic-public/1', keyId, keys };
 }
 
 /** Reads the key holder's secret bundle. */
 export function readSecretBundle(text: string): SecretBundle {
-  const keys = readKeys(text, 'glovebox-homomorphic-secret/1', ['profile', 'secretKey']).map((entry) => {
+  const bundle = parse(text);
+  const keys = readKeys(bundle, 'glovebox-homomorphic-secret/1', ['profile', 'secretKey']).map((entry) => {
     const profile = profileOf(entry);
     const secretKey = bytesOf(entry['secretKey']);
     checkSecretKey(PROFILES[profile], secretKey);
     return { profile, secretKey };
   });
-  return { format: 'glovebox-homomorphic-secret/1', keyId: nameOf(text), keys };
+  return { format: 'glovebox-homomorphic-secret/1', keyId: nameOf(bundle), keys };
 }
 
 function keyIdOf(keys: PublicBundle['keys']): string {
@@ -91,8 +93,11 @@ function keyIdOf(keys: PublicBundle['keys']): string {
   return `sha256:${hash.digest('hex')}`;
 }
 
-function readKeys(text: string, format: string, names: readonly string[]): readonly Record<string, unknown>[] {
-  const bundle = parse(text);
+function readKeys(
+  bundle: Readonly<Record<string, unknown>>,
+  format: string,
+  names: readonly string[],
+): readonly Record<string, unknown>[] {
   const keys = bundle['keys'];
   const isWhole = bundle['format'] === format && Object.keys(bundle).length === 3 && Array.isArray(keys);
   if (!isWhole || keys.length === 0 || keys.length > Object.keys(PROFILES).length)
@@ -120,8 +125,8 @@ function parse(text: string): Record<string, unknown> {
   return refuse('it is not JSON');
 }
 
-function nameOf(text: string): string {
-  const name = parse(text)['keyId'];
+function nameOf(bundle: Readonly<Record<string, unknown>>): string {
+  const name = bundle['keyId'];
   if (typeof name === 'string' && /^sha256:[0-9a-f]{64}$/.test(name)) return name;
   return refuse('it has no name');
 }

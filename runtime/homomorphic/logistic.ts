@@ -1,6 +1,6 @@
 import type { BackendContext, Ciphertext, Plaintext } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
-import { DigitAccumulator } from './kernels.ts';
+import { DigitAccumulator } from './kernels/digit-accumulator.ts';
 import { assembleCiphertext, freshShape } from './layout.ts';
 import { PROFILES, dataPrimeCount, slotCount } from './profiles.ts';
 import type { HomomorphicProgram } from './program.ts';

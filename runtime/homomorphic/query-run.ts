@@ -1,6 +1,9 @@
 import type { Backend, BackendContext } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
-import { LinearAccumulator, NumberTransform, ProductAccumulator, type BodyShape } from './kernels.ts';
+import { LinearAccumulator } from './kernels/linear-accumulator.ts';
+import type { BodyShape } from './kernels/linear-kernel.ts';
+import { NumberTransform } from './kernels/number-transform.ts';
+import { ProductAccumulator } from './kernels/product-accumulator.ts';
 import { assembleCiphertext, bodyBytes, freshShape } from './layout.ts';
 import { floodBits } from './noise.ts';
 import { dataPrimeCount } from './profiles.ts';

@@ -1,5 +1,5 @@
 import { HomomorphicFault } from './fault.ts';
-import { wordsBelow } from './kernels.ts';
+import { wordsBelow } from './kernels/words-below.ts';
 import {
   CIPHERTEXT_BODY_OFFSET,
   PLAINTEXT_BODY_OFFSET,
@@ -65,9 +65,13 @@ export function checkRelinearisationKey(profile: Profile, bytes: Uint8Array): vo
   if (profile.primes.length < 2) refuse(`profile ${profile.id} has no key switching`);
   if (bytes.byteLength !== 64 + parts * size) refuse(`it has ${bytes.byteLength} bytes`);
   if (!startsWith(bytes, 0, relinearisationHead(profile, form))) refuse('its header is not the one of the profile');
-  for (let part = 0; part < parts; part++) {
-    const complaint = ciphertextComplaint(shape, bytes.subarray(64 + part * size, 64 + (part + 1) * size));
-    if (complaint !== null) refuse(`part ${part}: ${complaint}`);
+  const partOf = (part: number): Uint8Array => bytes.subarray(64 + part * size, 64 + (part + 1) * size);
+  // all frames first, then all residues: what is cheap to refuse is refused before a megabyte is read
+  for (const complaintOf of [frameComplaint, ciphertextComplaint]) {
+    for (let part = 0; part < parts; part++) {
+      const complaint = complaintOf(shape, partOf(part));
+      if (complaint !== null) refuse(`part ${part}: ${complaint}`);
+    }
   }
 }
 
@@ -82,17 +86,24 @@ export function checkSecretKey(profile: Profile, bytes: Uint8Array): void {
 }
 
 function ciphertextComplaint(shape: CiphertextShape, bytes: Uint8Array): string | null {
-  if (bytes.byteLength !== ciphertextBytes(shape)) {
-    return `it has ${bytes.byteLength} bytes, a ciphertext of profile ${shape.profile.id} has ${ciphertextBytes(shape)}`;
-  }
-  if (!startsWith(bytes, 0, ciphertextHeader(shape))) return `its header is not the one of profile ${shape.profile.id}`;
+  const complaint = frameComplaint(shape, bytes);
+  if (complaint !== null) return complaint;
   const stored = shape.isSeeded ? 1 : shape.polynomials;
-  if (shape.isSeeded && !startsWith(bytes, seedRecordOffset(shape), seedRecordHeader()))
-    return 'its seed record is damaged';
   if (!residuesInRange(bytes, CIPHERTEXT_BODY_OFFSET, shape.profile, shape.primeCount, stored)) {
     return 'a coefficient is not below its prime';
   }
   if (!shape.isSeeded && isTransparent(shape, bytes)) return 'it is transparent, so it hides nothing';
+  return null;
+}
+
+/** Length, header and seed record. */
+function frameComplaint(shape: CiphertextShape, bytes: Uint8Array): string | null {
+  if (bytes.byteLength !== ciphertextBytes(shape)) {
+    return `it has ${bytes.byteLength} bytes, a ciphertext of profile ${shape.profile.id} has ${ciphertextBytes(shape)}`;
+  }
+  if (!startsWith(bytes, 0, headerOf(shape))) return `its header is not the one of profile ${shape.profile.id}`;
+  if (shape.isSeeded && !startsWith(bytes, seedRecordOffset(shape), seedRecordHeader()))
+    return 'its seed record is damaged';
   return null;
 }
 

@@ -2,13 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  DigitAccumulator,
-  LinearAccumulator,
-  NumberTransform,
-  PairAccumulator,
-  ProductAccumulator,
-} from '../../runtime/homomorphic/kernels.ts';
+import { DigitAccumulator } from '../../runtime/homomorphic/kernels/digit-accumulator.ts';
+import { LinearAccumulator } from '../../runtime/homomorphic/kernels/linear-accumulator.ts';
+import { NumberTransform } from '../../runtime/homomorphic/kernels/number-transform.ts';
+import { PairAccumulator, ProductAccumulator } from '../../runtime/homomorphic/kernels/product-accumulator.ts';
 import { assembleKernels, binaryModuleText } from '../../runtime/homomorphic/kernels/build.ts';
 import { assembleCiphertext, freshShape } from '../../runtime/homomorphic/layout.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { HomomorphicFault } from '../../runtime/homomorphic/fault.ts';
 import { assembleEncryption, encryptionModuleText } from '../../runtime/homomorphic/kernels/build.ts';
-import { NumberTransform } from '../../runtime/homomorphic/kernels.ts';
+import { NumberTransform } from '../../runtime/homomorphic/kernels/number-transform.ts';
 import { freshShape, CIPHERTEXT_BODY_OFFSET, PLAINTEXT_BODY_OFFSET } from '../../runtime/homomorphic/layout.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
 import { dataPrimeCount, PROFILES, type ProfileId } from '../../runtime/homomorphic/profiles.ts';
