@@ -11,6 +11,7 @@ import { addDataset } from './dataset.ts';
 import { addDecryptor } from './decryptor.ts';
 import { addDemo } from './demo.ts';
 import { addEvidence } from './evidence.ts';
+import { addExportList } from './export-list.ts';
 import { addJob } from './job.ts';
 import { addKey } from './key.ts';
 import { addMeter } from './meter.ts';
@@ -46,6 +47,7 @@ export function commandLine(): Command {
   addMeter(program);
   addOperator(program);
   addAlert(program);
+  addExportList(program);
   addTop(program);
   addBackup(program);
   addBench(program);

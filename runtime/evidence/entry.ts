@@ -14,6 +14,7 @@ export const EVIDENCE_KINDS = [
   'dataset.retired',
   'policy.attached',
   'policy.revoked',
+  'exportList.set',
   'agreement.offered',
   'agreement.countered',
   'agreement.agreed',

@@ -38,6 +38,7 @@ import { type DataDirectory, writePrivate } from './data-directory.ts';
 import { decryptorLinks } from './decryptor-link.ts';
 import { encryptedManifest, verifyEncrypted } from './encrypted-dataset.ts';
 import { deliverByHttp, DutyBook } from './duties.ts';
+import { exportListOf } from './export-lists.ts';
 import { evidenceService } from './evidence-service.ts';
 import { homomorphicEngine } from './homomorphic-engine.ts';
 import { objectId } from './ciphertext-intake.ts';
@@ -266,6 +267,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     isolation: pool.isolation.level,
     knowledge: { purposeIncludes, evaluate: evaluateCondition },
     activeAgreements: (party) => activeAgreements({ ...needs, duties }, party),
+    exportList: () => exportListOf(needs),
     preparers: {
       sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes }),
       javascript: prepareJavaScript(code, { sha256 }),

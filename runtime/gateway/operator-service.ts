@@ -9,6 +9,7 @@ import type { WorkerPool } from '../sandbox/pool.ts';
 import { Fault } from '../rpc/fault.ts';
 import { requireRole } from './access.ts';
 import type { AlertBody, AlertBook, AlertRecord } from './alerts.ts';
+import { exportLists } from './export-lists.ts';
 import type { JobQueue } from './live-jobs.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 
@@ -26,6 +27,7 @@ export interface OperatorNeeds extends GatewayNeeds {
 const EVERYTHING = 'all';
 
 export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
+  const exports = exportLists(needs);
   const isStopped = (scope: string = EVERYTHING): boolean => needs.store.peek('switch', scope)?.state === 'on';
   const throwSwitch = async (caller: string, scope: string, state: 'on' | 'off', note: string): Promise<bigint> => {
     const named = scope.startsWith('party/') ? `party/${needs.pseudonymOf(scope.slice('party/'.length))}` : scope;
@@ -134,6 +136,11 @@ export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
         isDraining: needs.queue.isDraining,
       };
     },
+    setExportList: async (caller, request) => {
+      const answer = await exports.set(caller, request.document);
+      return { ...answer, complaints: [...answer.complaints] };
+    },
+    getExportList: (caller) => Promise.resolve(exports.get(caller)),
     listAlerts: async (caller, request) => {
       requireRole(caller, 'list alerts', 'operator', 'auditor', 'provider');
       const records = (await needs.store.list<AlertBody>('alert', {

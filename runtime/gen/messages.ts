@@ -859,6 +859,19 @@ export interface GetDatasetResponse {
   readonly dataset: Dataset | null;
 }
 
+/** Nothing to say. */
+export type GetExportListRequest = Readonly<Record<never, never>>;
+
+/** The list in force. */
+export interface GetExportListResponse {
+  /** Its version. */
+  readonly version: number;
+  /** SHA-256 of the document, hex. */
+  readonly digest: string;
+  /** As it was given. */
+  readonly document: string;
+}
+
 /** Names an image. */
 export interface GetImageRequest {
   /** The image. */
@@ -1800,6 +1813,22 @@ export interface SetDecryptorResponse {
   readonly address: string;
   /** Whether it answered just now. */
   readonly isReachable: boolean;
+}
+
+/** The list. */
+export interface SetExportListRequest {
+  /** YAML or JSON, kind ExportList. */
+  readonly document: string;
+}
+
+/** What became of it. */
+export interface SetExportListResponse {
+  /** Why it was not put in force; empty when it was. */
+  readonly complaints: readonly string[];
+  /** Version in force; 0 when none. */
+  readonly version: number;
+  /** SHA-256 of the document in force, hex. */
+  readonly digest: string;
 }
 
 /** A signature. */

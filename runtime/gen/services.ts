@@ -41,6 +41,8 @@ import type {
   GetCheckpointResponse,
   GetDatasetRequest,
   GetDatasetResponse,
+  GetExportListRequest,
+  GetExportListResponse,
   GetImageRequest,
   GetImageResponse,
   GetJobRequest,
@@ -103,6 +105,8 @@ import type {
   RunHomomorphicResponse,
   SetDecryptorRequest,
   SetDecryptorResponse,
+  SetExportListRequest,
+  SetExportListResponse,
   SignAgreementRequest,
   SignAgreementResponse,
   StatusRequest,
@@ -415,6 +419,10 @@ export interface OperatorServiceHandlers {
   status(caller: Caller, request: StatusRequest, call: CallContext): Promise<Answer<StatusResponse>>;
   /** Takes no new jobs, lets running ones end inside the deadline, then stops the server. */
   drain(caller: Caller, request: DrainRequest, call: CallContext): Promise<Answer<DrainResponse>>;
+  /** Puts a list in force of what may not leave which jurisdictions; only a later version of the same list replaces it. */
+  setExportList(caller: Caller, request: SetExportListRequest, call: CallContext): Promise<Answer<SetExportListResponse>>;
+  /** The list in force. */
+  getExportList(caller: Caller, request: GetExportListRequest, call: CallContext): Promise<Answer<GetExportListResponse>>;
   /** What the risk detectors found, newest first: all for operators and auditors, providers see what is about their data. */
   listAlerts(caller: Caller, request: ListAlertsRequest, call: CallContext): Promise<Answer<ListAlertsResponse>>;
   /** Says that somebody has looked at an alert. */
@@ -436,6 +444,10 @@ export interface OperatorServiceClient {
   status(request: Init<StatusRequest>, options?: CallOptions): Promise<StatusResponse>;
   /** Takes no new jobs, lets running ones end inside the deadline, then stops the server. */
   drain(request: Init<DrainRequest>, options?: CallOptions): Promise<DrainResponse>;
+  /** Puts a list in force of what may not leave which jurisdictions; only a later version of the same list replaces it. */
+  setExportList(request: Init<SetExportListRequest>, options?: CallOptions): Promise<SetExportListResponse>;
+  /** The list in force. */
+  getExportList(request: Init<GetExportListRequest>, options?: CallOptions): Promise<GetExportListResponse>;
   /** What the risk detectors found, newest first: all for operators and auditors, providers see what is about their data. */
   listAlerts(request: Init<ListAlertsRequest>, options?: CallOptions): Promise<ListAlertsResponse>;
   /** Says that somebody has looked at an alert. */

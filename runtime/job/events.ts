@@ -1,4 +1,6 @@
 import type { EvidenceEvent, Facts, Subject } from '../evidence/entry.ts';
+import { UNKNOWN_DESTINATION } from '../policy/export-list.ts';
+import type { Grade } from '../policy/model.ts';
 import type { Reason } from '../policy/reason.ts';
 import type { Admission, AgreementForJob } from './admit.ts';
 import type { Disclosed } from './disclose.ts';
@@ -49,7 +51,13 @@ export function denialEvent(
   });
 }
 
-export function releaseEvents(needs: Needs, job: Job, prepared: Prepared, result: Disclosed): readonly EvidenceEvent[] {
+export function releaseEvents(
+  needs: Needs,
+  job: Job,
+  prepared: Prepared,
+  result: Disclosed,
+  grade: Grade,
+): readonly EvidenceEvent[] {
   const jobIs = jobSubject(needs, job);
   return [
     event(needs, 'budget.committed', [jobIs], { lines: prepared.budget.length, microEpsilon: prepared.microEpsilon }),
@@ -62,6 +70,8 @@ export function releaseEvents(needs: Needs, job: Job, prepared: Prepared, result
       microEpsilon: prepared.microEpsilon,
       isolation: needs.isolation,
       image: prepared.image,
+      grade,
+      destination: job.asker.country ?? UNKNOWN_DESTINATION,
     }),
   ];
 }

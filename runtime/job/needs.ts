@@ -6,6 +6,7 @@ import type { UsageEvent } from '../metering/usage.ts';
 import type { BudgetId } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { Knowledge, Permit } from '../policy/decide.ts';
+import type { ExportList } from '../policy/export-list.ts';
 import type { Duty, IsolationLevel, Release } from '../policy/model.ts';
 import type { Denied } from '../policy/reason.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
@@ -26,6 +27,8 @@ export interface JobNeeds {
   /** One preparer per kind of computation; an absent one is a kind that this runtime cannot run. */
   readonly preparers: { readonly [Kind in Computation['kind']]?: Preparer };
   readonly ledger: Ledger;
+  /** What may not leave which jurisdictions; absent or null: nothing is listed. */
+  readonly exportList?: () => ExportList | null;
   /** Opens the file of a result that is about to be released; nobody can fetch it before the ticket is recorded. */
   readonly openResult: (jobId: string, schema: Schema) => Promise<ResultWriter>;
 }

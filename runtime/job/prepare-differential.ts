@@ -78,6 +78,7 @@ export function prepareDifferential(
   return {
     kind: 'prepared',
     datasets: datasets.map(({ name, version, digest }) => ({ name, version, digest })),
+    columns: query.footprint.columns,
     digest: needs.sha256(query.enforced.canonical),
     terms: termsOf(release as Release, { clause, units: [], outputs, mediaTypes: [], isDominanceApplied: false }),
     schema,

@@ -158,6 +158,7 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
     const prepared: Prepared = {
       kind: 'prepared',
       datasets: datasets.map(({ name, version, digest }) => ({ name, version, digest })),
+      columns: compiled.footprint.columns,
       digest: needs.sha256(enforced.canonical),
       terms: termsOf(terms, { clause: of, units, outputs, mediaTypes: [], isDominanceApplied: true }),
       schema,

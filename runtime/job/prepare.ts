@@ -1,4 +1,5 @@
 import type { BudgetLine } from '../ledger/reservation.ts';
+import type { UsedColumn } from '../policy/export-list.ts';
 import type { Certificate, Basis, ReleaseTerms } from '../release/candidate.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import type { WithheldNote } from './job.ts';
@@ -8,6 +9,8 @@ export interface Prepared {
   readonly kind: 'prepared';
   /** Datasets that are really touched, with the versions that the job will read. */
   readonly datasets: readonly { readonly name: string; readonly version: number; readonly digest: string }[];
+  /** Columns that the result rests on; absent when not known one by one: every column of the datasets then counts. */
+  readonly columns?: readonly UsedColumn[];
   /** SHA-256 of the canonical form: equal for re-spellings of the same question. */
   readonly digest: string;
   readonly terms: ReleaseTerms;

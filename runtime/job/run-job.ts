@@ -4,6 +4,7 @@ import { usageOf } from './charge.ts';
 import { admit, type Admission, type AgreementForJob, agreementsOf } from './admit.ts';
 import { disclose, type Disclosed } from './disclose.ts';
 import { decisionEvents, denialEvent, failureEvent, releaseEvents } from './events.ts';
+import { exportLines, gradeOf } from './export-control.ts';
 import type { Job, Outcome } from './job.ts';
 import type { AdmittedPermit, JobNeeds, JobRun, LedgerJob, StopReason } from './needs.ts';
 import type { Prepared } from './prepare.ts';
@@ -91,7 +92,10 @@ async function prepare(
     return denied(reason('mode-not-available', `this runtime cannot run \`${job.computation.kind}\` computations yet`));
   }
   const { permits, release, clause } = admission;
-  return preparer({ job, permits, release, clause, signal });
+  const prepared = await preparer({ job, permits, release, clause, signal });
+  if (prepared.kind === 'denied') return prepared;
+  const lines = exportLines(needs, job, permitsFor(admission, prepared), prepared);
+  return 'kind' in lines ? lines : { ...prepared, budget: [...prepared.budget, ...lines] };
 }
 
 async function reserve(
@@ -153,11 +157,17 @@ async function record(
   const expiresAtMs = needs.nowMs() + TICKET_LIFE_MS;
   try {
     signal.throwIfAborted();
+    // The list may have changed while the job ran: what would be refused now does not leave.
+    const listed = exportLines(needs, job, permitsFor(admission, prepared), prepared);
+    if ('kind' in listed) {
+      await result.discard();
+      return await end(needs, job, 'stopped', listed.reasons);
+    }
     const { rows, bytes, sha256, withheld } = result;
     const answer = await needs.ledger.release({
       jobId: job.id,
       used: [],
-      events: releaseEvents(needs, job, prepared, result),
+      events: releaseEvents(needs, job, prepared, result, gradeOf(permitsFor(admission, prepared), prepared)),
       usage: usageOf(job, permitsFor(admission, prepared), prepared, result, needs.nowMs()),
       ticket: { digest: needs.sha256(secret), expiresAtMs },
       duties: permitsFor(admission, prepared).flatMap(({ agreement, permit }, at) =>

@@ -43,6 +43,11 @@ export function agreementBudget(kind: BudgetKind, scope: { readonly agreement: s
   return idOf([kind, 'agreement', scope.agreement]);
 }
 
+/** What all consumers in one place outside have been given. */
+export function destinationBudget(kind: BudgetKind, scope: { readonly destination: string }): BudgetId {
+  return idOf([kind, 'destination', scope.destination]);
+}
+
 /** Where a budget stands. `spent` counts what is inside the window only, when the limit has one. */
 export interface Balance {
   /** Committed for good. */

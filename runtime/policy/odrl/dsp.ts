@@ -61,7 +61,9 @@ function ruleOf(rule: LdNode): DspRule {
 }
 
 function constraintOf(node: LdNode): DspConstraint {
-  const values = entries(node, 'odrl:rightOperand').map((one) => ('@value' in one ? String(one['@value']) : idOf(one)));
+  const values = entries(node, 'odrl:rightOperand').map((one) =>
+    typeof one['@value'] === 'string' ? one['@value'] : idOf(one as LdNode),
+  );
   const operator = idOf(nodes(node, 'odrl:operator')[0]).slice(NAMESPACES.odrl.length);
   return {
     leftOperand: idOf(nodes(node, 'odrl:leftOperand')[0]),
