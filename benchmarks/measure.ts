@@ -31,6 +31,7 @@ const BENCHMARKS: Readonly<Record<BenchSection, Run>> = {
   sql: async (part) => (await import('./sql/bench.ts')).benchSql(part),
   sandbox: async (part) => (await import('./sandbox/bench.ts')).benchSandbox(part),
   homomorphic: async (part) => (await import('./homomorphic/measurements.ts')).benchHomomorphic(part),
+  scale: async (part) => (await import('./scale/bench.ts')).benchScale(part),
   ledger: async (part) => (await import('./ledger/bench.ts')).benchLedger(part),
 };
 

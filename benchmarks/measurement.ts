@@ -9,7 +9,7 @@ export interface Spread {
   readonly runs: readonly number[];
 }
 
-export type BenchSection = 'end-to-end' | 'sql' | 'sandbox' | 'homomorphic' | 'ledger';
+export type BenchSection = 'end-to-end' | 'sql' | 'sandbox' | 'homomorphic' | 'ledger' | 'scale';
 export type Unit = 'ms' | 'CPU ms' | '/s' | 'MiB/s' | 'MiB' | 'rows/s' | '×';
 
 /** One figure with its floor: the same work without Glovebox, measured in the same run, turn by turn. */

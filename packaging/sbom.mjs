@@ -61,7 +61,11 @@ export function sbomOf(root) {
         paths.map((path) => ({
           'bom-ref': refOf(path, lock[path]),
           dependsOn: dependsOn(
-            Object.keys({ ...lock[path].dependencies, ...lock[path].optionalDependencies })
+            Object.keys({
+              ...lock[path].dependencies,
+              ...lock[path].optionalDependencies,
+              ...lock[path].peerDependencies,
+            })
               .map((name) => find(lock, path, name))
               .filter((one) => one !== undefined && paths.includes(one)),
             lock,

@@ -1,4 +1,5 @@
 import type { Measurement } from '../measurement.ts';
+import { growthInWords, growthOf } from '../scale/growth.ts';
 import { type Bar, bars, colourOf, distribution, escape, figure, lines, type Series, stacks } from './plots.ts';
 import type { NamedReport } from './read-reports.ts';
 
@@ -103,6 +104,7 @@ function groupHtml(group: string, reports: readonly NamedReport[]): string {
   const onAxis = own.filter(({ at }) => at !== null);
   const plots: string[] = [];
   if (onAxis.length > 1) plots.push(axisPlot(onAxis, unit));
+  if (own[0]?.section === 'scale') plots.push(growthHtml(onAxis, unit));
   const others = own.filter(({ at }) => at === null);
   if (others.length > 0) plots.push(barPlot(others, unit));
   const staged = own.flatMap(({ label, stages }) => (stages === null ? [] : [{ label, stages }]));
@@ -130,6 +132,17 @@ function axisPlot(own: readonly Labelled[], unit: string): string {
     return [line, { label: `${label}: floor`, colour: colourOf(index), points: floors, isDashed: true }];
   });
   return lines(series, { x: own[0]?.at?.axis ?? '', y: unit, isLogX: true });
+}
+
+function growthHtml(own: readonly Labelled[], unit: string): string {
+  const rows = [...new Set(own.map(({ label }) => label))].flatMap((label) => {
+    const points = own
+      .filter((one) => one.label === label)
+      .map(({ at, value }) => ({ size: at?.value ?? 0, cost: value.median }));
+    const growth = growthOf(points);
+    return growth === null ? [] : [`<li>${escape(label)} ${escape(growthInWords(growth, unit))}</li>`];
+  });
+  return rows.length === 0 ? '' : `<ul>${rows.join('')}</ul>`;
 }
 
 function barPlot(own: readonly Labelled[], unit: string): string {

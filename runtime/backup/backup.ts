@@ -1,5 +1,5 @@
 import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { checkCopiedState } from '../store/copied-state.ts';
 import { layoutOf } from '../store/database.ts';
 import { openStore } from '../store/store.ts';
@@ -38,6 +38,8 @@ export interface Backup {
 export async function backUp(needs: BackupNeeds): Promise<Backup> {
   const { dataDirectory, target, progress } = needs;
   if (await exists(target)) throw new BackupRefusal(`\`${target}\` exists already: name a new folder`);
+  if (!relative(dataDirectory, target).startsWith('..'))
+    throw new BackupRefusal(`\`${target}\` lies in the data directory: what is lost with it is no backup`);
   if (!(await exists(layoutOf(dataDirectory).database)))
     throw new BackupRefusal(`\`${dataDirectory}\` is no data directory: it has no state`);
   const filling = `${target}.partial`;

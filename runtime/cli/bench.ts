@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { type Command, Option } from 'commander';
+import { growthInWords, growthOf } from '../../benchmarks/scale/growth.ts';
 import type { BenchReport, Measurement } from '../../benchmarks/measurement.ts';
 import { act } from './command.ts';
 import { type ExitCode, type Output, tableText, UsageError } from './output.ts';
@@ -13,7 +14,7 @@ interface BenchCommandOptions {
   readonly cache?: string;
 }
 
-const KINDS = ['end-to-end', 'sql', 'sandbox', 'homomorphic', 'ledger', 'all'] as const;
+const KINDS = ['end-to-end', 'sql', 'sandbox', 'homomorphic', 'ledger', 'scale', 'all'] as const;
 type Kind = (typeof KINDS)[number];
 const DEFAULT_ROWS = 10_000_000;
 const QUICK_ROWS = 200_000;
@@ -61,6 +62,7 @@ const ABOUT: Readonly<Record<Kind, string>> = {
   sandbox: 'row functions and blocks against a plain Node loop and a plain SQL expression',
   homomorphic: 'programs on ciphertext against plaintext and against the primitive operations',
   ledger: 'durable debits and the evidence log against fdatasync',
+  scale: 'how costs grow with rows, datasets, parties and the log, each fitted for its growth',
   all: 'everything',
 };
 
@@ -114,6 +116,12 @@ export function reportText(report: BenchReport): string {
         .map(([stage, ms]) => `${stage} ${number(ms)}`)
         .join(', ')}`,
   );
+  const scaled = report.measurements.filter(({ section, at }) => section === 'scale' && at !== null);
+  const growths = [...new Set(scaled.map(({ group, name }) => `${group}: ${name}`))].flatMap((label) => {
+    const own = scaled.filter(({ group, name }) => `${group}: ${name}` === label);
+    const growth = growthOf(own.map(({ at, value }) => ({ size: at?.value ?? 0, cost: value.median })));
+    return growth === null ? [] : [`  ${label} ${growthInWords(growth, own[0]?.unit ?? '')}`];
+  });
   const goals = report.measurements.flatMap(({ name, goal }) =>
     goal === null ? [] : [`  ${goal.isMet ? 'met    ' : 'NOT MET'}  ${name}: ${goal.text}`],
   );
@@ -125,6 +133,7 @@ export function reportText(report: BenchReport): string {
       .join(', '),
     ...tables,
     ...(stages.length === 0 ? [] : ['\nmilliseconds by stage (medians)', ...stages]),
+    ...(growths.length === 0 ? [] : ['\ngrowth', ...growths]),
     ...(goals.length === 0 ? [] : ['\ngoals', ...goals]),
   ].join('\n');
 }

@@ -121,11 +121,9 @@ describe('a backup of a runtime that works', () => {
     await assert.rejects(bring(target, 'restored'), /is not empty: move it away first/);
     const copyState = (): Promise<null> => Promise.reject(new Error('must not be asked'));
     const needs = { dataDirectory: world.path, version: 'test', nowMs: Date.now, copyState, progress: silent };
+    await assert.rejects(backUp({ ...needs, target: join(world.path, 'backups', 'x') }), /lies in the data directory/);
     await assert.rejects(backUp({ ...needs, target }), /exists already/);
-    await assert.rejects(
-      backUp({ ...needs, dataDirectory: folder, target: join(folder, 'x') }),
-      /is no data directory/,
-    );
+    await assert.rejects(backUp({ ...needs, dataDirectory: folder, target: `${folder}-x` }), /is no data directory/);
   });
 
   it('only an operator may ask for a copy of the state', async () => {

@@ -83,6 +83,7 @@ describe('the packed package', () => {
     ])
       assert.ok(existsSync(join(installed, name)), name);
     assert.ok(!existsSync(join(installed, 'test')));
+    assert.ok(existsSync(join(installed, 'packed/sbom.cdx.json')));
   });
 
   it('leaves the manifest of the source as it was', () => {
@@ -109,6 +110,12 @@ describe('the packed package', () => {
     assert.equal(second.status, 0, second.text);
     assert.equal(second.text, '0.1.0\n');
     assert.equal(readFileSync(calls, 'utf8'), asked);
+    const tested = glovebox('test');
+    assert.deepEqual(
+      [tested.status, /get the sources/.test(tested.text)],
+      [2, true],
+      'it says so, rather than to fail',
+    );
     const [unpacked = '', ...others] = readdirSync(join(home, '.cache', 'glovebox'));
     assert.deepEqual(others, [], 'nothing half made is left');
     const lock = join(home, '.cache', 'glovebox', unpacked, 'package-lock.json');
