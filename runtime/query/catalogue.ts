@@ -19,6 +19,8 @@ export type SqlType =
 export interface CatalogueColumn {
   readonly name: string;
   readonly type: SqlType;
+  /** What the consumer calls it, where that is not its name. */
+  readonly label?: string;
   /** Grants that hold for this consumer under the rule in use; rights are the union, limits the strictest. */
   readonly grants: readonly ColumnGrant[];
   /** Rough number of distinct values, known to the runtime; only chooses between equally safe plans. */
@@ -54,6 +56,8 @@ export interface CatalogueTable {
   /** One entry per privacy unit of the policy, in order: the columns the layout prepared (see layout.ts). */
   readonly units: readonly UnitColumns[];
   readonly joins: JoinMode;
+  /** A consumer's own list of constants (VALUES); absent: a table of a provider. */
+  readonly given?: true;
   /** Exact number of rows; known to the runtime, never shown to a consumer of a private table. */
   readonly rowCount: bigint;
 }

@@ -2,6 +2,7 @@ import type { AggregateFunction, ColumnRight } from '../policy/model.ts';
 import { type Place, refuse } from './refusal.ts';
 import type { BaseColumn, Typed } from './typed.ts';
 import { distinctColumns, partsOf } from './typed.ts';
+import { printable } from './parse/literal.ts';
 import type { Footprint } from './footprint.ts';
 
 /** Every use of a column passes here: what the policy does not grant is refused, what it grants goes into the footprint. */
@@ -14,7 +15,7 @@ export class Rights {
     if (base.table.isPublic || has(base, right)) return;
     refuse(
       'column-right-missing',
-      `\`${base.column.name}\` cannot be used ${purpose}: the policy does not grant \`${right}\``,
+      `\`${shown(base)}\` cannot be used ${purpose}: the policy does not grant \`${right}\``,
       at,
       remedyFor(base, right),
     );
@@ -57,7 +58,7 @@ export class Rights {
       if (!isGranted) {
         refuse(
           'aggregate-not-granted',
-          `\`${wanted}\` of \`${base.column.name}\` is not granted`,
+          `\`${wanted}\` of \`${shown(base)}\` is not granted`,
           expression.at,
           remedyFor(base, 'aggregate'),
         );
@@ -85,7 +86,9 @@ export class Rights {
   }
 
   #note(base: BaseColumn, use: string): void {
-    const { dataset, names } = base.table;
+    const { dataset, names, given } = base.table;
+    // A consumer's own values are no dataset.
+    if (given !== undefined) return;
     const [table = dataset] = names;
     const key = `${dataset} ${table} ${base.column.name}`;
     const entry = this.#uses.get(key) ?? { dataset, table, column: base.column.name, uses: new Set<string>() };
@@ -126,7 +129,7 @@ export class Rights {
           if (power > 1) {
             refuse(
               'measure-not-allowed',
-              `\`${column.split('.')[1]}\` is multiplied with itself`,
+              `\`${shownIn(expression, column)}\` is multiplied with itself`,
               expression.at,
               'use variance or stddev where they are granted',
             );
@@ -158,6 +161,16 @@ function combine(
   return result;
 }
 
+/** The consumer's own name for a column. */
+export function shown(base: BaseColumn): string {
+  return printable(base.column.label ?? base.column.name);
+}
+
+function shownIn(expression: Typed, key: string): string {
+  const found = distinctColumns(expression).find((base) => `${base.relation}.${base.column.name}` === key);
+  return found === undefined ? key : shown(found);
+}
+
 export function has(base: BaseColumn, right: ColumnRight): boolean {
   return base.column.grants.some((grant) => grant.rights.includes(right));
 }
@@ -167,7 +180,7 @@ function remedyFor(base: BaseColumn, right: ColumnRight): string {
   const functions = [...new Set(base.column.grants.flatMap((grant) => grant.functions))];
   const others = base.table.columns
     .filter((column) => column.grants.some((grant) => grant.rights.includes(right)))
-    .map((column) => column.name);
-  const mine = `\`${base.column.name}\` may be used for: ${rights.join(', ') || 'nothing'}${functions.length > 0 ? ` (${functions.join(', ')})` : ''}`;
+    .map((column) => column.label ?? column.name);
+  const mine = `\`${shown(base)}\` may be used for: ${rights.join(', ') || 'nothing'}${functions.length > 0 ? ` (${functions.join(', ')})` : ''}`;
   return others.length === 0 ? mine : `${mine}; \`${right}\` is granted on: ${others.join(', ')}`;
 }

@@ -14,6 +14,7 @@ import { buildCell } from './cell.ts';
 import { compileSets, groupingCall, groupingSets } from './grouping-sets.ts';
 import { type Known, knownOf } from './known.ts';
 import { emitKeys } from './public-keys.ts';
+import { checkNoneGiven, countingUnmatched } from './public-joins.ts';
 import { finish, groupKeys, releasedWindow, viaAlias } from './released.ts';
 import { condition, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
 import type { From } from './sources.ts';
@@ -30,6 +31,7 @@ export function compileAggregate(
   from: From,
   resolveRow: (syntax: Syntax) => Typed,
 ): ReleasedRelation {
+  checkNoneGiven(from.scope);
   checkJoins(from.scope);
   for (const { left, right, expression } of from.scope.equalities) state.rights.join(left, right, expression.at);
   for (const base of from.scope.bases) for (const on of base.leftOn ?? []) checkLeftJoin(state, on);
@@ -62,7 +64,7 @@ export function compileAggregate(
   if (select.qualify !== null) resolve(select.qualify, sight);
   if (cells.length + keys.length > MAX_ITEMS) refuse('query-too-large', `more than ${MAX_ITEMS} keys and cells`);
   const units = unitsOf(from.scope);
-  const whole = { scope: from.scope, keys, cells, units, terms: state.terms };
+  const whole = { scope: countingUnmatched(from.scope), keys, cells, units, terms: state.terms };
   const shown = sets === null ? compileBlock(state, whole) : compileSets(state, sets, whole);
   state.words.push(...inWords(whole));
   if (sets !== null)

@@ -65,7 +65,12 @@ export function compilePerUnit(
   const perUnit: CatalogueTable = {
     ...base.table,
     physical,
-    columns: columns.map(({ type, grants }, index) => ({ name: `v${index}`, type: type ?? { kind: 'text' }, grants })),
+    columns: columns.map(({ name, type, grants }, index) => ({
+      name: `v${index}`,
+      label: name,
+      type: type ?? { kind: 'text' },
+      grants,
+    })),
     units: [{ ...unit, keyColumns: unit.keyColumns.map((name) => positionOf(columns, base, name)), path: [] }],
   };
   const relation = state.nextRelation++;

@@ -2,7 +2,7 @@ import type { CatalogueTable } from '../catalogue.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
-import { buildCall } from '../resolve/call.ts';
+import { agree, buildCall } from '../resolve/call.ts';
 import { alias, type Base, type Equality, mergeScopes, reference, type RowScope } from '../rows.ts';
 import type { Source, Syntax } from '../syntax.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
@@ -46,6 +46,8 @@ export function readFrom(source: Source, needs: SourceNeeds): From {
       return { visible: [], scope: EMPTY, released: [], merged: [] };
     case 'table':
       return readTable(source, needs);
+    case 'values':
+      return readValues(source, needs);
     case 'derived': {
       const relation = needs.compile(source.query, needs.scope);
       return fromRelation(relation, source.alias, source.columns, needs, source.at);
@@ -81,6 +83,49 @@ function readTable(source: Source & { kind: 'table' }, needs: SourceNeeds): From
   }));
   const base: Base = { relation, table, leftOn: null, at: source.at };
   return { visible: [{ names, columns }], scope: { ...EMPTY, bases: [base] }, released: [], merged: [] };
+}
+
+/** VALUES: a public table of the consumer's own constants. */
+function readValues(source: Source & { kind: 'values' }, needs: SourceNeeds): From {
+  const nothing: From = { visible: [], scope: EMPTY, released: [], merged: [] };
+  const rows = source.rows.map((row) => row.map((one) => needs.resolveIn(nothing, one, 'rows')));
+  const [first = []] = rows;
+  if (rows.some((row) => row.length !== first.length || row.some(({ kind }) => kind !== 'constant')))
+    refuse('wrong-arguments', 'VALUES takes rows of constants of one length', source.at);
+  const columns = first.map((_, c) =>
+    agree(
+      rows.flatMap((row) => row.slice(c, c + 1)),
+      source.at,
+    ),
+  );
+  const printed = rows.map((__, r) => `(${columns.map(({ args }) => args.slice(r, r + 1).map(printTyped).join()).join(', ')})`);
+  const names = columns.map((_, c) => `"c${c}"`).join(', ');
+  const relation = needs.state.nextRelation++;
+  const table: CatalogueTable = {
+    dataset: '',
+    names: ['values'],
+    physical: `(SELECT * FROM (VALUES ${printed.join(', ')}) AS v(${names}))`,
+    isPublic: true,
+    columns: columns.map(({ type }, c) => ({ name: `c${c}`, label: `col${c}`, type, grants: [] })),
+    units: [],
+    joins: 'allowed',
+    given: true,
+    rowCount: BigInt(rows.length),
+  };
+  const visible = table.columns.map((column, c) => ({
+    name: `col${c}`,
+    role: 'key' as const,
+    expression: {
+      kind: 'column',
+      sql: reference(relation, column.name),
+      base: { relation, table, column },
+      type: column.type,
+      digits: digitsOf(column.type),
+      at: source.at,
+    } satisfies Typed,
+  }));
+  const base: Base = { relation, table, leftOn: null, at: source.at };
+  return { ...nothing, visible: [{ names: [source.alias], columns: visible }], scope: { ...EMPTY, bases: [base] } };
 }
 
 function boundedDigits(column: CatalogueTable['columns'][number]): Digits | null {

@@ -21,7 +21,10 @@ export function readQuery(ast: unknown): Query {
   if (statements.length !== 1) {
     refuse('sql-several-statements', `the text holds ${statements.length} statements`, null, 'send a single SELECT');
   }
-  return readStatement(statements[0], { nodes: 0, depth: 0 });
+  const query = readStatement(statements[0], { nodes: 0, depth: 0 });
+  if (query.kind === 'select' && query.from.kind === 'values')
+    refuse('sql-not-a-query', 'VALUES alone is not a query', null, 'SELECT … FROM (VALUES …) AS t(a, b)');
+  return query;
 }
 
 function readStatement(value: unknown, reading: Reading): Query {
@@ -177,6 +180,12 @@ function readSource(value: unknown, reading: Reading): Source {
       case 'SUBQUERY': {
         const query = readStatement(node['subquery'], reading);
         return { kind: 'derived', query, alias, columns: names(node['column_name_alias']), at };
+      }
+      case 'EXPRESSION_LIST': {
+        const rows = list(node['values']).map((row) => list(row).map((one) => readExpression(one, reading)));
+        if (rows.length > MAX_ITEMS || rows.some((row) => row.length > MAX_ITEMS))
+          refuse('query-too-large', `VALUES has more than ${MAX_ITEMS} rows or columns`, at);
+        return { kind: 'values', rows, alias, at };
       }
       case 'JOIN': {
         const isCross = node['ref_type'] === 'CROSS';

@@ -184,6 +184,14 @@ export const SOURCES: Readonly<Record<string, Shape>> = {
     at_clause: is(null),
   },
   SUBQUERY: { ...named, type: 'text', sample: is(null), subquery: 'statement', column_name_alias: 'texts' },
+  EXPRESSION_LIST: {
+    ...named,
+    type: 'text',
+    sample: is(null),
+    expected_names: 'nothing',
+    expected_types: 'nothing',
+    values: 'orders',
+  },
   JOIN: {
     ...named,
     type: 'text',
