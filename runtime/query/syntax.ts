@@ -122,7 +122,12 @@ export type Source =
       readonly alias: string;
       readonly at: Place;
     }
-  | { readonly kind: 'values'; readonly rows: readonly (readonly Syntax[])[]; readonly alias: string; readonly at: Place }
+  | {
+      readonly kind: 'values';
+      readonly rows: readonly (readonly Syntax[])[];
+      readonly alias: string;
+      readonly at: Place;
+    }
   | {
       readonly kind: 'derived';
       readonly query: Query;

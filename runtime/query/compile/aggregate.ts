@@ -14,7 +14,7 @@ import { buildCell } from './cell.ts';
 import { compileSets, groupingCall, groupingSets } from './grouping-sets.ts';
 import { type Known, knownOf } from './known.ts';
 import { emitKeys } from './public-keys.ts';
-import { checkNoneGiven, countingUnmatched } from './public-joins.ts';
+import { countingUnmatched } from './public-joins.ts';
 import { finish, groupKeys, releasedWindow, viaAlias } from './released.ts';
 import { condition, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
 import type { From } from './sources.ts';
@@ -31,7 +31,6 @@ export function compileAggregate(
   from: From,
   resolveRow: (syntax: Syntax) => Typed,
 ): ReleasedRelation {
-  checkNoneGiven(from.scope);
   checkJoins(from.scope);
   for (const { left, right, expression } of from.scope.equalities) state.rights.join(left, right, expression.at);
   for (const base of from.scope.bases) for (const on of base.leftOn ?? []) checkLeftJoin(state, on);
@@ -194,7 +193,7 @@ function aggregateSight(needs: SightNeeds): Sight {
         });
       if (!isAggregateCall(syntax)) return null;
       const cell = buildCell(state.rights, syntax, resolveRow, known);
-      const same = (one: Cell): string => `${one.sql} ${JSON.stringify(one.extremum ?? null)}`;
+      const same = (one: Cell): string => `${one.sql} ${JSON.stringify([one.extremum ?? null, one.quantile ?? null])}`;
       const earlier = cells.findIndex((one) => same(one) === same(cell));
       const index = earlier === -1 ? cells.push(cell) - 1 : earlier;
       return {

@@ -6,6 +6,7 @@ import { type Known, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
+import { constantValue } from '../resolve/arithmetic.ts';
 import { buildCall, constant } from '../resolve/call.ts';
 import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights } from '../rights.ts';
@@ -42,6 +43,7 @@ export function buildCell(
   const suffix = filter === null ? '' : ` FILTER (WHERE ${printTyped(filter)})`;
   if (name === 'count_star') return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
   const args = syntax.args.map(resolveRow);
+  if (wanted === 'quantile') return quantileCell(rights, name, args, chosen, syntax);
   if (name === 'corr' || name === 'regr_slope') return pairCell(rights, name, args, chosen, suffix, syntax);
   const [arg] = args;
   if (arg === undefined || args.length !== 1) refuse('wrong-arguments', `\`${name}\` takes one value`, at);
@@ -116,6 +118,32 @@ function extremumCell(rights: Rights, name: string, arg: Typed, chosen: readonly
   const sql = `CAST(NULL AS ${printType(arg.type)})`;
   const extremum = { value, filter: around(chosen), isMax: name === 'max' };
   return { ...cell(sql, arg.type, conditionsFor(chosen, present), null, null), extremum };
+}
+
+/**
+ * A quantile is some row's own value; what is told instead is the mean of the block of rows around it, which holds at
+ * least the minimum of units (see enforce/quantile.ts).
+ */
+function quantileCell(
+  rights: Rights,
+  name: string,
+  [arg, fraction]: readonly Typed[],
+  chosen: readonly Typed[],
+  { at, distinct, args }: Call,
+): Cell {
+  if (arg === undefined || args.length !== (name === 'median' ? 1 : 2) || distinct)
+    refuse('wrong-arguments', `\`${name}\` takes ${name === 'median' ? 'one value' : 'a value and a fraction'}`, at);
+  if (arg.kind !== 'column' || arg.base === null || familyOf(arg.type) !== 'number')
+    refuse('measure-not-allowed', `\`${name}\` takes a plain column of numbers`, arg.at ?? at);
+  rights.measure(arg, 'quantile');
+  const q = fraction === undefined ? 0.5 : fraction.kind === 'constant' ? constantValue(fraction.literal) : null;
+  if (q === null || q < 0 || q > 1) refuse('wrong-arguments', `\`${name}\` needs a constant between 0 and 1`, at);
+  const within = around(chosen);
+  const quantile = { value: real(printTyped(arg)), filter: within, fraction: q };
+  return {
+    ...cell('CAST(NULL AS DOUBLE)', DOUBLE, conditionsFor(chosen, presence(arg, within, false)), null, null),
+    quantile,
+  };
 }
 
 function countCell(
@@ -239,7 +267,8 @@ function measureCell(
   const [sql, type] = printMeasure(name, value, arg.type, suffix);
   const weight =
     name === 'sum' || name === 'avg' || name === 'mean' ? `abs(CAST(coalesce(${value}, 0) AS DOUBLE))` : null;
-  return { ...cell(sql, type, conditions, weight, around(chosen)), factors };
+  const centred = weight === null ? [real(value)] : [];
+  return { ...cell(sql, type, conditions, weight, around(chosen)), factors, centred };
 }
 
 /** Sums of DOUBLE go through compensated summation, whose result does not depend on the order of threads in practice. */
@@ -257,14 +286,14 @@ function printMeasure(name: string, value: string, type: SqlType, suffix: string
       // With a sum of the same values beside it, the compensated summation is done once.
       return [isFloat ? `(fsum(${value})${suffix} / count(${value})${suffix})` : `avg(${value})${suffix}`, DOUBLE];
     default:
-      return [`${moment(name, value)}${suffix}`, DOUBLE];
+      return [`${name}${real(value)}${suffix}`, DOUBLE];
   }
 }
 
 /** Large finite values could make a moment overflow, which DuckDB answers with an error: NULL instead. */
-function moment(name: string, value: string): string {
-  const real = `CAST(${value} AS DOUBLE)`;
-  return `${name}(CASE WHEN abs(${real}) < 1e100 THEN ${real} END)`;
+function real(value: string): string {
+  const double = `CAST(${value} AS DOUBLE)`;
+  return `(CASE WHEN abs(${double}) < 1e100 THEN ${double} END)`;
 }
 
 function pairCell(
@@ -285,8 +314,7 @@ function pairCell(
     rights.measure(arg, wanted);
     if (baseColumnsOf(arg).length > 1) refuse('measure-not-allowed', `\`${name}\` takes plain columns`, syntax.at);
   }
-  const real = (arg: Typed): string =>
-    `(CASE WHEN abs(CAST(${printTyped(arg)} AS DOUBLE)) < 1e100 THEN CAST(${printTyped(arg)} AS DOUBLE) END)`;
+  const [realY, realX] = [real(printTyped(y)), real(printTyped(x))];
   const within = around(chosen);
   const there = `(${isThere(y)} AND ${isThere(x)})`;
   const present: Condition = {
@@ -296,10 +324,11 @@ function pairCell(
     checksOutside: false,
   };
   // With a value that nearly all share on one side, these tell the other side of whoever differs.
-  const factors = [y, x].map((arg) => ({ sql: real(arg), within: present.sql }));
+  const factors = [realY, realX].map((sql) => ({ sql, within: present.sql }));
   return {
-    ...cell(`${name}(${real(y)}, ${real(x)})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, null),
+    ...cell(`${name}(${realY}, ${realX})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, present.sql),
     factors,
+    centred: [realY, realX],
   };
 }
 

@@ -1,7 +1,8 @@
 import type { PolicyLiteral } from '../../policy/model.ts';
-import { type Block, cellName, keyName } from '../enforce/block.ts';
-import { printLiteral, quoteText } from '../print.ts';
+import { type Block, cellName, keyName, splitPredicates } from '../enforce/block.ts';
+import { printLiteral, printTyped, quoteName, quoteText } from '../print.ts';
 import { readText } from '../resolve/constant.ts';
+import { alias } from '../rows.ts';
 import { printType } from '../types.ts';
 
 /** Most rows that public key lists may span. */
@@ -26,14 +27,32 @@ export function emitKeys(block: Block, shown: string): string {
   const lists_ = lists.map(
     (list, i) => `(VALUES ${(list ?? []).map((value) => `(${value})`).join(', ')}) AS p${i}(${keyName(i)})`,
   );
+  // Under the names of the tables, so that what WHERE says of keys alone picks among the listed ones as among rows.
+  const byRelation = new Map<number, number[]>();
+  for (const [i, { expression }] of block.keys.entries()) {
+    const relation = expression.kind === 'column' ? (expression.base?.relation ?? 0) : 0;
+    byRelation.set(relation, [...(byRelation.get(relation) ?? []), i]);
+  }
+  const tables = [...byRelation].map(([relation, own]) => {
+    const named = own.map((i) => `p${i}.${keyName(i)} AS ${columnOf(block, i)}`);
+    return `(SELECT ${named.join(', ')} FROM ${own.map((i) => lists_[i]).join(' CROSS JOIN ')}) AS ${alias(relation)}`;
+  });
+  const { ofKeys } = splitPredicates(block);
+  const where = ofKeys.length === 0 ? '' : ` WHERE ${ofKeys.map(printTyped).join(' AND ')}`;
   const on = keys.map((key) => `shown.${key} IS NOT DISTINCT FROM known.${key}`).join(' AND ');
   const columns = [
     ...keys.map((key) => `coalesce(shown.${key}, known.${key}) AS ${key}`),
     ...block.cells.map((_, i) => `shown.${cellName(i)} AS ${cellName(i)}`),
     ...block.units.map((_, u) => `coalesce(shown.c${u}, CAST(${k} AS BIGINT)) AS c${u}`),
   ];
-  const known = `SELECT ${keys.map((key, i) => `p${i}.${key} AS ${key}`).join(', ')} FROM ${lists_.join(' CROSS JOIN ')}`;
+  const listed = block.keys.map(({ expression }, i) => `${printTyped(expression)} AS ${keyName(i)}`);
+  const known = `SELECT ${listed.join(', ')} FROM ${tables.join(' CROSS JOIN ')}${where}`;
   return `SELECT ${columns.join(', ')} FROM (${shown}) AS shown FULL JOIN (${known}) AS known ON (${on})`;
+}
+
+function columnOf(block: Block, index: number): string {
+  const expression = block.keys[index]?.expression;
+  return quoteName(expression?.kind === 'column' ? (expression.base?.column.name ?? '') : '');
 }
 
 function printList(values: readonly PolicyLiteral[], type: Parameters<typeof printType>[0]): string[] | null {

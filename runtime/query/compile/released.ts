@@ -301,6 +301,8 @@ function releasedAggregate(syntax: Syntax & { kind: 'call' }, base: Sight): Type
   return aggregateCall(name, args, syntax.distinct, filter, at);
 }
 
+const QUANTILES: readonly string[] = ['quantile', 'quantile_cont', 'quantile_disc', 'approx_quantile'];
+
 function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, filter: string, at: Place): Typed {
   const done = (type: SqlType, sql: string): Typed => ({
     kind: 'call',
@@ -330,11 +332,12 @@ function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, 
       : done(DOUBLE, `fsum(${sql})`);
   }
   const real = `CAST(${sql} AS DOUBLE)`;
-  if (name === 'quantile_cont' || name === 'quantile_disc') {
+  if (QUANTILES.includes(name)) {
     const second = args[1];
     const q = second?.kind === 'constant' ? constantValue(second.literal) : null;
     if (q === null || q < 0 || q > 1) refuse('wrong-arguments', 'a quantile needs a constant between 0 and 1', at);
-    return done(DOUBLE, `${name}(${real}, ${q})`);
+    const isCont = name === 'quantile_cont' || name === 'approx_quantile';
+    return done(DOUBLE, `quantile_${isCont ? 'cont' : 'disc'}(${real}, ${q})`);
   }
   return done(DOUBLE, `${name === 'mean' ? 'avg' : name}(${real})`);
 }

@@ -6,6 +6,7 @@ import { agree, buildCall } from '../resolve/call.ts';
 import { alias, type Base, type Equality, mergeScopes, reference, type RowScope } from '../rows.ts';
 import type { Source, Syntax } from '../syntax.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
+import { checkNoneGiven } from './public-joins.ts';
 import type { Certificate, Relation, Role, Scope, State } from './state.ts';
 import { type Digits, digitsOf } from '../types.ts';
 
@@ -98,7 +99,17 @@ function readValues(source: Source & { kind: 'values' }, needs: SourceNeeds): Fr
       source.at,
     ),
   );
-  const printed = rows.map((__, r) => `(${columns.map(({ args }) => args.slice(r, r + 1).map(printTyped).join()).join(', ')})`);
+  const printed = rows.map(
+    (__, r) =>
+      `(${columns
+        .map(({ args }) =>
+          args
+            .slice(r, r + 1)
+            .map(printTyped)
+            .join(),
+        )
+        .join(', ')})`,
+  );
   const names = columns.map((_, c) => `"c${c}"`).join(', ');
   const relation = needs.state.nextRelation++;
   const table: CatalogueTable = {
@@ -210,6 +221,7 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
     merged: [...left.merged, ...right.merged, ...source.using.map((name) => name.toLowerCase())],
   };
   const hasPrivate = both.scope.bases.some((base) => !base.table.isPublic);
+  if (hasPrivate) checkNoneGiven(both.scope);
   const over = hasPrivate ? 'rows' : 'released';
   const conditions = [
     ...source.using.map((name) =>

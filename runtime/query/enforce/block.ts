@@ -36,8 +36,15 @@ export interface Cell {
   readonly factors?: readonly Factor[];
   /** Values whose squared distances from their mean add up to the cell, for the dominance rule; absent: none. */
   readonly centred?: readonly string[];
+  /** A quantile: the mean of a block of rows around it, which another table finds. */
+  readonly quantile?: { readonly value: string; readonly filter: string | null; readonly fraction: number };
   /** min or max: the value itself would be one row's, so another table finds the one that enough units reach. */
   readonly extremum?: { readonly value: string; readonly filter: string | null; readonly isMax: boolean };
+}
+
+/** The cell's value is made in a table `x` of its own, not among the sums of the main pass. */
+export function isRanked(cell: Cell): boolean {
+  return cell.extremum !== undefined || cell.quantile !== undefined;
 }
 
 /** A factor of a product over rows, looked at in the rows of `within` (null: all). */

@@ -1,6 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
-import { type Block, keyName } from './block.ts';
+import { type Block, isRanked, keyName } from './block.ts';
+import { quantileStatement } from './quantile.ts';
 import { create, keysAs, matchGroups, predicates } from './statements.ts';
 
 /**
@@ -10,7 +11,8 @@ import { create, keysAs, matchGroups, predicates } from './statements.ts';
  */
 export function extremumStatements(block: Block): string[] {
   const [unit] = block.units;
-  return block.cells.flatMap(({ extremum }, index) => {
+  return block.cells.flatMap(({ extremum, quantile }, index) => {
+    if (quantile !== undefined) return [create(block, `x${index}`, quantileStatement(block, quantile))];
     if (extremum === undefined || unit === undefined) return [];
     const { value, filter, isMax } = extremum;
     const where = [...predicates(block), `(${value}) IS NOT NULL`, ...(filter === null ? [] : [filter])];
@@ -25,7 +27,5 @@ export function extremumStatements(block: Block): string[] {
 }
 
 export function extremumJoins(block: Block): string[] {
-  return block.cells.flatMap(({ extremum }, index) =>
-    extremum === undefined ? [] : [matchGroups(block, `x${index}`, `x${index}`)],
-  );
+  return block.cells.flatMap((cell, index) => (isRanked(cell) ? [matchGroups(block, `x${index}`, `x${index}`)] : []));
 }

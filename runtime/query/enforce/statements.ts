@@ -8,6 +8,7 @@ import {
   cellName,
   type Condition,
   conditionsOf,
+  isRanked,
   keyName,
   outsideOf,
   splitPredicates,
@@ -45,7 +46,7 @@ export function statementsOf(block: Block): { readonly setup: readonly string[];
   const isQuick =
     block.terms.dominance === null &&
     siblings.length === 0 &&
-    !block.cells.some(({ extremum, factors }) => extremum !== undefined || (factors ?? []).length > 0);
+    !block.cells.some((cell) => isRanked(cell) || (cell.factors ?? []).length > 0);
   // The merged row of small groups asks what was left out over all groups, whichever way the verdict is found.
   const [overall, ...within] = leftOut;
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
@@ -263,7 +264,7 @@ function guarded(block: Block, conditions: readonly Condition[], cell: Cell, ind
     ...dominanceTest(block).testsFor(index),
     ...factorTests(block).testsFor(index),
   ];
-  const value = cell.extremum === undefined ? `g.${cellName(index)}` : `x${index}.v`;
+  const value = isRanked(cell) ? `x${index}.v` : `g.${cellName(index)}`;
   return tests.length === 0 ? value : `CASE WHEN ${tests.join(' AND ')} THEN ${value} END`;
 }
 
@@ -340,9 +341,9 @@ function remainder(block: Block, conditions: readonly Condition[]): string {
   ]);
   tests.push(...(block.scope.guards ?? []));
   const cells = block.cells.map((cell, i) => {
-    const isWeighed = (cell.weight !== null && block.terms.dominance !== null) || (cell.factors ?? []).length > 0;
-    if (isWeighed || cell.extremum !== undefined || bitsOf(cell, siblingsOf(conditions)) > 0n)
-      return `NULL AS ${cellName(i)}`;
+    const isJudged = cell.weight !== null || (cell.centred ?? []).length > 0;
+    const isWeighed = (isJudged && block.terms.dominance !== null) || (cell.factors ?? []).length > 0;
+    if (isWeighed || isRanked(cell) || bitsOf(cell, siblingsOf(conditions)) > 0n) return `NULL AS ${cellName(i)}`;
     const rows = (of: string | null): string => {
       const index = conditions.findIndex(({ sql }) => sql === of);
       return index === -1 ? 'g.n' : `g.n${index}`;
