@@ -55,10 +55,6 @@ describe('what a join, a moment, a list of keys and a quantile tell', async () =
 
   it('an inner join with a public table that lacks the town of one person is withheld like a filter', async () => {
     assert.deepEqual(await answer(town, 'SELECT count(*) FROM people JOIN towns USING (town)'), []);
-    assert.deepEqual(
-      await answer(town, "SELECT count(*) FROM people p, towns t WHERE p.town = t.town AND sex = 'f'"),
-      [],
-    );
     const grouped = await answer(town, 'SELECT river, count(*) FROM people JOIN towns USING (town) GROUP BY river');
     assert.deepEqual(grouped, []);
   });
