@@ -155,6 +155,11 @@ export function versionFolder(root: string, dataset: string, version: number): s
   return join(datasetFolder(root, dataset), `v${version}`);
 }
 
+/** File of one version's manifest. */
+export function manifestFile(root: string, dataset: string, version: number): string {
+  return join(versionFolder(root, dataset, version), MANIFEST_FILE);
+}
+
 /** Registered versions of a dataset, ascending; empty when there is none. */
 export async function versionsOf(root: string, dataset: string): Promise<readonly number[]> {
   const names = await readdir(datasetFolder(root, dataset)).catch(() => []);

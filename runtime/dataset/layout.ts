@@ -11,6 +11,7 @@ import { versionFolder } from './ingest.ts';
 import type { DatasetManifest } from './metadata.ts';
 import { type LaidOutTable, makeLayout } from './make-layout.ts';
 import { printRowScope, rowScopeStatement } from './row-scope.ts';
+import { StampedContents } from './file-stamp.ts';
 import type { FileGuard } from './verify.ts';
 
 export interface LayoutNeeds {
@@ -117,18 +118,30 @@ export async function checkRecords(
   }
 }
 
-async function readLayout(needs: LayoutNeeds, folder: string, id: string): Promise<Layout | null> {
-  let record: Omit<Layout, 'path'>;
+type LayoutRecord = Omit<Layout, 'path'>;
+
+/** Records that were read and whose code was checked, for as long as their guard lives. */
+const checkedRecords = new WeakMap<FileGuard, StampedContents<LayoutRecord | null>>();
+
+function recordsOf(guard: FileGuard): StampedContents<LayoutRecord | null> {
+  let records = checkedRecords.get(guard);
+  if (records === undefined) checkedRecords.set(guard, (records = new StampedContents()));
+  return records;
+}
+
+async function readRecord(file: string, hashKey: Uint8Array): Promise<LayoutRecord | null> {
   try {
-    const written = JSON.parse(await readFile(join(folder, RECORD_FILE), 'utf8')) as {
-      record: typeof record;
-      mac: string;
-    };
-    if (written.mac !== macOf(needs.hashKey, written.record)) return null;
-    record = written.record;
+    const written = JSON.parse(await readFile(file, 'utf8')) as { record: LayoutRecord; mac: string };
+    return written.mac === macOf(hashKey, written.record) ? written.record : null;
   } catch {
     return null;
   }
+}
+
+async function readLayout(needs: LayoutNeeds, folder: string, id: string): Promise<Layout | null> {
+  const file = join(folder, RECORD_FILE);
+  const record = await recordsOf(needs.guard).get(file, () => readRecord(file, needs.hashKey));
+  if (record === null) return null;
   const path = join(folder, LAYOUT_FILE);
   if (record.id !== id) return null;
   try {

@@ -1,8 +1,8 @@
 /** Whether the files of a dataset version are still the bytes that were registered. */
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestFile } from './digest.ts';
 import { DatasetError } from './dataset-error.ts';
+import { stampOf } from './file-stamp.ts';
 import { readManifest, versionFolder } from './ingest.ts';
 import type { DatasetManifest } from './metadata.ts';
 
@@ -61,22 +61,21 @@ export class FileGuard {
 
   /** Throws `DatasetError` `changed`, naming the file, when its bytes are not those of `digest`. */
   async check(path: string, digest: string, label: string): Promise<void> {
-    const before = await stampOf(path, label);
+    const before = stampFor(path, label);
     if (this.#seen.get(path) === `${digest} ${before}`) return;
     this.#seen.delete(path);
     const actual = await digestFile(path);
     // A file that changes while it is read has no digest: the stamp must be the same before and after.
-    if (actual.digest !== digest || (await stampOf(path, label)) !== before) {
+    if (actual.digest !== digest || stampFor(path, label) !== before) {
       throw new DatasetError('changed', `${label} was changed since it was registered`);
     }
     this.#seen.set(path, `${digest} ${before}`);
   }
 }
 
-async function stampOf(path: string, label: string): Promise<string> {
+function stampFor(path: string, label: string): string {
   try {
-    const { size, mtimeNs, ctimeNs, ino, dev } = await stat(path, { bigint: true });
-    return [size, mtimeNs, ctimeNs, ino, dev].join();
+    return stampOf(path);
   } catch (cause) {
     throw new DatasetError('changed', `${label} is gone or cannot be read`, { cause });
   }

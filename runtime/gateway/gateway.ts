@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
-import { readManifest, registerDataset, removeUnfinished } from '../dataset/ingest.ts';
+import { manifestFile, readManifest, registerDataset, removeUnfinished } from '../dataset/ingest.ts';
 import { DatasetError } from '../dataset/dataset-error.ts';
+import { StampedContents } from '../dataset/file-stamp.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import { buildLayout, type LayoutNeeds } from '../dataset/layout.ts';
 import { parseInWorker } from '../dataset/parse-in-worker.ts';
@@ -44,7 +45,9 @@ import { homomorphicEngine } from './homomorphic-engine.ts';
 import { objectId } from './ciphertext-intake.ts';
 import { homomorphicService } from './homomorphic-service.ts';
 import { publicTranscriptKey, transcriptKeyOf } from './transcript-key.ts';
-import { jobService, openRelease, type JobServiceNeeds } from './job-service.ts';
+import { jobService, type JobServiceNeeds } from './job-service.ts';
+import type { StoreLedger } from './ended-jobs.ts';
+import { openRelease, sweepTickets } from './release-tickets.ts';
 import { debugCode } from './code-debug.ts';
 import { submittedProgram } from './code-registry.ts';
 import { codeService } from './code-service.ts';
@@ -212,8 +215,12 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       (digest) => store.peek<CiphertextBody>('ciphertext', objectId(owner, digest))?.body,
     );
   };
+  const manifests = new StampedContents<DatasetManifest>();
   const manifestOf = async (dataset: string, version: number): Promise<DatasetManifest> =>
-    encryptedAs(dataset) ?? (await readManifest(directory.data, dataset, version));
+    encryptedAs(dataset) ??
+    (await manifests.get(manifestFile(directory.data, dataset, version), () =>
+      readManifest(directory.data, dataset, version),
+    ));
   const engine = sqlEngine({
     pool,
     layout,
@@ -259,7 +266,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     webhook: parts.alertWebhook ?? null,
     deliver: deliverByHttp,
   });
-  const jobNeeds: JobNeeds = {
+  const jobNeeds: Omit<JobNeeds, 'ledger'> & { readonly ledger: StoreLedger } = {
     nowMs,
     randomBytes: needs.randomBytes,
     pseudonymOf: needs.pseudonymOf,
@@ -480,6 +487,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     budgets: () => budgetsOf(needs, () => true),
     sweep: async () => {
       await results.sweep(nowMs());
+      await sweepTickets(store, nowMs());
     },
   };
 }

@@ -28,7 +28,16 @@ export type PolicyBody = {
   readonly policy: string;
 };
 
+/** Parsed once for each record: every job asks for the policies of its party's agreements. */
+const parsedPolicies = new WeakMap<PolicyBody, UsagePolicy>();
+
 export function policyOf(body: PolicyBody): UsagePolicy {
+  let policy = parsedPolicies.get(body);
+  if (policy === undefined) parsedPolicies.set(body, (policy = parsed(body)));
+  return policy;
+}
+
+function parsed(body: PolicyBody): UsagePolicy {
   const policy = JSON.parse(body.policy) as UsagePolicy;
   return { ...policy, allow: policy.allow.map((rule) => ({ ...rule, release: withLaterTerms(rule.release) })) };
 }

@@ -19,7 +19,7 @@ export function releasedRows(
     const record = await needs.store.job(jobId);
     if (record === undefined || record.owner !== party || record.state !== 'released') return undefined;
     const note = record.body.result as ResultNote | null;
-    if (note === null || !(await results.exists(jobId))) return undefined;
-    return rowsOfFrames(results.read(jobId, note.bytes), MAX_ROWS);
+    if (note === null || !results.exists(jobId)) return undefined;
+    return rowsOfFrames(results.read(jobId, note), MAX_ROWS);
   };
 }

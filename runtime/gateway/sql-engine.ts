@@ -1,7 +1,7 @@
 import { catalogueTables, emptySchemaOf, layoutSpecOf } from '../dataset/catalogue.ts';
 import { DatasetError } from '../dataset/dataset-error.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
-import { buildLayout, checkRecords, type LayoutNeeds } from '../dataset/layout.ts';
+import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from '../dataset/engine.ts';
+import { buildLayout, type LayoutNeeds } from '../dataset/layout.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import { parseInWorker, planInWorker } from '../dataset/parse-in-worker.ts';
 import { DEFAULT_RUN_LIMITS, resultSchemaOf, runEnforced } from '../dataset/run-enforced.ts';
@@ -16,8 +16,14 @@ import { numberText, parseLossless } from '../query/lossless-json.ts';
 import type { ColumnBatch } from '../release/columns.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 
-/** Threads that one query may use; two, so that one consumer's scan leaves room for the next. */
-const ENGINE_LIMITS = DEFAULT_ENGINE_LIMITS;
+/** Up to so many rows one thread is faster than two that wait for each other. */
+const ROWS_FOR_ONE_THREAD = 100_000n;
+
+/** Threads that one query may use; two at most, so that one consumer's scan leaves room for the next. */
+function engineLimits(datasets: readonly OpenDataset[]): EngineLimits {
+  const rows = datasets.flatMap(({ tables }) => tables).reduce((sum, { rowCount }) => sum + BigInt(rowCount), 0n);
+  return rows <= ROWS_FOR_ONE_THREAD ? { ...DEFAULT_ENGINE_LIMITS, threads: 1 } : DEFAULT_ENGINE_LIMITS;
+}
 
 export interface SqlEngineNeeds {
   readonly pool: WorkerPool;
@@ -97,7 +103,6 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
       const manifest = await needs.manifestOf(policy.dataset);
       const spec = layoutSpecFor(manifest, policy);
       try {
-        await checkRecords(needs.layout, manifest);
         const layout = await buildLayout(needs.layout, manifest, spec);
         opened.set(layout.path, { manifest, spec });
         const rowCounts = new Map(layout.tables.map(({ name, rowCount }) => [name, rowCount]));
@@ -148,7 +153,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
             path: worker.pathInWorker(guestPathOf(database)),
           }));
           const run = runEnforced(linkOf(worker), databases, enforced, {
-            limits: { ...DEFAULT_RUN_LIMITS, engine: ENGINE_LIMITS },
+            limits: { ...DEFAULT_RUN_LIMITS, engine: engineLimits(datasets) },
             signal,
           });
           yield* run.batches();

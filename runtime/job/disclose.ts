@@ -9,7 +9,7 @@ import type { ColumnAccuracy, Prepared } from './prepare.ts';
 import { rulesInForce } from './withheld-rules.ts';
 import { GENERIC_FAILURE } from './run-job.ts';
 
-/** A result that passed the gate and lies, whole and durable, in a file that nobody can fetch yet. */
+/** A result that passed the gate and lies, whole, in a file that nobody can fetch yet. */
 export interface Disclosed {
   readonly kind: 'disclosed';
   readonly schema: Schema;
@@ -19,6 +19,8 @@ export interface Disclosed {
   readonly withheld: WithheldNote;
   readonly errors: readonly ColumnAccuracy[];
   readonly usage: Usage;
+  /** Makes the file survive a loss of power. */
+  readonly settle: () => Promise<void>;
   readonly discard: () => Promise<void>;
 }
 
@@ -87,6 +89,7 @@ export async function disclose(
         bytesReleased: file.bytes,
         cpuMs: summary.cpuMs,
       },
+      settle: () => writer.settle(),
       discard: () => writer.discard(),
     };
   } catch (error) {

@@ -84,6 +84,8 @@ export interface Ledger {
     readonly jobId: string;
     readonly state: 'failed' | 'cancelled';
     readonly reason: string;
+    /** The reasons as they are told, JSON text. */
+    readonly told: string;
     readonly events: readonly EvidenceEvent[];
   }): Promise<
     | { readonly kind: 'ended'; readonly receipts: readonly string[] }
@@ -136,8 +138,10 @@ export type ResultNote = {
 export interface ResultWriter {
   /** Appends a batch that has passed the gate. */
   write(batch: ColumnBatch): Promise<void>;
-  /** Makes everything durable; answers what the file holds. */
+  /** Ends the file; answers what it holds. It survives the death of this process from here on. */
   finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
+  /** Makes a finished file survive a loss of power too. */
+  settle(): Promise<void>;
   /** Removes the file, whatever was written. Never throws. */
   discard(): Promise<void>;
 }

@@ -28,7 +28,8 @@ export class PlannedQueries {
 
   /** null when the plan reads what it should and nothing else. */
   async check(enforced: EnforcedQuery, context: QueryContext, signal: AbortSignal): Promise<Denied | null> {
-    const key = this.#digest(JSON.stringify([enforced, shapeOf(context.tables)]));
+    // Each party's own, so that nobody learns from the time of an answer that somebody else asks the same.
+    const key = this.#digest(JSON.stringify([context.consumer, enforced, shapeOf(context.tables)]));
     if (this.#good.has(key)) return null;
     const checked = checkPlan(await this.#plan(enforced, context.tables, signal), enforced, context);
     if (checked.kind === 'denied') return checked;

@@ -13,6 +13,7 @@ import { budgetLines } from './budget-lines.ts';
 import { prepareDifferential } from './prepare-differential.ts';
 import type { ParameterValue } from './job.ts';
 import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
+import { ParsedQueries } from './parsed-queries.ts';
 import { PlannedQueries } from './planned-queries.ts';
 import type { Execution, Prepared } from './prepare.ts';
 
@@ -52,13 +53,14 @@ export interface OpenDataset {
 
 /** Prepares SQL: parse without data, check every node, rewrite under the rights, check the plan of what we printed. */
 export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | 'randomBytes'>): Preparer {
+  const texts = new ParsedQueries((...args) => engine.parse(...args));
   const planned = new PlannedQueries((...args) => engine.plan(...args), needs.sha256);
   return async ({ job, permits, release, clause, signal }) => {
     if (job.computation.kind !== 'sql') throw new Error('not an SQL job');
     const { text, parameters } = job.computation;
     const unreadable = checkText(new TextEncoder().encode(text));
     if (unreadable.kind === 'denied') return unreadable;
-    const parsed = await engine.parse(text, signal);
+    const parsed = await texts.parse(job.asker.party, text, signal);
     if (parsed.kind === 'invalid') return denied(reason('sql-syntax', parsed.message, { at: parsed.at }));
 
     const open: OpenDataset[] = [];

@@ -164,7 +164,7 @@ async function record(
       return await end(needs, job, 'stopped', listed.reasons);
     }
     const { rows, bytes, sha256, withheld } = result;
-    const answer = await needs.ledger.release({
+    const recorded = needs.ledger.release({
       jobId: job.id,
       used: [],
       events: releaseEvents(needs, job, prepared, result, gradeOf(permitsFor(admission, prepared), prepared)),
@@ -190,6 +190,8 @@ async function record(
         })),
       },
     });
+    // Both are on disk before anybody is told of the release; they need not wait for each other.
+    const [answer] = await bothOf(recorded, result.settle());
     if (answer.kind === 'refused') {
       await result.discard();
       return await end(needs, job, 'stopped', [
@@ -213,6 +215,12 @@ async function record(
     await result.discard();
     throw error;
   }
+}
+
+/** Waits for both, whatever becomes of either; rejects with the first failure. */
+async function bothOf<First, Second>(first: Promise<First>, second: Promise<Second>): Promise<[First, Second]> {
+  await Promise.allSettled([first, second]);
+  return [await first, await second];
 }
 
 /** The permits of the datasets that were really touched. */
@@ -246,13 +254,19 @@ async function end(
 ): Promise<Outcome> {
   const event: EvidenceEvent = failureEvent(needs, job, kind, reasons);
   const state = kind === 'failed' ? 'failed' : 'cancelled';
-  const answer = await needs.ledger.fail({ jobId: job.id, state, reason: reasons[0]?.code ?? kind, events: [event] });
+  const answer = await needs.ledger.fail({
+    jobId: job.id,
+    state,
+    reason: reasons[0]?.code ?? kind,
+    told: JSON.stringify(reasons),
+    events: [event],
+  });
   if (answer.kind === 'ended') return { kind, reasons, receipt: answer.receipts.at(-1) ?? null };
   if (answer.reason.code !== 'unknown-job') return { kind, reasons, receipt: null };
   // It ended before anything was reserved: nothing was spent, and it is still on record before anybody is told.
   const untouched = reasons[0] === GENERIC_FAILURE ? [NOT_STARTED] : reasons;
   const recorded = await needs.ledger.deny({
-    job: ledgerJob(job, [], {}),
+    job: ledgerJob(job, [], { reasons: JSON.stringify(untouched) }),
     state,
     reasons: untouched.map(({ code }) => code),
     events: [failureEvent(needs, job, kind, untouched)],

@@ -240,9 +240,7 @@ export class WorkerPool implements AsyncDisposable {
     const demanded = request.isolation !== undefined && isAtLeast(request.isolation, floor) ? request.isolation : floor;
     if (!isAtLeast(this.isolation.level, demanded)) throw weakIsolation(this.isolation, demanded, request.kind);
     const mounts = (request.mounts ?? []).toSorted((a, b) => (a.guestPath < b.guestPath ? -1 : 1));
-    const named = await Promise.all(
-      mounts.map(async ({ hostPath, guestPath }) => [guestPath, hostPath, await identityOf(hostPath)]),
-    );
+    const named = mounts.map(({ hostPath, guestPath }) => [guestPath, hostPath, identityOf(hostPath)]);
     const key = JSON.stringify([image.digest, tier, named]);
     if (this.#isClosed) throw closed();
     let slot = this.#slots.get(key);

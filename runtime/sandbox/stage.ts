@@ -6,7 +6,7 @@
  * readable for that group.
  * Not root: workers run as the gateway's own uid, the stage is 0700, and data is used in place.
  */
-import { constants } from 'node:fs';
+import { constants, statSync } from 'node:fs';
 import {
   access,
   chmod,
@@ -188,8 +188,9 @@ function checkMounts(mounts: readonly Mount[]): void {
 }
 
 /** What tells one version of a mounted file or folder from another: two jobs share a worker only over the same one. */
-export async function identityOf(path: string): Promise<string> {
-  const { dev, ino, size, mtimeNs } = await stat(path, { bigint: true });
+export function identityOf(path: string): string {
+  // Synchronous on purpose: each job looks at a few files, and asking another thread takes longer than the look.
+  const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
   return [dev, ino, size, mtimeNs].join(':');
 }
 

@@ -35,6 +35,8 @@ export type JobBody = {
   readonly reasons: readonly string[];
   /** What came of it: the gateway's own words, e.g. counts of released and withheld cells. */
   readonly result: Json;
+  /** When it ended, milliseconds since 1970; absent while it has not, and in records older than this field. */
+  readonly endedAtMs?: number;
 };
 export type JobRecord = StoredRecord<JobBody>;
 
@@ -82,6 +84,8 @@ export type ReleaseOutcome =
       readonly evidence: readonly number[];
       /** tlog-proof texts, one per entry in `evidence`. */
       readonly receipts: readonly string[];
+      /** The job as it is on record now. */
+      readonly job: JobRecord;
     }
   | { readonly kind: 'refused'; readonly reason: Blocked };
 
@@ -97,13 +101,20 @@ export interface DenyInput {
 }
 
 export type DenyOutcome =
-  | { readonly kind: 'denied'; readonly evidence: readonly number[]; readonly receipts: readonly string[] }
+  | {
+      readonly kind: 'denied';
+      readonly evidence: readonly number[];
+      readonly receipts: readonly string[];
+      readonly job: JobRecord;
+    }
   | { readonly kind: 'known'; readonly job: JobRecord };
 
 export interface FailInput {
   readonly jobId: string;
   readonly state: 'failed' | 'cancelled';
   readonly reason: string;
+  /** The reasons as they are told, JSON text; kept as `reasons` in the job's details. */
+  readonly told?: string;
   readonly events: readonly EvidenceEvent[];
 }
 
@@ -114,6 +125,7 @@ export type FailOutcome =
       readonly reservation: 'committed' | 'returned';
       readonly evidence: readonly number[];
       readonly receipts: readonly string[];
+      readonly job: JobRecord;
     }
   | { readonly kind: 'refused'; readonly reason: Blocked };
 
@@ -134,7 +146,7 @@ export interface RedeemInput {
 
 /** A ticket of another party is as unknown as one that never was. */
 export type RedeemOutcome =
-  | { readonly kind: 'redeemed'; readonly job: string }
+  | { readonly kind: 'redeemed'; readonly job: string; readonly result: Json }
   | { readonly kind: 'refused'; readonly reason: 'unknown' | 'used' | 'expired' | 'stopped' };
 
 /** One step of a transaction over records; all happen or none. */

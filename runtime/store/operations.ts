@@ -90,7 +90,7 @@ export function releaseJob(tables: Tables, input: ReleaseInput): WithoutReceipts
     throw new StoreFault('state-misuse', `job '${input.jobId}' releases without evidence`);
   const job = jobOf(tables, input.jobId);
   if (job === undefined) return refused({ code: 'unknown-job' });
-  if (job.state === 'released') return { kind: 'released', already: true, evidence: job.body.evidence };
+  if (job.state === 'released') return { kind: 'released', already: true, evidence: job.body.evidence, job };
   if (job.state !== 'running') return refused({ code: 'wrong-state', state: job.state });
   const blocked = blockedBy(tables, job.owner, job.body);
   if (blocked !== undefined) return refused(blocked);
@@ -111,9 +111,9 @@ export function releaseJob(tables: Tables, input: ReleaseInput): WithoutReceipts
     rows.put({ ...common, table: 'ticket', id: digest, state: 'issued', body: { job: job.id, expiresAtMs } });
   }
   step('release:ticket');
-  endJob(tables, job, { state: 'released', evidence, reasons: [], result: input.result ?? null });
+  const ended = endJob(tables, job, { state: 'released', evidence, reasons: [], result: input.result ?? null });
   step('release:job');
-  return { kind: 'released', already: false, evidence };
+  return { kind: 'released', already: false, evidence, job: ended };
 }
 
 /** Records that a job was refused; nothing was reserved for it. */
@@ -127,8 +127,14 @@ export function denyJob(tables: Tables, input: DenyInput): WithoutReceipts<DenyO
   if (known !== undefined) return { kind: 'known', job: known };
   const evidence = recordAll(tables, input.events);
   for (const record of input.records ?? []) tables.rows.put(record);
-  putJob(tables, job, { state: input.state ?? 'denied', atMs: tables.nowMs, evidence, reasons: input.reasons });
-  return { kind: 'denied', evidence };
+  const denied = putJob(tables, job, {
+    state: input.state ?? 'denied',
+    atMs: tables.nowMs,
+    evidence,
+    reasons: input.reasons,
+    endedAtMs: tables.nowMs,
+  });
+  return { kind: 'denied', evidence, job: denied };
 }
 
 /** Ends a job that will not release; its reservation stays spent when data was touched, else it goes back. */
@@ -140,8 +146,11 @@ export function failJob(tables: Tables, input: FailInput): WithoutReceipts<FailO
   const state = settleOrFault(tables, reservation, settleUnfinished(reservation));
   tables.step('fail:settled');
   const evidence = recordAll(tables, input.events);
-  endJob(tables, job, { state: input.state, evidence, reasons: [input.reason], result: null });
-  return { kind: 'ended', reservation: state, evidence };
+  const { details } = job.body;
+  const told = input.told === undefined ? details : { ...(details as Record<string, Json>), reasons: input.told };
+  const asTold = { ...job, body: { ...job.body, details: told } };
+  const ended = endJob(tables, asTold, { state: input.state, evidence, reasons: [input.reason], result: null });
+  return { kind: 'ended', reservation: state, evidence, job: ended };
 }
 
 /** Uses a ticket, once, by the party it was made for, while nothing has stopped the job's release. */
@@ -157,7 +166,7 @@ export function redeemTicket(tables: Tables, input: RedeemInput): RedeemOutcome 
   const evidence = recordAll(tables, input.events ?? []);
   if (evidence.length > 0)
     tables.rows.put({ ...job, body: { ...job.body, evidence: [...job.body.evidence, ...evidence] } });
-  return { kind: 'redeemed', job: job.id };
+  return { kind: 'redeemed', job: job.id, result: job.body.result };
 }
 
 /** Runs steps over records; the first expectation that fails undoes the whole (the caller rolls back on a refusal). */
@@ -249,12 +258,16 @@ function putJob(
     readonly atMs: number;
     readonly evidence: readonly number[];
     readonly reasons?: readonly string[];
+    readonly endedAtMs?: number;
   },
-): void {
+): JobRecord {
   const { agreements, scopes, notAfterMs, details } = job;
-  const { evidence, reasons = [] } = now;
-  const body: JobBody = { agreements, scopes, notAfterMs, details, evidence, reasons, result: null };
-  tables.rows.put({ table: 'job', id: job.id, owner: job.party, state: now.state, atMs: now.atMs, body });
+  const { evidence, reasons = [], endedAtMs } = now;
+  const end = endedAtMs === undefined ? {} : { endedAtMs };
+  const body: JobBody = { agreements, scopes, notAfterMs, details, evidence, reasons, result: null, ...end };
+  const record: JobRecord = { table: 'job', id: job.id, owner: job.party, state: now.state, atMs: now.atMs, body };
+  tables.rows.put(record);
+  return record;
 }
 
 function endJob(
@@ -266,10 +279,16 @@ function endJob(
     readonly reasons: readonly string[];
     readonly result: Json;
   },
-): void {
+): JobRecord {
   const { reasons, result, state } = end;
-  const body: JobBody = { ...job.body, reasons, result, evidence: [...job.body.evidence, ...end.evidence] };
-  tables.rows.put({ ...job, state, body });
+  const evidence = [...job.body.evidence, ...end.evidence];
+  const record: JobRecord = {
+    ...job,
+    state,
+    body: { ...job.body, reasons, result, evidence, endedAtMs: tables.nowMs },
+  };
+  tables.rows.put(record);
+  return record;
 }
 
 function recordAll({ log }: Tables, events: readonly EvidenceEvent[]): number[] {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { RESULT_LIFE_MS, Results } from '../../runtime/gateway/results.ts';
+import { RESULT_LIFE_MS, type RecordedResult, Results } from '../../runtime/gateway/results.ts';
 import type { ColumnBatch, Schema } from '../../runtime/release/columns.ts';
 import { FlightReader } from '../../runtime/rpc/flight-framing.ts';
 
@@ -22,10 +22,10 @@ before(async () => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const sizes = new Map<string, number>();
+const recorded = new Map<string, RecordedResult>();
 async function framesOf(id: string): Promise<Uint8Array[]> {
   const frames: Uint8Array[] = [];
-  for await (const frame of results.read(id, sizes.get(id) ?? 0)) frames.push(frame);
+  for await (const frame of results.read(id, recorded.get(id) ?? { bytes: 0, sha256: '' })) frames.push(frame);
   return frames;
 }
 
@@ -33,7 +33,7 @@ async function release(id: string, ...batches: readonly ColumnBatch[]): Promise<
   const writer = await results.create(id, SCHEMA);
   for (const batch of batches) await writer.write(batch);
   const written = await writer.finish();
-  sizes.set(id, written.bytes);
+  recorded.set(id, written);
   return written;
 }
 
@@ -60,7 +60,7 @@ describe('results', () => {
   it('do not exist under their name before they are whole, nor after they were discarded', async () => {
     const writer = await results.create('job-half', SCHEMA);
     await writer.write(batchOf(1n));
-    assert.equal(await results.exists('job-half'), false);
+    assert.equal(results.exists('job-half'), false);
     await writer.discard();
     assert.deepEqual(
       readdirSync(folder).filter((name) => name.startsWith('job-half')),
@@ -68,9 +68,9 @@ describe('results', () => {
     );
     const second = await results.create('job-half', SCHEMA);
     await second.finish();
-    assert.equal(await results.exists('job-half'), true);
+    assert.equal(results.exists('job-half'), true);
     await second.discard(); // after a release that could not be recorded
-    assert.equal(await results.exists('job-half'), false);
+    assert.equal(results.exists('job-half'), false);
     await second.discard();
   });
 
@@ -119,7 +119,7 @@ describe('results', () => {
     utimesSync(join(folder, 'job-old.frames'), old, old);
     await release('job-new', batchOf(1n));
     await results.sweep(now);
-    assert.equal(await results.exists('job-old'), false);
-    assert.equal(await results.exists('job-new'), true);
+    assert.equal(results.exists('job-old'), false);
+    assert.equal(results.exists('job-new'), true);
   });
 });

@@ -88,7 +88,7 @@ describe('a job', () => {
     assert.ok(outcome.kind === 'denied' && outcome.reasons[0]?.code === 'job-known');
     assert.equal((await world.uses()).spent, spent);
     assert.equal((await world.store.job(job.id))?.state, 'released', 'what was released stays so');
-    assert.ok(await world.results.exists(job.id));
+    assert.ok(world.results.exists(job.id));
   });
 });
 
@@ -231,7 +231,7 @@ describe('a fault at each step', () => {
       ],
     });
     assert.equal((await world.uses()).held, 0n);
-    assert.equal(await world.results.exists(open?.id ?? ''), false);
+    assert.equal(world.results.exists(open?.id ?? ''), false);
   });
 });
 

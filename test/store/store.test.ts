@@ -192,7 +192,7 @@ test('a ticket works once, for its own party, until it expires', async (t) => {
     store.redeemTicket({ digest, party: 'acme' }),
   ]);
   assert.deepEqual(both, [
-    { kind: 'redeemed', job: 'j1' },
+    { kind: 'redeemed', job: 'j1', result: null },
     { kind: 'refused', reason: 'used' },
   ]);
   now += 60_000;

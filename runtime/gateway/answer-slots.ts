@@ -1,0 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { answerTime } from '../release/quantum.ts';
+
+/** Slots in which answers leave: how long a computation took tells only its slot (8 % wide), not its rows. */
+const ANSWER_STEPS = { stepMs: 5, growth: 1.08 } as const;
+
+/** Waits until an answer may leave that was ready after `elapsedMs`. */
+export async function untilSlot(elapsedMs: number): Promise<void> {
+  await delay(answerTime(elapsedMs, ANSWER_STEPS) - elapsedMs);
+}
+
+/** The end of a job as it is told: that of its slot, so that a record does not tell what the answer's time hides. */
+export function toldEndMs(startedAtMs: number, endedAtMs: number): number {
+  return startedAtMs + Math.ceil(answerTime(Math.max(0, endedAtMs - startedAtMs), ANSWER_STEPS));
+}
