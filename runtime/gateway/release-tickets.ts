@@ -16,7 +16,7 @@ export interface IssuedTicket {
   readonly expiresAtMs: number;
 }
 
-/** What a consumer may fetch with a ticket, once. */
+/** What a consumer may fetch with a ticket, once. A frame may be used until the next one is asked for. */
 export async function* openRelease(
   needs: Needs,
   caller: Caller,
@@ -38,7 +38,7 @@ export async function* openRelease(
       'this ticket is not valid: it was used, has expired, or was made for another party; get the job again for a new one',
     );
   }
-  yield* needs.results.read(redeemed.job, note);
+  yield* needs.results.lend(redeemed.job, note);
 }
 
 /** Another ticket for a released job; null when its result is no longer kept. */

@@ -52,11 +52,17 @@ export class Results {
     return existsSync(this.#pathOf(jobId));
   }
 
-  /**
-   * The frames of a result, in order. Throws at the end of a file that does not hold the bytes that were recorded: a
-   * reader must not take a part for the whole. A small file is read and compared as a whole before its first frame.
-   */
+  /** The frames of a result, in order, each in memory of its own; else as `lend`. */
   async *read(jobId: string, recorded: RecordedResult): AsyncGenerator<Uint8Array, void, void> {
+    for await (const frame of this.lend(jobId, recorded)) yield Uint8Array.from(frame);
+  }
+
+  /**
+   * The frames of a result, in order. A frame may be used until the next one is asked for: its memory is used again.
+   * Throws at the end of a file that does not hold the bytes that were recorded: a reader must not take a part for the
+   * whole. A small file is read and compared as a whole before its first frame.
+   */
+  async *lend(jobId: string, recorded: RecordedResult): AsyncGenerator<Uint8Array, void, void> {
     const path = this.#pathOf(jobId);
     if (recorded.bytes <= SMALL_BYTES) yield* smallFrames(path, recorded);
     else yield* largeFrames(path, recorded.bytes);
@@ -108,8 +114,9 @@ function* smallFrames(path: string, { bytes, sha256 }: RecordedResult): Generato
   const frames: Uint8Array[] = [];
   const hash = createHash('sha256');
   let left = bytes;
-  for (let at = 0; at < file.byteLength;) {
+  for (let at = 0; ;) {
     const length = lengthIn(file, at);
+    if (length === null) break;
     at += LENGTH_BYTES;
     if (length > file.byteLength - at) throw new Error(NOT_WHOLE);
     const frame = file.subarray(at, at + length);
@@ -122,41 +129,36 @@ function* smallFrames(path: string, { bytes, sha256 }: RecordedResult): Generato
   yield* frames;
 }
 
-/** Bytes of a large file that are read at once: some frames, so that few calls go to the thread that reads. */
-const READ_BYTES = 4 << 20;
-
-/** Each piece is read into memory of its own and its frames are views of it: nothing is copied. */
+/**
+ * Frames of a large file, in two pieces of memory by turns: while one frame is sent the next is read. New memory for
+ * each would cost more than all the rest: the collector of garbage runs at every few of them (measured).
+ */
 async function* largeFrames(path: string, bytes: number): AsyncGenerator<Uint8Array, void, void> {
   const file = await open(path, 'r');
+  const slots: [Buffer, Buffer] = [Buffer.alloc(0), Buffer.alloc(0)];
+  let turn: 0 | 1 = 0;
+  /** A frame and the length of the one after it. */
+  const load = (length: number): Promise<Buffer> => {
+    turn = turn === 0 ? 1 : 0;
+    const needed = length + LENGTH_BYTES;
+    if (slots[turn].byteLength < needed) slots[turn] = Buffer.allocUnsafeSlow(needed + SLOT_ROOM_BYTES);
+    const reading = exactly(file, slots[turn].subarray(0, needed));
+    // Whoever waits for it sees the failure; a reader that leaves does not.
+    reading.catch(() => undefined);
+    return reading;
+  };
   let left = bytes;
   try {
-    let piece: Buffer = Buffer.alloc(0);
-    let at = 0;
-    /** What has been read and not been given out yet, and more of it: at least `needed` bytes, or null at the end. */
-    const refill = async (needed: number): Promise<Buffer | null> => {
-      const rest = piece.subarray(at);
-      const next = await pieceOf(file, rest, Math.max(READ_BYTES, needed));
-      return next.byteLength < needed ? null : next;
-    };
-    for (;;) {
-      if (piece.byteLength - at < LENGTH_BYTES) {
-        const more = await refill(LENGTH_BYTES);
-        if (more === null) {
-          if (piece.byteLength !== at) throw new Error(NOT_WHOLE);
-          break;
-        }
-        [piece, at] = [more, 0];
-      }
-      const whole = LENGTH_BYTES + lengthIn(piece, at);
-      if (piece.byteLength - at < whole) {
-        const more = await refill(whole);
-        if (more === null) throw new Error(NOT_WHOLE);
-        [piece, at] = [more, 0];
-      }
-      const frame = piece.subarray(at + LENGTH_BYTES, at + whole);
-      at += whole;
-      left -= frame.byteLength;
-      yield frame;
+    const first = lengthIn(await exactly(file, Buffer.alloc(LENGTH_BYTES)), 0);
+    let next = first === null ? null : { length: first, reading: load(first) };
+    while (next !== null) {
+      const { length } = next;
+      const piece = await next.reading;
+      if (piece.byteLength < length) throw new Error(NOT_WHOLE);
+      const following = lengthIn(piece, length);
+      next = following === null ? null : { length: following, reading: load(following) };
+      left -= length;
+      yield piece.subarray(0, length);
     }
   } finally {
     await file.close();
@@ -164,20 +166,23 @@ async function* largeFrames(path: string, bytes: number): AsyncGenerator<Uint8Ar
   if (left !== 0) throw new Error(NOT_WHOLE);
 }
 
-/** The length of a frame at a place. */
-function lengthIn(piece: Buffer, at: number): number {
+/** Frames differ in size by a little. */
+const SLOT_ROOM_BYTES = 64 << 10;
+
+/** The length of a frame at a place; null where the file ends. */
+function lengthIn(piece: Buffer, at: number): number | null {
+  if (piece.byteLength === at) return null;
   if (piece.byteLength < at + LENGTH_BYTES) throw new Error(NOT_WHOLE);
   const length = piece.readUInt32LE(at);
   if (length > MAX_FRAME_BYTES * 2) throw new Error('a result file holds a frame that is too long');
   return length;
 }
 
-/** `rest` and the bytes of the file behind it, `bytes` in all; fewer only at the end of the file. */
-async function pieceOf(file: FileHandle, rest: Buffer, bytes: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(bytes);
-  let filled = rest.copy(buffer);
-  while (filled < bytes) {
-    const { bytesRead } = await file.read(buffer, filled, bytes - filled, null);
+/** Fills the buffer with the next bytes of a file; with fewer only at its end. */
+async function exactly(file: FileHandle, buffer: Buffer): Promise<Buffer> {
+  let filled = 0;
+  while (filled < buffer.byteLength) {
+    const { bytesRead } = await file.read(buffer, filled, buffer.byteLength - filled, null);
     if (bytesRead === 0) break;
     filled += bytesRead;
   }

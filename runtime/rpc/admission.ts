@@ -35,6 +35,8 @@ export interface Admitted {
   readonly callId: string;
   /** Ends the call at once, without a status. */
   readonly reset: () => void;
+  /** The HTTP/2 stream of the call; null when grpc-js does not show it. */
+  readonly stream: Http2Stream | null;
 }
 
 /**
@@ -97,6 +99,7 @@ export class Admissions {
                   caller: outcome.caller,
                   callId: randomBytes(8).toString('hex'),
                   reset: () => reset(call, this.#needs.disconnect),
+                  stream: streamOf(call),
                 });
                 if (!method.requestStream) {
                   // Slow loris: a unary request that trickles in holds a stream and memory.
@@ -198,9 +201,14 @@ function reset(
   call: ServerInterceptingCallInterface,
   disconnect: (call: ServerInterceptingCallInterface) => void,
 ): void {
-  const { stream } = call as { readonly stream?: Partial<Http2Stream> };
-  if (typeof stream?.close === 'function') stream.close(constants.NGHTTP2_CANCEL);
-  else disconnect(call);
+  const stream = streamOf(call);
+  if (stream === null) disconnect(call);
+  else stream.close(constants.NGHTTP2_CANCEL);
+}
+
+function streamOf(call: ServerInterceptingCallInterface): Http2Stream | null {
+  const { stream } = call as { readonly stream?: Http2Stream };
+  return typeof stream?.close === 'function' && typeof stream.write === 'function' ? stream : null;
 }
 
 /** Draining lets running jobs be watched and their results be fetched. */

@@ -46,6 +46,7 @@ export interface Application {
    * The released result behind a ticket as encoded `FlightData` messages: first the schema, then record batches
    * (`flight-framing.ts` makes them). Checks that the ticket is this caller's, unused and not expired, and marks it
    * used before the first frame; throws the fault `ticket-not-valid` for every other ticket, whatever is wrong with it.
+   * A message is sent before the next one is asked for, so that its memory may be used again.
    */
   openRelease(caller: Caller, ticket: Uint8Array, call: CallContext): AsyncIterable<Uint8Array>;
 }

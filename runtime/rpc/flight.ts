@@ -15,7 +15,7 @@ import type { CallContext } from './call.ts';
 import { statusFor } from './error-detail.ts';
 import { Fault } from './fault.ts';
 import { encapsulatedSchema } from './flight-framing.ts';
-import { respond, unaryHandler, type HandleNeeds, type Rpc } from './handle.ts';
+import { respond, unaryHandler, type HandleNeeds, type Rpc, type Started } from './handle.ts';
 import { schemaOf } from './result-columns.ts';
 import { schema } from './schema.ts';
 import { definitionOf } from './services.ts';
@@ -64,10 +64,11 @@ export function addFlight(server: Server, needs: HandleNeeds, application: Appli
       return { schema: encapsulatedSchema(schemaOf(explained.columns)) };
     }),
     DoGet: (call: ServerWritableStream<Buffer, Buffer>): void => {
-      void respond(needs, `/${FLIGHT_SERVICE}/DoGet`, call, ({ caller, context }) => {
+      const open = ({ caller, context }: Started): AsyncIterable<Uint8Array> => {
         const { ticket } = codecOf(`${FLIGHT}.Ticket`).decode(call.request) as { readonly ticket: Uint8Array };
         return application.openRelease(caller, ticketOf(ticket), context);
-      });
+      };
+      void respond(needs, `/${FLIGHT_SERVICE}/DoGet`, call, open, { isLent: true });
     },
     DoAction: (call: ServerWritableStream<Buffer, Buffer>): void => {
       void respond(needs, `/${FLIGHT_SERVICE}/DoAction`, call, ({ caller, context }) =>

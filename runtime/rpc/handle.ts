@@ -116,19 +116,26 @@ export function uploadHandler(
   };
 }
 
-/** Writes a stream of encoded messages under back-pressure and ends the call with the right status. */
+/**
+ * Writes a stream of encoded messages under back-pressure and ends the call with the right status. With `isLent` each
+ * message is sent before the next is asked for, and not copied.
+ */
 export async function respond(
   needs: HandleNeeds,
   path: string,
   call: ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
   start: (started: Started) => AsyncIterable<Uint8Array>,
+  { isLent = false }: { readonly isLent?: boolean } = {},
 ): Promise<void> {
   try {
     const started = startCall(needs, call);
     const { signal } = started.context;
     const outgoing = new Outgoing(call, signal, needs.limits);
     for await (const message of untilAborted(start(started), signal)) {
-      if (!(await outgoing.send(message))) break;
+      const isSent = isLent
+        ? await outgoing.sendLent(message, needs.admissions.of(call.metadata).stream)
+        : await outgoing.send(message);
+      if (!isSent) break;
     }
     if (signal.aborted && !call.cancelled) {
       throw new Fault('deadline-exceeded', 'the call was longer than the longest call');

@@ -1,3 +1,4 @@
+import type { Http2Stream } from 'node:http2';
 import type { Readable, Writable } from 'node:stream';
 import { Fault } from './fault.ts';
 import type { RpcLimits } from './limits.ts';
@@ -15,6 +16,7 @@ export class Outgoing {
   readonly #call: CancellableWritable;
   readonly #signal: AbortSignal;
   readonly #limits: Pick<RpcLimits, 'maxOutgoingBytes' | 'readerPauseMs'>;
+  #hasBegun = false;
   #bytes = 0;
   #wake: (() => void) | null = null;
 
@@ -35,13 +37,36 @@ export class Outgoing {
    * `reader-too-slow` when nothing was read for `readerPauseMs`.
    */
   async send(message: Uint8Array): Promise<boolean> {
+    return await this.#send(message, this.#limits.maxOutgoingBytes, (done) => void this.#call.write(message, done));
+  }
+
+  /**
+   * The same for a message whose memory is lent: it is no longer used when this resolves to true. Messages behind the
+   * first go to the HTTP/2 stream itself when there is one, because grpc-js copies each into new memory.
+   */
+  async sendLent(message: Uint8Array, stream: Pick<Http2Stream, 'cork' | 'uncork' | 'write'> | null): Promise<boolean> {
+    // The first one takes the headers with it.
+    const isDirect = this.#hasBegun && stream !== null;
+    this.#hasBegun = true;
+    return await this.#send(message, 0, (done) => {
+      if (!isDirect) return void this.#call.write(message, done);
+      const prefix = Buffer.alloc(GRPC_PREFIX_BYTES);
+      prefix.writeUInt32BE(message.byteLength, 1);
+      stream.cork();
+      stream.write(prefix);
+      stream.write(message, done);
+      stream.uncork();
+    });
+  }
+
+  async #send(message: Uint8Array, maxBytes: number, write: (done: () => void) => void): Promise<boolean> {
     if (this.#isOver()) return false;
     this.#bytes += message.byteLength;
-    this.#call.write(message, () => {
+    write(() => {
       this.#bytes -= message.byteLength;
       this.#wake?.();
     });
-    while (this.#bytes > this.#limits.maxOutgoingBytes && !this.#isOver()) await this.#somethingRead();
+    while (this.#bytes > maxBytes && !this.#isOver()) await this.#somethingRead();
     return !this.#isOver();
   }
 
@@ -62,6 +87,9 @@ export class Outgoing {
     }
   }
 }
+
+/** A byte that says `not compressed` and four of length, before each message. */
+const GRPC_PREFIX_BYTES = 5;
 
 /**
  * The messages of an upload, decoded one by one as the application asks for them. Throws the fault `cancelled` when the
