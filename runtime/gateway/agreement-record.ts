@@ -34,6 +34,21 @@ export function contractOf(record: StoredAgreement): Agreement {
   };
 }
 
+/** States in which the terms are still to be negotiated or used: others show a consumer no schema and no policy. */
+const OPEN_STATES: ReadonlySet<string> = new Set<AgreementState>([
+  'offered',
+  'countered',
+  'agreed',
+  'active',
+  'suspended',
+]);
+
+/** Whether an agreement lets its consumer see the dataset's schema and the pinned policy now. */
+export function isOpenTo(consumer: string, { state, body }: StoredAgreement, nowMs: number): boolean {
+  const isOver = body.notAfterMs !== null && nowMs >= body.notAfterMs;
+  return body.consumer === consumer && OPEN_STATES.has(state) && !isOver;
+}
+
 export function termsOfRecord({ id, body }: StoredAgreement): AgreementTerms {
   const terms = termsOf(body.content);
   if (terms === undefined) throw new Error(`the content of agreement ${id} is damaged`);

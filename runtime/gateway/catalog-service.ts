@@ -26,6 +26,7 @@ import { grantsFor } from '../policy/rights.ts';
 import { Fault } from '../rpc/fault.ts';
 import { ipcStream } from '../rpc/ipc-stream.ts';
 import type { StoredRecord } from '../store/records.ts';
+import { isOpenTo } from './agreement-record.ts';
 import { pinnedPolicy } from './agreement-service.ts';
 import { pageOf, requireRole } from './access.ts';
 import { tableFor } from './fit-policy.ts';
@@ -59,6 +60,8 @@ const PROGRESS_EVERY_BYTES = 8 << 20;
 
 /** The catalogue: schema and policy to whom they concern, rows to nobody. */
 export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandlers> {
+  /** Datasets whose new version is on its way into the store. */
+  const recording = new Set<string>();
   const find = (caller: Caller, name: string): StoredRecord<DatasetBody> => {
     const dataset = needs.store.peek<DatasetBody>('dataset', name);
     if (dataset === undefined || !maySee(needs, caller, dataset))
@@ -66,7 +69,7 @@ export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandl
     return dataset;
   };
   return {
-    registerDataset: (caller, request, call) => register(needs, caller, request, call.signal),
+    registerDataset: (caller, request, call) => register(needs, recording, caller, request, call.signal),
     list: async (caller, request) => {
       const seen = needs.store
         .peekAll<DatasetBody>('dataset')
@@ -151,6 +154,7 @@ export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandl
 
 async function* register(
   needs: CatalogNeeds,
+  recording: Set<string>,
   caller: Caller,
   request: AsyncIterable<RegisterDatasetRequest>,
   signal: AbortSignal,
@@ -216,17 +220,24 @@ async function* register(
       [{ name: `dataset/${manifest.dataset}@${manifest.version}`, sha256: manifest.digest.replace('sha256:', '') }],
       { provider: needs.pseudonymOf(caller.party), tables: manifest.tables.length },
     );
-    const recorded = await needs.store.transact([
-      // Two providers may have begun a dataset of this name at once: it belongs to the one that ended first.
-      {
-        do: 'expect',
-        table: 'dataset',
-        id: manifest.dataset,
-        state: existing === undefined ? null : existing.state,
-      },
-      { do: 'put', record },
-      { do: 'record', event },
-    ]);
+    // Two registrations of one provider may end in another order than they began: the newer version stays.
+    const latest = needs.store.peek<DatasetBody>('dataset', manifest.dataset)?.body.version ?? 0;
+    if (latest >= manifest.version || recording.has(manifest.dataset))
+      throw new Fault('conflict', `dataset \`${manifest.dataset}\` was registered meanwhile: look at it again`);
+    recording.add(manifest.dataset);
+    const recorded = await needs.store
+      .transact([
+        // Two providers may have begun a dataset of this name at once: it belongs to the one that ended first.
+        {
+          do: 'expect',
+          table: 'dataset',
+          id: manifest.dataset,
+          state: existing === undefined ? null : existing.state,
+        },
+        { do: 'put', record },
+        { do: 'record', event },
+      ])
+      .finally(() => recording.delete(manifest.dataset));
     if (recorded.kind === 'refused')
       throw new Fault('conflict', `dataset \`${manifest.dataset}\` was registered meanwhile: look at it again`);
     yield { reasons: [], event: { kind: 'dataset', dataset: await messageOf(needs, caller, record) } };
@@ -392,7 +403,7 @@ function maySee(needs: GatewayNeeds, caller: Caller, dataset: StoredRecord<Datas
 function policySeenBy(needs: GatewayNeeds, caller: Caller, dataset: string): StoredRecord<PolicyBody> | undefined {
   const agreement = needs.store
     .peekAll<AgreementBody>('agreement')
-    .filter(({ state, body }) => body.dataset === dataset && body.consumer === caller.party && state !== 'drafted')
+    .filter((record) => record.body.dataset === dataset && isOpenTo(caller.party, record, needs.nowMs()))
     .toSorted((a, b) => b.body.policyVersion - a.body.policyVersion)[0];
   return agreement === undefined ? undefined : pinnedPolicy(needs, agreement.body);
 }

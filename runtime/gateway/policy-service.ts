@@ -12,6 +12,7 @@ import { type Complaint, complaintText, parsePolicy } from '../policy-file/parse
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { requireRole } from './access.ts';
+import { isOpenTo } from './agreement-record.ts';
 import { isWebhook } from './duties.ts';
 import { fitProblems } from './fit-policy.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
@@ -238,10 +239,7 @@ function maySee(needs: GatewayNeeds, caller: Caller, policy: StoredRecord<Policy
   if (policy.body.provider === caller.party || hasRole(caller, 'operator', 'auditor')) return true;
   return needs.store
     .peekAll<AgreementBody>('agreement')
-    .some(
-      ({ state, body }) =>
-        body.consumer === caller.party && body.policyDigest === policy.body.digest && state !== 'drafted',
-    );
+    .some((record) => record.body.policyDigest === policy.body.digest && isOpenTo(caller.party, record, needs.nowMs()));
 }
 
 const overall = (message: string): PolicyComplaint => ({ line: 1, column: 1, path: '', message, isError: true });

@@ -1113,7 +1113,7 @@ export interface Job {
   readonly purpose: string;
   /** When it was taken in, milliseconds since the epoch. */
   readonly submittedAtMs: number;
-  /** When it ended; absent while it runs. */
+  /** When it ended, rounded up to the slot in which its answer left; absent while it runs. */
   readonly endedAtMs: number | null;
   /** Why it was denied, withheld, stopped or failed; empty otherwise. */
   readonly reasons: readonly Reason[];

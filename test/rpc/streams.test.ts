@@ -222,3 +222,38 @@ test('every default limit is a positive number', () => {
   for (const [name, value] of Object.entries(DEFAULT_RPC_LIMITS))
     assert.ok(value > 0 && Number.isSafeInteger(value), name);
 });
+
+test('every message arrives as it was when it was lent, although its memory is used again at once', async () => {
+  const rows = 1 << 14;
+  const frameOf = (first: number): Uint8Array => {
+    const values = Array.from({ length: rows }, (_, i) => [BigInt(first + i)]);
+    return batchFrames(NUMBERS, batchFromRows(NUMBERS, values)).toArray().at(0) ?? new Uint8Array();
+  };
+  const originals = Array.from({ length: 40 }, (_, at) => frameOf(at * rows));
+  const runtime = await startSmallRuntime({
+    override: {
+      async *openRelease() {
+        yield schemaFrame(NUMBERS);
+        const slots = [Buffer.alloc(originals[0]!.length), Buffer.alloc(originals[0]!.length)];
+        for (const [at, original] of originals.entries()) {
+          const slot = slots[at % 2]!;
+          slot.set(original);
+          yield slot;
+          // Whoever still read from it would see this.
+          slot.fill(0xff);
+        }
+      },
+    },
+  });
+  const client = connect({ credential: await runtime.addParty('acme') });
+  let next = 0n;
+  for await (const batch of client.readBatches(Buffer.from('t'))) {
+    for (const value of batch.getChildAt(0)!.toArray() as BigInt64Array) {
+      if (value !== next) assert.fail(`${value} arrived where ${next} was due`);
+      next += 1n;
+    }
+  }
+  assert.equal(next, BigInt(40 * rows));
+  client.close();
+  runtime.close();
+});
