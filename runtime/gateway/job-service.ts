@@ -125,11 +125,7 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     if (record === undefined || !maySee(caller, record.owner))
       throw new Fault('not-found', `no job \`${id}\` of yours`);
     const position = record.body.evidence.at(-1);
-    const message = recordMessage(
-      needs,
-      record,
-      position === undefined ? undefined : await needs.receiptOf(position),
-    );
+    const message = recordMessage(needs, record, position === undefined ? undefined : await needs.receiptOf(position));
     const mayFetch = withTicket && record.owner === caller.party;
     return withTicketOf(message, mayFetch ? await newTicket(needs, record) : null);
   };
