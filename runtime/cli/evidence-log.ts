@@ -18,13 +18,15 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
   withCommon(
     evidence
       .command('verify-log <log>')
-      .description('verify a whole log offline: its folder (tlog-tiles), or a file from `evidence export`'),
+      .description(
+        'verify a whole log: its folder (tlog-tiles), a file from `evidence export`, or where it is served (http…)',
+      ),
     'glovebox evidence verify-log data/evidence --key log.pub',
   )
     .option('--key <file>', 'file with the verifier key; default: the one in the log itself, which proves less')
     .action((log: string, options: CommonOptions & { key?: string }) =>
-      act(options, (out) => {
-        const { entries, keyText, isOwnKey } = visited(log, options.key, () => undefined);
+      act(options, async (out) => {
+        const { entries, keyText, isOwnKey } = visited(await opened(log), options.key, () => undefined);
         out.answer({ isValid: true, entries, verifierKey: keyText, isOwnKey }, () =>
           [
             `valid: all ${entries} entries are those of the signed root`,
@@ -32,7 +34,7 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
             keyText,
           ].join('\n'),
         );
-        return Promise.resolve(0 as const);
+        return 0;
       }),
     );
   const compliance = program.command('compliance').description('what the log says about how the runtime was used');
@@ -44,7 +46,7 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
     .action((log: string, options: CommonOptions & { key?: string }) =>
       act(options, (out) => {
         const { visit, report } = complianceReport();
-        visited(log, options.key, visit);
+        visited(readerOf(log), options.key, visit);
         const said = report();
         const isClean = said.releasedWhileStopped.length + said.releasedTwice.length === 0;
         const counted = (counts: Readonly<Record<string, number>>): (string | number)[][] => Object.entries(counts);
@@ -76,7 +78,7 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
     .action((thing: string, options: CommonOptions & { log?: string; key?: string; svg?: string }) =>
       act(options, (out) => {
         const { visit, of } = lineageOf();
-        visited(options.log ?? join(options.data ?? defaultDataDirectory(), 'evidence'), options.key, visit);
+        visited(readerOf(options.log ?? join(options.data ?? defaultDataDirectory(), 'evidence')), options.key, visit);
         const found = of(thing);
         if (found === undefined) throw new UsageError(`the log names no \`${thing}\``);
         if (options.svg !== undefined) writeFileSync(options.svg, lineageSvg(found));
@@ -110,7 +112,7 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
         const log = options.log ?? join(options.data ?? defaultDataDirectory(), 'evidence');
         const origin = keyOf(readerOf(log), options.key).name;
         const { visit } = openLineageOf(origin, (event) => lines.push(`${JSON.stringify(event)}\n`));
-        visited(log, options.key, visit);
+        visited(readerOf(log), options.key, visit);
         if (options.out === undefined) process.stdout.write(lines.join(''));
         else {
           writeFileSync(options.out, lines.join(''));
@@ -128,11 +130,10 @@ const timeOf = (ms: number | null): string => (ms === null ? 'never' : new Date(
 
 /** Verifies a log and shows its entries; throws when it is not valid. */
 function visited(
-  log: string,
+  read: ReadLogFile,
   keyFile: string | undefined,
   visit: (event: EvidenceEvent, index: number) => void,
 ): { readonly entries: number; readonly keyText: string; readonly isOwnKey: boolean } {
-  const read = readerOf(log);
   const key = keyOf(read, keyFile);
   const verdict = verifyLog(read, key, visit);
   if (verdict.kind === 'refused') throw notValid(`${verdict.path}: ${verdict.reason}`);
@@ -151,6 +152,9 @@ function keyOf(read: ReadLogFile, keyFile: string | undefined): VerifierKey {
 function notValid(message: string): GloveboxError {
   return new GloveboxError(`the log is NOT valid: ${message}`, { status: 9, code: 'log-not-valid' });
 }
+
+const opened = async (log: string): Promise<ReadLogFile> =>
+  /^https?:\/\//.test(log) ? (await import('./fetch-log.ts')).fetchLog(log) : readerOf(log);
 
 function readerOf(log: string): ReadLogFile {
   if (statSync(log, { throwIfNoEntry: false }) === undefined) throw new UsageError(`there is no log \`${log}\``);

@@ -62,6 +62,14 @@ export function tilesBetween(tree: MerkleTree, from: number, to: number): LogFil
   }
 }
 
+/** Every bundle and hash tile of a log of `size` entries. */
+export function logPaths(size: number): string[] {
+  const paths = piecesBetween(0, size).map(({ index, width }) => bundlePath(index, width));
+  for (let level = 0, hashes = size; hashes > 0; level += 1, hashes = Math.floor(hashes / TILE_WIDTH))
+    for (const { index, width } of piecesBetween(0, hashes)) paths.push(tilePath(level, index, width));
+  return paths;
+}
+
 /** Which tiles change when a level grows from `before` to `now` hashes. */
 export function piecesBetween(before: number, now: number): { readonly index: number; readonly width: number }[] {
   const pieces: { index: number; width: number }[] = [];

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import { verifyLog } from '../../runtime/evidence/verify-log.ts';
+import { fetchLog } from '../../runtime/cli/fetch-log.ts';
 import { serveEvidence } from '../../runtime/gateway/evidence-http.ts';
 import { filesOf, logOf } from '../evidence/world.ts';
 
@@ -57,6 +58,19 @@ test('the served files are a whole log that verifies, and nothing else can be fe
     ])
       assert.equal((await get(path)).status, 404, path);
     assert.equal((await get('/checkpoint', 'POST')).status, 405);
+    // The command line reads a served log the same way, and finds a byte that was changed.
+    const judged = async (): Promise<string> => {
+      const read = await fetchLog(`http://127.0.0.1:${served.port}`);
+      return verifyLog(read, key).kind;
+    };
+    assert.equal(await judged(), 'verified');
+    writeFileSync(
+      join(folder, 'tile/entries/000'),
+      Buffer.concat([files[1]?.bytes ?? Buffer.alloc(0), Buffer.from('x')]),
+    );
+    assert.equal(await judged(), 'refused');
+    await assert.rejects(fetchLog(`http://127.0.0.1:${served.port}/nowhere`), /no log/);
+    await assert.rejects(fetchLog('http://127.0.0.1:1'), /no log/);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
