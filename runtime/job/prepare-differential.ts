@@ -1,13 +1,20 @@
 import type { DifferentialPrivacyRelease, PolicyLiteral, Release } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
-import { type DifferentialQuery, MAX_GROUPS, planOf } from '../query/differential/compile.ts';
+import { type DifferentialQuery, planOf } from '../query/differential/compile.ts';
 import { type Cell, rowsOf } from '../release/column-values.ts';
 import type { ColumnBatch, ColumnType, Schema } from '../release/columns.ts';
 import type { Entropy } from '../release/entropy.ts';
 import { exactId } from '../release/mechanisms/mechanism.ts';
-import { type GroupKeys, lossOf, type NoisedPlan, queriesOf, WHOLE_TABLE } from '../release/noised-plan.ts';
+import {
+  type GroupKeys,
+  lossOf,
+  type NoisedPlan,
+  type NoisedQueries,
+  queriesOf,
+  WHOLE_TABLE,
+} from '../release/noised-plan.ts';
 import type { CellAccuracy, NoisedNames } from '../release/noised-table.ts';
-import { type ExactGroup, releaseNoised } from '../release/release-noised.ts';
+import { type ExactGroup, NoisedGroups } from '../release/release-noised.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
 import { differentialLossLines } from './loss-lines.ts';
@@ -94,12 +101,13 @@ export function prepareDifferential(
     guarantee: `differential privacy per privacy unit with epsilon ${release.microEpsilonPerJob / 1e6}${keys.kind === 'private' || release.noise === 'gaussian' ? ` and delta ${release.delta}` : ''}: adding or removing one unit (at most ${query.rowsPerUnit} rows of each count) changes the probability of any result by at most that factor`,
     image: needs.image,
     isOrdered: true,
-    execute: (signal) => execute(needs, query, { plan, names, exactSchema }, signal),
+    execute: (signal) => execute(needs, query, { plan, shared, names, exactSchema }, signal),
   };
 }
 
 interface Noising {
   readonly plan: NoisedPlan;
+  readonly shared: NoisedQueries;
   readonly names: NoisedNames;
   readonly exactSchema: Schema;
 }
@@ -108,16 +116,12 @@ function execute(needs: DifferentialNeeds, query: DifferentialQuery, noising: No
   const exact = needs.run(query, signal);
   let summary: ExecutionSummary = { kind: 'failed' };
   async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
-    const groups: ExactGroup[] = [];
-    for await (const batch of exact.batches) {
-      for (const row of rowsOf(noising.exactSchema, batch)) groups.push(groupOf(query, row));
-      // More groups than that would mean that the keys are nearly as many as the rows: the job fails as a whole.
-      if (groups.length > MAX_GROUPS) return;
-    }
+    const groups = new NoisedGroups(noising.plan, noising.shared, needs.entropy);
+    for await (const batch of exact.batches)
+      for (const row of rowsOf(noising.exactSchema, batch)) groups.add(groupOf(query, row));
     const ended = exact.summary();
     if (ended.kind === 'failed') return;
-    const released = releaseNoised(noising.plan, groups, needs.entropy);
-    const { batch, accuracy } = presentNoisy(query, released, noising.names);
+    const { batch, accuracy } = presentNoisy(query, groups.finish(), noising.names);
     summary = { ...ended, errors: errorsOf(accuracy, batch.rowCount) };
     yield batch;
   }

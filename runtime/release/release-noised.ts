@@ -51,19 +51,56 @@ export function releaseWith(
   groups: Iterable<ExactGroup>,
   entropy: Entropy,
 ): NoisedRelease {
-  const uniform = new Uniform(entropy);
-  const exact = new Map<string, ExactGroup>();
-  for (const group of groups) {
-    const key = keyText(group.key);
-    if (exact.has(key)) throw new Error('the exact part answered a group twice');
-    exact.set(key, group);
+  const release = new NoisedGroups(plan, shared, entropy);
+  for (const group of groups) release.add(group);
+  return release.finish();
+}
+
+/**
+ * A release that takes its groups one by one and keeps only what may appear, so that no number of groups has to be refused:
+ * "more than n groups" would be an answer without noise.
+ */
+export class NoisedGroups {
+  readonly #plan: NoisedPlan;
+  readonly #shared: NoisedQueries;
+  readonly #uniform: Uniform;
+  /** Public keys that are still to be answered. */
+  readonly #declared: ReadonlySet<string> | null;
+  readonly #exact = new Map<string, ExactGroup>();
+  readonly #passed = new Map<string, NoisedRow>();
+
+  constructor(plan: NoisedPlan, shared: NoisedQueries, entropy: Entropy) {
+    this.#plan = plan;
+    this.#shared = shared;
+    this.#uniform = new Uniform(entropy);
+    this.#declared = plan.keys.kind === 'public' ? new Set(plan.keys.keys.map(keyText)) : null;
   }
-  const rows =
-    plan.keys.kind === 'public'
-      ? plan.keys.keys.map((key) => publicRow(plan, shared, key, exact.get(keyText(key)) ?? null, uniform))
-      : privateRows(shared, [...exact.values()], uniform);
-  const noise = shared.queries.map(({ query, noise }) => ({ query: query.id, noise }));
-  return { rows, loss: lossOf(plan), noise, threshold: shared.threshold };
+
+  /** Throws when a group comes twice that was kept. */
+  add(group: ExactGroup): void {
+    const key = keyText(group.key);
+    if (this.#exact.has(key) || this.#passed.has(key)) throw new Error('the exact part answered a group twice');
+    if (this.#declared !== null) {
+      if (this.#declared.has(key)) this.#exact.set(key, group);
+      return;
+    }
+    const answers = noisyAnswers(this.#shared, readerOf(group), this.#uniform);
+    if (passes(this.#shared, answers))
+      this.#passed.set(key, { key: group.key, aggregates: estimatesOf(this.#shared, answers) });
+  }
+
+  finish(): NoisedRelease {
+    const { keys } = this.#plan;
+    const rows =
+      keys.kind === 'public'
+        ? keys.keys.map((key) =>
+            publicRow(this.#plan, this.#shared, key, this.#exact.get(keyText(key)) ?? null, this.#uniform),
+          )
+        : // The order of the exact part tells how rows are stored.
+          [...this.#passed.values()].toSorted((a, b) => compareRows(a.key, b.key));
+    const noise = this.#shared.queries.map(({ query, noise }) => ({ query: query.id, noise }));
+    return { rows, loss: lossOf(this.#plan), noise, threshold: this.#shared.threshold };
+  }
 }
 
 function publicRow(
@@ -76,18 +113,6 @@ function publicRow(
   const answers = noisyAnswers(shared, group === null ? () => 0n : readerOf(group), uniform);
   const aggregates = passes(shared, answers) ? estimatesOf(shared, answers) : plan.aggregates.map(() => null);
   return { key, aggregates };
-}
-
-function privateRows(shared: NoisedQueries, groups: readonly ExactGroup[], uniform: Uniform): readonly NoisedRow[] {
-  return (
-    groups
-      .flatMap((group): NoisedRow[] => {
-        const answers = noisyAnswers(shared, readerOf(group), uniform);
-        return passes(shared, answers) ? [{ key: group.key, aggregates: estimatesOf(shared, answers) }] : [];
-      })
-      // The order of the exact part tells how rows are stored.
-      .toSorted((a, b) => compareRows(a.key, b.key))
-  );
 }
 
 type Answers = ReadonlyMap<string, NoisyAnswer>;

@@ -224,8 +224,8 @@ function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: Exa
   );
   const rows = printScope(scope, [...bounded, ...scope.predicates.map(printTyped).toSorted()]);
   const grouping = groups.length === 0 ? '' : ` GROUP BY ${groups.map(printTyped).join(', ')}`;
-  // One group more than may leave, so that the trusted part sees that there were more.
-  const result = `SELECT ${columns.join(', ')} ${rows}${grouping} LIMIT ${MAX_GROUPS + 1}`;
+  // No LIMIT: whether it was reached would be told without noise.
+  const result = `SELECT ${columns.join(', ')} ${rows}${grouping}`;
   const { maxRowsPerUnit } = plan.bound;
   const joined =
     maxRowsPerUnit === release.maxRowsPerUnit ? '' : `, which the join can make ${maxRowsPerUnit} rows of a unit`;
@@ -253,9 +253,6 @@ function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: Exa
     reads: [...state.reads].toSorted(),
   };
 }
-
-/** Most groups that the exact part may yield. */
-export const MAX_GROUPS = 100_000;
 
 /** The noise plan of a release; public keys are filled in by whoever knows their cell types. */
 export function planOf(
