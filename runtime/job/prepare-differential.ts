@@ -1,8 +1,8 @@
-import type { DifferentialPrivacyRelease, PolicyLiteral, Release } from '../policy/model.ts';
+import type { DifferentialPrivacyRelease, Release } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import { type DifferentialQuery, planOf } from '../query/differential/compile.ts';
 import { type Cell, rowsOf } from '../release/column-values.ts';
-import type { ColumnBatch, ColumnType, Schema } from '../release/columns.ts';
+import type { ColumnBatch, Schema } from '../release/columns.ts';
 import type { Entropy } from '../release/entropy.ts';
 import { exactId } from '../release/mechanisms/mechanism.ts';
 import {
@@ -55,7 +55,7 @@ export function prepareDifferential(
   const { release, clause, permits, datasets, consumer } = input;
   const exactSchema = needs.schemaOf(query);
   const keyTypes = query.keys.map((_, index) => exactSchema[index]?.type ?? { kind: 'utf8' as const });
-  const keys = groupKeysOf(query, keyTypes);
+  const keys = groupKeysOf(query);
   if (keys === null) {
     return denied(
       reason('too-many-keys', `the declared keys span more than ${MAX_PUBLIC_ROWS} rows`, {
@@ -122,7 +122,8 @@ function execute(needs: DifferentialNeeds, query: DifferentialQuery, noising: No
     const ended = exact.summary();
     if (ended.kind === 'failed') return;
     const { batch, accuracy } = presentNoisy(query, groups.finish(), noising.names);
-    summary = { ...ended, errors: errorsOf(accuracy, batch.rowCount) };
+    // The number of rows of a private table is nobody's business here, and would tell of one person exactly.
+    summary = { ...ended, rowsScanned: 0, errors: errorsOf(accuracy, batch.rowCount) };
     yield batch;
   }
   return { batches: batches(), summary: () => summary };
@@ -169,26 +170,13 @@ function errorsOf(accuracy: readonly CellAccuracy[], rows: number): readonly Col
 
 const CONFIDENCE = 0.95;
 
-function groupKeysOf(query: DifferentialQuery, types: readonly ColumnType[]): GroupKeys | null {
+function groupKeysOf(query: DifferentialQuery): GroupKeys | null {
   if (query.keys.length === 0) return WHOLE_TABLE;
-  const lists = query.keys.map(({ values }, index) => cellsOf(values, types[index]));
+  const lists = query.keys.map(({ values }) => values);
   if (lists.some((list) => list === null)) return { kind: 'private' };
   const total = lists.reduce((product, list) => product * (list?.length ?? 0), 1);
   if (total > MAX_PUBLIC_ROWS) return null;
   let keys: readonly (readonly Cell[])[] = [[]];
   for (const list of lists) keys = keys.flatMap((key) => (list ?? []).map((cell) => [...key, cell]));
   return { kind: 'public', keys };
-}
-
-/** Declared values as cells of the column's type; null when they are not declared, or of a type that lists cannot name. */
-function cellsOf(values: readonly PolicyLiteral[] | null, type: ColumnType | undefined): readonly Cell[] | null {
-  if (values === null || type === undefined) return null;
-  const cells = values.map((value): Cell => {
-    if (type.kind === 'utf8') return value.kind === 'number' ? value.text : String(value.value);
-    if (type.kind === 'bool' && value.kind === 'boolean') return value.value;
-    if (value.kind !== 'number' || !/^-?\d{1,15}$/.test(value.text)) return null;
-    if (type.kind === 'int32') return Number(value.text);
-    return type.kind === 'int64' ? BigInt(value.text) : null;
-  });
-  return cells.includes(null) ? null : cells;
 }

@@ -4,6 +4,8 @@ import { checkPlan } from '../../runtime/query/check-plan.ts';
 import type { DifferentialQuery } from '../../runtime/query/differential/compile.ts';
 import { planOf } from '../../runtime/query/differential/compile.ts';
 import { queriesOf, WHOLE_TABLE } from '../../runtime/release/noised-plan.ts';
+import { releaseWith } from '../../runtime/release/release-noised.ts';
+import { SYSTEM_ENTROPY } from '../release/entropy-source.ts';
 import { Hospital, readerOf, RELEASE, type World } from './differential-world.ts';
 
 const WARDS = ['north', 'south', 'east'] as const;
@@ -130,6 +132,34 @@ test('a bounded expression is computed to the last step of its grid', async () =
   const [sum, rows, long, sumLong] = [...(plain?.values.values() ?? [])].map(Number);
   assert.equal(Number(first) / 2, (sum ?? 0) / 2 + (rows ?? 0));
   assert.equal(Number(second), (sumLong ?? 0) - ((rows ?? 0) - (long ?? 0)));
+});
+
+test('no number of groups is refused, because that would be told without noise', async () => {
+  const query = await permitted(full, 'select town, count(*) from patients group by town');
+  assert.ok(!/LIMIT/.test(query.enforced.result));
+  const plan = planOf(
+    RELEASE,
+    query.rowsPerUnit,
+    query.aggregates.map(({ aggregate }) => aggregate),
+    { kind: 'private' },
+  );
+  const groups = Array.from({ length: 120_000 }, (_, i) => ({ key: [`t${i}`], values: new Map([['rows', 1n]]) }));
+  const { rows } = releaseWith(plan, queriesOf(plan), groups, SYSTEM_ENTROPY);
+  assert.ok(rows.length <= 2, `${rows.length} groups of one row each appeared`);
+});
+
+test('what a CASE spells out is a public key, in every type that a list can name', async () => {
+  const keysOf = async (expression: string): Promise<readonly unknown[]> => {
+    const query = await permitted(full, `select ${expression} as k, count(*) from visits group by 1`);
+    return query.keys.map(({ values }) => values);
+  };
+  assert.deepEqual(await keysOf("case when stay > 3 then 'a' when stay > 2 then 'b' else 'a' end"), [['a', 'b']]);
+  assert.deepEqual(await keysOf('case when stay > 3 then 1 else 2 end'), [[1, 2]]);
+  assert.deepEqual(await keysOf('case when stay > 3 then true else false end'), [[true, false]]);
+  assert.deepEqual(await keysOf("case when stay > 3 then 'a' end"), [null], 'a missing value is not in a list');
+  assert.deepEqual(await keysOf('case when stay > 3 then 1.5 else 2 end'), [null]);
+  assert.deepEqual(await keysOf('ward'), [['north', 'south', 'east']]);
+  assert.deepEqual(await keysOf('stay'), [null]);
 });
 
 const refused: readonly (readonly [string, string])[] = [

@@ -1,5 +1,6 @@
-import type { DifferentialPrivacyRelease, PolicyLiteral } from '../../policy/model.ts';
+import type { DifferentialPrivacyRelease } from '../../policy/model.ts';
 import { type Denied, denied, reason } from '../../policy/reason.ts';
+import type { Cell } from '../../release/column-values.ts';
 import type { DpAggregate } from '../../release/mechanisms/aggregate.ts';
 import type { ExactColumn } from '../../release/mechanisms/mechanism.ts';
 import { budgetOf, type GroupKeys, type NoisedPlan, queriesOf, WHOLE_TABLE } from '../../release/noised-plan.ts';
@@ -26,6 +27,7 @@ import { type Answer, compileAnswer, holdsAggregate } from './answer.ts';
 import { printExact } from './exact.ts';
 import { rowsPerUnitOf } from './fan-out.ts';
 import { Measures } from './measures.ts';
+import { publicCells } from './public-keys.ts';
 
 /** A differentially private question: exact whole numbers per group for the trusted part, and the plan of its noise. */
 export interface DifferentialQuery extends Answer {
@@ -36,7 +38,8 @@ export interface DifferentialQuery extends Answer {
   readonly keys: readonly {
     readonly name: string;
     readonly type: SqlType;
-    readonly values: readonly PolicyLiteral[] | null;
+    /** Public values, as released cells; null for private keys. */
+    readonly values: readonly Cell[] | null;
   }[];
   readonly exact: readonly ExactColumn[];
   /** Most joined rows that one privacy unit can have: what the noise is measured by. */
@@ -105,7 +108,7 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
 
   const keys = keysOf.map((expression, index) => {
     const output = answer.outputs.find((one) => 'key' in one && one.key === index);
-    return { name: output?.name ?? `key${index}`, type: typeOf(expression), values: publicValues(expression) };
+    return { name: output?.name ?? `key${index}`, type: typeOf(expression), values: publicCells(expression) };
   });
   const plan = planOf(
     release,
@@ -275,27 +278,6 @@ function footprintOf(state: State, { tables }: QueryContext): Footprint {
   const footprint = state.rights.footprint();
   const read = tables.filter(({ physical }) => state.reads.has(physical)).map(({ dataset }) => dataset);
   return { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() };
-}
-
-/** Values that a key can have whatever the rows are: declared ones, and those that a CASE spells out. */
-function publicValues(expression: Typed): readonly PolicyLiteral[] | null {
-  if (expression.kind === 'column') {
-    const values = expression.base?.column.grants.map((grant) => grant.values).find((one) => Array.isArray(one));
-    return Array.isArray(values) ? (values as readonly PolicyLiteral[]) : null;
-  }
-  if (expression.kind !== 'case') return null;
-  const spelled = [...expression.whens.map(({ value }) => value), expression.otherwise].map(literalOf);
-  const found = spelled.filter((one) => one !== null);
-  if (found.length < spelled.length) return null;
-  return [...new Map(found.map((one) => [JSON.stringify(one), one])).values()];
-}
-
-function literalOf(expression: Typed): PolicyLiteral | null {
-  if (expression.kind !== 'constant') return null;
-  const { literal } = expression;
-  if (literal.kind === 'text') return { kind: 'text', value: literal.value };
-  if (literal.kind === 'boolean') return { kind: 'boolean', value: literal.value };
-  return literal.kind === 'integer' ? { kind: 'number', text: String(literal.value) } : null;
 }
 
 function typeOf(expression: Typed): SqlType {

@@ -3,6 +3,7 @@
  * consumer gets anyway, so nothing in it costs privacy. Whatever has no value (a root of a negative number, a division by
  * zero, an overflow) is NULL.
  */
+import type { SqlType } from '../catalogue.ts';
 import { refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import type { Typed } from '../typed.ts';
@@ -49,11 +50,15 @@ export function checkEvaluable(expression: Typed): void {
   const isCast = name === 'cast' || name === 'try_cast';
   if (!isKnown && !isCast)
     refuse('differential-shape', `\`${name}\` cannot be used on noisy results`, at, 'compute it from the result');
-  if (isCast && familyOf(type) !== 'number')
+  if (isCast && !args.every((arg) => arg.type === null || isPlainCast(arg.type, type)))
     refuse('differential-shape', 'noisy results can be cast to numbers only', at, 'compute it from the result');
-  if (isCast && args.some((arg) => arg.type !== null && familyOf(arg.type) === 'text'))
-    refuse('differential-shape', 'text cannot be cast to a number here', at);
   for (const arg of args) checkEvaluable(arg);
+}
+
+/** Casts within one family, which CASE brings along, and of truth values to numbers. */
+function isPlainCast(from: SqlType, to: SqlType): boolean {
+  const [a, b] = [familyOf(from), familyOf(to)];
+  return a === b || (a === 'boolean' && b === 'number');
 }
 
 export function evaluate(expression: Typed, released: Released): Value {
@@ -122,7 +127,7 @@ function call({ name, args, type }: Typed & { kind: 'call' }, released: Released
     case 'cast':
     case 'try_cast': {
       const one = value(0);
-      const number = typeof one === 'boolean' ? Number(one) : one;
+      const number = typeof one === 'boolean' && familyOf(type) === 'number' ? Number(one) : one;
       return type.kind === 'integer' && typeof number === 'number' ? finite(Math.round(number)) : number;
     }
     default:
