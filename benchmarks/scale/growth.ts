@@ -10,10 +10,10 @@ export interface Growth {
   readonly exponent: number;
 }
 
-export type Law = 'constant' | 'log n' | 'n' | 'n log n' | 'n²';
+export type Law = 'constant' | 'too little to tell' | 'log n' | 'n' | 'n log n' | 'n²';
 
 /** From slow to fast: a faster law must explain clearly more than a slower one to be believed. */
-const LAWS: readonly (readonly [Exclude<Law, 'constant'>, (n: number) => number])[] = [
+const LAWS: readonly (readonly [Exclude<Law, 'constant' | 'too little to tell'>, (n: number) => number])[] = [
   ['log n', (n) => Math.log2(n + 1)],
   ['n', (n) => n],
   ['n log n', (n) => n * Math.log2(n + 1)],
@@ -23,6 +23,8 @@ const LAWS: readonly (readonly [Exclude<Law, 'constant'>, (n: number) => number]
 const CLEARLY = 0.6;
 /** Costs that differ by less than this share between the least and the largest size do not grow. */
 const FLAT = 0.25;
+/** A cost that does not even double is mostly fixed; what noise makes of the rest is no law. */
+const DOUBLED = 2;
 
 export interface Point {
   readonly size: number;
@@ -45,6 +47,7 @@ export function growthOf(points: readonly Point[]): Growth | null {
     const spread = Math.max(...costs) - Math.min(...costs);
     return { law: 'constant', fixed: mean, each: 0, fit: Math.max(0, 1 - spread / mean), exponent };
   }
+  if (most < least * DOUBLED) return { law: 'too little to tell', fixed: least, each: most - least, fit: 0, exponent };
   let best: (Growth & { readonly error: number }) | null = null;
   for (const [law, of] of LAWS) {
     const { fixed, each } = line(sorted, of);
@@ -88,5 +91,7 @@ function slope(xs: readonly number[], ys: readonly number[]): number {
 export function growthInWords({ law, fixed, each, fit, exponent }: Growth, unit: string): string {
   const figure = (value: number): string => String(Number(value.toPrecision(3)));
   if (law === 'constant') return `does not grow: about ${figure(fixed)} ${unit}`;
+  if (law === 'too little to tell')
+    return `grows from ${figure(fixed)} to ${figure(fixed + each)} ${unit}: mostly fixed, too little to tell the law`;
   return `grows with ${law}: ${figure(fixed)} + ${figure(each)} · ${law} ${unit} (explains ${(fit * 100).toFixed(0)} %; log-log slope ${exponent.toFixed(2)})`;
 }

@@ -31,6 +31,12 @@ test('the parts of a law and the log-log slope are those of the figures', () => 
   assert.match(growthInWords(growth, 'ms'), /^grows with n: 5 \+ 0\.4 · n ms \(explains 100 %/);
 });
 
+test('a cost that does not even double is given no law: noise would choose it', () => {
+  const growth = growthOf([10, 11, 15].map((cost, at) => ({ size: 10 ** (at + 1), cost })));
+  assert.equal(growth?.law, 'too little to tell');
+  assert.match(growth === null ? '' : growthInWords(growth, 'ms'), /^grows from 10 to 15 ms: mostly fixed/);
+});
+
 test('too few sizes, or costs that are none, are not fitted', () => {
   assert.equal(growthOf(points(() => 1).slice(0, 2)), null);
   assert.equal(growthOf([...points((n) => n).slice(0, 3), { size: 5, cost: 0 }]), null);
