@@ -5,11 +5,18 @@ import { sortedRows } from '../world/plain-duckdb.ts';
 
 /** One job, from its text to its table at the consumer; anything but a release ends the benchmark. */
 export async function ask(glovebox: Glovebox, agreement: string, sql: string): Promise<Table> {
-  const outcome = await glovebox.jobs.sql(sql, { agreementIds: [agreement] });
+  const outcome = await glovebox.jobs.sql(anew(sql), { agreementIds: [agreement] });
   if (outcome.kind === 'released') return outcome.table;
   throw new WrongAnswer(
     `not released: ${outcome.reasons.map(({ code, message }) => `${message} [${code}]`).join('; ')}`,
   );
+}
+
+let asked = 0;
+/** The query with a name of its own for its first aggregate: the very same question would be answered from the record. */
+export function anew(sql: string): string {
+  asked += 1;
+  return sql.replace(/ as (\w+)/, ` as $1_${asked}`);
 }
 
 /** The rows of a table as `sortedRows` writes them. */

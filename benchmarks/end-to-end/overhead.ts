@@ -3,7 +3,7 @@ import { measurement, type Measurement, spreadOf } from '../measurement.ts';
 import { PlainDuckDb } from '../world/plain-duckdb.ts';
 import type { BenchServer, JobStages } from '../world/server.ts';
 import type { BenchWorld } from '../world/setup.ts';
-import { ask, checkRows, rowsOf } from './ask.ts';
+import { anew, ask, checkRows, rowsOf } from './ask.ts';
 import { SMALL_QUERY } from './queries.ts';
 
 /** What a job costs when its query costs nothing: one client, one job after the other, everything warm. */
@@ -31,7 +31,7 @@ export async function measureOverhead(
     submitted.push(
       await timed(() =>
         glovebox.jobs.submit({
-          job: { agreementIds: [consumer.small], computation: { kind: 'sql', sql: { text: SMALL_QUERY.sql } } },
+          job: { agreementIds: [consumer.small], computation: { kind: 'sql', sql: { text: anew(SMALL_QUERY.sql) } } },
           wait: true,
         }),
       ),

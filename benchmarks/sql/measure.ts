@@ -35,6 +35,10 @@ export interface SqlFigure {
   readonly enforcedCpuMs: number;
   /** Median of the pairs' own ratios. */
   readonly ratio: number;
+  /** With the differencing guard, nothing withheld: against the plain query, and against the enforced one. */
+  readonly guardedCpuMs: number;
+  readonly guardedRatio: number;
+  readonly guardRatio: number;
 }
 
 const TERMS: AggregateRelease = {
@@ -61,9 +65,15 @@ export async function measureSql(options: SqlBenchOptions): Promise<readonly Sql
   const figures: SqlFigure[] = [];
   for (const query of wanted) {
     const enforced = await enforcedOf(connection, query, context);
-    const { setup, gates = [], result, summary } = enforced;
-    const job: SqlJob = { databases, setup, gates, result, summary, columns: resultSchemaOf(enforced), limits };
+    const { setup } = enforced;
+    const job: SqlJob = { ...jobOf(enforced), databases, limits };
     const pairs = await runPairs(instance, connection, query, job, options.repeats);
+    const guardedQuery = await enforcedOf(connection, query, {
+      ...context,
+      release: { ...TERMS, differencingGuard: true },
+    });
+    const guarded: SqlJob = { ...jobOf(guardedQuery), databases, limits };
+    const guardedPairs = await runPairs(instance, connection, query, guarded, options.repeats);
     figures.push({
       query: query.name,
       data: query.data,
@@ -72,11 +82,20 @@ export async function measureSql(options: SqlBenchOptions): Promise<readonly Sql
       plainCpuMs: median(pairs.map(([plain]) => plain)),
       enforcedCpuMs: median(pairs.map(([, ours]) => ours)),
       ratio: median(pairs.map(([plain, ours]) => ours / plain)),
+      guardedCpuMs: median(guardedPairs.map(([, ours]) => ours)),
+      guardedRatio: median(guardedPairs.map(([plain, ours]) => ours / plain)),
+      guardRatio: median(guardedPairs.map(([, ours]) => ours)) / median(pairs.map(([, ours]) => ours)),
     });
   }
   connection.closeSync();
   instance.closeSync();
   return figures;
+}
+
+function jobOf(enforced: EnforcedQuery): Omit<SqlJob, 'databases' | 'limits'> {
+  const { setup, gates = [], guard, result, summary } = enforced;
+  const guarded = guard === undefined ? {} : { guard };
+  return { setup, gates, ...guarded, result, summary, columns: resultSchemaOf(enforced) };
 }
 
 async function runPairs(
@@ -87,7 +106,14 @@ async function runPairs(
   repeats: number,
 ): Promise<readonly (readonly [number, number])[]> {
   const plain = async (): Promise<void> => void (await connection.runAndReadAll(query.sql));
-  const ours = async (): Promise<void> => void (await executeJob(instance, job, NEVER, async () => undefined));
+  const ours = async (): Promise<void> =>
+    void (await executeJob(
+      instance,
+      job,
+      NEVER,
+      async () => undefined,
+      async () => [],
+    ));
   const pairs: (readonly [number, number])[] = [];
   for (let i = -1; i < repeats; i++) {
     // Who goes first alternates, so that neither side always finds a warmer cache.

@@ -1,12 +1,12 @@
 /** The gateway's side of a SQL job: sends printed statements, receives batches, believes nothing. */
 import { frameType, jsonPayload, parseJsonPayload, type Frame } from '../sandbox/channel.ts';
-import type { EnforcedQuery } from '../query/enforced.ts';
+import type { EnforcedQuery, GuardPlan, HiddenGroup } from '../query/enforced.ts';
 import { DEFAULT_COLUMN_LIMITS, type Column, type ColumnBatch, type Schema } from '../release/columns.ts';
 import { decodeBatch } from './batch-frame.ts';
 import { columnTypeOf } from './column-types.ts';
 import { DEFAULT_ENGINE_LIMITS, type EngineDatabase, type EngineLimits } from './engine.ts';
 import { BATCH_LIMITS } from './limits.ts';
-import { SQL_FAIL_CODES, type SqlFailCode, type SqlJob } from './sql-job.ts';
+import { GUARD_COLUMNS, MAX_HIDDEN, SQL_FAIL_CODES, type SqlFailCode, type SqlGuard, type SqlJob } from './sql-job.ts';
 import { WorkerFault, type WorkerLink } from './worker-link.ts';
 
 /** How a SQL job ended. `failed` carries no reason on purpose: one generic answer for whatever happened among rows. */
@@ -21,6 +21,9 @@ export interface SqlSummary {
   /** CPU of the worker process, microseconds; from the worker, so no more trustworthy than it. */
   readonly cpuMicros: number;
 }
+
+/** Shown the sketches of an answer's cells (`GUARD_COLUMNS`), says which of them are withheld. */
+export type AskGuard = (sketches: readonly ColumnBatch[]) => Promise<readonly HiddenGroup[]>;
 
 export interface RunLimits {
   readonly engine: EngineLimits;
@@ -59,9 +62,9 @@ export function runEnforced(
   worker: WorkerLink,
   databases: readonly EngineDatabase[],
   query: EnforcedQuery,
-  options: { readonly limits?: RunLimits; readonly signal?: AbortSignal } = {},
+  options: { readonly limits?: RunLimits; readonly signal?: AbortSignal; readonly guard?: AskGuard } = {},
 ): SqlRun {
-  return new SqlRun(worker, databases, query, options.limits ?? DEFAULT_RUN_LIMITS, options.signal);
+  return new SqlRun(worker, databases, query, { ...options, limits: options.limits ?? DEFAULT_RUN_LIMITS });
 }
 
 /** One running SQL job; its batches can be read once. */
@@ -71,21 +74,25 @@ export class SqlRun {
   readonly #job: SqlJob;
   readonly #limits: RunLimits;
   readonly #signal: AbortSignal | undefined;
+  readonly #guard: AskGuard | undefined;
   #outcome: SqlOutcome | null = null;
 
   constructor(
     worker: WorkerLink,
     databases: readonly EngineDatabase[],
     query: EnforcedQuery,
-    limits: RunLimits,
-    signal: AbortSignal | undefined,
+    { limits, signal, guard }: { limits: RunLimits; signal?: AbortSignal; guard?: AskGuard },
   ) {
+    // INVARIANT: what compiles with a guard runs with one.
+    if (query.guard !== undefined && guard === undefined) throw new Error('a guarded query needs a guard');
     this.schema = resultSchemaOf(query);
     this.#worker = worker;
     this.#limits = limits;
     this.#signal = signal;
+    this.#guard = query.guard === undefined ? undefined : guard;
     const { setup, gates = [], result, summary } = query;
-    this.#job = { databases, setup, gates, result, columns: this.schema, summary, limits: limits.engine };
+    const guarded = query.guard === undefined ? {} : { guard: guardStatements(query.guard) };
+    this.#job = { databases, setup, gates, ...guarded, result, columns: this.schema, summary, limits: limits.engine };
   }
 
   /** How the job ended; throws until the batches were read to their end. */
@@ -116,7 +123,37 @@ export class SqlRun {
     }
   }
 
+  /** Takes the sketches, which come before the result, and says what is withheld. */
+  async #obey(guard: AskGuard): Promise<SqlOutcome | null> {
+    const batches: ColumnBatch[] = [];
+    let rows = 0;
+    for (;;) {
+      const frame = await this.#worker.next();
+      if (frame === null) throw new WorkerFault('the sql worker died');
+      if (frame.type === frameType.DATA) {
+        const decoded = decodeBatch(GUARD_COLUMNS, frame.payload, COLUMN_LIMITS);
+        if (decoded.kind === 'bad') throw new WorkerFault(`the sql worker sent bad sketches: ${decoded.problem}`);
+        rows += decoded.batch.rowCount;
+        if (rows > MAX_SKETCH_ROWS) throw new WorkerFault('the sql worker sent more sketches than can be compared');
+        batches.push(decoded.batch);
+      } else if (frame.type === frameType.CONTROL) {
+        if (parseJsonPayload(frame.payload)['sketched'] !== rows)
+          throw new WorkerFault('the sql worker counts other sketches than it sent');
+        break;
+      } else return outcomeOf(frame, 0);
+    }
+    const hide = await guard(batches);
+    if (hide.length > MAX_HIDDEN) throw new WorkerFault('more would be withheld than can be said');
+    const list = hide.map(({ block, group }) => [block, group]);
+    await this.#worker.send(frameType.CONTROL, jsonPayload({ hide: list }));
+    return null;
+  }
+
   async *#receive(): AsyncGenerator<ColumnBatch, void, void> {
+    if (this.#guard !== undefined) {
+      this.#outcome = await this.#obey(this.#guard);
+      if (this.#outcome !== null) return;
+    }
     let rows = 0;
     let bytes = 0;
     for (;;) {
@@ -138,6 +175,13 @@ export class SqlRun {
       }
     }
   }
+}
+
+/** Rows of sketches of one answer: one per bucket that is not empty. */
+const MAX_SKETCH_ROWS = 4_000_000;
+
+function guardStatements({ setup, sketches, apply }: GuardPlan): SqlGuard {
+  return { setup, sketches, apply };
 }
 
 /** How long a cancelled worker may take to stop. */

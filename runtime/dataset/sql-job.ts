@@ -1,6 +1,6 @@
 /** What travels between the gateway and a SQL worker, besides batches (batch-frame.ts). Both sides use this file. */
 import type { EngineDatabase, EngineLimits } from './engine.ts';
-import type { Gate } from '../query/enforced.ts';
+import type { Gate, HiddenGroup } from '../query/enforced.ts';
 import type { Schema } from '../release/columns.ts';
 
 /** JOB payload of a SQL worker: statements that the gateway printed, and the columns they must yield. */
@@ -9,10 +9,47 @@ export interface SqlJob {
   readonly setup: readonly string[];
   /** Parts of `setup` to leave out when no row of a temporary table is `open`; absent: none. */
   readonly gates?: readonly Gate[];
+  /** Absent: nothing is compared with other answers. */
+  readonly guard?: SqlGuard;
   readonly result: string;
   readonly columns: Schema;
   readonly summary: string;
   readonly limits: EngineLimits;
+}
+
+/**
+ * The guarded part of a job: the worker runs `setup`, sends what `sketches` yield as DATA in the columns `GUARD_COLUMNS`,
+ * then CONTROL `{ sketched }` with the number of their rows, and waits for CONTROL `{ hide }`. If that is not empty it
+ * runs `apply`, then goes on to the result.
+ */
+export interface SqlGuard {
+  readonly setup: readonly string[];
+  readonly sketches: readonly string[];
+  readonly apply: readonly string[];
+}
+
+/** block, series, group, partition, bucket, and the seven words of a bucket (release/sketch.ts). */
+export const GUARD_COLUMNS: Schema = Array.from({ length: 12 }, (_, i) => ({
+  name: `g${i}`,
+  type: { kind: 'int64' as const },
+  nullable: false,
+}));
+export const HIDE_TABLE = 'gb_hide';
+
+/** Most groups that one answer may lose to the guard; an answer that would lose more is not given. */
+export const MAX_HIDDEN = 20_000;
+
+/** What a CONTROL frame says is withheld, as `[block, group]`; null when it is not that. */
+export function hideOf(payload: unknown): readonly HiddenGroup[] | null {
+  const list = (payload as { hide?: unknown } | null)?.hide;
+  if (!Array.isArray(list) || list.length > MAX_HIDDEN) return null;
+  const hide: HiddenGroup[] = [];
+  for (const one of list as unknown[]) {
+    if (!Array.isArray(one) || one.length !== 2 || !one.every((part) => Number.isSafeInteger(part))) return null;
+    const [block = 0, group = 0] = one as number[];
+    hide.push({ block, group });
+  }
+  return hide;
 }
 
 /** RESULT payload of a SQL worker. */

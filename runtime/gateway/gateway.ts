@@ -69,7 +69,9 @@ import {
   type PolicyBody,
   policyOf,
 } from './records.ts';
+import { questionRecords, repeatsIn } from './repeats.ts';
 import { Results } from './results.ts';
+import { historiesIn, sketchRecords } from './sketch-records.ts';
 import { guestPathOf, layoutSpecFor, sqlEngine } from './sql-engine.ts';
 
 /** The parts that a gateway is made of; container.ts makes them, tests may replace single ones. */
@@ -276,7 +278,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     activeAgreements: (party) => activeAgreements({ ...needs, duties }, party),
     exportList: () => exportListOf(needs),
     preparers: {
-      sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes }),
+      sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes, histories: historiesIn(store) }),
       javascript: prepareJavaScript(code, { sha256 }),
       homomorphic: prepareHomomorphic(homomorphic, { sha256 }),
     },
@@ -305,14 +307,19 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
         await alerts.saw({ job, verdict: 'deny', codes: reasons, lines: [], violationAs });
         return answer;
       },
-      release: async ({ duties: owed, ...input }) => {
+      release: async ({ duties: owed, sketches, question, ...input }) => {
         const records = duties.recordsFor(input.jobId, owed);
-        const answer = await store.commitRelease({ ...input, records });
+        const kept = [
+          ...sketchRecords(input.jobId, sketches, nowMs()),
+          ...questionRecords(input.jobId, question, nowMs()),
+        ];
+        const answer = await store.commitRelease({ ...input, records: [...records, ...kept] });
         if (answer.kind === 'released') duties.took(records);
         return answer;
       },
       fail: (input) => store.failJob(input),
     },
+    repeats: repeatsIn(store, results),
     openResult: (jobId, schema) => results.create(jobId, schema),
   };
   const jobServiceNeeds: JobServiceNeeds = {

@@ -10,7 +10,7 @@ import {
   writev,
   writevSync,
 } from 'node:fs';
-import { mkdir, open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, rename, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ResultWriter } from '../job/needs.ts';
@@ -66,6 +66,30 @@ export class Results {
     const path = this.#pathOf(jobId);
     if (recorded.bytes <= SMALL_BYTES) yield* smallFrames(path, recorded);
     else yield* largeFrames(path, recorded.bytes);
+  }
+
+  /** Makes a released result the result of another job too, durable; throws when its bytes are not those recorded. */
+  async copy(from: string, to: string, recorded: { readonly bytes: number; readonly sha256: string }): Promise<void> {
+    const path = this.#pathOf(to);
+    const file = await open(`${path}.part`, 'w', 0o600);
+    try {
+      const hash = createHash('sha256');
+      for await (const frame of this.read(from, recorded)) {
+        const length = Buffer.alloc(LENGTH_BYTES);
+        length.writeUInt32LE(frame.byteLength);
+        hash.update(frame);
+        const { bytesWritten } = await file.writev([length, frame]);
+        if (bytesWritten !== LENGTH_BYTES + frame.byteLength) throw new Error(NOT_WHOLE);
+      }
+      if (hash.digest('hex') !== recorded.sha256) throw new Error(NOT_WHOLE);
+      await file.sync();
+      await file.close();
+      await rename(`${path}.part`, path);
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      await rm(`${path}.part`, { force: true });
+      throw error;
+    }
   }
 
   async remove(jobId: string): Promise<void> {

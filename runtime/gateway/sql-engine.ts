@@ -11,6 +11,7 @@ import type { OpenDataset, SqlEngine } from '../job/prepare-sql.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
+import { statementsToPlan } from '../query/check-plan.ts';
 import type { LayoutSpec } from '../query/layout.ts';
 import { numberText, parseLossless } from '../query/lossless-json.ts';
 import type { ColumnBatch } from '../release/columns.ts';
@@ -82,12 +83,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
         if (known === undefined) throw new Error('a plan is asked for a dataset that was not opened');
         return emptySchemaOf(alias, known.manifest, known.spec);
       });
-      const statements = [
-        ...enforced.setup.map((sql) => ({ sql, isRun: true })),
-        { sql: enforced.result, isRun: false },
-        { sql: enforced.summary, isRun: false },
-      ];
-      const answer = await inParser(signal, (link) => planInWorker(link, schema, statements));
+      const answer = await inParser(signal, (link) => planInWorker(link, schema, statementsToPlan(enforced)));
       if (answer.kind === 'refused') throw new Error(`our own statements cannot be planned: ${answer.code}`);
       return answer.value.map((plan) => parseLossless(plan));
     },
@@ -138,7 +134,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
         );
       }
     },
-    run: (enforced, datasets, party, signal) => {
+    run: (enforced, datasets, party, signal, guard) => {
       let summary: ExecutionSummary = { kind: 'failed' };
       async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
         const mounts = datasets.map(({ file, database }) => ({
@@ -155,6 +151,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           const run = runEnforced(linkOf(worker), databases, enforced, {
             limits: { ...DEFAULT_RUN_LIMITS, engine: engineLimits(datasets) },
             signal,
+            ...(guard === undefined ? {} : { guard }),
           });
           yield* run.batches();
           const { outcome } = run;

@@ -53,13 +53,17 @@ export function usageOf(
   result: Disclosed,
   nowMs: number,
 ): UsageEvent {
-  const meters: Meters = {
-    ...NO_USE,
-    calls: 1,
-    ...result.usage,
-    microEpsilon: prepared.microEpsilon,
-    wallMs: Math.max(0, nowMs - job.submittedAtMs),
-  };
+  // An answer that is given again was paid for.
+  const meters: Meters =
+    prepared.repeats !== undefined
+      ? NO_USE
+      : {
+          ...NO_USE,
+          calls: 1,
+          ...result.usage,
+          microEpsilon: prepared.microEpsilon,
+          wallMs: Math.max(0, nowMs - job.submittedAtMs),
+        };
   const plans = permits.map(({ permit }) => pricePlanOf(permit.duties)).filter((plan) => plan !== null);
   const [plan] = plans;
   // Providers who ask for different currencies are billed in the first one's only: one event has one currency.

@@ -3,6 +3,7 @@ import { denied } from '../policy/reason.ts';
 import type { Basis, ReleaseTerms } from '../release/candidate.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import { passGate, releasedSchema } from '../release/gate.ts';
+import type { StoredSketches } from './histories.ts';
 import type { WithheldNote } from './job.ts';
 import type { JobNeeds, JobRun, Usage } from './needs.ts';
 import type { ColumnAccuracy, Prepared } from './prepare.ts';
@@ -21,6 +22,8 @@ export interface Disclosed {
   readonly usage: Usage;
   /** Makes the file survive a loss of power. */
   readonly settle: () => Promise<void>;
+  /** To be stored with the release. */
+  readonly sketches: readonly StoredSketches[];
   readonly discard: () => Promise<void>;
 }
 
@@ -81,8 +84,9 @@ export async function disclose(
       rows,
       bytes: file.bytes,
       sha256: file.sha256,
-      withheld: { ...summary.withheld, reasons: rulesInForce(terms, prepared.isDominanceRuled === true) },
+      withheld: { ...summary.withheld, reasons: rulesInForce(terms, prepared) },
       errors: summary.errors ?? [],
+      sketches: summary.sketches ?? [],
       usage: {
         rowsScanned: summary.rowsScanned,
         cellsReleased: rows * terms.outputs.filter(({ role }) => role !== 'key').length,

@@ -29,6 +29,7 @@ export function decisionEvents(
       ),
       isolation: needs.isolation,
       image: prepared.image,
+      ...repeated(prepared),
     }),
     event(needs, 'budget.reserved', [jobSubject(needs, job)], {
       lines: prepared.budget.length,
@@ -72,8 +73,14 @@ export function releaseEvents(
       image: prepared.image,
       grade,
       destination: job.asker.country ?? UNKNOWN_DESTINATION,
+      ...repeated(prepared),
     }),
   ];
+}
+
+/** The job whose answer is given again, in receipts of the one that gets it. */
+function repeated({ repeats }: Prepared): Facts {
+  return repeats === undefined ? {} : { repeats };
 }
 
 export function failureEvent(

@@ -10,7 +10,9 @@ import type { ExportList } from '../policy/export-list.ts';
 import type { Duty, IsolationLevel, Release } from '../policy/model.ts';
 import type { Denied } from '../policy/reason.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
+import type { StoredSketches } from './histories.ts';
 import type { Computation, Job } from './job.ts';
+import type { Repeats } from './repeat.ts';
 
 /** Everything that a job needs from the world, and nothing more. Adapters fill it in; tests replace single needs. */
 export interface JobNeeds {
@@ -29,6 +31,8 @@ export interface JobNeeds {
   readonly ledger: Ledger;
   /** What may not leave which jurisdictions; absent or null: nothing is listed. */
   readonly exportList?: () => ExportList | null;
+  /** Answers that can be given again; absent: everything is computed. */
+  readonly repeats?: Repeats;
   /** Opens the file of a result that is about to be released; nobody can fetch it before the ticket is recorded. */
   readonly openResult: (jobId: string, schema: Schema) => Promise<ResultWriter>;
 }
@@ -74,6 +78,10 @@ export interface Ledger {
     readonly usage: UsageEvent;
     readonly ticket: { readonly digest: string; readonly expiresAtMs: number };
     readonly result: ResultNote;
+    /** Sketches of released cells: durable with the release, or it does not happen. */
+    readonly sketches: readonly StoredSketches[];
+    /** The question that is answered, to be found when it is asked again; null: it is not kept. */
+    readonly question: string | null;
     /** What the release obliges to: recorded with it, or it does not happen. */
     readonly duties: readonly DutyOnRelease[];
   }): Promise<

@@ -28,8 +28,12 @@ export class PlannedQueries {
 
   /** null when the plan reads what it should and nothing else. */
   async check(enforced: EnforcedQuery, context: QueryContext, signal: AbortSignal): Promise<Denied | null> {
-    // Each party's own, so that nobody learns from the time of an answer that somebody else asks the same.
-    const key = this.#digest(JSON.stringify([context.consumer, enforced, shapeOf(context.tables)]));
+    // Each party's own, so that nobody learns from the time of an answer that somebody else asks the same. Names of columns are
+    // in no statement.
+    const { setup, guard, reads, result, summary } = enforced;
+    const key = this.#digest(
+      JSON.stringify([context.consumer, setup, guard, reads, result, summary, shapeOf(context.tables)]),
+    );
     if (this.#good.has(key)) return null;
     const checked = checkPlan(await this.#plan(enforced, context.tables, signal), enforced, context);
     if (checked.kind === 'denied') return checked;

@@ -1,16 +1,19 @@
 import { meetPermits } from '../policy/meet.ts';
-import type { Release } from '../policy/model.ts';
+import type { AggregateRelease, Release } from '../policy/model.ts';
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
 import type { CatalogueTable, QueryContext } from '../query/catalogue.ts';
 import { compileQuery } from '../query/compile.ts';
 import { compileDifferential } from '../query/differential/compile.ts';
-import type { EnforcedQuery } from '../query/enforced.ts';
+import type { EnforcedQuery, HiddenGroup } from '../query/enforced.ts';
 import { checkText } from '../query/text.ts';
 import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
-import type { Schema } from '../release/columns.ts';
+import type { ColumnBatch, Schema } from '../release/columns.ts';
+import { shapeFor } from '../release/sketch.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
 import { prepareDifferential } from './prepare-differential.ts';
+import { guardCells } from './guard-cells.ts';
+import { type Histories, ownersOf, type StoredSketches } from './histories.ts';
 import type { ParameterValue } from './job.ts';
 import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
 import { ParsedQueries } from './parsed-queries.ts';
@@ -31,10 +34,14 @@ export interface SqlEngine {
     datasets: readonly OpenDataset[],
     party: string,
     signal: AbortSignal,
+    /** Present when the query has a guard plan: is shown the sketches, says what is withheld. */
+    guard?: AskGuard,
   ) => Execution;
   /** Digest of the image in which SQL runs. */
   readonly image: string;
 }
+
+export type AskGuard = (sketches: readonly ColumnBatch[]) => Promise<readonly HiddenGroup[]>;
 
 export type ParsedSql =
   | { readonly kind: 'ast'; readonly ast: unknown }
@@ -52,7 +59,10 @@ export interface OpenDataset {
 }
 
 /** Prepares SQL: parse without data, check every node, rewrite under the rights, check the plan of what we printed. */
-export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | 'randomBytes'>): Preparer {
+export function prepareSql(
+  engine: SqlEngine,
+  needs: Pick<JobNeeds, 'sha256' | 'randomBytes'> & { readonly histories: Histories },
+): Preparer {
   const texts = new ParsedQueries((...args) => engine.parse(...args));
   const planned = new PlannedQueries((...args) => engine.plan(...args), needs.sha256);
   return async ({ job, permits, release, clause, signal }) => {
@@ -86,7 +96,7 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
       if (compiled.kind === 'denied') return compiled;
       const misread = await planned.check(compiled.enforced, context, signal);
       if (misread !== null) return misread;
-      return prepareDifferential(
+      const noisy = prepareDifferential(
         {
           sha256: needs.sha256,
           entropy: { bytes: needs.randomBytes },
@@ -97,6 +107,9 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
         compiled,
         { consumer: party, release: met.release, clause: met.clause, permits: touched, datasets },
       );
+      if (noisy.kind === 'denied') return noisy;
+      // The tree as it was read: what is computed over noisy cells is part of the question too.
+      return { ...noisy, question: needs.sha256(JSON.stringify([noisy.digest, spelled(parsed.ast), parameters])) };
     }
     const compile = (under: readonly AdmittedPermit[], terms: Release, of: string): ReturnType<typeof compileQuery> =>
       compileQuery(parsed.ast, text, contextOf(job.asker.party, under, open, terms, of, parameters));
@@ -126,17 +139,11 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
       );
     }
 
-    // A protection that is demanded and not given would be a promise broken in silence.
-    if (terms.differencingGuard) {
-      return denied(
-        reason('term-not-available', 'this runtime cannot compare answers with earlier ones yet', {
-          clause: `${of}.release.differencing`,
-          remedy: 'ask the provider for a rule without `differencing: guard`',
-        }),
-      );
-    }
-
     const { enforced } = compiled;
+    const policies = touched.map(({ permit }) => permit.policy);
+    const owners = terms.differencingGuard ? ownersOf(job.asker, policies) : [];
+    const unguarded = await guardRefusal(needs.histories, { terms, enforced, owners, clause: of });
+    if (unguarded !== null) return unguarded;
     const misread = await planned.check(
       enforced,
       contextOf(job.asker.party, touched, open, terms, of, parameters),
@@ -173,9 +180,78 @@ export function prepareSql(engine: SqlEngine, needs: Pick<JobNeeds, 'sha256' | '
       image: engine.image,
       isOrdered: true,
       isDominanceRuled: terms.mode === 'aggregate' && terms.dominance !== null,
-      execute: (runSignal) => engine.run(enforced, datasets, job.asker.party, runSignal),
+      isGuarded: enforced.guard !== undefined,
+      question: needs.sha256(enforced.canonical),
+      execute: (runSignal) =>
+        guarded(needs.histories, { enforced, owners, minUnits: terms.minUnits }, (ask) =>
+          engine.run(enforced, datasets, job.asker.party, runSignal, ask),
+        ),
     };
     return prepared;
+  };
+}
+
+/** A query's tree without the places at which its words stood. */
+function spelled(ast: unknown): string {
+  return JSON.stringify(ast, (key, value: unknown) => (key === 'query_location' ? undefined : value));
+}
+
+/** Why the guard that the policy demands cannot be had; null when it can. A protection promised is given, or nothing is. */
+async function guardRefusal(
+  histories: Histories,
+  query: {
+    readonly terms: AggregateRelease;
+    readonly enforced: EnforcedQuery;
+    readonly owners: readonly string[];
+    readonly clause: string;
+  },
+): Promise<Denied | null> {
+  const { terms, enforced, owners, clause } = query;
+  if (owners.length === 0) return null;
+  if (shapeFor(terms.minUnits).buckets < terms.minUnits) {
+    return denied(
+      reason('term-not-available', `answers over ${terms.minUnits} units or more cannot be compared with each other`, {
+        clause: `${clause}.release.differencing`,
+        remedy: 'ask the provider for a rule with a smaller `minUnits` or without `differencing: guard`',
+      }),
+    );
+  }
+  if (enforced.guard === undefined || !(await histories.isFull(owners))) return null;
+  return denied(
+    reason('history-full', 'you were given more cells than a further one can be compared with', {
+      clause: `${clause}.release.differencing`,
+      remedy: 'use a rule of mode `differentialPrivacy`',
+    }),
+  );
+}
+
+/** Runs a query whose cells are compared with each other and with what its asker was given before. */
+function guarded(
+  histories: Histories,
+  query: { readonly enforced: EnforcedQuery; readonly owners: readonly string[]; readonly minUnits: number },
+  run: (ask?: AskGuard) => Execution,
+): Execution {
+  const { guard } = query.enforced;
+  if (guard === undefined) return run();
+  let withheldCells = 0n;
+  let sketches: readonly StoredSketches[] = [];
+  const execution = run(async (batches) => {
+    const { verdict, records } = await histories.judge(query.owners, guard.buckets, (known) =>
+      guardCells(guard, query.minUnits, batches, known),
+    );
+    ({ withheldCells } = verdict);
+    sketches = records;
+    return verdict.hide;
+  });
+  return {
+    ...execution,
+    summary: () => {
+      const summary = execution.summary();
+      if (summary.kind === 'failed') return summary;
+      const { cells } = summary.withheld;
+      const all = withheldCells === 0n ? cells : (cells ?? 0n) + withheldCells;
+      return { ...summary, sketches, withheld: { ...summary.withheld, cells: all } };
+    },
   };
 }
 
@@ -207,7 +283,11 @@ function contextOf(
   const tables = open
     .filter(({ name }) => permits.some(({ agreement }) => agreement.dataset === name))
     .flatMap((dataset) => dataset.tables);
-  return { consumer, tables, release, clause, parameters };
+  // One size of sketch for all rules of a policy: what one of them released is compared with what another one would.
+  const minima = permits.flatMap(({ permit }) =>
+    permit.policy.allow.map((rule) => (rule.release.mode === 'aggregate' ? rule.release.minUnits : 0)),
+  );
+  return { consumer, tables, release, clause, parameters, largestMinUnits: Math.max(0, ...minima) };
 }
 
 /** Datasets are attached as d0, d1, …; the catalogue names tables accordingly. */

@@ -2,6 +2,7 @@ import type { BudgetLine } from '../ledger/reservation.ts';
 import type { UsedColumn } from '../policy/export-list.ts';
 import type { Certificate, Basis, ReleaseTerms } from '../release/candidate.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
+import type { StoredSketches } from './histories.ts';
 import type { WithheldNote } from './job.ts';
 
 /** A computation that was parsed, checked and rewritten: what would run, under which terms, at what price. */
@@ -28,6 +29,12 @@ export interface Prepared {
   readonly isOrdered: boolean;
   /** Whether the policy has a dominance rule, which the enforced query applied. */
   readonly isDominanceRuled?: boolean;
+  /** Whether cells are withheld that differ too little from others. */
+  readonly isGuarded?: boolean;
+  /** Digest of all that is asked, names and calculations included; absent: the same question is computed again. */
+  readonly question?: string;
+  /** The job whose released answer is given again; absent: the answer is computed. */
+  readonly repeats?: string;
   /** Set when the result is opaque to the gate: its one column holds 64-bit words that only the asker can read. */
   readonly mediaType?: string;
   /** Runs in a jailed worker. Each batch is what the worker says: unchecked by the gate. */
@@ -52,6 +59,8 @@ export type ExecutionSummary =
       readonly withheld: WithheldNote;
       /** How far noisy columns may be off; empty or absent when nothing was noised. */
       readonly errors?: readonly ColumnAccuracy[];
+      /** Stored with the release, so that later answers are compared with this one; absent: none are. */
+      readonly sketches?: readonly StoredSketches[];
     }
   /** One word for whatever went wrong among rows: a reason would be a leak. */
   | { readonly kind: 'failed' };

@@ -8,6 +8,7 @@ import { exportLines, gradeOf } from './export-control.ts';
 import type { Job, Outcome } from './job.ts';
 import type { AdmittedPermit, JobNeeds, JobRun, LedgerJob, StopReason } from './needs.ts';
 import type { Prepared } from './prepare.ts';
+import { discloseAgain, freeOf, questionOf } from './repeat.ts';
 
 /** How long a ticket can be used, milliseconds. */
 export const TICKET_LIFE_MS = 15 * 60_000;
@@ -31,9 +32,13 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
     if (admission.kind === 'denied') return await deny(needs, job, agreements, admission);
 
     run.report('parse');
-    const prepared = await prepare(needs, job, admission, run.signal);
-    if (prepared.kind === 'denied') return await deny(needs, job, agreements, prepared);
+    const asked = await prepare(needs, job, admission, run.signal);
+    if (asked.kind === 'denied') return await deny(needs, job, agreements, asked);
     run.signal.throwIfAborted();
+
+    const question = questionOf(needs, job, admission, asked);
+    const earlier = question === null ? null : ((await needs.repeats?.find(question, job.asker.party)) ?? null);
+    const prepared = earlier === null ? asked : freeOf(asked, earlier);
 
     run.report('reserve');
     const used = permitsFor(admission, prepared).map(({ agreement }) => agreement);
@@ -42,11 +47,15 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
 
     run.report('run');
     run.signal.throwIfAborted();
-    const result = await disclose(needs, job.id, prepared, run);
+    const result =
+      earlier === null || needs.repeats === undefined
+        ? await disclose(needs, job.id, prepared, run)
+        : await discloseAgain(needs.repeats, job.id, prepared, earlier);
     if (result.kind === 'denied') return await end(needs, job, 'failed', result.reasons);
 
     run.report('record');
-    const outcome = await record(needs, job, admission, prepared, result, run.signal);
+    const kept = earlier === null ? question : null;
+    const outcome = await record(needs, job, admission, { prepared, result, question: kept }, run.signal);
     run.report('release');
     return outcome;
   } catch (error) {
@@ -115,6 +124,7 @@ async function reserve(
         clause: admission.clause,
         image: prepared.image,
         microEpsilon: prepared.microEpsilon,
+        ...(prepared.repeats === undefined ? {} : { repeats: prepared.repeats }),
       },
       permitsFor(admission, prepared),
     ),
@@ -149,8 +159,15 @@ async function record(
   needs: JobNeeds,
   job: Job,
   admission: Admission,
-  prepared: Prepared,
-  result: Disclosed,
+  {
+    prepared,
+    result,
+    question,
+  }: {
+    readonly prepared: Prepared;
+    readonly result: Disclosed;
+    readonly question: string | null;
+  },
   signal: AbortSignal,
 ): Promise<Outcome> {
   const secret = needs.randomBytes(32);
@@ -168,6 +185,8 @@ async function record(
       jobId: job.id,
       used: [],
       events: releaseEvents(needs, job, prepared, result, gradeOf(permitsFor(admission, prepared), prepared)),
+      sketches: result.sketches,
+      question,
       usage: usageOf(job, permitsFor(admission, prepared), prepared, result, needs.nowMs()),
       ticket: { digest: needs.sha256(secret), expiresAtMs },
       duties: permitsFor(admission, prepared).flatMap(({ agreement, permit }, at) =>

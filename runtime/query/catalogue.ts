@@ -84,4 +84,6 @@ export interface QueryContext {
   /** Text for clauses in reasons, e.g. `hospital/visits v3 allow[statistics]`. */
   readonly clause: string;
   readonly parameters: Readonly<Record<string, string | number | boolean | null>>;
+  /** The largest minimum of units that answers over these tables are held to under any rule; absent: that of `release`. */
+  readonly largestMinUnits?: number;
 }

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import { shapeFor } from '../release/sketch.ts';
 import { denied, type Denied, reason } from '../policy/reason.ts';
 import type { QueryContext } from './catalogue.ts';
 import { compileAny, releasedOnly } from './compile/select.ts';
 import { NO_TABLES, type ReleasedRelation, type State } from './compile/state.ts';
-import type { EnforcedQuery } from './enforced.ts';
+import { CREATE_HIDE } from './enforce/sketches.ts';
+import type { EnforcedQuery, GuardPlan } from './enforced.ts';
 import type { Footprint } from './footprint.ts';
 import { readQuery } from './parse/read.ts';
 import { Refusal, refuse, toReason } from './refusal.ts';
@@ -23,10 +25,11 @@ export interface Permitted {
  */
 export function compileQuery(ast: unknown, sqlText: string, context: QueryContext): Permitted | Denied {
   try {
-    const permitted = compile(ast, context);
+    const permitted = withSketches(ast, context);
     const plain = withoutFacts(context);
+    if (plain === context && permitted.enforced.guard === undefined) return permitted;
     // INVARIANT: the digest that evidence names says nothing about rows: what the runtime knows of them stays out of it.
-    const { canonical } = plain === context ? permitted.enforced : compile(ast, plain).enforced;
+    const { canonical } = compile(ast, plain, null).permitted.enforced;
     return { ...permitted, enforced: { ...permitted.enforced, canonical } };
   } catch (error) {
     if (error instanceof Refusal) return denied(toReason(error, context.clause, (at) => placeOf(sqlText, at)));
@@ -47,7 +50,24 @@ function withoutFacts(context: QueryContext): QueryContext {
   return { ...context, tables };
 }
 
-function compile(ast: unknown, context: QueryContext): Permitted {
+/**
+ * The query with what the differencing guard needs: where the policy asks for it, and wherever several aggregates stand in
+ * one query, because their cells subtract like those of several queries.
+ */
+function withSketches(ast: unknown, context: QueryContext): Permitted {
+  const { permitted, shownBlocks } = compile(ast, context, null);
+  const { release } = context;
+  if (release.mode !== 'aggregate' || (!release.differencingGuard && shownBlocks < 2)) return permitted;
+  const { buckets } = shapeFor(Math.max(release.minUnits, context.largestMinUnits ?? 0));
+  // A minimum that no sketch can watch: the rule that demands it is refused later, and nothing else promises it.
+  return buckets < release.minUnits ? permitted : compile(ast, context, buckets).permitted;
+}
+
+function compile(
+  ast: unknown,
+  context: QueryContext,
+  buckets: number | null,
+): { readonly permitted: Permitted; readonly shownBlocks: number } {
   const { release } = context;
   if (release.mode !== 'aggregate')
     refuse('mode-not-available', `SQL is not available in the mode \`${release.mode}\``);
@@ -63,6 +83,8 @@ function compile(ast: unknown, context: QueryContext): Permitted {
     words: [],
     reads: new Set(),
     borrowed: [],
+    sketches: buckets === null ? null : { buckets, blocks: [] },
+    shownBlocks: 0,
     nextRelation: 0,
     nextBlock: 0,
   };
@@ -71,11 +93,12 @@ function compile(ast: unknown, context: QueryContext): Permitted {
   const read = context.tables.filter(({ physical }) => state.reads.has(physical)).map(({ dataset }) => dataset);
   const footprint = rights.footprint();
   const isOrdered = query.orders.length > 0 || query.orderAll !== null || query.limit !== null || query.offset !== null;
-  return {
+  const permitted: Permitted = {
     kind: 'permitted',
     enforced: enforced(state, relation, release.maxRows, isOrdered),
     footprint: { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() },
   };
+  return { permitted, shownBlocks: state.shownBlocks };
 }
 
 function enforced(state: State, relation: ReleasedRelation, maxRows: number, isOrdered: boolean): EnforcedQuery {
@@ -105,6 +128,7 @@ function enforced(state: State, relation: ReleasedRelation, maxRows: number, isO
     setup: state.setup,
     ...(state.gates.length === 0 ? {} : { gates: state.gates }),
     reads: [...state.reads].toSorted(),
+    ...guardOf(state),
     result,
     outputs,
     certificates,
@@ -112,6 +136,19 @@ function enforced(state: State, relation: ReleasedRelation, maxRows: number, isO
     inWords: [...new Set(state.words)],
     canonical,
   };
+}
+
+function guardOf({ sketches }: State): { readonly guard?: GuardPlan } {
+  if (sketches === null || sketches.blocks.length === 0) return {};
+  const { buckets, blocks } = sketches;
+  const guard: GuardPlan = {
+    buckets,
+    setup: [CREATE_HIDE, ...blocks.flatMap(({ setup }) => setup)],
+    sketches: blocks.flatMap((block) => block.sketches),
+    apply: blocks.flatMap(({ apply }) => apply),
+    blocks: blocks.map(({ guarded }) => guarded),
+  };
+  return { guard };
 }
 
 /** A result has no two columns of one name: the second `n` is `n_1`, as DuckDB does it in a sub-query. */

@@ -12,6 +12,8 @@ export interface EnforcedQuery {
   readonly gates?: readonly Gate[];
   /** Base tables that the statements may read, as the catalogue names them (`physical`); absent: none. */
   readonly reads?: readonly string[];
+  /** What the differencing guard needs to see, and how it takes out what it withholds; absent: nothing is compared. */
+  readonly guard?: GuardPlan;
   /** Yields `outputs`, then `certificates`, in this order. */
   readonly result: string;
   readonly outputs: readonly OutputColumn[];
@@ -32,6 +34,40 @@ export interface Gate {
   readonly from: number;
   readonly to: number;
   readonly table: string;
+}
+
+/** Statements for the differencing guard; they run after `setup` and before `result`. */
+export interface GuardPlan {
+  /** Buckets of a sketch's partition; see release/sketch.ts. */
+  readonly buckets: number;
+  /** Temporary tables that the others need. */
+  readonly setup: readonly string[];
+  /**
+   * Each yields twelve BIGINT: block, series, group, partition, bucket and the seven words of the bucket; or block, -1,
+   * group, key and which value the group has in it. For the gateway only: never part of an answer.
+   */
+  readonly sketches: readonly string[];
+  /** Run when the guard withholds something, after the worker wrote what into `gb_hide`. */
+  readonly apply: readonly string[];
+  readonly blocks: readonly GuardedBlock[];
+}
+
+export interface GuardedBlock {
+  /** Cells of a row. */
+  readonly cells: number;
+  readonly series: readonly GuardedSeries[];
+}
+
+/** One sketch of every group. */
+export interface GuardedSeries {
+  /** Sketches of the same label can be compared, also across queries. */
+  readonly label: string;
+}
+
+/** A group of a guarded block that is withheld; 0 is the one that small groups were merged into. */
+export interface HiddenGroup {
+  readonly block: number;
+  readonly group: number;
 }
 
 export interface OutputColumn {

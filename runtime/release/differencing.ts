@@ -15,6 +15,7 @@ import {
   changedBuckets,
   decode,
   differenceOf,
+  fewestUnits,
   PARTITIONS,
   shapeFor,
   type Sketch,
@@ -28,7 +29,7 @@ import {
  */
 export type Closeness = 'clear' | 'same' | 'tooClose';
 
-export const MAX_GUARDED_CELLS = 1_000_000;
+export const MAX_GUARDED_CELLS = 250_000;
 const MAGIC = 0x31_44_42_47;
 const HEADER_WORDS = 3;
 const FIRST_CAPACITY = 64;
@@ -51,9 +52,10 @@ export class DifferencingGuard {
   #seen: Uint32Array;
   #comparison = 0;
 
-  constructor(minUnits: number) {
+  /** `shape`: of a larger minimum, so that cells of several rules can be compared. Throws `RangeError` for a minimum too large. */
+  constructor(minUnits: number, shape: SketchShape = shapeFor(minUnits)) {
     this.#minUnits = minUnits;
-    this.#shape = shapeFor(minUnits);
+    this.#shape = shape;
     if (this.#shape.buckets < minUnits) throw new RangeError('the differencing guard cannot watch so large a minimum');
     this.#words = PARTITIONS * this.#shape.buckets * BUCKET_WORDS;
     this.#cells = new Uint32Array(FIRST_CAPACITY * this.#words);
@@ -74,11 +76,12 @@ export class DifferencingGuard {
   }
 
   /** Compares a cell with all remembered ones; throws `RangeError` for a sketch of another shape. */
-  compare(sketch: Sketch): Closeness {
+  compare(sketch: Sketch, minUnits = this.#minUnits): Closeness {
     this.#requireShape(sketch);
+    if (minUnits > this.#shape.buckets) throw new RangeError('the differencing guard cannot watch so large a minimum');
     let isSame = false;
-    for (const cell of this.#candidates(sketch)) {
-      const closeness = this.#closeness(sketch, cell);
+    for (const cell of this.#candidates(sketch, minUnits)) {
+      const closeness = this.#closeness(sketch, cell, minUnits);
       if (closeness === 'tooClose') return closeness;
       isSame ||= closeness === 'same';
     }
@@ -124,12 +127,12 @@ export class DifferencingGuard {
    * Cells that may be near. With at least minUnits filled buckets, one *filled* bucket must be unchanged, and few cells share
    * it. Cells smaller than that share empty buckets with everybody, so all cells are scanned.
    */
-  *#candidates(sketch: Sketch): Iterable<number> {
+  *#candidates(sketch: Sketch, minUnits: number): Iterable<number> {
     const filled = Array.from({ length: this.#shape.buckets }, (_, bucket) => bucket).filter((bucket) =>
       isFilled(sketch, bucket),
     );
-    if (filled.length < this.#minUnits) {
-      yield* this.#scan(sketch);
+    if (filled.length < minUnits) {
+      yield* this.#scan(sketch, minUnits);
       return;
     }
     this.#comparison++;
@@ -144,8 +147,8 @@ export class DifferencingGuard {
   }
 
   /** Cells whose digests differ in few enough buckets: unequal digests mean unequal buckets, so none is missed. */
-  *#scan(sketch: Sketch): Iterable<number> {
-    const most = PARTITIONS * (this.#minUnits - 1);
+  *#scan(sketch: Sketch, minUnits: number): Iterable<number> {
+    const most = PARTITIONS * (minUnits - 1);
     const width = PARTITIONS * this.#shape.buckets;
     const own = digestsOf(sketch);
     const digests = this.#digests;
@@ -185,13 +188,15 @@ export class DifferencingGuard {
     return bucketDigest(sketch, bucket) % this.#heads.length;
   }
 
-  #closeness(sketch: Sketch, cell: number): Closeness {
-    const most = PARTITIONS * (this.#minUnits - 1);
+  #closeness(sketch: Sketch, cell: number, minUnits: number): Closeness {
+    const most = PARTITIONS * (minUnits - 1);
     const changed = changedBuckets(sketch, this.#cells, cell * this.#words, most);
     if (changed === 0) return 'same';
     if (changed > most) return 'clear';
-    const decoded = decode(this.#shape, differenceOf(sketch, this.#sketchAt(cell)));
-    return decoded.kind === 'units' && decoded.rows.size >= this.#minUnits ? 'clear' : 'tooClose';
+    const difference = differenceOf(sketch, this.#sketchAt(cell));
+    if (fewestUnits(this.#shape, difference) >= minUnits) return 'clear';
+    const decoded = decode(this.#shape, difference);
+    return decoded.kind === 'units' && decoded.rows.size >= minUnits ? 'clear' : 'tooClose';
   }
 
   #sketchAt(cell: number): Sketch {

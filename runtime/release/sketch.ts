@@ -3,12 +3,15 @@
  * Tables*, 2011, with sums in place of XOR).
  *
  * A cell is a multiset: each of its rows adds its unit's keyed 64-bit hash. Each hash falls into one bucket of each of three
- * partitions, and a bucket keeps three sums: rows, hashes, checks. Sums are linear, so the sketch of a difference is the
- * difference of sketches, and a difference over few units can be decoded although neither cell could be. Rows need not be
- * made distinct first: a unit with five rows has multiplicity five, and a unit whose rows differ shows up even when it is in
- * both cells.
+ * partitions, and a bucket keeps four sums: rows, hashes, checks, tags. Sums are linear, so the sketch of a difference is
+ * the difference of sketches, and a difference over few units can be decoded although neither cell could be. A unit with
+ * five rows has multiplicity five, and a unit whose rows differ shows up even when it is in both cells.
  *
- * All sums are modular (rows and checks mod 2³², hashes mod 2⁹⁶): small differences come out right however large the cells.
+ * The tag of a row stands for *which* row of its unit it is (0: it does not matter). So January and February of the same
+ * people are far apart, and a person who stands in two cells with as many but other rows is not overlooked.
+ *
+ * All sums are modular (rows and checks mod 2³², tags mod 2⁶⁴, hashes mod 2⁹⁶): small differences come out right however
+ * large the cells.
  */
 
 /** Buckets per partition: more than the largest difference to find. */
@@ -17,15 +20,15 @@ export interface SketchShape {
 }
 
 export const PARTITIONS = 3;
-/** 32-bit words of a bucket: rows, three of hashes, checks. */
-export const BUCKET_WORDS = 5;
+/** 32-bit words of a bucket: rows, three of hashes, checks, two of tags. */
+export const BUCKET_WORDS = 7;
 const MAX_BUCKETS = 256;
 
-/** `3 · buckets` buckets of five words, partition by partition. */
+/** `3 · buckets` buckets of seven words, partition by partition. */
 export type Sketch = Uint32Array;
 
 /**
- * A shape for differences of fewer than `minUnits` units; 960 bytes a cell for a minimum of 10. The slack (1.6 buckets a
+ * A shape for differences of fewer than `minUnits` units; 1344 bytes a cell for a minimum of 10. The slack (1.6 buckets a
  * unit) makes decoding succeed well above the minimum, so that two small cells that share nobody are not taken for near.
  */
 export function shapeFor(minUnits: number): SketchShape {
@@ -43,13 +46,21 @@ export function checkOf(hash: bigint): number {
   return Number((hash ^ (hash >> 32n)) & 0xffff_ffffn);
 }
 
-/** Sums of one bucket as the engine computes them: `count(*)`, `sum(hash)`, `sum(check)` grouped by the bucket. */
+/** Sums of one bucket as the engine computes them: `count(*)`, `sum(hash)`, `sum(check)`, `sum(tag)` grouped by the bucket. */
 export interface BucketSums {
   readonly partition: number;
   readonly bucket: number;
   readonly rows: bigint;
   readonly hashes: bigint;
   readonly checks: bigint;
+  /** Absent: 0. */
+  readonly tags?: bigint;
+}
+
+/** A row of a cell: the hash of its unit, and which row it is. */
+export interface TaggedRow {
+  readonly hash: bigint;
+  readonly tag: bigint;
 }
 
 export function emptySketch({ buckets }: SketchShape): Sketch {
@@ -59,37 +70,63 @@ export function emptySketch({ buckets }: SketchShape): Sketch {
 /** Throws `RangeError` for a bucket that is not there. */
 export function sketchFromSums(shape: SketchShape, sums: Iterable<BucketSums>): Sketch {
   const sketch = emptySketch(shape);
-  for (const { partition, bucket, rows, hashes, checks } of sums) {
+  for (const { partition, bucket, rows, hashes, checks, tags = 0n } of sums) {
     const isThere = partition >= 0 && partition < PARTITIONS && bucket >= 0 && bucket < shape.buckets;
     if (!isThere || !Number.isInteger(partition) || !Number.isInteger(bucket)) throw new RangeError('no such bucket');
-    addToBucket(sketch, (partition * shape.buckets + bucket) * BUCKET_WORDS, rows, hashes, checks);
+    addToBucket(sketch, (partition * shape.buckets + bucket) * BUCKET_WORDS, { rows, hashes, checks, tags });
   }
   return sketch;
 }
 
-/** The sketch of rows given by the hash of their unit. */
-export function sketchOf(shape: SketchShape, hashes: Iterable<bigint>): Sketch {
+/** The sketch of rows given by the hash of their unit, tagged or not. */
+export function sketchOf(shape: SketchShape, rows: Iterable<bigint | TaggedRow>): Sketch {
   const sketch = emptySketch(shape);
-  for (const hash of hashes) addRows(sketch, shape, hash, 1n);
+  for (const row of rows) {
+    const { hash, tag } = typeof row === 'bigint' ? { hash: row, tag: 0n } : row;
+    addRows(sketch, shape, { hash, rows: 1n, tags: tag });
+  }
   return sketch;
+}
+
+/** Number of rows of a cell, modulo 2³². */
+export function rowsIn(sketch: Sketch, { buckets }: SketchShape): number {
+  let rows = 0;
+  for (let bucket = 0; bucket < buckets; bucket++) rows = (rows + (sketch[bucket * BUCKET_WORDS] ?? 0)) >>> 0;
+  return rows;
+}
+
+/** The cell of the rows of both. */
+export function sumOf(a: Sketch, b: Sketch): Sketch {
+  return combined(a, b, 1);
 }
 
 /** What remains of `a` without `b`; units only in `b` have negative multiplicity. */
 export function differenceOf(a: Sketch, b: Sketch): Sketch {
-  if (a.length !== b.length) throw new RangeError('sketches of different shapes cannot be compared');
-  const difference = new Uint32Array(a.length);
-  for (let at = 0; at < a.length; at += BUCKET_WORDS) {
-    difference[at] = (a[at] ?? 0) - (b[at] ?? 0);
-    let borrow = 0;
-    for (let i = 1; i <= 3; i++) {
-      const word = (a[at + i] ?? 0) - (b[at + i] ?? 0) - borrow;
-      borrow = word < 0 ? 1 : 0;
-      difference[at + i] = word;
-    }
-    difference[at + 4] = (a[at + 4] ?? 0) - (b[at + 4] ?? 0);
-  }
-  return difference;
+  return combined(a, b, -1);
 }
+
+function combined(a: Sketch, b: Sketch, sign: 1 | -1): Sketch {
+  if (a.length !== b.length) throw new RangeError('sketches of different shapes cannot be compared');
+  const result = new Uint32Array(a.length);
+  // Words from `first` to `last` are one number, the lowest word first.
+  const number = (at: number, first: number, last: number): void => {
+    let carry = 0;
+    for (let i = at + first; i <= at + last; i++) {
+      const word = (a[i] ?? 0) + sign * (b[i] ?? 0) + carry;
+      carry = word < 0 ? -1 : word >= WORD ? 1 : 0;
+      result[i] = word;
+    }
+  };
+  for (let at = 0; at < a.length; at += BUCKET_WORDS) {
+    number(at, 0, 0);
+    number(at, 1, 3);
+    number(at, 4, 4);
+    number(at, 5, 6);
+  }
+  return result;
+}
+
+const WORD = 2 ** 32;
 
 /** Units of a difference with how many rows more (or fewer) they have, or that it could not be decoded. */
 export type Decoded =
@@ -105,10 +142,24 @@ export function decode(shape: SketchShape, difference: Sketch): Decoded {
     const found = pureUnit(shape, rest);
     if (found === null) break;
     rows.set(found.hash, (rows.get(found.hash) ?? 0n) + found.rows);
-    addRows(rest, shape, found.hash, -found.rows);
+    addRows(rest, shape, { hash: found.hash, rows: -found.rows, tags: -found.tags });
   }
   if (rest.some((word) => word !== 0)) return { kind: 'stuck' };
   return { kind: 'units', rows: new Map([...rows].filter(([, count]) => count !== 0n)) };
+}
+
+/** A number of units that a difference surely has at least: each changes one bucket of a partition. */
+export function fewestUnits({ buckets }: SketchShape, difference: Sketch): number {
+  let fewest = 0;
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    let changed = 0;
+    for (let bucket = 0; bucket < buckets; bucket++) {
+      const at = (partition * buckets + bucket) * BUCKET_WORDS;
+      if (difference.subarray(at, at + BUCKET_WORDS).some((word) => word !== 0)) changed++;
+    }
+    fewest = Math.max(fewest, changed);
+  }
+  return fewest;
 }
 
 /**
@@ -124,13 +175,15 @@ export function changedBuckets(sketch: Sketch, cells: Uint32Array, offset: numbe
       sketch[at + 1] === cells[other + 1] &&
       sketch[at + 2] === cells[other + 2] &&
       sketch[at + 3] === cells[other + 3] &&
-      sketch[at + 4] === cells[other + 4];
+      sketch[at + 4] === cells[other + 4] &&
+      sketch[at + 5] === cells[other + 5] &&
+      sketch[at + 6] === cells[other + 6];
     if (!isSame) changed++;
   }
   return changed;
 }
 
-function pureUnit(shape: SketchShape, sketch: Sketch): { hash: bigint; rows: bigint } | null {
+function pureUnit(shape: SketchShape, sketch: Sketch): { hash: bigint; rows: bigint; tags: bigint } | null {
   for (let at = 0; at < sketch.length; at += BUCKET_WORDS) {
     const rows = (sketch[at] ?? 0) | 0;
     if (rows === 0) continue;
@@ -142,7 +195,8 @@ function pureUnit(shape: SketchShape, sketch: Sketch): { hash: bigint; rows: big
     const index = at / BUCKET_WORDS;
     const partition = Math.floor(index / shape.buckets);
     if (bucketOf(hash, partition, shape) !== index % shape.buckets) continue;
-    if (BigInt.asUintN(32, BigInt(checkOf(hash)) * count) === BigInt(sketch[at + 4] ?? 0)) return { hash, rows: count };
+    if (BigInt.asUintN(32, BigInt(checkOf(hash)) * count) === BigInt(sketch[at + 4] ?? 0))
+      return { hash, rows: count, tags: tagsAt(sketch, at) };
   }
   return null;
 }
@@ -152,18 +206,36 @@ function hashesAt(sketch: Sketch, at: number): bigint {
   return BigInt.asIntN(96, (BigInt(high) << 64n) | (BigInt(middle) << 32n) | BigInt(low));
 }
 
-function addRows(sketch: Sketch, shape: SketchShape, hash: bigint, rows: bigint): void {
+function tagsAt(sketch: Sketch, at: number): bigint {
+  return (BigInt(sketch[at + 6] ?? 0) << 32n) | BigInt(sketch[at + 5] ?? 0);
+}
+
+interface Rows {
+  readonly hash: bigint;
+  readonly rows: bigint;
+  /** Sum of the tags of these rows. */
+  readonly tags: bigint;
+}
+
+function addRows(sketch: Sketch, shape: SketchShape, { hash, rows, tags }: Rows): void {
   for (let partition = 0; partition < PARTITIONS; partition++) {
     const at = (partition * shape.buckets + bucketOf(hash, partition, shape)) * BUCKET_WORDS;
-    addToBucket(sketch, at, rows, hash * rows, BigInt(checkOf(hash)) * rows);
+    addToBucket(sketch, at, { rows, hashes: hash * rows, checks: BigInt(checkOf(hash)) * rows, tags });
   }
 }
 
-function addToBucket(sketch: Sketch, at: number, rows: bigint, hashes: bigint, checks: bigint): void {
-  const sum = BigInt.asUintN(96, hashesAt(sketch, at) + hashes);
-  sketch[at] = Number(BigInt.asUintN(32, BigInt(sketch[at] ?? 0) + rows));
+function addToBucket(
+  sketch: Sketch,
+  at: number,
+  more: { readonly rows: bigint; readonly hashes: bigint; readonly checks: bigint; readonly tags: bigint },
+): void {
+  const sum = BigInt.asUintN(96, hashesAt(sketch, at) + more.hashes);
+  const tags = BigInt.asUintN(64, tagsAt(sketch, at) + more.tags);
+  sketch[at] = Number(BigInt.asUintN(32, BigInt(sketch[at] ?? 0) + more.rows));
   sketch[at + 1] = Number(sum & 0xffff_ffffn);
   sketch[at + 2] = Number((sum >> 32n) & 0xffff_ffffn);
   sketch[at + 3] = Number(sum >> 64n);
-  sketch[at + 4] = Number(BigInt.asUintN(32, BigInt(sketch[at + 4] ?? 0) + checks));
+  sketch[at + 4] = Number(BigInt.asUintN(32, BigInt(sketch[at + 4] ?? 0) + more.checks));
+  sketch[at + 5] = Number(tags & 0xffff_ffffn);
+  sketch[at + 6] = Number(tags >> 32n);
 }

@@ -15,6 +15,7 @@ export const TABLES = [
   'usage',
   'duty',
   'sketch',
+  'question',
   'cosignature',
   'topUp',
   'dispute',

@@ -32,8 +32,10 @@ after(() => world[Symbol.asyncDispose]());
 const fails = (call: Promise<unknown>, code: string): Promise<void> => assert.rejects(call, { code });
 
 /** Submits and waits; the ticket is not used. */
-async function released(consumer: Member, idempotencyKey = ''): Promise<Job> {
-  const { job } = await consumer.jobs.submit({ job: { ...sql(QUESTION), idempotencyKey }, wait: true });
+/** A question that is asked for the nth time: other names, so that it is computed again and costs a use. */
+const anew = (nth: number): string => QUESTION.replace('as n', `as n${nth}`);
+async function released(consumer: Member, idempotencyKey = '', question = QUESTION): Promise<Job> {
+  const { job } = await consumer.jobs.submit({ job: { ...sql(question), idempotencyKey }, wait: true });
   assert.equal(job?.state, 'released', job?.reasons[0]?.message);
   return job as Job;
 }
@@ -236,14 +238,14 @@ describe('a policy', () => {
 
   it('that is edited never refills a budget: uses go on counting under the new version and the new agreement', async () => {
     const saver = await world.consumer('saver');
-    for (let use = 0; use < 3; use += 1) await released(saver);
+    for (let use = 0; use < 3; use += 1) await released(saver, '', anew(use));
     assert.equal(await usesOf(saver), 3n);
     await world.owner.agreements.terminate({ id: saver.agreement });
     const renamed = visitsPolicy({ count: MAX_USES, version: 20 }).replace('id: statistics', 'id: renamed');
     assert.equal((await world.owner.policies.attach({ document: renamed })).policy?.version, 20);
     await agree(world.owner, saver);
     assert.equal(await usesOf(saver), 3n);
-    for (let use = 3; use < MAX_USES; use += 1) await released(saver);
+    for (let use = 3; use < MAX_USES; use += 1) await released(saver, '', anew(use));
     await fails(saver.jobs.submit({ job: sql(QUESTION), wait: true }).then(deniedWith), 'budget-exhausted');
     assert.equal(await usesOf(saver), BigInt(MAX_USES));
   });
@@ -295,7 +297,7 @@ describe('a budget', () => {
     const jobs = await Promise.all(
       Array.from(
         { length: 2 * MAX_USES },
-        async () => (await greedy.jobs.submit({ job: sql(QUESTION), wait: true })).job,
+        async (_, nth) => (await greedy.jobs.submit({ job: sql(anew(nth)), wait: true })).job,
       ),
     );
     const states = Map.groupBy(jobs, (job) => job?.state);
@@ -307,6 +309,31 @@ describe('a budget', () => {
       const verified = await greedy.evidence.verify({ document: job?.receipt?.document ?? new Uint8Array(0) });
       assert.equal(verified.isValid, true, job?.id);
     }
+  });
+
+  it('is not spent by the same question again: the recorded answer is given, under a receipt that names its job', async () => {
+    const again = await world.consumer('again');
+    const first = await released(again);
+    const rows = rowsOf(await again.readTable(first.ticket as Uint8Array));
+    const respelled = 'SELECT ward, COUNT(*) AS n,\n  sum(visits.cost) AS total FROM visits GROUP BY 1 ORDER BY 1';
+    for (const question of [QUESTION, respelled]) {
+      const second = await released(again, '', question);
+      assert.notEqual(second.id, first.id);
+      assert.deepEqual(rowsOf(await again.readTable(second.ticket as Uint8Array)), rows);
+      assert.match(second.guarantee, new RegExp(`answer of job \`${first.id}\``));
+      const receipt = second.receipt?.document ?? new Uint8Array(0);
+      assert.equal((await again.evidence.verify({ document: receipt })).isValid, true);
+      assert.ok(new TextDecoder().decode(receipt).length > 0);
+    }
+    assert.equal(await usesOf(again), 1n);
+    // Somebody else's answer, another question, another agreement are no repeats.
+    const other = await world.consumer('other');
+    assert.doesNotMatch((await released(other)).guarantee, /answer of job/);
+    await released(again, '', QUESTION.replace('sum(cost)', 'avg(cost)'));
+    assert.equal(await usesOf(again), 2n);
+    await world.owner.agreements.terminate({ id: again.agreement });
+    await agree(world.owner, again);
+    assert.doesNotMatch((await released(again)).guarantee, /answer of job/);
   });
 
   it('is not spent by two calls with one idempotency key: it is one job, also when they come at once', async () => {

@@ -34,7 +34,12 @@ export function visitsCsv(): string {
 
 /** `count`: uses per consumer; absent: without a limit. */
 export function visitsPolicy(
-  options: { readonly count?: number; readonly version?: number; readonly minUnits?: number } = {},
+  options: {
+    readonly count?: number;
+    readonly version?: number;
+    readonly minUnits?: number;
+    readonly differencing?: 'guard' | 'off';
+  } = {},
 ): string {
   const when = options.count === undefined ? '' : `, when: { count: { max: ${options.count}, per: P30D } }`;
   const version = options.version === undefined ? '' : `, version: ${options.version}`;
@@ -47,7 +52,7 @@ columns:
   ward:       { rights: [group, filter, order] }
   cost:       { rights: [aggregate, filter], bounds: [0, 3000] }
 allow:
-  - { id: statistics, mode: aggregate, release: { minUnits: ${options.minUnits ?? 10}, smallGroups: drop, maxRows: 1000 }${when} }
+  - { id: statistics, mode: aggregate, release: { minUnits: ${options.minUnits ?? 10}, smallGroups: drop, maxRows: 1000${options.differencing === undefined ? '' : `, differencing: ${options.differencing}`} }${when} }
 duties:
   - { do: log }
 `;

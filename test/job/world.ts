@@ -12,6 +12,8 @@ import { inProcessReader } from '../../runtime/dataset/worker/read-sources.ts';
 import { pseudonymOf } from '../../runtime/evidence/entry.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { Results } from '../../runtime/gateway/results.ts';
+import { historiesIn, sketchRecords } from '../../runtime/gateway/sketch-records.ts';
+import { questionRecords } from '../../runtime/gateway/repeats.ts';
 import { sqlEngine } from '../../runtime/gateway/sql-engine.ts';
 import { consumerBudget } from '../../runtime/ledger/budget.ts';
 import type { AgreementForJob } from '../../runtime/job/admit.ts';
@@ -43,7 +45,7 @@ export interface JobWorld extends AsyncDisposable {
   setAgreement(state: 'active' | 'suspended'): Promise<void>;
 }
 
-export async function startJobWorld(): Promise<JobWorld> {
+export async function startJobWorld(policyTerms: Parameters<typeof visitsPolicy>[0] = {}): Promise<JobWorld> {
   const path = mkdtempSync(join(tmpdir(), 'glovebox-job-'));
   const nowMs = (): number => Date.now();
   const sha256 = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');
@@ -65,7 +67,7 @@ export async function startJobWorld(): Promise<JobWorld> {
       },
     ],
   );
-  const parsed = parsePolicy(visitsPolicy({ count: COUNT_MAX }), 'policy.yaml');
+  const parsed = parsePolicy(visitsPolicy({ count: COUNT_MAX, ...policyTerms }), 'policy.yaml');
   if (parsed.kind === 'complaints') throw new Error(parsed.complaints[0]?.message);
   const { policy } = parsed;
   const layout: LayoutNeeds = {
@@ -112,11 +114,21 @@ export async function startJobWorld(): Promise<JobWorld> {
     isolation: pool.isolation.level,
     knowledge: { purposeIncludes, evaluate: evaluateCondition },
     activeAgreements: (party) => (party === 'acme' ? [agreement] : []),
-    preparers: { sql: prepareSql(engine, { sha256, randomBytes: (count) => randomBytes(count) }) },
+    preparers: {
+      sql: prepareSql(engine, { sha256, randomBytes: (count) => randomBytes(count), histories: historiesIn(store) }),
+    },
     ledger: {
       reserve: (input) => store.reserve(input),
       deny: (input) => store.recordDenial(input),
-      release: (input) => store.commitRelease(input),
+      // As the gateway does it: one transaction.
+      release: ({ sketches, question, ...input }) =>
+        store.commitRelease({
+          ...input,
+          records: [
+            ...sketchRecords(input.jobId, sketches, nowMs()),
+            ...questionRecords(input.jobId, question, nowMs()),
+          ],
+        }),
       fail: (input) => store.failJob(input),
     },
     openResult: (jobId, schema) => results.create(jobId, schema),

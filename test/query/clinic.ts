@@ -3,7 +3,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { AggregateFunction, AggregateRelease, ColumnGrant, ColumnRight } from '../../runtime/policy/model.ts';
 import type { Denied } from '../../runtime/policy/reason.ts';
 import type { CatalogueColumn, CatalogueTable, QueryContext, SqlType } from '../../runtime/query/catalogue.ts';
-import { checkPlan } from '../../runtime/query/check-plan.ts';
+import { checkPlan, statementsToPlan } from '../../runtime/query/check-plan.ts';
 import { compileQuery, type Permitted } from '../../runtime/query/compile.ts';
 import type { EnforcedQuery } from '../../runtime/query/enforced.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
@@ -187,12 +187,10 @@ export async function ask(
     const reader = await connection.runAndReadAll('SELECT json_serialize_plan($1::VARCHAR)', [statement]);
     plans.push(parseLossless(String(reader.getRows()[0]?.[0])));
   };
-  for (const statement of enforced.setup) {
+  for (const { sql: statement, isRun } of statementsToPlan(enforced)) {
     await plan(statement);
-    await connection.run(statement);
+    if (isRun) await connection.run(statement);
   }
-  await plan(enforced.result);
-  await plan(enforced.summary);
   const checked = checkPlan(plans, enforced, context);
   if (checked.kind === 'denied') throw new Error(`${checked.reasons[0]?.message} for ${sql}`);
   const result = (await connection.runAndReadAll(enforced.result)).getRows();
@@ -209,8 +207,8 @@ export async function ask(
   };
 }
 
-async function dropTables(connection: DuckDBConnection, { setup }: EnforcedQuery): Promise<void> {
-  for (const statement of setup) {
+async function dropTables(connection: DuckDBConnection, { setup, guard }: EnforcedQuery): Promise<void> {
+  for (const statement of [...setup, ...(guard?.setup ?? [])]) {
     const name = /^CREATE (?:OR REPLACE )?TEMP TABLE ("[a-z0-9_]+")/.exec(statement)?.[1];
     await connection.run(`DROP TABLE IF EXISTS temp.${name}`);
   }

@@ -3,7 +3,9 @@ import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { BatchBuilder, columnBuilder } from '../bridge.ts';
 import type { ColumnBuilder } from '../bridge-buffer.ts';
 import { BATCH_LIMITS } from '../limits.ts';
-import type { SqlJob, SqlJobResult } from '../sql-job.ts';
+import type { HiddenGroup } from '../../query/enforced.ts';
+import type { Schema } from '../../release/columns.ts';
+import { GUARD_COLUMNS, HIDE_TABLE, type SqlGuard, type SqlJob, type SqlJobResult } from '../sql-job.ts';
 import { batchFrames } from './batch-frames.ts';
 
 export interface JobStop {
@@ -18,12 +20,14 @@ export class StoppedError extends Error {
   override readonly name = 'StoppedError';
 }
 
-/** Runs `setup`, streams `result`, reads `summary`. Throws on anything that goes wrong; nothing in the error may leave. */
+/** Runs `setup`, asks the guard if there is one, streams `result`, reads `summary`. Throws on anything that goes wrong; nothing in the error may leave. */
 export async function executeJob(
   instance: DuckDBInstance,
   job: SqlJob,
   stop: JobStop,
   send: (frame: Uint8Array) => Promise<void>,
+  askGuard: (rows: number) => Promise<readonly HiddenGroup[]> = () =>
+    Promise.reject(new TypeError('nobody guards this job')),
 ): Promise<SqlJobResult> {
   const before = process.cpuUsage();
   // Temporary tables live and die with the connection: each job gets its own.
@@ -31,7 +35,8 @@ export async function executeJob(
   stop.using(connection);
   try {
     await runSetup(connection, job, stop);
-    const sent = await streamResult(connection, job, stop, send);
+    if (job.guard !== undefined) await obeyGuard(connection, job.guard, { stop, send, askGuard });
+    const sent = await stream(connection, job.result, job.columns, stop, send);
     refuseWhenStopped(stop);
     const withheldCells = await readSummary(connection, job.summary);
     const { user, system } = process.cpuUsage(before);
@@ -66,17 +71,49 @@ function refuseWhenStopped(stop: JobStop): void {
   if (stop.isStopped) throw new StoppedError('the job was stopped');
 }
 
-async function streamResult(
+/** Shows the guard who contributes to the cells, and takes out of the verdict what it withholds. */
+async function obeyGuard(
   connection: DuckDBConnection,
-  job: SqlJob,
+  guard: SqlGuard,
+  {
+    stop,
+    send,
+    askGuard,
+  }: {
+    readonly stop: JobStop;
+    readonly send: (frame: Uint8Array) => Promise<void>;
+    readonly askGuard: (rows: number) => Promise<readonly HiddenGroup[]>;
+  },
+): Promise<void> {
+  for (const statement of guard.setup) {
+    refuseWhenStopped(stop);
+    await connection.run(statement);
+  }
+  let rows = 0;
+  for (const select of guard.sketches) rows += (await stream(connection, select, GUARD_COLUMNS, stop, send)).rows;
+  const hide = await askGuard(rows);
+  if (hide.length === 0) return;
+  // Whole numbers only: hideOf saw to that on both sides.
+  const values = hide.map(({ block, group }) => `(${block}, ${group})`);
+  await connection.run(`INSERT INTO temp."${HIDE_TABLE}" VALUES ${values.join(', ')}`);
+  for (const statement of guard.apply) {
+    refuseWhenStopped(stop);
+    await connection.run(statement);
+  }
+}
+
+async function stream(
+  connection: DuckDBConnection,
+  select: string,
+  columns: Schema,
   stop: JobStop,
   send: (frame: Uint8Array) => Promise<void>,
 ): Promise<{ rows: number; batches: number }> {
   refuseWhenStopped(stop);
-  const result = await connection.stream(job.result);
+  const result = await connection.stream(select);
   const types = result.columnTypes();
-  if (types.length !== job.columns.length) throw new TypeError('the result has other columns than agreed');
-  const builders = job.columns.map((column, i): ColumnBuilder => {
+  if (types.length !== columns.length) throw new TypeError('the result has other columns than agreed');
+  const builders = columns.map((column, i): ColumnBuilder => {
     const source = types[i];
     const builder = source === undefined ? null : columnBuilder(source, column.type);
     if (builder === null) throw new TypeError(`column ${i} has another type than agreed`);
@@ -86,7 +123,7 @@ async function streamResult(
   let rows = 0;
   let batches = 0;
   const flush = async (): Promise<void> => {
-    for (const frame of batchFrames(job.columns, batch.view())) {
+    for (const frame of batchFrames(columns, batch.view())) {
       await send(frame);
       batches++;
     }

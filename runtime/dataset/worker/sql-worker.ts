@@ -3,9 +3,10 @@
  * with batches and counts, or with a code that says nothing about rows.
  */
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import type { HiddenGroup } from '../../query/enforced.ts';
 import { frameType, parseJsonPayload, WorkerChannel, type Frame } from '../../sandbox/channel.ts';
 import { DEFAULT_ENGINE_LIMITS, openSealedEngine } from '../engine.ts';
-import type { SqlFailCode, SqlJob } from '../sql-job.ts';
+import { hideOf, type SqlFailCode, type SqlGuard, type SqlJob } from '../sql-job.ts';
 import { executeJob, StoppedError, type JobStop } from './execute-job.ts';
 
 const channel = new WorkerChannel();
@@ -33,8 +34,27 @@ class RunningJob implements JobStop {
     this.#connection = connection;
   }
 
+  #answer: ((hide: readonly HiddenGroup[]) => void) | null = null;
+  #refuse: ((error: Error) => void) | null = null;
+
+  /** Waits for what the guard says. */
+  guarded(): Promise<readonly HiddenGroup[]> {
+    return new Promise((resolve, reject) => {
+      if (this.isStopped) reject(new StoppedError('the job was stopped'));
+      this.#answer = resolve;
+      this.#refuse = reject;
+    });
+  }
+
+  /** The guard's answer; an unreadable one ends the job. */
+  hear(hide: readonly HiddenGroup[] | null): void {
+    if (hide === null) this.#refuse?.(new TypeError('the guard said something else'));
+    else this.#answer?.(hide);
+  }
+
   stop(): void {
     this.isStopped = true;
+    this.#refuse?.(new StoppedError('the job was stopped'));
     this.#connection?.interrupt();
   }
 }
@@ -50,7 +70,17 @@ async function serve(job: SqlJob, running: RunningJob): Promise<void> {
     return fail('not-opened');
   }
   try {
-    const result = await executeJob(instance, job, running, (bytes) => channel.send(frameType.DATA, bytes));
+    const result = await executeJob(
+      instance,
+      job,
+      running,
+      (bytes) => channel.send(frameType.DATA, bytes),
+      async (sketched) => {
+        const answer = running.guarded();
+        await channel.sendJson(frameType.CONTROL, { sketched });
+        return answer;
+      },
+    );
     await channel.sendJson(frameType.RESULT, result);
   } catch (error) {
     // What went wrong inside may depend on rows: the engine goes, and only a code leaves.
@@ -65,11 +95,16 @@ function jobOf(frame: Frame): SqlJob | null {
     Array.isArray(job.databases) &&
     Array.isArray(job.setup) &&
     (job.gates === undefined || Array.isArray(job.gates)) &&
+    (job.guard === undefined || isGuard(job.guard)) &&
     Array.isArray(job.columns) &&
     typeof job.result === 'string' &&
     typeof job.summary === 'string' &&
     typeof job.limits === 'object';
   return isWhole ? job : null;
+}
+
+function isGuard(guard: SqlGuard): boolean {
+  return [guard.setup, guard.sketches, guard.apply].every(Array.isArray);
 }
 
 /** Loads the engine's library and its first instance before the worker calls itself ready: the first job is as fast as later ones. */
@@ -86,6 +121,7 @@ await channel.ready({ kind: 'sql' });
 let running: RunningJob | null = null;
 for await (const frame of channel.frames()) {
   if (frame.type === frameType.CANCEL) running?.stop();
+  else if (frame.type === frameType.CONTROL) running?.hear(hideOf(parseJsonPayload(frame.payload)));
   else if (frame.type === frameType.JOB) {
     const job = running === null ? jobOf(frame) : null;
     if (job === null) {

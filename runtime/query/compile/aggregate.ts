@@ -1,5 +1,6 @@
 import type { Block, BlockKey, Cell } from '../enforce/block.ts';
 import { cellName, keyName } from '../enforce/block.ts';
+import { sketchesOf } from '../enforce/sketches.ts';
 import { statementsOf, table, withheld } from '../enforce/statements.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
@@ -91,6 +92,10 @@ function compileBlock(state: State, whole: Omit<Block, 'name'>): string {
     state.gates.push({ ...gate, from: before + gate.from, to: before + gate.to });
   }
   state.setup.push(...setup);
+  if (block.cells.length > 0) {
+    state.shownBlocks++;
+    state.sketches?.blocks.push(sketchesOf(block, state.sketches.blocks.length, state.sketches.buckets));
+  }
   state.withheld.push(withheld(block));
   return survivors(block);
 }

@@ -1,5 +1,6 @@
 import type { Block, BlockKey } from '../enforce/block.ts';
 import { type Margin, type Margins, marginStatements, shownOf } from '../enforce/margins.ts';
+import { sketchesOf } from '../enforce/sketches.ts';
 import { statementsOf, table, withheld } from '../enforce/statements.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
@@ -80,6 +81,13 @@ export function compileSets(state: State, sets: readonly (readonly number[])[], 
   const asked = new Set(sets.map((set) => set.join()));
   const shown = [...margins.of].filter(([set]) => asked.has(set)).map(([, margin]) => margin);
   state.withheld.push(...shown.map(({ block }) => withheld(block, 'sc')));
+  if (whole.cells.length > 0) {
+    // Sets of one aggregation were compared with each other already.
+    state.shownBlocks++;
+    const { sketches } = state;
+    for (const { block } of sketches === null ? [] : shown)
+      sketches?.blocks.push(sketchesOf(block, sketches.blocks.length, sketches.buckets, 'sc'));
+  }
   const isRefusing = whole.terms.smallGroups === 'refuse';
   const none = isRefusing
     ? shown.map(({ block }) => ` AND (SELECT dropped FROM ${table(block, 'z')}) = 0`).join('')

@@ -1,6 +1,7 @@
 import type { AggregateFunction, ColumnGrant } from '../../policy/model.ts';
 import type { CatalogueTable } from '../catalogue.ts';
 import type { Block } from '../enforce/block.ts';
+import { tagOf, UNIT_ROWS, UNIT_TAGS } from '../enforce/sketches.ts';
 import { leftOutStatements } from '../enforce/left-out.ts';
 import { table } from '../enforce/statements.ts';
 import { printTyped, quoteName } from '../print.ts';
@@ -60,6 +61,10 @@ export function compilePerUnit(
   const [{ hash, oneHot } = { hash: '', oneHot: '' }] = unitsOf(scope);
   const inner = columns.map((column, index) => `${column.sql} AS ${quoteName(`v${index}`)}`);
   const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `min(${oneHot}) AS ${quoteName(unit.oneHot)}`];
+  if (state.sketches !== null) {
+    hashes.push(`count(*) AS ${quoteName(UNIT_ROWS)}`);
+    hashes.push(`sum(CAST(${tagOf(base.relation, hash)} AS HUGEINT)) AS ${quoteName(UNIT_TAGS)}`);
+  }
   const where = printScope(scope, scope.predicates.map(printTyped).toSorted());
   const physical = `(SELECT ${[...inner, ...hashes].join(', ')} ${where} GROUP BY ${keys.map(printTyped).join(', ')})`;
   const perUnit: CatalogueTable = {

@@ -1,4 +1,5 @@
 import type { AggregateRelease } from '../../policy/model.ts';
+import type { BlockSketches } from '../enforce/sketches.ts';
 import type { Gate } from '../enforced.ts';
 import type { QueryContext, SqlType } from '../catalogue.ts';
 import type { Rights } from '../rights.ts';
@@ -19,6 +20,10 @@ export interface State {
   readonly reads: Set<string>;
   /** Certificates of released values that sub-queries in expressions bring in. */
   readonly borrowed: Certificate[];
+  /** Sketches of the blocks so far, with this many buckets; null: none are asked for. */
+  readonly sketches: { readonly buckets: number; readonly blocks: BlockSketches[] } | null;
+  /** Blocks whose cells can be seen together. */
+  shownBlocks: number;
   nextRelation: number;
   nextBlock: number;
 }

@@ -145,6 +145,8 @@ function stateOf(context: QueryContext): State {
     borrowed: [],
     nextRelation: 0,
     nextBlock: 0,
+    sketches: null,
+    shownBlocks: 0,
   };
 }
 

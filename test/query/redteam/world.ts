@@ -8,6 +8,9 @@ import { layoutStatements } from '../../../runtime/dataset/layout-sql.ts';
 import type { DatasetManifest, StoredTable } from '../../../runtime/dataset/metadata.ts';
 import { resultSchemaOf } from '../../../runtime/dataset/run-enforced.ts';
 import { executeJob } from '../../../runtime/dataset/worker/execute-job.ts';
+import { GUARD_COLUMNS } from '../../../runtime/dataset/sql-job.ts';
+import { guardCells } from '../../../runtime/job/guard-cells.ts';
+import { Histories } from '../../../runtime/job/histories.ts';
 import { parsePolicy } from '../../../runtime/policy-file/parse-policy.ts';
 import type { AggregateRelease, UsagePolicy } from '../../../runtime/policy/model.ts';
 import type { CatalogueTable, QueryContext, SqlType } from '../../../runtime/query/catalogue.ts';
@@ -126,6 +129,13 @@ export class OpenWorld {
     return open;
   }
 
+  #histories = new Histories(() => Promise.resolve([]));
+
+  /** Forgets what was answered, as for another consumer. */
+  forget(): void {
+    this.#histories = new Histories(() => Promise.resolve([]));
+  }
+
   #layOut: (table: string, source: string) => Promise<void> = () => Promise.resolve();
 
   /** Lays the tables out as the world says. */
@@ -169,9 +179,14 @@ export class OpenWorld {
     const { enforced } = compiled;
     const schema = resultSchemaOf(enforced);
     const batches: ColumnBatch[] = [];
+    const sketched: ColumnBatch[] = [];
+    const { guard } = enforced;
+    let isSketching = guard !== undefined;
+    let removed = 0n;
     const job = {
       databases: [],
       setup: enforced.setup,
+      ...(guard === undefined ? {} : { guard }),
       result: enforced.result,
       columns: schema,
       summary: enforced.summary,
@@ -183,13 +198,23 @@ export class OpenWorld {
         { ...job, limits: { threads: 1, memoryMiB: 512 } },
         { isStopped: false, using: () => undefined },
         (frame) => {
-          const decoded = decodeBatch(schema, frame, DEFAULT_COLUMN_LIMITS);
+          const decoded = decodeBatch(isSketching ? GUARD_COLUMNS : schema, frame, DEFAULT_COLUMN_LIMITS);
           if (decoded.kind === 'bad') throw new Error(decoded.problem);
-          batches.push(decoded.batch);
+          (isSketching ? sketched : batches).push(decoded.batch);
           return Promise.resolve();
         },
+        async () => {
+          if (guard === undefined) throw new Error('asked without a guard');
+          isSketching = false;
+          const owners = release.differencingGuard ? ['consumer'] : [];
+          const { verdict } = await this.#histories.judge(owners, guard.buckets, (known) =>
+            guardCells(guard, release.minUnits, sketched, known),
+          );
+          removed = verdict.withheldCells;
+          return verdict.hide;
+        },
       );
-      withheld = done.withheldCells;
+      withheld = removed === 0n ? done.withheldCells : String(BigInt(done.withheldCells ?? 0) + removed);
     } catch (error) {
       return { kind: 'failed', cause: String(error) };
     }

@@ -1,0 +1,89 @@
+import type { GuardPlan, HiddenGroup } from '../query/enforced.ts';
+import type { ColumnBatch } from '../release/columns.ts';
+import { type History, judgeCells, type LabelledSketch, type CellSeries } from '../release/judge-cells.ts';
+import { BUCKET_WORDS, emptySketch, PARTITIONS, type Sketch } from '../release/sketch.ts';
+
+/** Most bytes of sketches that one answer may bring; more fails the job. */
+export const MAX_SKETCH_BYTES = 64 * 1024 * 1024;
+const COLUMNS = 12;
+
+export interface GuardVerdict {
+  readonly hide: readonly HiddenGroup[];
+  /** Cells of the groups that are withheld. */
+  readonly withheldCells: bigint;
+  /** What the history has to remember once the answer leaves. */
+  readonly shown: readonly LabelledSketch[];
+}
+
+/**
+ * Says which groups of an answer are withheld because they, or sums of them, are too close to each other or to something
+ * in the histories. `batches`: what the worker says of the cells; throws when it makes no sense.
+ */
+export function guardCells(
+  plan: GuardPlan,
+  minUnits: number,
+  batches: readonly ColumnBatch[],
+  histories: readonly History[],
+): GuardVerdict {
+  const blocks = seriesIn(plan, batches);
+  const { hidden, shown } = judgeCells({ minUnits, shape: { buckets: plan.buckets } }, blocks, histories);
+  const hide = hidden.flatMap((groups, block) => [...groups].map((group) => ({ block, group })));
+  const withheldCells = hide.reduce((sum, { block }) => sum + BigInt(plan.blocks[block]?.cells ?? 0), 0n);
+  return { hide, withheldCells, shown };
+}
+
+/** The series of each block from rows of twelve words; see `GuardPlan.sketches`. */
+function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[][] {
+  const words = PARTITIONS * plan.buckets * BUCKET_WORDS;
+  const sketches = plan.blocks.map(({ series }) => series.map(() => new Map<number, Sketch>()));
+  const places = plan.blocks.map(() => new Map<number, number[]>());
+  let bytes = 0;
+  for (const batch of batches) {
+    const columns = batch.columns.map(
+      ({ values }) => new BigInt64Array(new Uint8Array(values).buffer, 0, batch.rowCount),
+    );
+    if (columns.length !== COLUMNS) throw new RangeError('a sketch has other columns than agreed');
+    for (let row = 0; row < batch.rowCount; row++) {
+      const [block = 0, series = 0, group = 0, partition = 0, bucket = 0, ...rest] = columns.map((column) =>
+        Number(column[row]),
+      );
+      if (!isBelow(block, plan.blocks.length) || !isBelow(group, MAX_GROUPS)) throw new RangeError('no such group');
+      if (series === -1) {
+        const own = places[block]?.get(group) ?? [];
+        own[partition] = bucket;
+        places[block]?.set(group, own);
+        continue;
+      }
+      const known = sketches[block]?.[series];
+      if (known === undefined || !isBelow(partition, PARTITIONS) || !isBelow(bucket, plan.buckets))
+        throw new RangeError('no such bucket');
+      let sketch = known.get(group);
+      if (sketch === undefined) {
+        bytes += words * 4;
+        if (bytes > MAX_SKETCH_BYTES) throw new RangeError('more cells than can be compared');
+        known.set(group, (sketch = emptySketch({ buckets: plan.buckets })));
+      }
+      const at = (partition * plan.buckets + bucket) * BUCKET_WORDS;
+      for (const [i, word] of rest.entries()) {
+        if (!isBelow(word, 2 ** 32) || sketch[at + i] !== 0) throw new RangeError('a bucket that cannot be');
+        sketch[at + i] = word;
+      }
+    }
+  }
+  return plan.blocks.map(({ series }, block) =>
+    series.map(({ label }, index): CellSeries => {
+      const groups = [...(sketches[block]?.[index] ?? [])].toSorted(([a], [b]) => a - b);
+      return {
+        label,
+        groups: groups.map(([id, sketch]) => ({
+          id,
+          places: id === 0 ? [] : (places[block]?.get(id) ?? [id]),
+          sketch,
+        })),
+      };
+    }),
+  );
+}
+
+const MAX_GROUPS = 2 ** 31;
+const isBelow = (value: number, limit: number): boolean => Number.isInteger(value) && value >= 0 && value < limit;

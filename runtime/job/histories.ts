@@ -1,0 +1,149 @@
+import type { UsagePolicy } from '../policy/model.ts';
+import { DifferencingGuard, MAX_GUARDED_CELLS } from '../release/differencing.ts';
+import type { History, LabelledSketch } from '../release/judge-cells.ts';
+import { BUCKET_WORDS, PARTITIONS, type Sketch } from '../release/sketch.ts';
+import type { Asker } from './job.ts';
+
+/** Sketches of released cells as they are stored with the release. */
+export interface StoredSketches {
+  readonly owner: string;
+  readonly body: SketchesBody;
+  /** The sketches of each label back to back, little-endian words. */
+  readonly bytes: Uint8Array;
+}
+export type SketchesBody = {
+  readonly buckets: number;
+  readonly labels: readonly { readonly label: string; readonly cells: number }[];
+};
+
+/** Most bytes of one stored record. */
+const MAX_BYTES_PER_RECORD = 8 * 1024 * 1024;
+/** Room that a history must have left before a job starts, cells. */
+const ROOM = 10_000;
+
+/**
+ * What was released so far, to whom and about which dataset. A cell is remembered from the moment it may leave, before it
+ * is stored: two jobs that run at once see each other. A job that then fails leaves its cells here until the next start,
+ * which can only withhold more.
+ */
+export class Histories {
+  readonly #load: (owner: string) => Promise<readonly StoredSketches[]>;
+  readonly #known = new Map<string, Promise<Map<string, DifferencingGuard>>>();
+
+  /** `load` answers everything that was stored under an owner. */
+  constructor(load: (owner: string) => Promise<readonly StoredSketches[]>) {
+    this.#load = load;
+  }
+
+  /**
+   * Lets `judge` look at the histories of several owners and remembers what it would show under each of them, without a
+   * pause in between: of two jobs that run at once, one is judged after the other. Answers the verdict and the records to
+   * store when its answer leaves.
+   */
+  async judge<Verdict extends { readonly shown: readonly LabelledSketch[] }>(
+    owners: readonly string[],
+    buckets: number,
+    judge: (histories: readonly History[]) => Verdict,
+  ): Promise<{ readonly verdict: Verdict; readonly records: readonly StoredSketches[] }> {
+    const all = await Promise.all(owners.map((owner) => this.#opened(owner)));
+    const suffix = ` ${buckets}`;
+    const verdict = judge(
+      all.map(
+        (guards) =>
+          new Map(
+            [...guards].flatMap(([key, guard]) =>
+              key.endsWith(suffix) ? [[key.slice(0, -suffix.length), guard] as const] : [],
+            ),
+          ),
+      ),
+    );
+    for (const guards of all) for (const cell of verdict.shown) add(guards, buckets, cell);
+    return { verdict, records: owners.flatMap((owner) => packed(owner, buckets, verdict.shown)) };
+  }
+
+  /** Whether a history has no room left; what comes next could not be compared with everything. */
+  async isFull(owners: readonly string[]): Promise<boolean> {
+    const all = await Promise.all(owners.map((owner) => this.#opened(owner)));
+    return all.some((guards) => [...guards.values()].some(({ size }) => size + ROOM > MAX_GUARDED_CELLS));
+  }
+
+  #opened(owner: string): Promise<Map<string, DifferencingGuard>> {
+    const known = this.#known.get(owner);
+    if (known !== undefined) return known;
+    const opening = this.#open(owner);
+    this.#known.set(owner, opening);
+    // A history that could not be read is no empty one: the job fails, and the next one tries again.
+    opening.catch(() => this.#known.delete(owner));
+    return opening;
+  }
+
+  async #open(owner: string): Promise<Map<string, DifferencingGuard>> {
+    const guards = new Map<string, DifferencingGuard>();
+    for (const stored of await this.#load(owner))
+      for (const cell of unpacked(stored)) add(guards, stored.body.buckets, cell);
+    return guards;
+  }
+}
+
+/**
+ * Whose answers are taken together: the party's own, and those of every group that it belongs to and that one of the
+ * policies names, for each dataset that is read.
+ */
+export function ownersOf(asker: Asker, policies: readonly UsagePolicy[]): readonly string[] {
+  const named = new Set(
+    policies.flatMap(({ defaults, allow }) =>
+      [defaults.consumers, ...allow.map(({ when }) => when.consumers)].flatMap((one) => one ?? []),
+    ),
+  );
+  const groups = asker.groups.map((group) => `group:${group}`).filter((group) => named.has(group));
+  const datasets = [...new Set(policies.map(({ dataset }) => dataset))];
+  return [asker.party, ...groups].flatMap((who) =>
+    datasets.map((dataset) => `${encodeURIComponent(who)}/${encodeURIComponent(dataset)}`),
+  );
+}
+
+/** A cell that is there already is not kept twice: it would be found twice, and tell nothing new. */
+function add(guards: Map<string, DifferencingGuard>, buckets: number, { label, sketch }: LabelledSketch): void {
+  const key = `${label} ${buckets}`;
+  const guard = guards.get(key) ?? new DifferencingGuard(1, { buckets });
+  guards.set(key, guard);
+  if (guard.compare(sketch) !== 'same') guard.remember(sketch);
+}
+
+function packed(owner: string, buckets: number, cells: readonly LabelledSketch[]): StoredSketches[] {
+  const size = PARTITIONS * buckets * BUCKET_WORDS * 4;
+  const most = Math.max(1, Math.floor(MAX_BYTES_PER_RECORD / size));
+  const sorted = cells.toSorted((a, b) => (a.label < b.label ? -1 : a.label > b.label ? 1 : 0));
+  const records: StoredSketches[] = [];
+  for (let from = 0; from < sorted.length; from += most) {
+    const part = sorted.slice(from, from + most);
+    const bytes = new Uint8Array(part.length * size);
+    const view = new DataView(bytes.buffer);
+    const labels = new Map<string, number>();
+    for (const [index, { label, sketch }] of part.entries()) {
+      sketch.forEach((word, i) => view.setUint32(index * size + i * 4, word, true));
+      labels.set(label, (labels.get(label) ?? 0) + 1);
+    }
+    records.push({
+      owner,
+      body: { buckets, labels: [...labels].map(([label, count]) => ({ label, cells: count })) },
+      bytes,
+    });
+  }
+  return records;
+}
+
+/** Throws `RangeError` for what `packed` did not make: a history that forgot must not look like a short one. */
+export function unpacked({ body, bytes }: StoredSketches): LabelledSketch[] {
+  const { buckets, labels } = body;
+  const words = PARTITIONS * buckets * BUCKET_WORDS;
+  const cells = labels.flatMap(({ label, cells: count }) => Array.from({ length: count }, () => label));
+  if (!Number.isInteger(buckets) || buckets < 1 || bytes.byteLength !== cells.length * words * 4)
+    throw new RangeError('stored sketches are damaged');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return cells.map((label, index) => {
+    const sketch: Sketch = new Uint32Array(words);
+    for (let i = 0; i < words; i++) sketch[i] = view.getUint32((index * words + i) * 4, true);
+    return { label, sketch };
+  });
+}

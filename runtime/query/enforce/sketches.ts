@@ -1,0 +1,241 @@
+import { alias, type Base, printScope, privateBases, reference, type ScopeUnit } from '../rows.ts';
+import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
+import { type Block, type Cell, cellName, keyName } from './block.ts';
+import { printTyped } from '../print.ts';
+import { create, groupBy, keyNames, keysAs, predicates, table } from './statements.ts';
+
+/**
+ * Statements that sketch the contributors of a block's shown cells, for the differencing guard, and that take out what the
+ * guard withholds. See release/sketch.ts for what a sketch is.
+ *
+ *   i  the shown groups, each with a number (0: the small groups merged into one) and which cells it shows
+ *   gb_hide  filled by the worker with what the guard withholds: block and number of the group
+ *
+ * A cell rests on rows of each private table that it reads. Each such table gives a series of its own, in which a row
+ * counts once however often a join repeats it: a join must not make another question of the same one.
+ */
+export interface BlockSketches {
+  readonly guarded: GuardedBlock;
+  readonly setup: readonly string[];
+  readonly sketches: readonly string[];
+  readonly apply: readonly string[];
+}
+
+/** Columns of the rows of one per-unit relation: how many rows a unit has in it, and the sum of their tags. */
+export const UNIT_ROWS = '__gb_gn';
+export const UNIT_TAGS = '__gb_gt';
+export const HIDE_TABLE = 'gb_hide';
+export const CREATE_HIDE = `CREATE TEMP TABLE "${HIDE_TABLE}" AS SELECT * FROM (VALUES (CAST(0 AS BIGINT), CAST(0 AS BIGINT))) AS h(block, id) WHERE id < 0`;
+
+type Verdict = 't' | 'sc';
+
+interface Series extends GuardedSeries {
+  /** Positions of the cells that rest on it. */
+  readonly cells: readonly number[];
+  readonly unit: ScopeUnit;
+  /** null: units are counted, not rows. */
+  readonly base: Base | null;
+  readonly condition: string;
+}
+
+/** `verdict`: the table that says which groups are shown: `t`, or `sc` for one of several grouping sets. */
+export function sketchesOf(block: Block, index: number, buckets: number, verdict: Verdict = 't'): BlockSketches {
+  const series = seriesOf(block);
+  const wanted = [...new Map(series.map((one) => [sourceOf(one), one])).values()];
+  const hasPlaces = block.keys.length > 1;
+  return {
+    guarded: { cells: block.cells.length, series: series.map(({ label }) => ({ label })) },
+    setup: [create(block, 'i', shownGroups(block, series, verdict))],
+    sketches: [
+      ...(hasPlaces ? [places(block, index)] : []),
+      ...wanted.map((one) =>
+        select(
+          block,
+          index,
+          series.map((other, s) => ({ ...other, s })).filter((other) => sourceOf(other) === sourceOf(one)),
+          buckets,
+        ),
+      ),
+    ],
+    apply: applied(block, index, verdict),
+  };
+}
+
+/** A row's own number; not linear, and keyed by the unit's hash. */
+export const tagOf = (relation: number, hash: string): string => `hash(${alias(relation)}.rowid, ${hash})`;
+
+const sourceOf = ({ unit, base }: Series): string => `${unit.domain} ${unit.relation} ${base?.relation ?? 'units'}`;
+
+function seriesOf(block: Block): Series[] {
+  const found = new Map<string, Series & { cells: number[] }>();
+  const add = (one: Omit<Series, 'cells'>, cell: number): void => {
+    const key = JSON.stringify([one.label, sourceOf({ ...one, cells: [] }), one.condition]);
+    const known = found.get(key);
+    if (known === undefined) found.set(key, { ...one, cells: [cell] });
+    else if (!known.cells.includes(cell)) known.cells.push(cell);
+  };
+  for (const [index, cell] of block.cells.entries()) {
+    const of = (kind: string): string[] =>
+      [...new Set(cell.conditions.filter((one) => one.kind === kind).map(({ sql }) => `(${sql})`))].toSorted();
+    const chosen = of('chosen');
+    const present = of('present');
+    for (const unit of block.units) {
+      for (const base of privateBases(block.scope)) {
+        const rows = { unit, base };
+        add({ ...rows, label: JSON.stringify([unit.domain, 'rows']), condition: and(chosen) }, index);
+        // Values that are missing here and there make cells of one measure differ, not cells of different ones.
+        if (present.length > 0) {
+          const measure = present.map((sql) => sql.replaceAll(/\br\d+\./g, ''));
+          add(
+            {
+              ...rows,
+              label: JSON.stringify([unit.domain, 'rows', ...measure]),
+              condition: and([...chosen, ...present]),
+            },
+            index,
+          );
+        }
+      }
+      if (countsUnits(block, cell)) {
+        add({ unit, base: null, label: JSON.stringify([unit.domain, 'units']), condition: and(chosen) }, index);
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+const and = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' : terms.join(' AND '));
+
+/** count(DISTINCT …) of a unit's own key: who is in it matters, how often does not. */
+function countsUnits(block: Block, cell: Cell): boolean {
+  if (!cell.sql.startsWith('count(DISTINCT')) return false;
+  const keys = block.scope.bases.flatMap(({ relation, table: of }) =>
+    of.units.flatMap(({ keyColumns }) => keyColumns.map((name) => reference(relation, name))),
+  );
+  return keys.some((key) => cell.sql.includes(key));
+}
+
+const isMerged = (block: Block): boolean => block.terms.smallGroups === 'remainder' && block.keys.length > 0;
+
+function shownGroups(block: Block, series: readonly Series[], verdict: Verdict): string {
+  const by = keyNames(block, 't.');
+  const over = by.length === 0 ? '' : `ORDER BY ${by.join(', ')}`;
+  const number = `row_number() OVER (${over})`;
+  const ranks = block.keys.length > 1 ? by.map((key, i) => `dense_rank() OVER (ORDER BY ${key}) AS d${i}`) : [];
+  const flags = series.map(({ cells }, s) => {
+    const own = cells.map((cell) => `t.${cellName(cell)} IS NOT NULL`).join(' OR ');
+    const merged = cells.map((cell) => `(SELECT count(${cellName(cell)}) FROM ${table(block, 'r')}) > 0`).join(' OR ');
+    return `${isMerged(block) ? `CASE WHEN t.ok THEN ${own} ELSE ${merged} END` : `(${own})`} AS s${s}`;
+  });
+  const id = isMerged(block) ? `CASE WHEN t.ok THEN ${number} ELSE 0 END` : number;
+  const where = isMerged(block) ? `t.ok OR (SELECT count(*) FROM ${table(block, 'r')}) > 0` : 't.ok';
+  return `SELECT ${[...by.map((key, i) => `${key} AS ${keyName(i)}`), `CAST(${id} AS BIGINT) AS id`, ...ranks, ...flags].join(', ')} FROM ${table(block, verdict)} AS t WHERE ${where}`;
+}
+
+/** Which value each group has in each key, as ranks: series -1, then group, key and rank. */
+function places(block: Block, index: number): string {
+  const zeros = Array.from({ length: 8 }, () => 'CAST(0 AS BIGINT)');
+  return block.keys
+    .map(
+      (_, i) =>
+        `SELECT CAST(${index} AS BIGINT), CAST(-1 AS BIGINT), id, CAST(${i} AS BIGINT), CAST(d${i} AS BIGINT), ${zeros.slice(1).join(', ')} FROM ${table(block, 'i')} WHERE id > 0`,
+    )
+    .join(' UNION ALL ');
+}
+
+/** Columns: block, series, group, partition, bucket, then the seven words of the bucket. */
+function select(
+  block: Block,
+  index: number,
+  series: readonly (Series & { readonly s: number })[],
+  buckets: number,
+): string {
+  const [first] = series;
+  if (first === undefined) throw new Error('a sketch of nothing');
+  const { unit, base } = first;
+  const big = (value: number): string => `CAST('${value}' AS UBIGINT)`;
+  const bucket = (hash: string, partition: number): string =>
+    `(${partition === 0 ? hash : `(${hash} >> ${big(21 * partition)})`} % ${big(buckets)})`;
+  const placed = (hash: string): string =>
+    `(${bucket(hash, 0)} + ${big(buckets)} * ${bucket(hash, 1)} + ${big(buckets ** 2)} * ${bucket(hash, 2)})`;
+  const wide = (sql: string): string => `CAST(${sql} AS HUGEINT)`;
+  const check = (hash: string): string => `(xor(${hash}, ${hash} >> ${big(32)}) & ${big(0xffff_ffff)})`;
+  const names = keyNames(block);
+  const keys = block.keys.map(({ expression }) => printTyped(expression));
+  const isPlain = block.scope.bases.length === 1 && base !== null;
+  const isPerUnit = base?.table.physical.startsWith('(') === true;
+  let aggregated: string;
+  if (isPlain && !isPerUnit) {
+    const sums = series.flatMap(({ condition, s }) => {
+      const filter = condition === 'TRUE' ? '' : ` FILTER (WHERE ${condition})`;
+      return [
+        `count(*)${filter} AS n${s}`,
+        `sum(${wide(unit.hash)})${filter} AS h${s}`,
+        `sum(${wide(check(unit.hash))})${filter} AS x${s}`,
+        `sum(${wide(tagOf(base.relation, unit.hash))})${filter} AS t${s}`,
+      ];
+    });
+    aggregated = `SELECT ${[...keysAs(block), `${placed(unit.hash)} AS bb`, ...sums].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, placed(unit.hash)])}`;
+  } else {
+    // Each row of the table once, however often joins repeat it; or each unit once.
+    const row = base === null || isPerUnit ? [] : [`${alias(base.relation)}.rowid`];
+    const own = (column: string): string => (base === null ? '' : reference(base.relation, column));
+    const weights = isPerUnit ? [`min(${own(UNIT_ROWS)}) AS gn`, `min(${own(UNIT_TAGS)}) AS gt`] : [];
+    const flags = series.map(({ condition, s }) => `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`);
+    const once = `SELECT ${[...keysAs(block), ...row.map((id) => `${id} AS rid`), `${unit.hash} AS uh`, ...weights, ...flags].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, ...row, unit.hash])}`;
+    const [n, h, x, t] = isPerUnit
+      ? ['sum(gn)', `sum(${wide('uh')} * gn)`, `sum(${wide(check('uh'))} * gn)`, 'sum(gt)']
+      : [
+          'count(*)',
+          `sum(${wide('uh')})`,
+          `sum(${wide(check('uh'))})`,
+          row.length === 0 ? `sum(${wide('0')})` : `sum(${wide('hash(rid, uh)')})`,
+        ];
+    const sums = series.flatMap(({ s }) => {
+      const filter = ` FILTER (WHERE f${s})`;
+      return [`${n}${filter} AS n${s}`, `${h}${filter} AS h${s}`, `${x}${filter} AS x${s}`, `${t}${filter} AS t${s}`];
+    });
+    aggregated = `SELECT ${[...names, `${placed('uh')} AS bb`, ...sums].join(', ')} FROM (${once})${groupBy([...names, placed('uh')])}`;
+  }
+  const on = names.map((name) => `a.${name} IS NOT DISTINCT FROM i.${name}`).join(' AND ') || 'TRUE';
+  const columns = series.flatMap(({ s }) => [`a.n${s}`, `a.h${s}`, `a.x${s}`, `a.t${s}`, `i.s${s}`]);
+  const numbered = `SELECT ${['i.id AS id', 'a.bb AS bb', ...columns].join(', ')} FROM a JOIN ${table(block, 'i')} AS i ON (${on})`;
+  const at = ['bb % ' + big(buckets), `(bb // ${big(buckets)}) % ${big(buckets)}`, `bb // ${big(buckets ** 2)}`];
+  const mask = `CAST(4294967295 AS HUGEINT)`;
+  const word = (sql: string, shift: number): string =>
+    `CAST(${shift === 0 ? sql : `(${sql} >> ${shift})`} & ${mask} AS BIGINT)`;
+  const sketches = series.flatMap(({ s }) =>
+    at.map((of, partition) => {
+      const total = (name: string): string => `CAST(sum(${wide(`${name}${s}`)}) AS HUGEINT)`;
+      const words = [
+        word(total('n'), 0),
+        ...[0, 32, 64].map((shift) => word(total('h'), shift)),
+        word(total('x'), 0),
+        ...[0, 32].map((shift) => word(total('t'), shift)),
+      ];
+      const head = [index, s].map((value) => `CAST(${value} AS BIGINT)`);
+      return `SELECT ${[...head, 'id', `CAST(${partition} AS BIGINT)`, `CAST(${of} AS BIGINT)`, ...words].join(', ')} FROM b WHERE s${s} AND n${s} > 0 GROUP BY id, ${of}`;
+    }),
+  );
+  return `WITH a AS MATERIALIZED (${aggregated}), b AS MATERIALIZED (${numbered}) ${sketches.join(' UNION ALL ')}`;
+}
+
+/** Takes out of the verdict the groups that `gb_hide` names. */
+function applied(block: Block, index: number, verdict: Verdict): string[] {
+  const hide = `SELECT id FROM temp."${HIDE_TABLE}" WHERE block = ${index} GROUP BY id`;
+  const cells = block.cells.map((_, cell) => `t.${cellName(cell)} AS ${cellName(cell)}`);
+  const units = block.units.map((_, u) => `t.c${u} AS c${u}`);
+  const keys = keyNames(block, 't.').map((key, i) => `${key} AS ${keyName(i)}`);
+  const on =
+    keyNames(block)
+      .map((name) => `t.${name} IS NOT DISTINCT FROM i.${name}`)
+      .join(' AND ') || 'TRUE';
+  const order = keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, 't.').join(', ')}`;
+  const replace = (part: string, text: string): string =>
+    create(block, part, text).replace('CREATE', 'CREATE OR REPLACE');
+  const kept = [...keys, ...cells, ...units];
+  const shown = `SELECT ${[...kept, 't.ok AS ok', 't.enough AS enough'].join(', ')} FROM ${table(block, verdict)} AS t LEFT JOIN ${table(block, 'i')} AS i ON (${on}) LEFT JOIN (${hide}) AS w ON (i.id = w.id) WHERE NOT (t.ok AND w.id IS NOT NULL)${order}`;
+  if (!isMerged(block)) return [replace(verdict, shown)];
+  const merged = `SELECT ${kept.join(', ')} FROM ${table(block, 'r')} AS t LEFT JOIN (${hide}) AS w ON (w.id = 0) WHERE w.id IS NULL`;
+  return [replace(verdict, shown), replace('r', merged)];
+}
