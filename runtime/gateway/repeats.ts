@@ -21,7 +21,7 @@ export function repeatsIn(store: Pick<Store, 'get' | 'job'>, results: Results): 
       const record = await store.job(found.body.job);
       if (record === undefined || record.owner !== party || record.state !== 'released') return null;
       const note = record.body.result as ResultNote | null;
-      return note === null || !(await results.exists(record.id)) ? null : { job: record.id, note };
+      return note === null || !results.exists(record.id) ? null : { job: record.id, note };
     },
     copy: async ({ job, note }, jobId) => {
       await results.copy(job, jobId, note);
