@@ -1,7 +1,7 @@
 import type { CatalogueTable } from './catalogue.ts';
 import { quoteName } from './print.ts';
 import { type Place, refuse } from './refusal.ts';
-import { type BaseColumn, type Typed } from './typed.ts';
+import { type BaseColumn, distinctColumns, type Typed } from './typed.ts';
 import { UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
 import { printTyped } from './print.ts';
 
@@ -75,6 +75,12 @@ export function printScope(
   });
   const where = [...scope.equalities.map((one) => printTyped(one.expression)), ...extra];
   return `FROM ${from}${lefts.join('')}${joined}${where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`}`;
+}
+
+/** Whether an expression speaks of this base table and of nothing else. */
+export function isOnly(term: Typed, base: Base): boolean {
+  const columns = distinctColumns(term);
+  return columns.length > 0 && columns.every((column) => column.relation === base.relation);
 }
 
 export function privateBases(scope: RowScope): readonly Base[] {

@@ -240,7 +240,8 @@ function measureCell(
       ...optional(presence(value, within, false, known)),
       ...filledIn(value, within, known),
     );
-    factors.push(...factorsOf(value).map((sql) => ({ sql, within })));
+    const there = [...(within === null ? [] : [within]), ...(known.isComplete(value) ? [] : [isThere(value)])];
+    factors.push(...factorsOf(value).map((one) => ({ ...one, within: there.length === 0 ? null : there.join(' AND ') })));
   };
   if (flag !== null) {
     rights.condition(flag);
@@ -324,7 +325,11 @@ function pairCell(
     checksOutside: false,
   };
   // With a value that nearly all share on one side, these tell the other side of whoever differs.
+<<<<<<< HEAD
   const factors = [realY, realX].map((sql) => ({ sql, within: present.sql }));
+=======
+  const factors = [y, x].map((arg) => ({ sql: real(arg), within: present.sql, relation: relationOf([arg]) }));
+>>>>>>> a777de7 (Prove products and cells that subtract by bits of the main pass)
   return {
     ...cell(`${name}(${realY}, ${realX})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, present.sql),
     factors,
@@ -432,7 +437,7 @@ function nonZero(arg: Typed, within: string | null, known: Known): Condition[] {
 }
 
 /** The factors of every product in an expression, and the products of some of them: each could be nearly constant. */
-function factorsOf(arg: Typed): string[] {
+function factorsOf(arg: Typed): Omit<Factor, 'within'>[] {
   if (arg.kind !== 'call') return [];
   if (arg.name !== '*') return arg.args.flatMap(factorsOf);
   const factors = flattened(arg).filter((part) => distinctColumns(part).length > 0);
@@ -445,11 +450,18 @@ function factorsOf(arg: Typed): string[] {
       arg.at,
       'aggregate simpler products',
     );
-  const real = factors.map((part) => `CAST(${printTyped(part)} AS DOUBLE)`);
-  const subsets = Array.from({ length: 2 ** real.length - 2 }, (_, i) =>
-    real.filter((__, f) => ((i + 1) >> f) % 2 === 1).join(' * '),
+  const subsets = Array.from({ length: 2 ** factors.length - 2 }, (_, i) =>
+    factors.filter((__, f) => ((i + 1) >> f) % 2 === 1),
   );
-  return [...inner, ...subsets.map((product) => `(${product})`)];
+  const product = (parts: readonly Typed[]): string =>
+    `(${parts.map((part) => `CAST(${printTyped(part)} AS DOUBLE)`).join(' * ')})`;
+  return [...inner, ...subsets.map((parts) => ({ sql: product(parts), relation: relationOf(parts) }))];
+}
+
+/** The one relation whose columns the parts take; null for several. */
+function relationOf(parts: readonly Typed[]): number | null {
+  const [first, ...more] = new Set(parts.flatMap(distinctColumns).map(({ relation }) => relation));
+  return first === undefined || more.length > 0 ? null : first;
 }
 
 const MAX_FACTORS = 5;

@@ -51,6 +51,8 @@ export function isRanked(cell: Cell): boolean {
 export interface Factor {
   readonly sql: string;
   readonly within: string | null;
+  /** The one relation of its columns; null when it takes columns of several. */
+  readonly relation: number | null;
 }
 
 export interface Condition {

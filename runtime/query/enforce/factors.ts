@@ -1,68 +1,126 @@
-import { printScope } from '../rows.ts';
+import { printTyped, quoteName } from '../print.ts';
+import { alias, type Base, isOnly, printScope } from '../rows.ts';
 import { type Block, type Factor } from './block.ts';
-import { create, groupBy, joinGroups, keyNames, keysAs, matchGroups, predicates, table } from './statements.ts';
+import { all, create, groupBy, joinGroups, keyNames, keysAs, matchGroups, predicates, table } from './statements.ts';
 
 /**
  * A factor that has one value for nearly everybody makes a product a filter: `sum(cost * (1 + 1000 * smoker))` and
- * `sum(cost)` tell the cost of the one smoker, whatever the numbers are. So a sum of products is withheld where fewer
- * than `minUnits` units differ from the most frequent value of a factor (nobody at all may differ, or enough).
+ * `sum(cost)` tell the cost of the one smoker, whatever the numbers are. So a sum of products is withheld where, for some
+ * value, fewer than `minUnits` units have a row in which the factor is another one; nobody at all may, or enough. It is
+ * what FILTER is held to, for every value that could have been filtered by. Rows whose product is missing add nothing and
+ * do not count.
  *
- * With N units, of which M at most share a value, at least N - M differ from any value. Any part of the rows can prove
- * that, so a prefix decides nearly always; only groups that it leaves open are looked at in full.
+ * Cut the values in two at any point: a given value lies on one side, so whoever has a row on the other side has another
+ * value there. Enough units on each side of one cut therefore prove the rule for every value at once, and any part of the
+ * rows can prove it. The cut is the mean of some rows: where it falls decides how often the proof succeeds, never the
+ * answer, because groups that it leaves open are counted exactly.
  */
-export function factorStatements(block: Block): string[] {
+export function factorsOf(block: Block): readonly Factor[] {
+  const found = block.cells.flatMap(({ factors }) => factors ?? []);
+  return [...new Map(found.map((one) => [`${one.sql} | ${one.within ?? ''}`, one])).values()];
+}
+
+/** Rows of which the mean is taken where no sample of the block's rows is at hand. */
+const CUT_ROWS = 2_048;
+/** Larger values would overflow the mean, and with it the query. */
+const LARGEST = '1e100';
+
+/** The cut of each factor: `c0`, `c1`, … of one row, from the rows of `from`. */
+export function cuts(block: Block, from: string): string {
+  return `SELECT ${factorsOf(block)
+    .map((factor, f) => `${mean(factor)} AS c${f}`)
+    .join(', ')} ${from}`;
+}
+
+/** The same from the first rows of the tables that the factors speak of; null when a factor speaks of several. */
+export function cutsFromTables(block: Block): string | null {
+  const parts = new Map<Base, string[]>();
+  for (const [f, factor] of factorsOf(block).entries()) {
+    const base = block.scope.bases.find(({ relation }) => relation === factor.relation);
+    if (base === undefined || base.table.physical.startsWith('(')) return null;
+    parts.set(base, [...(parts.get(base) ?? []), `${mean(factor)} AS c${f}`]);
+  }
+  const selects = [...parts].map(([base, means], i) => {
+    const own = block.scope.predicates.filter((term) => isOnly(term, base)).map(printTyped);
+    const name = alias(base.relation);
+    const columns = base.table.columns.map((column) => `${name}.${quoteName(column.name)}`).join(', ');
+    const rows = `SELECT ${columns} FROM ${base.table.physical} AS ${name} WHERE ${all(own)} LIMIT ${CUT_ROWS}`;
+    return `(SELECT ${means.join(', ')} FROM (${rows}) AS ${name}) AS sp${i}`;
+  });
+  return `SELECT * FROM ${selects.join(' CROSS JOIN ')}`;
+}
+
+function mean({ sql }: Factor): string {
+  return `avg(CASE WHEN abs(${sql}) < ${LARGEST} THEN ${sql} END)`;
+}
+
+/** Bits of the units on each side of the cuts `sp.c0`, `sp.c1`, …: `l` for low, `h` for high. */
+export function cutBits(block: Block): string[] {
+  return factorsOf(block).flatMap(({ sql, within }, f) =>
+    block.units.flatMap(({ oneHot }, u) =>
+      (['l', 'h'] as const).map((side) => {
+        const cut = `${sql} ${side === 'l' ? '<=' : '>'} sp.c${f}`;
+        const where = within === null ? cut : `${within} AND ${cut}`;
+        return `coalesce(bit_count(bit_or(${oneHot}) FILTER (WHERE ${where})), 0) AS ${side}${f}_${u}`;
+      }),
+    ),
+  );
+}
+
+/** Whether the bits of a group prove the rule for a factor. */
+function proven(block: Block, f: number, from: string): string {
+  const k = block.terms.minUnits;
+  return all(block.units.map((_, u) => `${from}l${f}_${u} >= ${k} AND ${from}h${f}_${u} >= ${k}`));
+}
+
+/** Whether the bits leave any factor open. */
+export function openFactors(block: Block, from: string): string[] {
+  return factorsOf(block).map((_, f) => `NOT (${proven(block, f, from)})`);
+}
+
+/** For each factor the groups that the bits left open, counted: units less those who have one and the same value only. */
+export function factorStatements(block: Block, hasBits: boolean): string[] {
+  const k = block.terms.minUnits;
+  const names = keyNames(block);
   return factorsOf(block).map((factor, f) => {
-    const prefix = differing(block, factor, printScope(block.scope, where(block, factor)) + ` LIMIT ${PREFIX}`, false);
-    const on = block.keys.map((_, i) => `g.${keyNames(block)[i]} IS NOT DISTINCT FROM p.${keyNames(block)[i]}`);
-    const open = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${table(block, 'g')} AS g LEFT JOIN p ON (${on.join(' AND ') || 'TRUE'}) WHERE g.n >= ${block.terms.minUnits} AND coalesce(p.fine, FALSE) = FALSE`;
-    const full = differing(block, factor, printScope(block.scope, where(block, factor), joinGroups(block, open)), true);
-    const columns = [...keyNames(block), 'fine'].join(', ');
-    return create(
-      block,
-      `f${f}`,
-      `WITH p AS MATERIALIZED (${prefix}) SELECT ${columns} FROM p WHERE fine UNION ALL SELECT ${columns} FROM (${full}) WHERE fine`,
-    );
+    const undecided = hasBits ? ` AND NOT (${proven(block, f, '')})` : '';
+    const open = `SELECT ${[...names, '1 AS open'].join(', ')} FROM ${table(block, 'g')} WHERE n >= ${k}${undecided}`;
+    const there = [...predicates(block), ...(factor.within === null ? [] : [factor.within]), `${factor.sql} IS NOT NULL`];
+    const columns = [...keysAs(block), `${factor.sql} AS v`, ...block.units.map(({ hash }, u) => `${hash} AS h${u}`)];
+    const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, there, joinGroups(block, open))}`;
+    const counted = block.units.map((_, u) => differing(block, u));
+    const on = block.units.slice(1).map((_, u) => ` JOIN d${u + 1} ON (${same(block, 'd0', `d${u + 1}`)})`);
+    const isFine = block.units.map((_, u) => `(d${u}.low = d${u}.high OR d${u}.units >= ${k})`);
+    const answer = `SELECT ${[...keyNames(block, 'd0.'), `(${all(isFine)}) AS fine`].join(', ')} FROM d0${on.join('')}`;
+    return create(block, `f${f}`, `WITH r AS MATERIALIZED (${rows}), ${counted.join(', ')} ${answer}`);
   });
 }
 
-/** Rows that are looked at first. */
-const PREFIX = 16_384;
-
-function where(block: Block, { within }: Factor): string[] {
-  return [...predicates(block), ...(within === null ? [] : [within])];
+function same(block: Block, left: string, right: string): string {
+  return all(keyNames(block).map((name) => `${left}.${name} IS NOT DISTINCT FROM ${right}.${name}`));
 }
 
-function differing(block: Block, factor: Factor, from: string, mayBeConstant: boolean): string {
-  const k = block.terms.minUnits;
+/** Per group: the ends of its values, and the units who differ from whatever value is shared by most. */
+function differing(block: Block, u: number): string {
   const names = keyNames(block);
-  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
-  const rows = `SELECT ${[...keysAs(block), `${factor.sql} AS v`, ...hashes].join(', ')} ${from}`;
-  const counts = (as: string): string[] => block.units.map((_, u) => `count(DISTINCT h${u}) AS ${as}${u}`);
-  const shared = `SELECT ${[...names, 'v', ...counts('m')].join(', ')} FROM r${groupBy([...names, 'v'])}`;
-  const whole = `SELECT ${[...names, ...counts('t')].join(', ')} FROM r${groupBy(names)}`;
-  const on = names.map((name) => `a.${name} IS NOT DISTINCT FROM b.${name}`).join(' AND ') || 'TRUE';
-  const enough = block.units.map((_, u) => `min(b.t${u}) - max(a.m${u}) >= ${k}`).join(' AND ');
-  const fine = mayBeConstant ? `(count(*) = 1 OR (${enough}))` : `(${enough})`;
-  const grouped = names.length === 0 ? '' : ` GROUP BY ${keyNames(block, 'b.').join(', ')}`;
-  return `WITH r AS MATERIALIZED (${rows}) SELECT ${[...keyNames(block, 'b.'), `${fine} AS fine`].join(', ')} FROM (${shared}) AS a JOIN (${whole}) AS b ON (${on})${grouped}`;
+  const perUnit = `SELECT ${[...names, 'min(v) AS a', 'max(v) AS b'].join(', ')} FROM r${groupBy([...names, `h${u}`])}`;
+  const perValue = `SELECT ${[...names, 'a', 'b', 'count(*) AS n', '(CASE WHEN a = b THEN count(*) ELSE 0 END) AS m'].join(', ')} FROM (${perUnit}) GROUP BY ${[...names, 'a', 'b'].join(', ')}`;
+  const ofGroup = ['min(a) AS low', 'max(b) AS high', 'sum(n) - max(m) AS units'];
+  return `d${u} AS (SELECT ${[...names, ...ofGroup].join(', ')} FROM (${perValue})${groupBy(names)})`;
 }
 
-export function factorTests(block: Block): {
-  readonly joins: readonly string[];
-  readonly testsFor: (cell: number) => string[];
-} {
+export function factorTests(
+  block: Block,
+  hasBits: boolean,
+): { readonly joins: readonly string[]; readonly testsFor: (cell: number) => string[] } {
   const factors = factorsOf(block);
   return {
     joins: factors.map((_, f) => matchGroups(block, `f${f}`, `f${f}`)),
     testsFor: (index) =>
       (block.cells[index]?.factors ?? []).map((own) => {
         const f = factors.findIndex(({ sql, within }) => sql === own.sql && within === own.within);
-        return `coalesce(f${f}.fine, FALSE)`;
+        const counted = `coalesce(f${f}.fine, FALSE)`;
+        return hasBits ? `((${proven(block, f, 'g.')}) OR ${counted})` : counted;
       }),
   };
-}
-
-function factorsOf(block: Block): Factor[] {
-  const all = block.cells.flatMap(({ factors }) => factors ?? []);
-  return [...new Map(all.map((one) => [`${one.sql} | ${one.within ?? ''}`, one])).values()];
 }

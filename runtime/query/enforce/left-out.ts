@@ -1,5 +1,5 @@
 import { printTyped, quoteName } from '../print.ts';
-import { alias, type Base, printScope, privateBases } from '../rows.ts';
+import { alias, type Base, isOnly, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
 import { hasManyGroups } from './quick.ts';
@@ -80,11 +80,6 @@ function drivingBase(block: Block, wanted: readonly Typed[]): readonly [Base, re
   const [largest] = bases;
   if (largest === undefined) throw new Error('a block without a private table');
   return [largest, []];
-}
-
-function isOnly(term: Typed, base: Base): boolean {
-  const columns = distinctColumns(term);
-  return columns.length > 0 && columns.every((column) => column.relation === base.relation);
 }
 
 /** Columns of a base table that the block needs. */

@@ -1,8 +1,10 @@
-import { alias, type Base, printScope, privateBases } from '../rows.ts';
+import { alias, isOnly, printScope, privateBases } from '../rows.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, cellName, type Condition, outsideOf, splitPredicates } from './block.ts';
+import { openFactors } from './factors.ts';
 import { foundIn } from './left-out.ts';
+import { openRegions } from './siblings.ts';
 import { cellTests, create, inKeyOrder, keyNames, noneToProve, openConditions, table } from './statements.ts';
 
 /** Most groups of which a sample of rows is likely to prove every one; with more, every row sets its bit. */
@@ -15,12 +17,18 @@ const MIN_ROWS_TO_SAMPLE = 262_144;
 /** A public table as large as this would cost a join of its own. */
 const MAX_ROWS_BESIDE = 65_536;
 
+/** Some of a block's rows: `rows` of one table, to be named `sq`, and FROM and WHERE that make the block's rows of them. */
+export interface Sample {
+  readonly rows: string;
+  readonly from: (joined: string) => string;
+}
+
 /**
- * FROM and WHERE of a sample of the block's rows, when that is likely to prove every group; else null. Units found in any
- * part of a group's rows are units of the group, so a sample can prove a threshold and never fakes one; groups that it
- * leaves open are counted exactly later. Only this choice, never an answer, follows from what is known of the columns.
+ * A sample of the block's rows, when that is likely to prove every group; else null. Units found in any part of a
+ * group's rows are units of the group, so a sample can prove a threshold and never fakes one; groups that it leaves open
+ * are counted exactly later. Only this choice, never an answer, follows from what is known of the columns.
  */
-export function sampleOf(block: Block): string | null {
+export function sampleOf(block: Block): Sample | null {
   const [base, ...more] = privateBases(block.scope);
   if (base === undefined || more.length > 0 || base.leftOn !== null) return null;
   const isHeavy = block.scope.bases.some((one) => one !== base && one.table.rowCount > MAX_ROWS_BESIDE);
@@ -36,8 +44,11 @@ export function sampleOf(block: Block): string | null {
   ];
   const where = own.length === 0 ? '' : ` WHERE ${own.map(printTyped).join(' AND ')}`;
   const names = columns.map((name) => `${alias(base.relation)}.${quoteName(name)}`);
-  const sql = `(SELECT ${names.join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${limit})`;
-  return printScope(block.scope, later.map(printTyped), '', { relation: base.relation, sql });
+  return {
+    rows: `SELECT ${names.join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${limit}`,
+    from: (joined) =>
+      printScope(block.scope, later.map(printTyped), joined, { relation: base.relation, sql: 'sq' }),
+  };
 }
 
 /** How many groups there can be, as far as is known; Infinity: not known. */
@@ -56,13 +67,8 @@ function valuesOf(key: Typed): number {
   return distinctColumns(key).reduce((product, { column }) => product * (column.distinctValues ?? Infinity), 1);
 }
 
-function isOnly(term: Typed, base: Base): boolean {
-  const columns = distinctColumns(term);
-  return columns.length > 0 && columns.every((column) => column.relation === base.relation);
-}
-
-/** Bits of the units of each group, and of each condition's two sides, over the rows of `from`. */
-export function bitColumns(block: Block, conditions: readonly Condition[]): string[] {
+/** Bits of the units of each group, of each condition's two sides, and of each region of siblings, over some rows. */
+export function bitColumns(block: Block, conditions: readonly Condition[], regions: readonly string[]): string[] {
   const bits = (oneHot: string, filter: string): string =>
     `coalesce(bit_count(bit_or(${oneHot}) FILTER (WHERE ${filter})), 0)`;
   return [
@@ -75,6 +81,7 @@ export function bitColumns(block: Block, conditions: readonly Condition[]): stri
             `${bits(unit.oneHot, outsideOf(condition))} AS o${c}_${u}`,
           ]),
     ),
+    ...regions.flatMap((region, r) => block.units.map((unit, u) => `${bits(unit.oneHot, region)} AS x${r}_${u}`)),
   ];
 }
 
@@ -82,7 +89,7 @@ export function bitColumns(block: Block, conditions: readonly Condition[]): stri
  * The verdict as far as bits and samples give it, with a column `open`: whether anything is left that only an exact count
  * decides. With no open row it equals the exact verdict; otherwise that one is made and takes its place.
  */
-export function quickVerdict(block: Block, conditions: readonly Condition[]): string {
+export function quickVerdict(block: Block, conditions: readonly Condition[], regions: readonly string[]): string {
   const k = block.terms.minUnits;
   const hasFilter = block.scope.predicates.length > 0;
   const inGroups = hasFilter && block.keys.length > 0 && splitPredicates(block).others.length > 0;
@@ -104,7 +111,12 @@ export function quickVerdict(block: Block, conditions: readonly Condition[]): st
   const outside = leftOut.length === 0 ? 'TRUE' : `(${whole === null ? '' : `${whole} OR `}(${leftOut.join(' AND ')}))`;
   const proven = [...block.units.map((_, u) => `g.u${u} >= ${k}`), outside].join(' AND ');
   const ok = [`g.n >= ${k}`, proven, ...(block.scope.guards ?? [])].join(' AND ');
-  const undecided = [`NOT (${proven})`, ...openConditions(block, conditions, 'g.')].join(' OR ');
+  const undecided = [
+    `NOT (${proven})`,
+    ...openConditions(block, conditions, 'g.'),
+    ...openFactors(block, 'g.'),
+    ...openRegions(block, regions, 'g.'),
+  ].join(' OR ');
   const cells = block.cells.map((cell, i) => {
     const tests = cellTests(block, conditions, cell, 'quick');
     const value = `g.${cellName(i)}`;

@@ -13,10 +13,10 @@ import {
   outsideOf,
   splitPredicates,
 } from './block.ts';
-import { factorStatements, factorTests } from './factors.ts';
+import { cutBits, cuts, cutsFromTables, factorsOf, factorStatements, factorTests } from './factors.ts';
 import { dominanceStatements, dominanceTest } from './dominance.ts';
-import { bitsOf, shownBits, siblingsOf, siblingStatements } from './siblings.ts';
-import { bitColumns, quickVerdict, sampleOf } from './quick.ts';
+import { bitsOf, occupied, regionsOf, shownBits, siblingsOf, siblingStatements } from './siblings.ts';
+import { bitColumns, quickVerdict, type Sample, sampleOf } from './quick.ts';
 import type { Gate } from '../enforced.ts';
 
 /**
@@ -40,24 +40,34 @@ import type { Gate } from '../enforced.ts';
 export function statementsOf(block: Block): { readonly setup: readonly string[]; readonly gate: Gate | null } {
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
+  const sample = sampleOf(block);
+  const regions = regionsOf(siblings, sample !== null);
+  const cut = sample === null ? cutsFromTables(block) : cuts(block, sample.from(''));
+  const hasFactors = factorsOf(block).length > 0;
+  const hasCuts = hasFactors && cut !== null;
   const [prefix, ...leftOut] = leftOutStatements(block);
-  const first = [groups(block, conditions), ...(prefix === undefined ? [] : [prefix])];
-  // Dominance, smoothed extremes, products and cells that subtract look at every unit anyway: there is no short way for them.
+  const first = [
+    groups(block, { conditions, siblings, regions, sample, cut: hasCuts ? cut : null }),
+    ...(prefix === undefined ? [] : [prefix]),
+  ];
+  // Dominance and smoothed extremes look at every unit anyway, and some products and cells that subtract are too many or
+  // too tangled to be looked at beforehand: there is no short way for them.
   const isQuick =
     block.terms.dominance === null &&
-    siblings.length === 0 &&
-    !block.cells.some((cell) => isRanked(cell) || (cell.factors ?? []).length > 0);
+    (siblings.length > 0) === regions.length > 0 &&
+    hasFactors === hasCuts &&
+    !block.cells.some(isRanked);
   // The merged row of small groups asks what was left out over all groups, whichever way the verdict is found.
   const [overall, ...within] = leftOut;
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
   if (isMerged && overall !== undefined) first.push(overall);
-  if (isQuick) first.push(quickVerdict(block, conditions));
+  if (isQuick) first.push(quickVerdict(block, conditions, regions));
   const exactly = [
     ...(isMerged ? within : leftOut),
     ...dominanceStatements(block),
-    ...factorStatements(block),
+    ...factorStatements(block, hasCuts),
     ...extremumStatements(block),
-    verdict(block, conditions),
+    verdict(block, conditions, hasCuts),
     ...(siblings.length === 0 ? [] : siblingStatements(block, siblings)),
     withEnough(block, isQuick),
   ];
@@ -111,7 +121,16 @@ export function matchGroups(block: Block, part: string, as: string): string {
   return ` LEFT JOIN ${table(block, part)} AS ${as} ON (${on.length === 0 ? 'TRUE' : on.join(' AND ')})`;
 }
 
-function groups(block: Block, conditions: readonly Condition[]): string {
+interface GroupsParts {
+  readonly conditions: readonly Condition[];
+  readonly siblings: readonly Condition[];
+  readonly regions: readonly string[];
+  readonly sample: Sample | null;
+  /** Yields the cuts of the factors; null: there are none to make. */
+  readonly cut: string | null;
+}
+
+function groups(block: Block, { conditions, siblings, regions, sample, cut }: GroupsParts): string {
   const rows = [
     ...keysAs(block),
     ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
@@ -120,25 +139,29 @@ function groups(block: Block, conditions: readonly Condition[]): string {
       condition.kind === 'present' ? [] : [`count(*) FILTER (WHERE ${condition.sql}) AS n${c}`],
     ),
     ...allPresent(conditions),
+    ...occupied(siblings, regions),
   ];
-  const where = printScope(block.scope, predicates(block));
   const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
-  const bits = bitColumns(block, conditions);
+  const bits = [...bitColumns(block, conditions, regions), ...(cut === null ? [] : cutBits(block))];
   const units = block.units.map((_, u) => `coalesce(bit_count(m${u}), 0) AS u${u}`);
-  const sample = sampleOf(block);
+  const beside = cut === null ? '' : ' CROSS JOIN sp';
+  const parts = [
+    ...(sample === null ? [] : [`sq AS MATERIALIZED (${sample.rows})`]),
+    ...(cut === null ? [] : [`sp AS MATERIALIZED (${cut})`]),
+  ];
+  const ahead = parts.length === 0 ? '' : `WITH ${parts.join(', ')} `;
   if (sample === null) {
-    return create(
-      block,
-      'g',
-      `SELECT *, ${units.join(', ')} FROM (SELECT ${[...rows, ...bits].join(', ')} ${where}${by})`,
-    );
+    const where = printScope(block.scope, predicates(block), beside);
+    const select = `SELECT ${[...rows, ...bits].join(', ')} ${where}${by}`;
+    return create(block, 'g', `${ahead}SELECT *, ${units.join(', ')} FROM (${select})`);
   }
   const found = bits.map((column) => column.slice(column.lastIndexOf(' ') + 1));
   const seen = found.map((name) => (name.startsWith('m') ? `s.${name}` : `coalesce(s.${name}, 0) AS ${name}`));
-  const on = block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM s.${keyName(i)}`).join(' AND ') || 'TRUE';
-  const sampled = `SELECT ${[...keysAs(block), ...bits].join(', ')} ${sample}${by}`;
-  const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (SELECT ${rows.join(', ')} ${where}${by}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
-  return create(block, 'g', `SELECT *, ${units.join(', ')} FROM (${joined})`);
+  const on = all(block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM s.${keyName(i)}`));
+  const sampled = `SELECT ${[...keysAs(block), ...bits].join(', ')} ${sample.from(beside)}${by}`;
+  const select = `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
+  const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
+  return create(block, 'g', `${ahead}SELECT *, ${units.join(', ')} FROM (${joined})`);
 }
 
 /** Nearly always every row has every value: one count over all conditions of that kind sees it. */
@@ -211,7 +234,7 @@ export function inKeyOrder(block: Block, from: string): string {
   return block.keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, from).join(', ')}`;
 }
 
-function verdict(block: Block, conditions: readonly Condition[]): string {
+function verdict(block: Block, conditions: readonly Condition[], hasCuts: boolean): string {
   const k = block.terms.minUnits;
   const hasFilter = block.scope.predicates.length > 0;
   const inGroups = hasFilter && block.keys.length > 0 && splitPredicates(block).others.length > 0;
@@ -221,13 +244,13 @@ function verdict(block: Block, conditions: readonly Condition[]): string {
     ...(inGroups ? [noneOrEnough(`l.x${u}`, k)] : []),
   ]);
   tests.push(...(block.scope.guards ?? []));
-  const cells = block.cells.map((cell, i) => `${guarded(block, conditions, cell, i)} AS ${cellName(i)}`);
+  const cells = block.cells.map((cell, i) => `${guarded(block, conditions, { cell, index: i, hasCuts })} AS ${cellName(i)}`);
   const certificates = block.units.map((_, u) => `CAST(least(${unitsBehind(u)}, ${k}) AS BIGINT) AS c${u}`);
   const joins = [
     ` LEFT JOIN e ON (${block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM e.${keyName(i)}`).join(' AND ') || 'TRUE'})`,
     ...(inGroups ? [matchGroups(block, 'l', 'l')] : []),
     ...dominanceTest(block).joins,
-    ...factorTests(block).joins,
+    ...factorTests(block, hasCuts).joins,
     ...extremumJoins(block),
   ];
   const siblings = siblingsOf(conditions);
@@ -258,11 +281,15 @@ function withEnough(block: Block, isAgain: boolean): string {
 }
 
 /** The value of a cell where it rests on enough units and what it leaves of its group does too; else NULL. */
-function guarded(block: Block, conditions: readonly Condition[], cell: Cell, index: number): string {
+function guarded(
+  block: Block,
+  conditions: readonly Condition[],
+  { cell, index, hasCuts }: { readonly cell: Cell; readonly index: number; readonly hasCuts: boolean },
+): string {
   const tests = [
     ...cellTests(block, conditions, cell, 'exact'),
     ...dominanceTest(block).testsFor(index),
-    ...factorTests(block).testsFor(index),
+    ...factorTests(block, hasCuts).testsFor(index),
   ];
   const value = isRanked(cell) ? `x${index}.v` : `g.${cellName(index)}`;
   return tests.length === 0 ? value : `CASE WHEN ${tests.join(' AND ')} THEN ${value} END`;
