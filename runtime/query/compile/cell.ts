@@ -241,7 +241,9 @@ function measureCell(
       ...filledIn(value, within, known),
     );
     const there = [...(within === null ? [] : [within]), ...(known.isComplete(value) ? [] : [isThere(value)])];
-    factors.push(...factorsOf(value).map((one) => ({ ...one, within: there.length === 0 ? null : there.join(' AND ') })));
+    factors.push(
+      ...factorsOf(value).map((one) => ({ ...one, within: there.length === 0 ? null : there.join(' AND ') })),
+    );
   };
   if (flag !== null) {
     rights.condition(flag);

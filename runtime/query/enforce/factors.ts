@@ -1,6 +1,7 @@
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope } from '../rows.ts';
 import { type Block, type Factor } from './block.ts';
+import type { Look } from './quick.ts';
 import { all, create, groupBy, joinGroups, keyNames, keysAs, matchGroups, predicates, table } from './statements.ts';
 
 /**
@@ -25,11 +26,11 @@ const CUT_ROWS = 2_048;
 /** Larger values would overflow the mean, and with it the query. */
 const LARGEST = '1e100';
 
-/** The cut of each factor: `c0`, `c1`, … of one row, from the rows of `from`. */
+/** The cut of each factor: `c0`, `c1`, … of one row, from the values `v0`, `v1`, … of `from`. */
 export function cuts(block: Block, from: string): string {
   return `SELECT ${factorsOf(block)
-    .map((factor, f) => `${mean(factor)} AS c${f}`)
-    .join(', ')} ${from}`;
+    .map((_, f) => `${mean(`v${f}`)} AS c${f}`)
+    .join(', ')} FROM ${from}`;
 }
 
 /** The same from the first rows of the tables that the factors speak of; null when a factor speaks of several. */
@@ -38,7 +39,7 @@ export function cutsFromTables(block: Block): string | null {
   for (const [f, factor] of factorsOf(block).entries()) {
     const base = block.scope.bases.find(({ relation }) => relation === factor.relation);
     if (base === undefined || base.table.physical.startsWith('(')) return null;
-    parts.set(base, [...(parts.get(base) ?? []), `${mean(factor)} AS c${f}`]);
+    parts.set(base, [...(parts.get(base) ?? []), `${mean(factor.sql)} AS c${f}`]);
   }
   const selects = [...parts].map(([base, means], i) => {
     const own = block.scope.predicates.filter((term) => isOnly(term, base)).map(printTyped);
@@ -50,18 +51,20 @@ export function cutsFromTables(block: Block): string | null {
   return `SELECT * FROM ${selects.join(' CROSS JOIN ')}`;
 }
 
-function mean({ sql }: Factor): string {
+function mean(sql: string): string {
   return `avg(CASE WHEN abs(${sql}) < ${LARGEST} THEN ${sql} END)`;
 }
 
 /** Bits of the units on each side of the cuts `sp.c0`, `sp.c1`, …: `l` for low, `h` for high. */
-export function cutBits(block: Block): string[] {
-  return factorsOf(block).flatMap(({ sql, within }, f) =>
-    block.units.flatMap(({ oneHot }, u) =>
+export function cutBits(block: Block, look: Look): string[] {
+  return look.factors.flatMap(({ sql, within }, f) =>
+    block.units.flatMap((_, u) =>
       (['l', 'h'] as const).map((side) => {
         const cut = `${sql} ${side === 'l' ? '<=' : '>'} sp.c${f}`;
         const where = within === null ? cut : `${within} AND ${cut}`;
-        return `coalesce(bit_count(bit_or(${oneHot}) FILTER (WHERE ${where})), 0) AS ${side}${f}_${u}`;
+        // Not FILTER: with many groups, selecting rows for each aggregate costs more than adding nothing.
+        const bit = `CASE WHEN ${where} THEN ${look.oneHot[u] ?? ''} ELSE CAST('0' AS UBIGINT) END`;
+        return `coalesce(bit_count(bit_or(${bit})), 0) AS ${side}${f}_${u}`;
       }),
     ),
   );
@@ -85,7 +88,11 @@ export function factorStatements(block: Block, hasBits: boolean): string[] {
   return factorsOf(block).map((factor, f) => {
     const undecided = hasBits ? ` AND NOT (${proven(block, f, '')})` : '';
     const open = `SELECT ${[...names, '1 AS open'].join(', ')} FROM ${table(block, 'g')} WHERE n >= ${k}${undecided}`;
-    const there = [...predicates(block), ...(factor.within === null ? [] : [factor.within]), `${factor.sql} IS NOT NULL`];
+    const there = [
+      ...predicates(block),
+      ...(factor.within === null ? [] : [factor.within]),
+      `${factor.sql} IS NOT NULL`,
+    ];
     const columns = [...keysAs(block), `${factor.sql} AS v`, ...block.units.map(({ hash }, u) => `${hash} AS h${u}`)];
     const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, there, joinGroups(block, open))}`;
     const counted = block.units.map((_, u) => differing(block, u));

@@ -2,13 +2,15 @@ import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
-import { hasManyGroups } from './quick.ts';
+import { groupsOf, hasManyGroups } from './quick.ts';
 import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
 
-/** Rows of a base table that are looked at first among those that a filter left out. */
-const PREFIX = 16_384;
-/** Rows that a join may make of them. */
-const JOINED_PREFIX = 4 * PREFIX;
+/** Rows of a base table that are looked at first among those that a filter left out: so many per group, within limits. */
+const PREFIX = { perGroup: 128, least: 2_048, most: 16_384 };
+/** How many times as many a join may make of them. */
+const JOINED = 4;
+/** With so many groups that the most would be exceeded, rows per group that are looked at. */
+const MANY_PER_GROUP = 96;
 
 /**
  * What WHERE leaves out must be nobody or enough: otherwise the answer and the answer without WHERE subtract to a
@@ -18,7 +20,7 @@ const JOINED_PREFIX = 4 * PREFIX;
 export function leftOutStatements(block: Block): string[] {
   if (block.scope.predicates.length === 0) return [];
   const isSplit = block.keys.length > 0 && splitPredicates(block).others.length > 0;
-  return [prefix(block), overall(block), ...(isSplit ? [withinGroups(block)] : [])];
+  return [create(block, 'p', prefix(block)), overall(block), ...(isSplit ? [withinGroups(block)] : [])];
 }
 
 const missed = (terms: readonly string[]): string => `(${all(terms)}) IS NOT TRUE`;
@@ -30,23 +32,32 @@ const byBits = (block: Block): string[] =>
 const best = (block: Block, from: readonly string[]): string[] =>
   block.units.map((_, u) => `greatest(${from.map((one) => `coalesce(${one}.x${u}, 0)`).join(', ')}) AS x${u}`);
 
+const manyRows = (block: Block): number => Math.ceil(groupsOf(block) * MANY_PER_GROUP);
+
+/** True for a group of which nothing is among what was left out; only where all of that was looked at can that be told. */
+export function nothingLeftOut(block: Block, p: string): string | null {
+  if (!hasManyGroups(block)) return null;
+  return `(a.m0 IS NULL AND coalesce((SELECT sum(looked) FROM ${p}), 0) < ${manyRows(block)})`;
+}
+
 /** Units found in the prefix, by the bits that they set. */
 export const foundIn = (block: Block): string[] =>
   block.units.map((_, u) => `coalesce(bit_count(bit_or(m${u})), 0) AS x${u}`);
 
-function prefix(block: Block): string {
+/** Yields the bits of some of the units that WHERE leaves out, by group. */
+export function prefix(block: Block): string {
   const { ofKeys, others } = splitPredicates(block);
-  // One pass over all that was left out costs less than a look at each of very many groups.
+  // Rows for each of very many groups: often all that was left out, in one pass.
   if (block.keys.length > 0 && others.length > 0 && hasManyGroups(block)) {
-    const masks = block.units.map((unit, u) => `bit_or(${unit.oneHot}) AS m${u}`);
     const where = [...ofKeys.map(printTyped), missed(others.map(printTyped))];
-    const groups = block.keys.map((key) => printTyped(key.expression));
-    return create(
-      block,
-      'p',
-      `SELECT ${[...keysAs(block), ...masks].join(', ')} ${printScope(block.scope, where)}${groupBy(groups)}`,
-    );
+    const columns = [...keysAs(block), ...block.units.map((unit, u) => `${unit.oneHot} AS b${u}`)];
+    const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, where)} LIMIT ${manyRows(block)}`;
+    const masks = [...block.units.map((_, u) => `bit_or(b${u}) AS m${u}`), 'count(*) AS looked'];
+    const names = keyNames(block);
+    return `SELECT ${[...names, ...masks].join(', ')} FROM (${rows})${groupBy(names)}`;
   }
+  const groups = groupsOf(block);
+  const limit = Math.min(PREFIX.most, Math.max(PREFIX.least, groups * PREFIX.perGroup));
   const wanted = others.length > 0 ? others : ofKeys;
   const within = others.length > 0 ? ofKeys : [];
   const [base, own] = drivingBase(block, wanted);
@@ -54,7 +65,7 @@ function prefix(block: Block): string {
   const start =
     own.length > 0 ? [missed(own.map(printTyped)), ...ownWithin.map(printTyped)] : ownWithin.map(printTyped);
   const where = start.length === 0 ? '' : ` WHERE ${start.join(' AND ')}`;
-  const rows = `(SELECT ${columnsOf(block, base).join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${PREFIX})`;
+  const rows = `(SELECT ${columnsOf(block, base).join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${limit})`;
   const later = [
     ...within.filter((term) => !ownWithin.includes(term)).map(printTyped),
     ...(own.length > 0 ? [] : [missed(wanted.map(printTyped))]),
@@ -62,12 +73,8 @@ function prefix(block: Block): string {
   const from = printScope(block.scope, later, '', { relation: base.relation, sql: rows });
   const columns = [...keysAs(block), ...block.units.map((unit, u) => `${unit.oneHot} AS b${u}`)];
   const masks = block.units.map((_, u) => `bit_or(b${u}) AS m${u}`);
-  const sampled = `SELECT ${columns.join(', ')} ${from} LIMIT ${JOINED_PREFIX}`;
-  return create(
-    block,
-    'p',
-    `SELECT ${[...keyNames(block), ...masks].join(', ')} FROM (${sampled})${groupBy(keyNames(block))}`,
-  );
+  const sampled = `SELECT ${columns.join(', ')} ${from} LIMIT ${JOINED * limit}`;
+  return `SELECT ${[...keyNames(block), ...masks].join(', ')} FROM (${sampled})${groupBy(keyNames(block))}`;
 }
 
 /** The largest private table that a filter speaks of, with the filters that speak of nothing else. */

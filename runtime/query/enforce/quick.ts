@@ -1,65 +1,90 @@
-import { alias, isOnly, printScope, privateBases } from '../rows.ts';
-import { printTyped, quoteName } from '../print.ts';
+import { alias, isOnly, printScope, privateBases, reference } from '../rows.ts';
+import { printTyped } from '../print.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, cellName, type Condition, outsideOf, splitPredicates } from './block.ts';
-import { openFactors } from './factors.ts';
-import { foundIn } from './left-out.ts';
-import { openRegions } from './siblings.ts';
-import { cellTests, create, inKeyOrder, keyNames, noneToProve, openConditions, table } from './statements.ts';
+import { factorsOf, openFactors } from './factors.ts';
+import { foundIn, nothingLeftOut } from './left-out.ts';
+import { openRegions, regionsOf, siblingsOf } from './siblings.ts';
+import {
+  cellTests,
+  create,
+  inKeyOrder,
+  keyNames,
+  keysAs,
+  noneToProve,
+  openConditions,
+  predicates,
+} from './statements.ts';
 
-/** Most groups of which a sample of rows is likely to prove every one; with more, every row sets its bit. */
-const MAX_SAMPLED_GROUPS = 512;
 /** Rows looked at per expected group, between a least and a most. */
 const ROWS_PER_GROUP = 128;
 const SAMPLE = { least: 2_048, most: 65_536 };
+/** With so many groups that the most would be exceeded, this many rows per group, if they are at most a share of all rows. */
+const MANY = { rowsPerGroup: 96, share: 1 / 4 };
 /** Fewer rows than this are all looked at: a second look would cost more. */
 const MIN_ROWS_TO_SAMPLE = 262_144;
-/** A public table as large as this would cost a join of its own. */
+/** Smaller tables cost nothing to join to a sample. */
 const MAX_ROWS_BESIDE = 65_536;
-
-/** Some of a block's rows: `rows` of one table, to be named `sq`, and FROM and WHERE that make the block's rows of them. */
-export interface Sample {
-  readonly rows: string;
-  readonly from: (joined: string) => string;
-}
+/** All larger ones together may hold this share of the sampled table's rows: the sample is looked up in each of their rows. */
+const MAX_SHARE_BESIDE = 1 / 3;
 
 /**
- * A sample of the block's rows, when that is likely to prove every group; else null. Units found in any part of a
- * group's rows are units of the group, so a sample can prove a threshold and never fakes one; groups that it leaves open
- * are counted exactly later. Only this choice, never an answer, follows from what is known of the columns.
+ * FROM, WHERE and LIMIT of a sample of the block's rows, when that is likely to prove every group; else
+ * null. Units found in any part of a group's rows are units of the group, so a sample can prove a threshold and never
+ * fakes one; groups that it leaves open are counted exactly later. Only this choice, never an answer, follows from what
+ * is known of the columns.
  */
-export function sampleOf(block: Block): Sample | null {
-  const [base, ...more] = privateBases(block.scope);
-  if (base === undefined || more.length > 0 || base.leftOn !== null) return null;
-  const isHeavy = block.scope.bases.some((one) => one !== base && one.table.rowCount > MAX_ROWS_BESIDE);
-  if (isHeavy || base.table.rowCount < MIN_ROWS_TO_SAMPLE || base.table.physical.startsWith('(')) return null;
-  const groups = groupsOf(block);
-  if (groups > MAX_SAMPLED_GROUPS) return null;
-  const limit = Math.min(SAMPLE.most, Math.max(SAMPLE.least, groups * ROWS_PER_GROUP));
+export function sampleOf(block: Block): { readonly from: string; readonly isSmall: boolean } | null {
+  const [base] = privateBases(block.scope).toSorted((a, b) => Number(b.table.rowCount - a.table.rowCount));
+  if (base === undefined || base.leftOn !== null) return null;
+  if (base.table.rowCount < MIN_ROWS_TO_SAMPLE || base.table.physical.startsWith('(')) return null;
+  const limit = rowsToLookAt(block, Number(base.table.rowCount));
+  if (limit === null) return null;
+  const isSmall = limit <= SAMPLE.most;
+  const heavy = block.scope.bases.filter(
+    ({ relation, table }) => relation !== base.relation && (!table.isPublic || table.rowCount > MAX_ROWS_BESIDE),
+  );
+  if (heavy.length === 0) return { from: `${printScope(block.scope, predicates(block))} LIMIT ${limit}`, isSmall };
+  // The other tables are read whole, so the sample is taken ahead of the joins; conditions on other tables, and joins
+  // beyond those that link the tables, could leave next to nothing of it.
   const own = block.scope.predicates.filter((term) => isOnly(term, base));
-  const later = block.scope.predicates.filter((term) => !own.includes(term));
+  const isThinned = own.length < block.scope.predicates.length;
+  if (isThinned || block.scope.equalities.length >= block.scope.bases.length) return null;
+  const beside = heavy.reduce((sum, { table }) => sum + Number(table.rowCount), 0);
+  if (!isSmall || beside > Number(base.table.rowCount) * MAX_SHARE_BESIDE) return null;
   const columns = [
     ...base.table.columns.map(({ name }) => name),
     ...block.units.filter(({ relation }) => relation === base.relation).flatMap((unit) => unit.columns),
   ];
   const where = own.length === 0 ? '' : ` WHERE ${own.map(printTyped).join(' AND ')}`;
-  const names = columns.map((name) => `${alias(base.relation)}.${quoteName(name)}`);
-  return {
-    rows: `SELECT ${names.join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${limit}`,
-    from: (joined) =>
-      printScope(block.scope, later.map(printTyped), joined, { relation: base.relation, sql: 'sq' }),
-  };
+  const names = columns.map((name) => reference(base.relation, name));
+  const sql = `(SELECT ${names.join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${limit})`;
+  return { from: printScope(block.scope, [], '', { relation: base.relation, sql }), isSmall };
+}
+
+/** Rows that nearly always prove every group; null when that is unknown, or too many. */
+function rowsToLookAt(block: Block, rowCount: number): number | null {
+  const groups = groupsOf(block);
+  const few = Math.max(SAMPLE.least, groups * ROWS_PER_GROUP);
+  if (few <= SAMPLE.most) return few;
+  const many = groups * MANY.rowsPerGroup;
+  return many <= rowCount * MANY.share ? many : null;
+}
+
+/** Whether so few rows are looked at that looking at them again costs less than keeping what was seen of them. */
+export function isSmall(block: Block): boolean {
+  return block.scope.bases.every(({ table: { rowCount } }) => rowCount < MIN_ROWS_TO_SAMPLE);
 }
 
 /** How many groups there can be, as far as is known; Infinity: not known. */
-function groupsOf(block: Block): number {
+export function groupsOf(block: Block): number {
   return block.keys.reduce((product, { expression }) => product * valuesOf(expression), 1);
 }
 
-/** Whether there are so many groups that no sample proves them all. */
+/** Whether there are so many groups that a few rows tell too little; false when their number is not known. */
 export function hasManyGroups(block: Block): boolean {
   const groups = groupsOf(block);
-  return Number.isFinite(groups) && groups > MAX_SAMPLED_GROUPS;
+  return Number.isFinite(groups) && groups * ROWS_PER_GROUP > SAMPLE.most;
 }
 
 /** How many values a key can take, as far as is known. */
@@ -67,47 +92,118 @@ function valuesOf(key: Typed): number {
   return distinctColumns(key).reduce((product, { column }) => product * (column.distinctValues ?? Infinity), 1);
 }
 
+/** How the parts of a block that bits are made of are called where they are looked at. */
+export interface Look {
+  readonly oneHot: readonly string[];
+  readonly inside: readonly string[];
+  readonly outside: readonly string[];
+  readonly siblings: readonly string[];
+  readonly factors: readonly { readonly sql: string; readonly within: string | null }[];
+}
+
+/** Over the block's own rows: the expressions themselves. */
+export function lookAtRows(block: Block, conditions: readonly Condition[]): Look {
+  return {
+    oneHot: block.units.map(({ oneHot }) => oneHot),
+    inside: conditions.map(({ sql }) => sql),
+    outside: conditions.map(outsideOf),
+    siblings: siblingsOf(conditions).map(({ sql }) => sql),
+    factors: factorsOf(block),
+  };
+}
+
+/** Over a sample: columns that hold what the expressions came to, with the columns that make them. */
+export function lookAtSample(
+  block: Block,
+  conditions: readonly Condition[],
+): { readonly look: Look; readonly columns: readonly string[] } {
+  const name = (part: string, index: number): string => `${part}${index}`;
+  const isChosen = conditions.map(({ kind }) => kind === 'chosen');
+  const siblings = new Set(siblingsOf(conditions).map(({ sql }) => sql));
+  const factors = factorsOf(block);
+  const looked = conditions.flatMap((condition, c) =>
+    isChosen[c] === true
+      ? [
+          `(${condition.sql}) AS ${name('i', c)}`,
+          ...(condition.outside === undefined ? [] : [`(${condition.outside}) AS ${name('o', c)}`]),
+        ]
+      : [],
+  );
+  return {
+    look: {
+      oneHot: block.units.map((_, u) => name('b', u)),
+      inside: conditions.map((_, c) => name('i', c)),
+      outside: conditions.map(({ outside }, c) =>
+        outside === undefined ? `${name('i', c)} IS NOT TRUE` : name('o', c),
+      ),
+      siblings: conditions.flatMap(({ sql }, c) => (siblings.has(sql) ? [name('i', c)] : [])),
+      factors: factors.map((_, f) => ({ sql: name('v', f), within: null })),
+    },
+    columns: [
+      ...keysAs(block),
+      ...block.units.map(({ oneHot }, u) => `${oneHot} AS ${name('b', u)}`),
+      ...looked,
+      ...factors.map(
+        ({ sql, within }, f) => `${within === null ? sql : `CASE WHEN ${within} THEN ${sql} END`} AS v${f}`,
+      ),
+    ],
+  };
+}
+
 /** Bits of the units of each group, of each condition's two sides, and of each region of siblings, over some rows. */
-export function bitColumns(block: Block, conditions: readonly Condition[], regions: readonly string[]): string[] {
-  const bits = (oneHot: string, filter: string): string =>
-    `coalesce(bit_count(bit_or(${oneHot}) FILTER (WHERE ${filter})), 0)`;
+export function bitColumns(block: Block, conditions: readonly Condition[], look: Look, hasRegions: boolean): string[] {
+  const bits = (u: number, filter: string): string =>
+    `coalesce(bit_count(bit_or(${look.oneHot[u] ?? ''}) FILTER (WHERE ${filter})), 0)`;
+  const regions = hasRegions ? regionsOf(look.siblings) : [];
   return [
-    ...block.units.map((unit, u) => `bit_or(${unit.oneHot}) AS m${u}`),
+    ...block.units.map((_, u) => `bit_or(${look.oneHot[u] ?? ''}) AS m${u}`),
     ...conditions.flatMap((condition, c) =>
       condition.kind === 'present'
         ? []
-        : block.units.flatMap((unit, u) => [
-            `${bits(unit.oneHot, condition.sql)} AS i${c}_${u}`,
-            `${bits(unit.oneHot, outsideOf(condition))} AS o${c}_${u}`,
+        : block.units.flatMap((_, u) => [
+            `${bits(u, look.inside[c] ?? '')} AS i${c}_${u}`,
+            `${bits(u, look.outside[c] ?? '')} AS o${c}_${u}`,
           ]),
     ),
-    ...regions.flatMap((region, r) => block.units.map((unit, u) => `${bits(unit.oneHot, region)} AS x${r}_${u}`)),
+    ...regions.flatMap((region, r) => block.units.map((_, u) => `${bits(u, region)} AS x${r}_${u}`)),
   ];
+}
+
+/** What the verdict is made of: parts of a WITH, and the names of the groups and of what was left out. */
+export interface QuickParts {
+  readonly ahead: readonly string[];
+  readonly g: string;
+  readonly p: string;
 }
 
 /**
  * The verdict as far as bits and samples give it, with a column `open`: whether anything is left that only an exact count
  * decides. With no open row it equals the exact verdict; otherwise that one is made and takes its place.
  */
-export function quickVerdict(block: Block, conditions: readonly Condition[], regions: readonly string[]): string {
+export function quickVerdict(
+  block: Block,
+  conditions: readonly Condition[],
+  regions: number,
+  { ahead, g, p }: QuickParts,
+): string {
   const k = block.terms.minUnits;
   const hasFilter = block.scope.predicates.length > 0;
   const inGroups = hasFilter && block.keys.length > 0 && splitPredicates(block).others.length > 0;
   const found = foundIn(block);
-  const from = [`${table(block, 'g')} AS g`];
+  const from = [`${g} AS g`];
   const leftOut: string[] = [];
   if (hasFilter) {
-    from.push(` CROSS JOIN (SELECT ${found.join(', ')} FROM ${table(block, 'p')}) AS w`);
+    from.push(` CROSS JOIN (SELECT ${found.join(', ')} FROM ${p}) AS w`);
     leftOut.push(...block.units.map((_, u) => `w.x${u} >= ${k}`));
   }
   if (inGroups) {
     const on = block.keys.map((_, i) => `g.k${i} IS NOT DISTINCT FROM a.k${i}`).join(' AND ');
-    from.push(` LEFT JOIN ${table(block, 'p')} AS a ON (${on})`);
-    // Where everything left out was looked at, a group that is not there has nothing left out.
-    const none = hasManyGroups(block) ? 'a.m0 IS NULL OR ' : '';
+    from.push(` LEFT JOIN ${p} AS a ON (${on})`);
+    const nothing = nothingLeftOut(block, p);
+    const none = nothing === null ? '' : `${nothing} OR `;
     leftOut.push(...block.units.map((_, u) => `(${none}coalesce(bit_count(a.m${u}), 0) >= ${k})`));
   }
-  const whole = noneToProve(block);
+  const whole = noneToProve(block, g);
   const outside = leftOut.length === 0 ? 'TRUE' : `(${whole === null ? '' : `${whole} OR `}(${leftOut.join(' AND ')}))`;
   const proven = [...block.units.map((_, u) => `g.u${u} >= ${k}`), outside].join(' AND ');
   const ok = [`g.n >= ${k}`, proven, ...(block.scope.guards ?? [])].join(' AND ');
@@ -141,9 +237,10 @@ export function quickVerdict(block: Block, conditions: readonly Condition[], reg
     `z.zb >= ${k} AS enough`,
     `(v.undecided OR (z.zn >= ${k} AND z.zb < ${k})) AS open`,
   ];
+  const parts = [...ahead, `v AS MATERIALIZED (${v})`, `z AS MATERIALIZED (${z})`];
   return create(
     block,
     't',
-    `WITH v AS MATERIALIZED (${v}), z AS MATERIALIZED (${z}) SELECT ${last.join(', ')} FROM v CROSS JOIN z${inKeyOrder(block, 'v.')}`,
+    `WITH ${parts.join(', ')} SELECT ${last.join(', ')} FROM v CROSS JOIN z${inKeyOrder(block, 'v.')}`,
   );
 }

@@ -36,21 +36,26 @@ export function shownBits(tests: readonly string[]): string {
 /** Most siblings whose regions are told apart while the groups are made, by every row or in a sample. */
 const MAX_REGIONED = { all: 3, sample: 5 };
 
+/** How many regions are looked at beforehand; 0 when there are too many or none. */
+export function regionCount(siblings: readonly Condition[], isSampled: boolean): number {
+  const isTooMany = siblings.length > MAX_REGIONED[isSampled ? 'sample' : 'all'];
+  return siblings.length === 0 || isTooMany ? 0 : 2 ** siblings.length;
+}
+
 /**
  * The regions that siblings cut a group into: who meets the first and not the second, and so on, as conditions. Whatever
- * is added and subtracted, each region counts as a whole or not at all; so where everybody's region is carried by enough
- * units, every combination is. Empty when there are too many of them to look at beforehand.
+ * is added and subtracted, each region counts as a whole or not at all; so where every region that has rows is carried by
+ * enough units, every combination is.
  */
-export function regionsOf(siblings: readonly Condition[], isSampled: boolean): readonly string[] {
-  if (siblings.length === 0 || siblings.length > MAX_REGIONED[isSampled ? 'sample' : 'all']) return [];
+export function regionsOf(siblings: readonly string[]): readonly string[] {
   return Array.from({ length: 2 ** siblings.length }, (_, region) =>
-    siblings.map(({ sql }, i) => ((region >> i) % 2 === 1 ? `(${sql})` : `(${sql}) IS NOT TRUE`)).join(' AND '),
+    siblings.map((sql, i) => ((region >> i) % 2 === 1 ? `(${sql})` : `(${sql}) IS NOT TRUE`)).join(' AND '),
   );
 }
 
 /** The regions that have rows, one bit for each: of all rows, because a sample cannot tell that a region has none. */
-export function occupied(siblings: readonly Condition[], regions: readonly string[]): string[] {
-  if (regions.length === 0) return [];
+export function occupied(siblings: readonly Condition[], regions: number): string[] {
+  if (regions === 0) return [];
   const leaf = (region: number, rest: readonly Condition[]): string => {
     const [next, ...more] = rest;
     if (next === undefined) return big(bit(region));
@@ -61,8 +66,8 @@ export function occupied(siblings: readonly Condition[], regions: readonly strin
 }
 
 /** Regions that somebody is in, of whom the bits do not prove enough units. */
-export function openRegions(block: Block, regions: readonly string[], from: string): string[] {
-  return regions.map((_, r) => {
+export function openRegions(block: Block, regions: number, from: string): string[] {
+  return Array.from({ length: regions }, (_, r) => {
     const few = block.units.map((__, u) => `${from}x${r}_${u} < ${block.terms.minUnits}`).join(' OR ');
     return `((${from}occ & ${big(bit(r))}) <> ${big(0)} AND (${few}))`;
   });

@@ -1,5 +1,5 @@
 import { extremumJoins, extremumStatements } from './extremum.ts';
-import { leftOutStatements } from './left-out.ts';
+import { leftOutStatements, prefix } from './left-out.ts';
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import {
@@ -15,8 +15,8 @@ import {
 } from './block.ts';
 import { cutBits, cuts, cutsFromTables, factorsOf, factorStatements, factorTests } from './factors.ts';
 import { dominanceStatements, dominanceTest } from './dominance.ts';
-import { bitsOf, occupied, regionsOf, shownBits, siblingsOf, siblingStatements } from './siblings.ts';
-import { bitColumns, quickVerdict, type Sample, sampleOf } from './quick.ts';
+import { bitsOf, occupied, regionCount, shownBits, siblingsOf, siblingStatements } from './siblings.ts';
+import { bitColumns, type Look, lookAtRows, isSmall, lookAtSample, quickVerdict, sampleOf } from './quick.ts';
 import type { Gate } from '../enforced.ts';
 
 /**
@@ -41,28 +41,41 @@ export function statementsOf(block: Block): { readonly setup: readonly string[];
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
   const sample = sampleOf(block);
-  const regions = regionsOf(siblings, sample !== null);
-  const cut = sample === null ? cutsFromTables(block) : cuts(block, sample.from(''));
+  const regions = regionCount(siblings, sample !== null);
   const hasFactors = factorsOf(block).length > 0;
-  const hasCuts = hasFactors && cut !== null;
-  const [prefix, ...leftOut] = leftOutStatements(block);
-  const first = [
-    groups(block, { conditions, siblings, regions, sample, cut: hasCuts ? cut : null }),
-    ...(prefix === undefined ? [] : [prefix]),
+  // A small sample is kept and looked at twice; a large one only once, so its cuts come from elsewhere.
+  const isKept = sample !== null && hasFactors && (sample.isSmall || cutsFromTables(block) === null);
+  const cut = !hasFactors ? null : isKept ? cuts(block, 'sq') : cutsFromTables(block);
+  const hasCuts = cut !== null;
+  const made = groups(block, { conditions, siblings, regions, sample, cut, isKept });
+  const [looked, ...leftOut] = leftOutStatements(block);
+  const seen = [
+    create(block, 'g', `${withParts(made.ahead)}${made.select}`),
+    ...(looked === undefined ? [] : [looked]),
   ];
   // Dominance and smoothed extremes look at every unit anyway, and some products and cells that subtract are too many or
   // too tangled to be looked at beforehand: there is no short way for them.
   const isQuick =
     block.terms.dominance === null &&
-    (siblings.length > 0) === regions.length > 0 &&
+    siblings.length > 0 === regions > 0 &&
     hasFactors === hasCuts &&
     !block.cells.some(isRanked);
   // The merged row of small groups asks what was left out over all groups, whichever way the verdict is found.
   const [overall, ...within] = leftOut;
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
-  if (isMerged && overall !== undefined) first.push(overall);
-  if (isQuick) first.push(quickVerdict(block, conditions, regions));
+  const before = isMerged && overall !== undefined ? [overall] : [];
+  // Each statement costs about a millisecond, which is all that a small table costs: there one makes everything.
+  const isOne = isQuick && isSmall(block) && !isMerged;
+  const p = looked === undefined ? [] : [`pp AS MATERIALIZED (${prefix(block)})`];
+  const quick = isOne
+    ? { ahead: [...made.ahead, `gg AS MATERIALIZED (${made.select})`, ...p], g: 'gg', p: 'pp' }
+    : { ahead: [], g: table(block, 'g'), p: table(block, 'p') };
+  const first = [
+    ...(isOne ? [] : [...seen, ...before]),
+    ...(isQuick ? [quickVerdict(block, conditions, regions, quick)] : []),
+  ];
   const exactly = [
+    ...(isOne ? seen : []),
     ...(isMerged ? within : leftOut),
     ...dominanceStatements(block),
     ...factorStatements(block, hasCuts),
@@ -124,13 +137,21 @@ export function matchGroups(block: Block, part: string, as: string): string {
 interface GroupsParts {
   readonly conditions: readonly Condition[];
   readonly siblings: readonly Condition[];
-  readonly regions: readonly string[];
-  readonly sample: Sample | null;
+  readonly regions: number;
+  readonly sample: { readonly from: string } | null;
   /** Yields the cuts of the factors; null: there are none to make. */
   readonly cut: string | null;
+  /** Whether the sample is read twice. */
+  readonly isKept: boolean;
 }
 
-function groups(block: Block, { conditions, siblings, regions, sample, cut }: GroupsParts): string {
+/** A SELECT with the parts of the WITH that it needs. */
+interface Made {
+  readonly ahead: readonly string[];
+  readonly select: string;
+}
+
+function groups(block: Block, { conditions, siblings, regions, sample, cut, isKept }: GroupsParts): Made {
   const rows = [
     ...keysAs(block),
     ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
@@ -142,26 +163,34 @@ function groups(block: Block, { conditions, siblings, regions, sample, cut }: Gr
     ...occupied(siblings, regions),
   ];
   const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
-  const bits = [...bitColumns(block, conditions, regions), ...(cut === null ? [] : cutBits(block))];
   const units = block.units.map((_, u) => `coalesce(bit_count(m${u}), 0) AS u${u}`);
   const beside = cut === null ? '' : ' CROSS JOIN sp';
-  const parts = [
-    ...(sample === null ? [] : [`sq AS MATERIALIZED (${sample.rows})`]),
-    ...(cut === null ? [] : [`sp AS MATERIALIZED (${cut})`]),
+  const sp = cut === null ? [] : [`sp AS MATERIALIZED (${cut})`];
+  const bitsOver = (look: Look): string[] => [
+    ...bitColumns(block, conditions, look, regions > 0),
+    ...(cut === null ? [] : cutBits(block, look)),
   ];
-  const ahead = parts.length === 0 ? '' : `WITH ${parts.join(', ')} `;
   if (sample === null) {
     const where = printScope(block.scope, predicates(block), beside);
-    const select = `SELECT ${[...rows, ...bits].join(', ')} ${where}${by}`;
-    return create(block, 'g', `${ahead}SELECT *, ${units.join(', ')} FROM (${select})`);
+    const select = `SELECT ${[...rows, ...bitsOver(lookAtRows(block, conditions))].join(', ')} ${where}${by}`;
+    return { ahead: sp, select: `SELECT *, ${units.join(', ')} FROM (${select})` };
   }
+  const { look, columns } = lookAtSample(block, conditions);
+  const bits = bitsOver(look);
   const found = bits.map((column) => column.slice(column.lastIndexOf(' ') + 1));
   const seen = found.map((name) => (name.startsWith('m') ? `s.${name}` : `coalesce(s.${name}, 0) AS ${name}`));
   const on = all(block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM s.${keyName(i)}`));
-  const sampled = `SELECT ${[...keysAs(block), ...bits].join(', ')} ${sample.from(beside)}${by}`;
+  const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
+  const from = isKept ? `sq${beside}` : `(${looked}) AS sq${beside}`;
+  const sampled = `SELECT ${[...keyNames(block), ...bits].join(', ')} FROM ${from}${groupBy(keyNames(block))}`;
   const select = `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
-  return create(block, 'g', `${ahead}SELECT *, ${units.join(', ')} FROM (${joined})`);
+  const parts = isKept ? [`sq AS MATERIALIZED (${looked})`, ...sp] : sp;
+  return { ahead: parts, select: `SELECT *, ${units.join(', ')} FROM (${joined})` };
+}
+
+function withParts(parts: readonly string[]): string {
+  return parts.length === 0 ? '' : `WITH ${parts.join(', ')} `;
 }
 
 /** Nearly always every row has every value: one count over all conditions of that kind sees it. */
@@ -193,10 +222,10 @@ export function openConditions(block: Block, conditions: readonly Condition[], f
 }
 
 /** True when the groups hold every row of the one table there is: then nothing was left out. null: not to be told so. */
-export function noneToProve(block: Block): string | null {
+export function noneToProve(block: Block, g: string): string | null {
   const [base, ...more] = block.scope.bases;
   if (base === undefined || more.length > 0 || base.table.rowCount === 0n) return null;
-  return `(SELECT sum(n) FROM ${table(block, 'g')}) = ${base.table.rowCount}`;
+  return `(SELECT sum(n) FROM ${g}) = ${base.table.rowCount}`;
 }
 
 function exactColumns(block: Block, conditions: readonly Condition[]): string[] {
@@ -244,7 +273,9 @@ function verdict(block: Block, conditions: readonly Condition[], hasCuts: boolea
     ...(inGroups ? [noneOrEnough(`l.x${u}`, k)] : []),
   ]);
   tests.push(...(block.scope.guards ?? []));
-  const cells = block.cells.map((cell, i) => `${guarded(block, conditions, { cell, index: i, hasCuts })} AS ${cellName(i)}`);
+  const cells = block.cells.map(
+    (cell, i) => `${guarded(block, conditions, { cell, index: i, hasCuts })} AS ${cellName(i)}`,
+  );
   const certificates = block.units.map((_, u) => `CAST(least(${unitsBehind(u)}, ${k}) AS BIGINT) AS c${u}`);
   const joins = [
     ` LEFT JOIN e ON (${block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM e.${keyName(i)}`).join(' AND ') || 'TRUE'})`,
