@@ -11,7 +11,7 @@ import {
   inKeyOrder,
   keyNames,
   keysAs,
-  noneToProve,
+  rowsOfAll,
   openConditions,
   predicates,
 } from './statements.ts';
@@ -203,8 +203,10 @@ export function quickVerdict(
     const none = nothing === null ? '' : `${nothing} OR `;
     leftOut.push(...block.units.map((_, u) => `(${none}coalesce(bit_count(a.m${u}), 0) >= ${k})`));
   }
-  const whole = noneToProve(block, g);
-  const outside = leftOut.length === 0 ? 'TRUE' : `(${whole === null ? '' : `${whole} OR `}(${leftOut.join(' AND ')}))`;
+  const whole = leftOut.length === 0 ? null : rowsOfAll(block);
+  if (whole !== null) from.push(` CROSS JOIN (SELECT sum(n) AS rows FROM ${g}) AS y`);
+  const outside =
+    leftOut.length === 0 ? 'TRUE' : `(${whole === null ? '' : `y.rows = ${whole} OR `}(${leftOut.join(' AND ')}))`;
   const proven = [...block.units.map((_, u) => `g.u${u} >= ${k}`), outside].join(' AND ');
   const ok = [`g.n >= ${k}`, proven, ...(block.scope.guards ?? [])].join(' AND ');
   const undecided = [

@@ -221,11 +221,10 @@ export function openConditions(block: Block, conditions: readonly Condition[], f
   ];
 }
 
-/** True when the groups hold every row of the one table there is: then nothing was left out. null: not to be told so. */
-export function noneToProve(block: Block, g: string): string | null {
+/** The rows that the groups hold when nothing was left out: those of the one table there is. null: not to be told so. */
+export function rowsOfAll(block: Block): bigint | null {
   const [base, ...more] = block.scope.bases;
-  if (base === undefined || more.length > 0 || base.table.rowCount === 0n) return null;
-  return `(SELECT sum(n) FROM ${g}) = ${base.table.rowCount}`;
+  return base === undefined || more.length > 0 || base.table.rowCount === 0n ? null : base.table.rowCount;
 }
 
 function exactColumns(block: Block, conditions: readonly Condition[]): string[] {
