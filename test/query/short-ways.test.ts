@@ -60,8 +60,8 @@ const COLUMNS: readonly CatalogueColumn[] = [
     grant(['group', 'filter'], { values: [0, 1, 2, 3].map((n) => ({ kind: 'number', text: String(n) })) }),
   ),
   column('f', INTEGER, grant(['group', 'filter'])),
-  column('x', INTEGER, measure(['sum', 'avg', 'count']), grant(['filter'])),
-  column('w', INTEGER, measure(['sum', 'avg', 'count']), grant(['filter'])),
+  column('x', INTEGER, measure(['sum', 'avg', 'count', 'correlation']), grant(['filter'])),
+  column('w', INTEGER, measure(['sum', 'avg', 'count', 'correlation']), grant(['filter'])),
   column('y', DOUBLE, measure(['sum', 'avg', 'count'])),
 ];
 
@@ -76,6 +76,10 @@ const QUERIES: readonly string[] = [
   'SELECT g, count(*) FILTER (WHERE f > 1), sum(x) FILTER (WHERE f > 1), avg(y) FILTER (WHERE f > 1) FROM stays GROUP BY g',
   'SELECT g, sum(CASE WHEN f = 1 THEN x * w ELSE 0 END), sum(y) FROM stays WHERE g <> 2 GROUP BY g',
   'SELECT count(*), sum(x) FROM stays WHERE f >= 0',
+  'SELECT g, count(*), count(*) FILTER (WHERE f = 1), count(*) FILTER (WHERE f > 1) FROM stays GROUP BY g',
+  'SELECT count(*), sum(x) FILTER (WHERE f < 2), sum(x) FILTER (WHERE f > 2), count(*) FILTER (WHERE f >= 1) FROM stays WHERE g < 3',
+  'SELECT count(*) FILTER (WHERE f = 0), count(*) FILTER (WHERE f = 1), count(*) FILTER (WHERE f = 2), count(*) FILTER (WHERE f = 3), count(*) FILTER (WHERE f < 3) FROM stays',
+  'SELECT g, sum(x * y), sum(CASE WHEN f > 1 THEN x * (w + 1) ELSE 0 END), corr(x, w) FROM stays GROUP BY g',
 ];
 
 async function load(connection: DuckDBConnection, all: readonly Row[]): Promise<void> {
@@ -175,6 +179,51 @@ describe('short ways', async () => {
     assert.deepEqual(
       groups.map((line) => line.split(' | ')[0]),
       ['0'],
+    );
+  });
+
+  it('give that answer over joins too, sampled ahead of the join, by all rows of it, or not at all', async () => {
+    const joined = [
+      'SELECT s, count(*), sum(x * z) FROM stays JOIN people ON stays.patient = people.id GROUP BY s',
+      'SELECT g, count(*), count(*) FILTER (WHERE s = 1), sum(x * w) FROM stays JOIN people ON stays.patient = people.id WHERE f < 3 GROUP BY g',
+      'SELECT sum(z * w), count(*) FILTER (WHERE s = 0 OR f = 1), count(*) FILTER (WHERE s = 1) FROM people, stays WHERE stays.patient = people.id',
+      'SELECT sum(CASE WHEN s = 2 THEN x * w ELSE 0 END), sum(x * w) FROM people, stays WHERE stays.patient = people.id AND s > 0',
+    ];
+    const large = fc.constantFrom(0n, 90n, 1_000_000n);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(row(false, true), { minLength: 20, maxLength: 90 }),
+        fc.constantFrom(...joined),
+        large,
+        large,
+        async (all, sql, stayCount, peopleCount) => {
+          await load(connection, all);
+          await connection.run(`CREATE OR REPLACE TABLE people AS SELECT *, ${units('id', 0)} FROM (
+            SELECT i::INTEGER AS id, (i % 3)::INTEGER AS s, (1 + i % 2)::INTEGER AS z FROM range(21) r(i))`);
+          const people = (rowCount: bigint): CatalogueTable => ({
+            ...tableOf([], 1, rowCount),
+            names: ['people'],
+            physical: '"main"."people"',
+            columns: [
+              column('id', INTEGER, grant(['join'])),
+              column('s', INTEGER, grant(['group', 'filter'])),
+              column('z', INTEGER, measure(['sum'])),
+            ].map((one) => (rowCount === 0n ? one : { ...one, distinctValues: 3 })),
+            units: [{ keyColumns: ['id'], domain: 'patient', hash: '__gb_u0', oneHot: '__gb_b0' }],
+          });
+          const answers = [];
+          for (const [stays, others] of [
+            [tableOf(await learnt(connection, 4), 1, stayCount), people(peopleCount)],
+            [tableOf(COLUMNS, 1, 0n), people(0n)],
+          ] as const) {
+            const answer = await ask(connection, sql, contextOf({ minUnits: K }, { tables: [stays, others] }));
+            assert.equal(answer.kind, 'answer', answer.kind === 'denied' ? answer.reasons[0]?.message : '');
+            answers.push(comparable((answer as Answer).rows).toSorted());
+          }
+          assert.deepEqual(answers[0], answers[1], sql);
+        },
+      ),
+      { numRuns: 12 },
     );
   });
 
