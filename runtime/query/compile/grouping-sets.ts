@@ -72,7 +72,7 @@ export function compileSets(state: State, sets: readonly (readonly number[])[], 
     terms: whole.terms.smallGroups === 'remainder' ? { ...whole.terms, smallGroups: 'drop' } : whole.terms,
   }));
   for (const { block } of margins.of.values()) {
-    const { setup, gate } = statementsOf(block);
+    const { setup, gate } = statementsOf(block, { keepsGroups: true });
     const before = state.setup.length;
     if (gate !== null) state.gates.push({ ...gate, from: before + gate.from, to: before + gate.to });
     state.setup.push(...setup);

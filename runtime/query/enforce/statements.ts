@@ -35,9 +35,14 @@ import type { Gate } from '../enforced.ts';
  *   r  the small groups merged into one, where the policy wants that.
  *   z  how much was withheld, if that itself rests on enough units.
  *
+ * Of small tables t is made in one go, and g and p only if something is left open or the caller says that it reads g.
+ *
  * A join with an empty table of undecided groups ends at once, so the later steps cost nothing when nothing is left.
  */
-export function statementsOf(block: Block): { readonly setup: readonly string[]; readonly gate: Gate | null } {
+export function statementsOf(
+  block: Block,
+  { keepsGroups = false }: { readonly keepsGroups?: boolean } = {},
+): { readonly setup: readonly string[]; readonly gate: Gate | null } {
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
   const sample = sampleOf(block);
@@ -65,7 +70,7 @@ export function statementsOf(block: Block): { readonly setup: readonly string[];
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
   const before = isMerged && overall !== undefined ? [overall] : [];
   // Each statement costs about a millisecond, which is all that a small table costs: there one makes everything.
-  const isOne = isQuick && isSmall(block) && !isMerged;
+  const isOne = isQuick && isSmall(block) && !isMerged && !keepsGroups;
   const p = looked === undefined ? [] : [`pp AS MATERIALIZED (${prefix(block)})`];
   const quick = isOne
     ? { ahead: [...made.ahead, `gg AS MATERIALIZED (${made.select})`, ...p], g: 'gg', p: 'pp' }
