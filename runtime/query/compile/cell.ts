@@ -327,11 +327,10 @@ function pairCell(
     checksOutside: false,
   };
   // With a value that nearly all share on one side, these tell the other side of whoever differs.
-<<<<<<< HEAD
-  const factors = [realY, realX].map((sql) => ({ sql, within: present.sql }));
-=======
-  const factors = [y, x].map((arg) => ({ sql: real(arg), within: present.sql, relation: relationOf([arg]) }));
->>>>>>> a777de7 (Prove products and cells that subtract by bits of the main pass)
+  const factors = [
+    { sql: realY, within: present.sql, relation: relationOf([y]) },
+    { sql: realX, within: present.sql, relation: relationOf([x]) },
+  ];
   return {
     ...cell(`${name}(${realY}, ${realX})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, present.sql),
     factors,
