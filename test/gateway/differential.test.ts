@@ -23,7 +23,11 @@ allow:
 `;
 const COUNTS = 'select ward, count(*) as n, sum(cost) as s, avg(cost) as a from visits group by ward order by ward';
 
-async function run(consumer: Glovebox, text: string): Promise<Job> {
+let asked = 0;
+/** Asks anew: an alias of its own makes another question, which the very same text would not be. */
+async function run(consumer: Glovebox, question: string): Promise<Job> {
+  asked += 1;
+  const text = question.replace(/from visits\b/i, `from visits as visits_${asked}`);
   const { job } = await consumer.jobs.submit({
     job: { computation: { kind: 'sql', sql: { text } }, ruleId: 'private' },
     wait: true,
