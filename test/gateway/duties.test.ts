@@ -101,7 +101,12 @@ test('duties: done in time with evidence, or the next use waits', async (t) => {
     const told = await acme.jobs.explain({ job: { computation: { kind: 'sql', sql: { text: COUNT_QUERY } } } });
     assert.deepEqual([told.priceMicros, told.currency], [800_000n, 'CNY']);
     const before = (await acme.meters.report({})).lines[0]?.chargeMicros ?? 0n;
+    // The question that was asked before is answered from the record, for nothing; another one has its price.
     assert.equal((await submit()).state, 'released');
+    assert.equal((await acme.meters.report({})).lines[0]?.chargeMicros ?? 0n, before);
+    const text = 'select count(*) as asked_anew from visits';
+    const { job } = await acme.jobs.submit({ job: { computation: { kind: 'sql', sql: { text } } }, wait: true });
+    assert.equal(job?.state, 'released');
     assert.equal(((await acme.meters.report({})).lines[0]?.chargeMicros ?? 0n) - before, 800_000n);
   });
 
