@@ -46,12 +46,19 @@ export function layoutStatements(
   }
   const joins: string[] = [];
   const uniqueness: LayoutStatements['uniqueness'][number][] = [];
-  const unitTexts = table.units.map((unit, i) => unitText(unit, i, table, records, joins, uniqueness));
+  const units = table.units.map((unit, i) => unitKey(unit, i, table, records, joins, uniqueness));
   const visible = columns.map((column) => `${visibleExpression(table, column)} AS ${quoteName(column.name)}`);
-  const hashes = unitTexts.map((text, i) => `${hashExpression(text, hashKeyHex)} AS ${quoteName(UNIT_HASH(i))}`);
   const where = scope === null ? '' : ` WHERE ${scope}`;
   const rows = `(SELECT *, file_row_number AS ${ROW} FROM read_parquet(${quoteText(record.path)}, file_row_number=true)${where})`;
-  const inner = `SELECT ${[...visible, ...hashes].join(', ')} FROM ${rows} AS ${SOURCE}${joins.join('')}`;
+  const from = `FROM ${rows} AS ${SOURCE}${joins.join('')}`;
+  // Hashing costs far more than joining: a unit that has many rows is hashed once.
+  const hashed = units.map(({ key, text }, i) => {
+    const column = quoteName(UNIT_HASH(i));
+    if (key === null) return { column: `${hashExpression(text, hashKeyHex)} AS ${column}`, join: '' };
+    const once = `(SELECT k, ${hashExpression(text, hashKeyHex)} AS h FROM (SELECT DISTINCT ${key} AS k ${from}))`;
+    return { column: `h${i}.h AS ${column}`, join: ` LEFT JOIN ${once} AS h${i} ON h${i}.k IS NOT DISTINCT FROM ${key}` };
+  });
+  const inner = `SELECT ${[...visible, ...hashed.map(({ column }) => column)].join(', ')} ${from}${hashed.map(({ join }) => join).join('')}`;
   const oneHots = table.units.map(
     (_, i) =>
       `CAST(1::UBIGINT << (${quoteName(UNIT_HASH(i))} & 63::UBIGINT) AS UBIGINT) AS ${quoteName(UNIT_ONE_HOT(i))}`,
@@ -102,18 +109,28 @@ function hashExpression(text: string, hashKeyHex: string): string {
   return `CAST('0x' || left(sha256('${hashKeyHex}' || ${text}), 16) AS UBIGINT)`;
 }
 
-function unitText(
+interface UnitKey {
+  /** What distinguishes units, over the rows; null when every row is its own unit. */
+  readonly key: string | null;
+  /** What is hashed: over the column `k` that holds `key`, or over the rows when there is none. */
+  readonly text: string;
+}
+
+/** Types whose equal values have equal texts (as 0.0 and -0.0, or one month and thirty days, have not). */
+const PLAIN_KEYS: ReadonlySet<string> = new Set(['integer', 'text', 'boolean', 'date']);
+
+function unitKey(
   unit: PrivacyUnit,
   index: number,
   table: LayoutTable,
   records: readonly RecordTable[],
   joins: string[],
   uniqueness: LayoutStatements['uniqueness'][number][],
-): string {
+): UnitKey {
   if (unit.columns.length === 0) {
     if (unit.via.length > 0)
       throw new DatasetError('invalid-layout', `table \`${table.name}\`: a join path needs unit columns at its end`);
-    return `('r' || ${quoteText(table.name)} || '#' || CAST(${SOURCE}.${ROW} AS VARCHAR))`;
+    return { key: null, text: `('r' || ${quoteText(table.name)} || '#' || CAST(${SOURCE}.${ROW} AS VARCHAR))` };
   }
   if (unit.via.length > DATASET_LIMITS.maxJoinSteps) {
     throw new DatasetError(
@@ -141,13 +158,17 @@ function unitText(
     record = next;
     alias = nextAlias;
   });
-  const parts = unit.columns.map((name) => `CAST(${alias}.${quoteName(columnOf(record, name).name)} AS VARCHAR)`);
+  const columns = unit.columns.map((name) => columnOf(record, name));
+  const [only] = columns;
+  if (columns.length === 1 && only !== undefined && PLAIN_KEYS.has(only.type.kind))
+    return { key: `${alias}.${quoteName(only.name)}`, text: `coalesce('k' || CAST(k AS VARCHAR), 'n')` };
+  const parts = columns.map(({ name }) => `CAST(${alias}.${quoteName(name)} AS VARCHAR)`);
   // Lengths keep ('ab', 'c') and ('a', 'bc') apart. One missing part makes the unit unknown: all such rows share a hash.
   const joined =
     parts.length === 1
       ? (parts[0] ?? '')
       : parts.map((part) => `(CAST(length(${part}) AS VARCHAR) || ':' || ${part})`).join(' || ');
-  return `coalesce('k' || ${joined}, 'n')`;
+  return { key: `coalesce('k' || ${joined}, 'n')`, text: 'k' };
 }
 
 function recordOf(records: readonly RecordTable[], name: string): RecordTable {

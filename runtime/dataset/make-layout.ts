@@ -2,7 +2,7 @@
  * Makes one layout file from files of record. Those are files that this runtime wrote itself and whose digests were
  * checked, so this runs outside of the jail.
  */
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import type { LayoutSpec } from '../query/layout.ts';
 import { learnColumns, type LearntColumn } from './column-facts.ts';
@@ -37,8 +37,12 @@ export interface LayoutResult {
 /** Writes the layout file. Throws `DatasetError` for what the provider can mend. */
 export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> {
   if (!/^[0-9a-f]{64}$/.test(request.hashKeyHex)) throw new RangeError('the hash key is not 32 bytes of hex');
+  // Sorting a table larger than memory needs room; what is spilled lies beside the layout that holds the same rows.
+  const spill = `${request.outFile}.spill`;
+  const { max_temp_directory_size: _, ...options } = engineOptions(request.limits);
   const instance = await DuckDBInstance.create(request.outFile, {
-    ...engineOptions(request.limits),
+    ...options,
+    temp_directory: spill,
     preserve_insertion_order: 'true',
   });
   const tables: LaidOutTable[] = [];
@@ -68,6 +72,7 @@ export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> 
     connection.closeSync();
   } finally {
     instance.closeSync();
+    await rm(spill, { recursive: true, force: true });
   }
   return { tables, bytes: (await stat(request.outFile)).size };
 }
