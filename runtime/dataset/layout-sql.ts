@@ -56,7 +56,10 @@ export function layoutStatements(
     const column = quoteName(UNIT_HASH(i));
     if (key === null) return { column: `${hashExpression(text, hashKeyHex)} AS ${column}`, join: '' };
     const once = `(SELECT k, ${hashExpression(text, hashKeyHex)} AS h FROM (SELECT DISTINCT ${key} AS k ${from}))`;
-    return { column: `h${i}.h AS ${column}`, join: ` LEFT JOIN ${once} AS h${i} ON h${i}.k IS NOT DISTINCT FROM ${key}` };
+    return {
+      column: `h${i}.h AS ${column}`,
+      join: ` LEFT JOIN ${once} AS h${i} ON h${i}.k IS NOT DISTINCT FROM ${key}`,
+    };
   });
   const inner = `SELECT ${[...visible, ...hashed.map(({ column }) => column)].join(', ')} ${from}${hashed.map(({ join }) => join).join('')}`;
   const oneHots = table.units.map(

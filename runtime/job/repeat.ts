@@ -1,3 +1,4 @@
+import { kindOf } from '../ledger/budget.ts';
 import type { Schema } from '../release/columns.ts';
 import type { Admission } from './admit.ts';
 import type { Disclosed } from './disclose.ts';
@@ -24,7 +25,7 @@ export interface Repeats {
  * One digest for a question that is the same in every respect: who asks, under which agreements, rules and policy versions,
  * over which bytes, for what. null for computations that are not answered from the record.
  *
- * Answering again tells nothing new, so it costs nothing. Under differential privacy it must be the same noise: a fresh
+ * Answering again tells nothing new, so no privacy is lost. Under differential privacy it must be the same noise: a fresh
  * draw for free would let the noise be averaged away.
  */
 export function questionOf(
@@ -46,14 +47,17 @@ export function questionOf(
   );
 }
 
-/** What runs instead: nothing, at no price. */
+/**
+ * What runs instead: nothing, at no price and no loss of privacy. It is a use all the same: `count: { max: 5 }` lets five
+ * results leave, the same or not.
+ */
 export function freeOf(prepared: Prepared, earlier: EarlierAnswer): Prepared {
   return {
     ...prepared,
-    budget: [],
+    budget: prepared.budget.filter(({ budget }) => kindOf(budget) === 'count'),
     microEpsilon: 0,
     repeats: earlier.job,
-    guarantee: `${earlier.note.guarantee.split(AGAIN)[0] ?? ''}${AGAIN} \`${earlier.job}\`, which cost nothing`,
+    guarantee: `${earlier.note.guarantee.split(AGAIN)[0] ?? ''}${AGAIN} \`${earlier.job}\`, at no price and no further loss of privacy`,
   };
 }
 const AGAIN = '; this is the answer of job';

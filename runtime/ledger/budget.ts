@@ -48,6 +48,11 @@ export function destinationBudget(kind: BudgetKind, scope: { readonly destinatio
   return idOf([kind, 'destination', scope.destination]);
 }
 
+/** What a budget counts, read from its name. */
+export function kindOf(budget: BudgetId): string {
+  return budget.split('/')[0] ?? '';
+}
+
 /** Where a budget stands. `spent` counts what is inside the window only, when the limit has one. */
 export interface Balance {
   /** Committed for good. */

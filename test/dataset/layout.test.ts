@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { chmod, writeFile, readFile, stat } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
@@ -74,6 +75,31 @@ describe('the layout', () => {
     assert.deepEqual(units, [4, true, true, 6], 'three known units, and all rows of unknown units share one');
     assert.equal((await stat(layout.path)).mode & 0o222, 0, 'read-only');
     assert.ok(!(await readFile(layout.path)).includes('region'), 'a column that is not named leaves no trace');
+  });
+
+  it('hashes key and value by SHA-256, whatever type the unit has, also where it is missing', async () => {
+    await using bench = await BenchFolder.create();
+    const text =
+      'id,name,weight,day\n1,ann,0.5,2026-01-01\n1,ann,0.5,2026-01-01\n,,,\n-7,bob,-0.0,2026-01-02\n8,carl,0.0,2026-01-02\n';
+    const { manifest } = await bench.register('h/v', [await bench.source('visits.csv', text)]);
+    const expected: Readonly<Record<string, readonly string[]>> = {
+      id: ['k1', 'k1', 'n', 'k-7', 'k8'],
+      name: ['kann', 'kann', 'n', 'kbob', 'kcarl'],
+      weight: ['k0.5', 'k0.5', 'n', 'k-0.0', 'k0.0'],
+      day: ['k2026-01-01', 'k2026-01-01', 'n', 'k2026-01-02', 'k2026-01-02'],
+    };
+    for (const [column, texts] of Object.entries(expected)) {
+      const units = [{ columns: [column], via: [] }];
+      const layout = await buildLayout(needs(bench), manifest, spec(table('visits', ['id'], { units })));
+      const rows = await openRows(layout.path, 'SELECT __gb_u0::VARCHAR FROM d0.visits');
+      const hashes = texts.map((one) => {
+        const digest = createHash('sha256')
+          .update(Buffer.from(KEY).toString('hex') + one)
+          .digest('hex');
+        return String(BigInt(`0x${digest.slice(0, 16)}`));
+      });
+      assert.deepEqual(rows.flat().toSorted(), hashes.toSorted(), column);
+    }
   });
 
   it('gives other hashes under another key, and the same file for the same spec', async () => {
