@@ -98,7 +98,7 @@ describe('the layout', () => {
           .digest('hex');
         return String(BigInt(`0x${digest.slice(0, 16)}`));
       });
-      assert.deepEqual(rows.flat().toSorted(), hashes.toSorted(), column);
+      assert.deepEqual(rows.flat().map(String).toSorted(), hashes.toSorted(), column);
     }
   });
 
