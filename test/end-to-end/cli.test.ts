@@ -220,12 +220,9 @@ describe('the command line against a runtime of its own', () => {
       const { job } = await beta.jobs.sql(`select ${what} from visits`);
       return job.reasons[0]?.code ?? job.state;
     };
-    const [n, mean, sum] = ['count(*) as n', 'avg(cost) as mean', 'sum(cost) as sum'];
-    // The same question is answered from the record and is no further use, also when none is left.
-    assert.deepEqual(
-      [await ask(n), await ask(n), await ask(mean), await ask(sum), await ask(n)],
-      ['released', 'released', 'released', 'budget-exhausted', 'released'],
-    );
+    const [n, mean] = ['count(*) as n', 'avg(cost) as mean'];
+    // The same question is answered from the record, and is a use all the same.
+    assert.deepEqual([await ask(n), await ask(n), await ask(mean)], ['released', 'released', 'budget-exhausted']);
     const { value } = await runtime.json<{ budgets: readonly { consumer: string; uses: number; usesLimit: number }[] }>(
       'budget',
       'show',
