@@ -5,7 +5,8 @@ import { assignBlocks, type BlockOutput } from '../../runtime/sandbox/javascript
 import { pooledWorkers } from '../../runtime/sandbox/javascript/pooled-workers.ts';
 import { factoryText } from '../../runtime/sandbox/javascript/prepare.ts';
 import { checkRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';
-import { runBlocks, runRowFunction } from '../../runtime/sandbox/javascript/run-job.ts';
+import { runBlocks } from '../../runtime/sandbox/javascript/run-blocks.ts';
+import { runRowFunction } from '../../runtime/sandbox/javascript/run-row-function.ts';
 import type { JavaScriptWorkers } from '../../runtime/sandbox/javascript/worker-link.ts';
 import { WorkerPool } from '../../runtime/sandbox/pool.ts';
 import { measurement, type Measurement, WrongAnswer } from '../measurement.ts';
@@ -184,7 +185,7 @@ async function blocks(
   const count = isQuick ? 32 : 128;
   const data = numbers(count * 1000);
   const blockOfUnit = assignBlocks(new Uint8Array(32).fill(7), data.source.units, count);
-  const job = { factory: factoryText(BLOCK_CODE), outputs: [BLOCK_OUTPUT], blockOfUnit, blocks: count };
+  const job = { factory: factoryText(BLOCK_CODE), outputs: [BLOCK_OUTPUT], assign: () => blockOfUnit, blocks: count };
   const [jailed, loop]: [number[], number[]] = [[], []];
   for (let round = 0; round < runs; round += 1) {
     progress(`blocks, run ${round + 1} of ${runs}`);

@@ -1,5 +1,5 @@
 import type { ColumnBatch, ColumnSpec } from '../../runtime/sandbox/javascript/columns.ts';
-import type { ColumnSource } from '../../runtime/sandbox/javascript/run-job.ts';
+import type { ColumnSource } from '../../runtime/sandbox/javascript/source.ts';
 
 /** Rows of every unit; the row function may use all of them, so that the sum is the plain one. */
 export const ROWS_PER_UNIT = 10;

@@ -12,7 +12,9 @@ import { collectSource } from '../sandbox/javascript/collect-source.ts';
 import { computationOfMessage } from '../sandbox/javascript/from-message.ts';
 import { pooledWorkers } from '../sandbox/javascript/pooled-workers.ts';
 import { prepareComputation } from '../sandbox/javascript/prepared.ts';
-import { type ColumnSource, prepareInWorker, runOnTwin } from '../sandbox/javascript/run-job.ts';
+import { prepareInWorker } from '../sandbox/javascript/prepare-in-worker.ts';
+import { runOnTwin } from '../sandbox/javascript/run-post.ts';
+import type { ColumnSource } from '../sandbox/javascript/source.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import { twinTables } from './twin-tables.ts';
 

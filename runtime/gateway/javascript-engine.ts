@@ -6,7 +6,7 @@ import type { JavaScriptComputation, ParsedComputation } from '../sandbox/javasc
 import { pooledWorkers } from '../sandbox/javascript/pooled-workers.ts';
 import { type PreparedComputation, prepareComputation } from '../sandbox/javascript/prepared.ts';
 import type { RowProgram } from '../sandbox/javascript/row-function/program.ts';
-import type { GroupKey } from '../sandbox/javascript/run-job.ts';
+import type { GroupKey } from '../sandbox/javascript/source.ts';
 import { declaredTexts, kindOfType, type ReadColumn, textKeys } from './javascript-rows.ts';
 import { approvedRun, blocksRun, type JavaScriptRunNeeds, postRun, rowFunctionRun } from './javascript-run.ts';
 

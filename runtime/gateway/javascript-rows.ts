@@ -8,7 +8,7 @@ import { ROW_RANK } from '../query/layout.ts';
 import type { ColumnBatch as TableBatch, ColumnData as TableColumn } from '../release/columns.ts';
 import type { ColumnBatch, ColumnData, ColumnKind, ColumnSpec } from '../sandbox/javascript/columns.ts';
 import { javascriptLimits } from '../sandbox/javascript/limits.ts';
-import type { ColumnSource, GroupKey } from '../sandbox/javascript/run-job.ts';
+import type { ColumnSource, GroupKey } from '../sandbox/javascript/source.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 
 /** A column as code reads it, and the texts that it may tell apart. */

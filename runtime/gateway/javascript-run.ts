@@ -27,7 +27,7 @@ import {
   runJavaScriptJob,
 } from '../sandbox/javascript/prepared.ts';
 import type { NamedValue } from '../sandbox/javascript/row-function/finish.ts';
-import type { ColumnSource, GroupKey } from '../sandbox/javascript/run-job.ts';
+import type { ColumnSource, GroupKey } from '../sandbox/javascript/source.ts';
 import type { JavaScriptWorkers } from '../sandbox/javascript/worker-link.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import { type ReadColumn, rowSource } from './javascript-rows.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { runBlocks } from '../../runtime/sandbox/javascript/run-job.ts';
+import { runBlocks } from '../../runtime/sandbox/javascript/run-blocks.ts';
 import type { BlockOutput, BlockValues } from '../../runtime/sandbox/javascript/blocks.ts';
 import { javascriptLimits } from '../../runtime/sandbox/javascript/limits.ts';
 import { factory, jailedWorkers, numbersSource, prepareInWorker, terms } from '../javascript/jailed.ts';
@@ -21,7 +21,7 @@ async function runAll(programs: readonly string[]): Promise<readonly BlockValues
   const job = {
     factory: factory(`(input) => [${bodies.join(',\n')}][input.columns.x[0]](input)`),
     outputs,
-    blockOfUnit: Int32Array.from({ length: blocks }, (_, i) => i),
+    assign: () => Int32Array.from({ length: blocks }, (_, i) => i),
     blocks,
     lanes,
   };
@@ -60,7 +60,7 @@ suite('hostile programs in real jailed workers', () => {
       for (let text = compileBombs[next++]; text !== undefined; text = compileBombs[next++]) {
         const prepared = await prepareInWorker(workers, { language: 'javascript', source: text });
         if (prepared.kind !== 'program') continue;
-        const job = { factory: prepared.factory, outputs, blockOfUnit: new Int32Array(3), blocks: 1 };
+        const job = { factory: prepared.factory, outputs, assign: () => new Int32Array(3), blocks: 1 };
         const { blocks } = await runBlocks(workers, job, numbersSource([1, 2, 3]), { ...terms, timeoutMs });
         assert.equal(blocks.length, 1);
       }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { loadImage } from '../../runtime/sandbox/image.ts';
 import { imageLibraries } from '../../runtime/sandbox/javascript/libraries.ts';
-import { runOnTwin } from '../../runtime/sandbox/javascript/run-job.ts';
+import { runOnTwin } from '../../runtime/sandbox/javascript/run-post.ts';
 import { buildLibraries } from '../../sandbox-images/javascript/build.ts';
 import { factory, jailedWorkers, numbersSource, terms } from './jailed.ts';
 

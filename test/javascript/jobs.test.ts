@@ -1,20 +1,17 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { assignBlocks, meansOfBlocks } from '../../runtime/sandbox/javascript/blocks.ts';
+import { meansOfBlocks } from '../../runtime/sandbox/javascript/blocks.ts';
 import type { BlockOutput } from '../../runtime/sandbox/javascript/blocks.ts';
 import type { ColumnSpec } from '../../runtime/sandbox/javascript/columns.ts';
 import { iterationResult, runIteration, startIteration } from '../../runtime/sandbox/javascript/iterate.ts';
 import { checkRowFunction, planRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';
 import { finishReducer } from '../../runtime/sandbox/javascript/row-function/finish.ts';
 import type { OutputSpec, Reducer } from '../../runtime/sandbox/javascript/row-function/reducer.ts';
-import {
-  runApproved,
-  runBlocks,
-  runOnTwin,
-  runPost,
-  runRowFunction,
-} from '../../runtime/sandbox/javascript/run-job.ts';
-import type { ColumnSource } from '../../runtime/sandbox/javascript/run-job.ts';
+import { runApproved } from '../../runtime/sandbox/javascript/run-approved.ts';
+import { keyedBlocks, runBlocks } from '../../runtime/sandbox/javascript/run-blocks.ts';
+import { runOnTwin, runPost } from '../../runtime/sandbox/javascript/run-post.ts';
+import { runRowFunction } from '../../runtime/sandbox/javascript/run-row-function.ts';
+import type { ColumnSource } from '../../runtime/sandbox/javascript/source.ts';
 import { pooledWorkers } from '../../runtime/sandbox/javascript/pooled-workers.ts';
 import { factory, jailedWorkers, numbersSource, prepareInWorker, terms } from './jailed.ts';
 
@@ -140,7 +137,7 @@ suite('blocks', () => {
     const job = {
       factory: factory(code),
       outputs,
-      blockOfUnit: assignBlocks(new Uint8Array(32).fill(9), 2000, blocks),
+      assign: keyedBlocks(new Uint8Array(32).fill(9)),
       blocks,
       lanes: 2,
     };
@@ -180,7 +177,7 @@ suite('blocks', () => {
     const job = {
       factory: factory(code),
       outputs: [{ ...output('saw', 0, 1), step: 1 }],
-      blockOfUnit: identity(6),
+      assign: () => identity(6),
       blocks: 6,
     };
     const outcome = await runBlocks(workers, job, numbersSource([1, 1, 1, 1, 1, 1]), terms);
@@ -198,7 +195,7 @@ suite('blocks', () => {
       return [blocks.length, Date.now() - Date.UTC(2026, 0, 2), Math.random()];
     }`;
     const outputs = [output('free', 0, 1000), output('clock', -1, 1), output('chance', 0, 1)];
-    const job = { factory: factory(code), outputs, blockOfUnit: identity(4), blocks: 4 };
+    const job = { factory: factory(code), outputs, assign: () => identity(4), blocks: 4 };
     const run = () => runBlocks(workers, job, numbersSource([0, 1, 0, 0]), terms);
     const [one, two] = [await run(), await run()];
     // How much the hog itself gets depends on when its garbage is collected; what the others see must not.
@@ -228,7 +225,7 @@ suite('blocks', () => {
       'return [3, 3]',
       '(function f() { f() })()',
     ]) {
-      const job = { factory: factory(code(bad)), outputs, blockOfUnit: identity(5), blocks: 5 };
+      const job = { factory: factory(code(bad)), outputs, assign: () => identity(5), blocks: 5 };
       const outcome = await runBlocks(workers, job, numbersSource([1, 2, 3, 4, 5]), { ...terms, timeoutMs: 200 });
       assert.deepEqual(
         outcome.blocks.map((block) => block.integers[0]),
@@ -243,7 +240,7 @@ suite('blocks', () => {
     const job = {
       factory: factory('() => { for (;;); }'),
       outputs: [output('x', 0, 1)],
-      blockOfUnit: identity(2),
+      assign: () => identity(2),
       blocks: 2,
     };
     const running = runBlocks(workers, job, numbersSource([1, 2]), {

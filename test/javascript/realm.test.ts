@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { runOnTwin } from '../../runtime/sandbox/javascript/run-job.ts';
+import { runOnTwin } from '../../runtime/sandbox/javascript/run-post.ts';
 import { factory, jailedWorkers, numbersSource, terms } from './jailed.ts';
 
 const { workers } = await jailedWorkers(2);

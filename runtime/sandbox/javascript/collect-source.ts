@@ -6,7 +6,7 @@ import type {
 } from '../../release/columns.ts';
 import type { ColumnBatch, ColumnData, ColumnKind, ColumnSpec } from './columns.ts';
 import { javascriptLimits } from './limits.ts';
-import type { ColumnSource } from './run-job.ts';
+import type { ColumnSource } from './source.ts';
 
 /** Returns how a table's column type reaches JavaScript; dates are days, timestamps milliseconds since 1970. */
 export function columnKindOf(type: ColumnType): ColumnKind {

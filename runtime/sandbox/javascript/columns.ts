@@ -78,22 +78,51 @@ export function encodeParts(
   withUnit = false,
 ): Uint8Array<ArrayBuffer> {
   const rows = parts.reduce((sum, part) => sum + (part.pick?.length ?? part.batch.rows), 0);
-  const { places, bytes } = layoutOf(wireKinds(specs, withUnit), rows);
-  if (bytes > javascriptLimits.batchBytes) throw new RangeError(`a batch of ${bytes} bytes is over the limit`);
-  const buffer = new ArrayBuffer(bytes);
-  places.forEach((place, index) => {
-    const target = viewOf(buffer, place, rows);
-    let at = 0;
-    for (const { batch, pick } of parts) {
-      const data = index < specs.length ? batch.columns[index] : batch.unit && { values: batch.unit };
-      if (data === undefined || data.values.length < batch.rows)
-        throw new RangeError('a batch lacks a column or a part of it');
+  const writer = columnWriter(specs, rows, { withUnit });
+  for (const part of parts) writer.add(part);
+  return writer.finish();
+}
+
+/** A buffer of columns for a known number of rows, filled part by part. */
+export interface ColumnWriter {
+  readonly bytes: number;
+  /** Appends rows. Throws RangeError when the batch lacks a column or there is no room for all of them. */
+  add(part: BatchPart): void;
+  /** Returns the buffer; throws RangeError when rows are missing. */
+  finish(): Uint8Array<ArrayBuffer>;
+}
+
+/** Makes a writer for exactly `rows` rows; a dry one only knows its size. Throws RangeError for more bytes than a batch may have. */
+export function columnWriter(
+  specs: readonly ColumnSpec[],
+  rows: number,
+  options: { readonly withUnit?: boolean; readonly isDry?: boolean } = {},
+): ColumnWriter {
+  const { places, bytes } = layoutOf(wireKinds(specs, options.withUnit === true), rows);
+  if (options.isDry !== true && bytes > javascriptLimits.batchBytes)
+    throw new RangeError(`a batch of ${bytes} bytes is over the limit`);
+  const buffer = new ArrayBuffer(options.isDry === true ? 0 : bytes);
+  const views = options.isDry === true ? [] : places.map((place) => viewOf(buffer, place, rows));
+  let at = 0;
+  return {
+    bytes,
+    add: ({ batch, pick }) => {
       const count = pick?.length ?? batch.rows;
-      fillColumn(target.subarray(at, at + count), place.kind, data, pick);
+      if (at + count > rows) throw new RangeError('more rows than there is room for');
+      places.forEach((place, index) => {
+        const data = index < specs.length ? batch.columns[index] : batch.unit && { values: batch.unit };
+        const target = views[index];
+        if (target === undefined || data === undefined || data.values.length < batch.rows)
+          throw new RangeError('a batch lacks a column or a part of it');
+        fillColumn(target.subarray(at, at + count), place.kind, data, pick);
+      });
       at += count;
-    }
-  });
-  return new Uint8Array(buffer);
+    },
+    finish: () => {
+      if (at !== rows) throw new RangeError('rows are missing');
+      return new Uint8Array(buffer);
+    },
+  };
 }
 
 /** Returns the stored kinds of the declared columns, with the unit numbers last when they travel too. */

@@ -4,7 +4,7 @@ import type { Language } from './prepare.ts';
 import { complaintsAboutOutput, planReducer } from './row-function/reducer.ts';
 import type { OutputSpec, Reducer } from './row-function/reducer.ts';
 import type { IterationPlan } from './iterate.ts';
-import type { GroupKey } from './run-job.ts';
+import type { GroupKey } from './source.ts';
 import type { TableColumn } from './worker-job.ts';
 
 /** Rows are computed per declared public key of one column; every declared key is in the result, also an empty one. */

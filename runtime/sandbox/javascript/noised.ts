@@ -6,7 +6,7 @@ import type { BlockOutcome } from './blocks.ts';
 import { finishReducer } from './row-function/finish.ts';
 import type { NamedValue } from './row-function/finish.ts';
 import type { OutputSpec, Reducer, ReducerPlan, Sensitivity } from './row-function/reducer.ts';
-import type { RowFunctionOutcome } from './run-job.ts';
+import type { RowFunctionOutcome } from './run-row-function.ts';
 
 /** The noisy cells of every group, and the noise that each cell got: all that may be looked at afterwards. */
 export interface NoisedCells {

@@ -1,4 +1,4 @@
-import { assignBlocks, recommendBlocks } from './blocks.ts';
+import { recommendBlocks } from './blocks.ts';
 import type { BlockAdvice, BlockOutcome } from './blocks.ts';
 import type { ColumnSpec } from './columns.ts';
 import type { Complaint } from './complaint.ts';
@@ -15,8 +15,14 @@ import { planRowFunction } from './row-function/check.ts';
 import type { CheckedRowFunction } from './row-function/check.ts';
 import type { RowProgram } from './row-function/program.ts';
 import type { Reducer } from './row-function/reducer.ts';
-import { prepareInWorker, runApproved, runBlocks, runPost, runRowFunction } from './run-job.ts';
-import type { ApprovedOutcome, ColumnSource, JobFailed, RowFunctionOutcome, RunTerms } from './run-job.ts';
+import { prepareInWorker } from './prepare-in-worker.ts';
+import { runApproved } from './run-approved.ts';
+import { keyedBlocks, runBlocks } from './run-blocks.ts';
+import { runPost } from './run-post.ts';
+import { runRowFunction } from './run-row-function.ts';
+import type { ApprovedOutcome } from './run-approved.ts';
+import type { RowFunctionOutcome } from './run-row-function.ts';
+import type { ColumnSource, JobFailed, RunTerms } from './source.ts';
 import type { JavaScriptWorkers } from './worker-link.ts';
 
 /** What is known about the data without reading a row: the granted columns and how much a unit may contribute. */
@@ -145,7 +151,7 @@ export async function runJavaScriptJob(
         factory: prepared.factory,
         outputs,
         blocks: count,
-        blockOfUnit: assignBlocks(terms.blockKey, source.units, count),
+        assign: keyedBlocks(terms.blockKey),
         ...(terms.lanes === undefined ? {} : { lanes: terms.lanes }),
         isProcessPerBlock: terms.isProcessPerBlock ?? terms.tier === 'strict',
       };

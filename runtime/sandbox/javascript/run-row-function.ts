@@ -1,0 +1,128 @@
+import { encodeBatch, wireKinds } from './columns.ts';
+import { withWorker } from './lease.ts';
+import { javascriptLimits } from './limits.ts';
+import type { CheckedRowFunction } from './row-function/check.ts';
+import { printKernel } from './row-function/kernel.ts';
+import type { Reducer, Sensitivity } from './row-function/reducer.ts';
+import { codeOf, storedKeys } from './source.ts';
+import type { ColumnSource, GroupKey, JobFailed, RunTerms } from './source.ts';
+import { WorkerLost, bodyTaken, nextAnswer, sendColumns, sendEnd, startJob } from './worker-link.ts';
+import type { JavaScriptWorkers } from './worker-link.ts';
+
+/** Exact sums of a row function per group, in the order of the declared keys, with the sensitivity of all of them. */
+export interface RowFunctionOutcome {
+  readonly kind: 'done';
+  readonly groups: readonly { readonly cells: readonly bigint[]; readonly units: number | undefined }[];
+  readonly sensitivity: Sensitivity;
+}
+
+export interface RowFunctionJob {
+  readonly checked: CheckedRowFunction;
+  readonly reducer: Reducer;
+  readonly parameters?: Readonly<Record<string, number>>;
+  readonly rowsPerUnit: number;
+  readonly groupBy?: { readonly column: string; readonly keys: readonly GroupKey[] } | undefined;
+  /** count the different units of each group, for a policy's `minUnits` */
+  readonly isCountingUnits?: boolean;
+}
+
+/** Runs a checked row function over all rows in one worker, batch by batch. */
+export async function runRowFunction(
+  workers: JavaScriptWorkers,
+  job: RowFunctionJob,
+  source: ColumnSource,
+  terms: Pick<RunTerms, 'tier' | 'timeoutMs' | 'signal'>,
+): Promise<RowFunctionOutcome | JobFailed> {
+  const { plan } = job.checked;
+  const groups = job.groupBy?.keys.length ?? 1;
+  const cells = groups * plan.cells.length;
+  if (cells > javascriptLimits.cells) throw new RangeError(`${cells} cells, limit is ${javascriptLimits.cells}`);
+  const isCountingUnits = job.isCountingUnits === true;
+  if (isCountingUnits && groups * source.units > javascriptLimits.unitGroupBits)
+    throw new RangeError('too many groups and units to count units');
+  const kernel = printKernel(job.checked.program, {
+    columns: source.columns,
+    reducer: job.reducer,
+    plan,
+    parameters: job.parameters ?? {},
+    codeOf: (column, text) => codeOf(source, column, text),
+    groupBy: job.groupBy && {
+      column: job.groupBy.column,
+      keys: storedKeys(source, job.groupBy.column, job.groupBy.keys),
+    },
+    units: { count: source.units, rowsPerUnit: job.rowsPerUnit, isCounted: isCountingUnits },
+  });
+  return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.graceMs }, async (worker) => {
+    const kinds = wireKinds(source.columns, true);
+    const isolateMiB = rowIsolateMiB(source.units, groups, isCountingUnits);
+    await startJob(worker, {
+      kind: 'rowFunction',
+      kernel,
+      kinds,
+      isCountingUnits,
+      timeoutMs: terms.timeoutMs,
+      isolateMiB,
+    });
+    let rows = 0;
+    let sent = 0;
+    for await (const batch of source.batches()) {
+      terms.signal?.throwIfAborted();
+      if (batch.rows > javascriptLimits.batchRows) throw new RangeError('a batch has too many rows');
+      rows += batch.rows;
+      if (rows > javascriptLimits.rows) throw new RangeError('too many rows');
+      const bytes = encodeBatch(source.columns, batch, true);
+      // Two places take turns: one batch is written while the worker computes the other.
+      if (sent >= 2) await bodyTaken(worker, terms.timeoutMs);
+      await sendColumns(worker, { bytes, rows: batch.rows }, (sent % 2) * javascriptLimits.batchBytes);
+      sent += 1;
+    }
+    for (let left = Math.min(sent, 2); left > 0; left--) await bodyTaken(worker, terms.timeoutMs);
+    await sendEnd(worker);
+    const totals = await nextAnswer(worker, { maxBytes: cells * 8, timeoutMs: terms.timeoutMs });
+    const units = isCountingUnits
+      ? await nextAnswer(worker, { maxBytes: groups * 8, timeoutMs: terms.timeoutMs })
+      : undefined;
+    return {
+      kind: 'done',
+      groups: decodeCells(totals, units, job, groups, rows),
+      sensitivity: job.checked.sensitivity,
+    };
+  });
+}
+
+/** Room for two batches, a counter per unit, the bits of units per group, and the trusted code. */
+function rowIsolateMiB(units: number, groups: number, isCountingUnits: boolean): number {
+  const counters = units * 4 + (isCountingUnits ? (units * groups) / 8 : 0);
+  return javascriptLimits.rowIsolateMiB + Math.ceil((counters + javascriptLimits.batchBytes) / 2 ** 20);
+}
+
+/** Reads `i64[groups × cells]` and `f64[groups]`; a sum that no rows could give is a lie of the worker. */
+function decodeCells(
+  totals: Uint8Array,
+  units: Uint8Array | undefined,
+  job: RowFunctionJob,
+  groups: number,
+  rows: number,
+): RowFunctionOutcome['groups'] {
+  const { cells } = job.checked.plan;
+  if (totals.length !== groups * cells.length * 8 || (units !== undefined && units.length !== groups * 8)) {
+    throw new WorkerLost('an answer of the wrong size');
+  }
+  const sums = new DataView(totals.buffer, totals.byteOffset, totals.byteLength);
+  const counts = units && new DataView(units.buffer, units.byteOffset, units.byteLength);
+  return Array.from({ length: groups }, (_, g) => ({
+    cells: cells.map((cell, c) => {
+      const sum = sums.getBigInt64((g * cells.length + c) * 8, true);
+      const most = BigInt(rows) * BigInt(cell.largest);
+      if (sum > most || sum < -most) throw new WorkerLost('an impossible sum');
+      return sum;
+    }),
+    units: counts && countOf(counts.getFloat64(g * 8, true)),
+  }));
+}
+
+function countOf(value: number): number {
+  if (!Number.isInteger(value) || value < 0 || value > javascriptLimits.units)
+    throw new WorkerLost('an impossible count');
+  return value;
+}

@@ -1,0 +1,66 @@
+import type { ColumnBatch, ColumnSpec } from './columns.ts';
+import type { Tier } from './worker-link.ts';
+
+/** A value of a declared public key. */
+export type GroupKey = string | number | boolean;
+
+/** The rows of a job as the query layer delivers them: only the granted columns, units numbered from 0. */
+export interface ColumnSource {
+  readonly columns: readonly ColumnSpec[];
+  /** the texts of each dictionary column, by code; the same for all batches */
+  readonly dictionaries: ReadonlyMap<string, readonly string[]>;
+  /** how many units there are; every `unit` of a batch is below it */
+  readonly units: number;
+  /** All rows, or those of one part of the units; every part is as good a sample as any other. */
+  batches(part?: UnitPart): AsyncIterable<ColumnBatch> | Iterable<ColumnBatch>;
+  /** In how many parts rows should be read so that one at a time may be held in memory; default 1. */
+  readonly parts?: number;
+}
+
+/**
+ * The units whose keyed hash lies in `[first / of, end / of)` of its range: which part a unit is in depends on that unit alone.
+ */
+export interface UnitPart {
+  readonly first: number;
+  readonly end: number;
+  readonly of: number;
+}
+
+/** How a job with consumer code is run. */
+export interface RunTerms {
+  readonly tier: Tier;
+  readonly timeoutMs: number;
+  readonly nowMs: number;
+  readonly seed: number;
+  readonly libraries?: readonly string[];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, of: number) => void;
+}
+
+/** No result: for the operator, with a reason; a consumer sees one and the same failure for all of them. */
+export interface JobFailed {
+  readonly kind: 'failed';
+  readonly detail: string;
+}
+
+/** The code of a text in a dictionary column; undefined when no row can hold it. */
+export function codeOf(source: ColumnSource, column: string, text: string): number | undefined {
+  const code = source.dictionaries.get(column)?.indexOf(text) ?? -1;
+  return code < 0 ? undefined : code;
+}
+
+/** The declared keys as the column stores them; undefined for a key that no row can hold. */
+export function storedKeys(
+  source: ColumnSource,
+  name: string,
+  keys: readonly GroupKey[],
+): readonly (number | undefined)[] {
+  const column = source.columns.find((each) => each.name === name);
+  if (column === undefined) throw new RangeError(`group column ${JSON.stringify(name)} is not in the data`);
+  const codes = new Map((source.dictionaries.get(name) ?? []).map((text, code) => [text, code]));
+  return keys.map((key) => {
+    if (typeof key === 'string') return column.kind === 'dictionary' ? codes.get(key) : undefined;
+    if (typeof key === 'boolean') return column.kind === 'boolean' ? Number(key) : undefined;
+    return column.kind === 'float64' || column.kind === 'int32' ? key : undefined;
+  });
+}
