@@ -8,7 +8,11 @@ import { type PreparedComputation, prepareComputation } from '../sandbox/javascr
 import type { RowProgram } from '../sandbox/javascript/row-function/program.ts';
 import type { GroupKey } from '../sandbox/javascript/source.ts';
 import { declaredTexts, kindOfType, type ReadColumn, textKeys } from './javascript-rows.ts';
-import { approvedRun, blocksRun, type JavaScriptRunNeeds, postRun, rowFunctionRun } from './javascript-run.ts';
+import { approvedRun } from './javascript-approved.ts';
+import { blocksRun } from './javascript-blocks.ts';
+import { postRun } from './javascript-post.ts';
+import { rowFunctionRun } from './javascript-row-function.ts';
+import type { JavaScriptRunNeeds } from './javascript-run.ts';
 
 /** The program of a JavaScript job: plain data, read from the message, and what the registry says of its code. */
 export interface SubmittedProgram {

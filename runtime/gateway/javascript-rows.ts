@@ -8,7 +8,7 @@ import { ROW_RANK } from '../query/layout.ts';
 import type { ColumnBatch as TableBatch, ColumnData as TableColumn } from '../release/columns.ts';
 import type { ColumnBatch, ColumnData, ColumnKind, ColumnSpec } from '../sandbox/javascript/columns.ts';
 import { javascriptLimits } from '../sandbox/javascript/limits.ts';
-import type { ColumnSource, GroupKey } from '../sandbox/javascript/source.ts';
+import type { ColumnSource, GroupKey, UnitPart } from '../sandbox/javascript/source.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 
 /** A column as code reads it, and the texts that it may tell apart. */
@@ -35,26 +35,49 @@ export interface RowsRequest {
 
 /** Values that are kept between rounds instead of being read again, at most. */
 const KEPT_VALUES = 8_000_000;
+/** Values (rows × columns, and the unit) that one part of a table should have, so that a job holds no more at one time. */
+const PART_VALUES = 4_000_000;
+/** Parts of the largest table. */
+const MAX_PARTS = 256;
+
+/** The size of a table to the next lower power of two: what block numbers and predicted errors may rest on. */
+export function roughly(rows: number): number {
+  return rows < 1 ? 1 : 2 ** Math.floor(Math.log2(rows));
+}
+
+/**
+ * In how many parts a table is read by a job that holds rows or wants them sorted. INVARIANT: it rests on the magnitude of the
+ * table alone, because the parts decide which units can share a block.
+ */
+export function partsFor(rows: number, columns: number): number {
+  return Math.max(1, Math.min(MAX_PARTS, Math.ceil((1.5 * roughly(rows) * (columns + 1)) / PART_VALUES)));
+}
 
 /**
  * The rows of a table for code, read by a jailed SQL worker with statements of our own and handed on batch by batch: what is in
- * memory at once is a few batches, unless the table is small enough to be kept for the next round.
+ * memory at once is a few batches, unless the table is small enough to be kept for the next round. Sorted rows of a large table
+ * are read part by part, because sorting holds what it sorts; parts follow the order, so together they are sorted too.
  *
  * INVARIANT: nothing that describes the whole table goes to the code. A dictionary of the texts that occur would tell every
  * block about the rows of all others, so codes come from lists that are public or the program's own.
  */
 export function rowSource(request: RowsRequest): ColumnSource {
-  const { columns, table } = request;
+  const { columns, table, isSorted } = request;
   const rows = Number(table.rowCount);
+  const parts = partsFor(rows, columns.length);
   const isKept = rows * (columns.length + 1) <= KEPT_VALUES;
   let kept: readonly ColumnBatch[] | null = null;
-  async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
+  async function* batches(part?: UnitPart): AsyncGenerator<ColumnBatch, void, void> {
+    if (part !== undefined) {
+      yield* readRows(request, part);
+      return;
+    }
     if (kept !== null) {
       yield* kept;
       return;
     }
     const collected: ColumnBatch[] = [];
-    for await (const batch of readRows(request)) {
+    for await (const batch of isSorted && parts > 1 ? inParts(request, parts) : readRows(request, WHOLE)) {
       if (isKept) collected.push(batch);
       yield batch;
     }
@@ -65,13 +88,33 @@ export function rowSource(request: RowsRequest): ColumnSource {
     dictionaries: new Map(columns.filter(({ kind }) => kind === 'dictionary').map(({ name, texts }) => [name, texts])),
     // Every unit has a row, so there are at most as many.
     units: Math.max(1, rows),
+    parts,
     batches,
   };
 }
 
-async function* readRows(request: RowsRequest): AsyncGenerator<ColumnBatch, void, void> {
+const WHOLE: UnitPart = { first: 0, end: 1, of: 1 };
+
+/** All rows, part after part; units of later parts are numbered on. */
+async function* inParts(request: RowsRequest, of: number): AsyncGenerator<ColumnBatch, void, void> {
+  let first = 0;
+  for (let part = 0; part < of; part += 1) {
+    let next = first;
+    for await (const batch of readRows(request, { first: part, end: part + 1, of })) {
+      const { unit } = batch;
+      for (let i = 0; unit !== undefined && i < batch.rows; i += 1) {
+        unit[i] = (unit[i] ?? 0) + first;
+        next = Math.max(next, (unit[i] ?? 0) + 1);
+      }
+      yield batch;
+    }
+    first = next;
+  }
+}
+
+async function* readRows(request: RowsRequest, part: UnitPart): AsyncGenerator<ColumnBatch, void, void> {
   const { pool, party, dataset, columns, signal } = request;
-  const query = statementsOf(request);
+  const query = statementsOf(request, part);
   const guestPath = `/data/${dataset.database}.duckdb`;
   const worker = await pool.lease({ kind: 'sql', party, mounts: [{ hostPath: dataset.file, guestPath }], signal });
   let isClean = false;
@@ -96,17 +139,23 @@ async function* readRows(request: RowsRequest): AsyncGenerator<ColumnBatch, void
 
 /**
  * Our own statements: only the named columns, cast to what code reads; rows of rank below the bound; and the number of the
- * unit, never its key or its hash. With one row per unit the position of the row is its unit's number, which saves a join.
+ * unit within the part that is read, never its key or its hash. With one row per unit the position of the row is its unit's number, which saves a join.
  */
 export function statementsOf(
   request: Pick<RowsRequest, 'table' | 'columns' | 'rowsPerUnit' | 'isSorted'>,
+  part: UnitPart,
 ): EnforcedQuery {
   const { table, columns, rowsPerUnit, isSorted } = request;
   const [unit] = table.units;
   if (unit === undefined) throw new RangeError('the table has no privacy unit');
   const hash = `t.${quoteName(unit.hash)}`;
   const rank = `t.${quoteName(ROW_RANK)}`;
-  const bound = rowsPerUnit === null ? '' : ` WHERE ${rank} < ${Math.trunc(rowsPerUnit)}`;
+  const conditions = [
+    ...(rowsPerUnit === null ? [] : [`${rank} < ${Math.trunc(rowsPerUnit)}`]),
+    ...(part.first === 0 ? [] : [`${hash} >= ${boundary(part.first, part.of)}`]),
+    ...(part.end === part.of ? [] : [`${hash} < ${boundary(part.end, part.of)}`]),
+  ];
+  const bound = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
   const values = columns.map((column, i) => `${expressionOf(column)} AS c${i}`);
   const isNumbered = rowsPerUnit !== 1;
   const setup = isNumbered
@@ -129,6 +178,10 @@ export function statementsOf(
     canonical: '',
   };
 }
+
+/** Where a fraction of the keyed hashes' range begins, as a literal of their own type: the layout's hashes are 64 bits, even. */
+const boundary = (numerator: number, of: number): string =>
+  `${((BigInt(numerator) << 64n) / BigInt(of)).toString()}::UBIGINT`;
 
 const INTEGER: SqlType = { kind: 'integer', bits: 32, isSigned: true };
 

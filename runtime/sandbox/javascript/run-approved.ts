@@ -145,7 +145,9 @@ function groupReader(
   groupOf: GroupOf,
   signal: AbortSignal | undefined,
 ): (group: number) => Promise<LaneBody | undefined> {
-  let held: { readonly first: number; readonly end: number; readonly bodies: Promise<readonly (LaneBody | undefined)[]> } | undefined;
+  let held:
+    | { readonly first: number; readonly end: number; readonly bodies: Promise<readonly (LaneBody | undefined)[]> }
+    | undefined;
   return async (group) => {
     if (held === undefined || group < held.first || group >= held.end) {
       const first = group;
@@ -154,13 +156,18 @@ function groupReader(
         bytes += columnWriter(source.columns, counts.rows[end] ?? 0, { isDry: true }).bytes;
         if (bytes > heldBytes && end > first) break;
       }
-      const bodies = fill(source, counts.rows.subarray(first, end), (batch) => {
-        const of = groupOf(batch);
-        return (row) => {
-          const found = of(row);
-          return found === undefined ? -1 : found - first;
-        };
-      }, signal);
+      const bodies = fill(
+        source,
+        counts.rows.subarray(first, end),
+        (batch) => {
+          const of = groupOf(batch);
+          return (row) => {
+            const found = of(row);
+            return found === undefined ? -1 : found - first;
+          };
+        },
+        signal,
+      );
       held = { first, end, bodies };
       bodies.catch(() => {});
     }

@@ -48,7 +48,11 @@ export async function runOnTwin(
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.startMs }, async (worker) => {
     const maxCharacters = javascriptLimits.debugCharacters;
     await startJob(worker, { kind: 'debug', terms: guestTerms(job.factory, twin, terms), maxCharacters });
-    await sendColumns(worker, { bytes: encodeParts(twin.columns, parts), rows: batches.reduce((sum, batch) => sum + batch.rows, 0) }, 0);
+    await sendColumns(
+      worker,
+      { bytes: encodeParts(twin.columns, parts), rows: batches.reduce((sum, batch) => sum + batch.rows, 0) },
+      0,
+    );
     await sendEnd(worker);
     await bodyTaken(worker, terms.timeoutMs);
     const bytes = await nextAnswer(worker, {

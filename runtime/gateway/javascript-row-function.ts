@@ -1,0 +1,123 @@
+import { type ReadyCode, type ReadyInput } from '../job/prepare-javascript.ts';
+import type { ColumnAccuracy } from '../job/prepare.ts';
+import { type Denied, denied, reason } from '../policy/reason.ts';
+import { toNumber } from '../release/discrete-laplace.ts';
+import type { NoiseShare } from '../release/noise.ts';
+import { DEFAULT_RELEASE_LIMITS } from '../release/terms.ts';
+import { Uniform } from '../release/uniform.ts';
+import { iterationResult, runIteration, startIteration } from '../sandbox/javascript/iterate.ts';
+import { estimatesOf, evenShare, noiseOfCells, noisedCells } from '../sandbox/javascript/noised.ts';
+import { guaranteeOf, runJavaScriptJob } from '../sandbox/javascript/prepared.ts';
+import type { NamedValue } from '../sandbox/javascript/row-function/finish.ts';
+import type { GroupKey } from '../sandbox/javascript/source.ts';
+import { type ReadColumn, roughly } from './javascript-rows.ts';
+import {
+  CONFIDENCE,
+  epsilonText,
+  execution,
+  type JavaScriptRunNeeds,
+  type Of,
+  sourceOf,
+  termsOf,
+  workersOf,
+} from './javascript-run.ts';
+import { statisticsTable } from './javascript-statistics.ts';
+
+/** A checked row function, reduced by trusted code; noise on the exact sums. */
+export function rowFunctionRun(
+  needs: JavaScriptRunNeeds,
+  input: ReadyInput,
+  prepared: Of<'rowFunction'>,
+  columns: readonly ReadColumn[],
+): ReadyCode | Denied {
+  const { computation, checked, facts } = prepared;
+  const { groupBy, iterate, outputs, reducer } = computation;
+  const rounds = iterate?.rounds ?? 1;
+  const budget: NoiseShare = { kind: 'laplace', microEpsilon: input.microEpsilon };
+  const share = evenShare(budget, rounds);
+  if (smallestShare(share, checked.sensitivity.queries.length) < 1)
+    return denied(reason('epsilon-too-small', 'the budget of the job is too small for so many numbers and rounds'));
+  if (iterate !== undefined && groupBy !== undefined)
+    return denied(reason('program-not-valid', 'groupBy: a job in rounds has no groups'));
+  const keys: readonly (GroupKey | undefined)[] = groupBy?.keys ?? [undefined];
+  const names = iterate === undefined ? predicted(checked.plan.cells.length, 0) : [];
+  const table = statisticsTable(groupBy?.column, keys);
+  const statistics = iterate === undefined ? keys.length * Math.max(names.length, 1) : 0;
+  if (statistics > DEFAULT_RELEASE_LIMITS.maxRows)
+    return denied(
+      reason('too-many-outputs', `the result would have ${statistics} rows`, {
+        remedy: `at most ${DEFAULT_RELEASE_LIMITS.maxRows}`,
+      }),
+    );
+  const noise = noiseOfCells(checked.sensitivity, share);
+
+  /** Statistics as they would come out of about as many rows: where explain takes its errors from. */
+  function predicted(cells: number, rows: number): readonly NamedValue[] {
+    const of = noiseOfCells(checked.sensitivity, share);
+    const exact = Array.from({ length: cells }, (_, i) =>
+      checked.plan.cells[i]?.name.endsWith('count') === true ? BigInt(rows) : 0n,
+    );
+    return estimatesOf(outputs, reducer, checked.plan, { cells: exact, noise: of });
+  }
+
+  const about = roughly(Number(input.data?.table.rowCount ?? 0n) / keys.length);
+  const errors =
+    iterate === undefined
+      ? predicted(checked.plan.cells.length, about).map(({ name, low, high }): ColumnAccuracy => ({
+          column: name,
+          halfWidth: (high - low) / 2,
+          confidence: CONFIDENCE,
+        }))
+      : [];
+  return {
+    kind: 'ready',
+    outputs: table.outputs,
+    certificates: [],
+    errors,
+    guarantee: `${guaranteeOf('rowFunction')}; ${epsilonText(input.microEpsilon)}`,
+    inWords: [
+      `for each row of \`${computation.table}\`: ${checked.printed}`,
+      ...outputs.map(({ name, range: [low, high] }) => `each \`${name}\` is clamped to [${low}, ${high}]`),
+      `at most ${facts.rowsPerUnit} rows of each privacy unit are used`,
+      iterate === undefined
+        ? `trusted code reduces the numbers by \`${reducer.kind}\`${groupBy === undefined ? '' : ` for each of ${keys.length} declared keys of \`${groupBy.column}\``}`
+        : `${rounds} rounds of ${iterate.algorithm}, each on noisy sums`,
+      `discrete Laplace noise of scale ${scalesText(noise)} (in steps of the grid) on the exact sums`,
+      epsilonText(input.microEpsilon),
+    ],
+    execute: (signal, progress) =>
+      execution(async () => {
+        const source = sourceOf(needs, input, columns, { isSorted: false, rowsPerUnit: facts.rowsPerUnit, signal });
+        const workers = workersOf(needs, input, signal);
+        const terms = termsOf(needs, input, signal);
+        const uniform = new Uniform(needs.entropy);
+        if (iterate === undefined) {
+          const outcome = await runJavaScriptJob(workers, prepared, source, terms);
+          if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
+          const noised = noisedCells(outcome, share, uniform);
+          const { plan } = outcome.checked;
+          return table.batchOf(
+            noised.groups.map((cells) => estimatesOf(outputs, reducer, plan, { cells, noise: noised.noise })),
+          );
+        }
+        const state = await runIteration(startIteration(iterate, outputs), async (round, index) => {
+          const outcome = await runJavaScriptJob(workers, prepared, source, { ...terms, round });
+          if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
+          progress?.(index + 1, rounds);
+          return noisedCells(outcome, share, uniform).groups[0];
+        });
+        if (state.round < rounds) return undefined;
+        return table.batchOf([
+          iterationResult(state).map(({ name, value }) => ({ name, value, low: null, high: null })),
+        ]);
+      }, input),
+  };
+}
+
+const smallestShare = (share: NoiseShare, parts: number): number =>
+  share.kind === 'laplace' ? Math.floor(share.microEpsilon / parts) : Math.floor(share.nanoRho / parts);
+
+function scalesText(noise: readonly ReturnType<typeof noiseOfCells>[number][]): string {
+  const scales = noise.map((one) => (one.kind === 'laplace' ? Math.round(toNumber(one.scale)) : 0));
+  return [...new Set(scales)].slice(0, 5).join(', ');
+}
