@@ -37,6 +37,8 @@ export interface RowsRequest {
 const KEPT_VALUES = 8_000_000;
 /** Values (rows × columns, and the unit) that one part of a table should have, so that a job holds no more at one time. */
 const PART_VALUES = 4_000_000;
+/** What the engine may use for one part; half a GiB for the whole SQL worker then. */
+const ENGINE_MIB = 384;
 /** Parts of the largest table. */
 const MAX_PARTS = 256;
 
@@ -55,14 +57,14 @@ export function partsFor(rows: number, columns: number): number {
 
 /**
  * The rows of a table for code, read by a jailed SQL worker with statements of our own and handed on batch by batch: what is in
- * memory at once is a few batches, unless the table is small enough to be kept for the next round. Sorted rows of a large table
- * are read part by part, because sorting holds what it sorts; parts follow the order, so together they are sorted too.
+ * memory at once is a few batches, unless the table is small enough to be kept for the next round. A large table is read part by
+ * part where the engine would have to hold it; parts follow the order of the units, so together they are sorted too.
  *
  * INVARIANT: nothing that describes the whole table goes to the code. A dictionary of the texts that occur would tell every
  * block about the rows of all others, so codes come from lists that are public or the program's own.
  */
 export function rowSource(request: RowsRequest): ColumnSource {
-  const { columns, table, isSorted } = request;
+  const { columns, table, isSorted, rowsPerUnit } = request;
   const rows = Number(table.rowCount);
   const parts = partsFor(rows, columns.length);
   const isKept = rows * (columns.length + 1) <= KEPT_VALUES;
@@ -77,7 +79,9 @@ export function rowSource(request: RowsRequest): ColumnSource {
       return;
     }
     const collected: ColumnBatch[] = [];
-    for await (const batch of isSorted && parts > 1 ? inParts(request, parts) : readRows(request, WHOLE)) {
+    // A sort and the numbers of units both hold what they work on; a plain scan holds nothing.
+    const isHolding = isSorted || rowsPerUnit !== 1;
+    for await (const batch of isHolding && parts > 1 ? inParts(request, parts) : readRows(request, WHOLE)) {
       if (isKept) collected.push(batch);
       yield batch;
     }
@@ -121,7 +125,7 @@ async function* readRows(request: RowsRequest, part: UnitPart): AsyncGenerator<C
   try {
     const path = worker.isolation === 'process' ? dataset.file : guestPath;
     const run = runEnforced(linkOf(worker), [{ alias: dataset.database, path }], query, {
-      limits: DEFAULT_RUN_LIMITS,
+      limits: { ...DEFAULT_RUN_LIMITS, engine: { ...DEFAULT_RUN_LIMITS.engine, memoryMiB: ENGINE_MIB } },
       signal,
     });
     let first = 0;
