@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { findCgroupHome, makeGroup, type CgroupHome, type WorkerGroup } from './cgroup.ts';
 import { loadImage, type SandboxImage } from './image.ts';
-import { findPrograms, jailCommand, workerEnvironment, type JailPrograms } from './jail.ts';
+import { findPrograms, jailCommand, workerEnvironment, type JailPrograms, type Wall } from './jail.ts';
 import { filterDigest, seccompFilter, type SyscallProfile } from './seccomp.ts';
 import { Stage, type Mount, type StagedMounts } from './stage.ts';
 import { workerIds, type IdRange } from './worker-ids.ts';
@@ -30,11 +30,17 @@ export interface HostOptions {
   readonly startTimeoutMs?: number;
 }
 
+interface Programs {
+  readonly bwrap: string | undefined;
+  readonly prlimit: string | undefined;
+  readonly perl: string | undefined;
+}
+
 export interface StartWorker {
   readonly image: SandboxImage;
   readonly tier: string;
   readonly binds: StagedMounts['binds'];
-  readonly isNamespaced: boolean;
+  readonly wall: Wall;
 }
 
 export interface StartedWorker {
@@ -53,7 +59,7 @@ export class Host {
   readonly stage: Stage;
   readonly cgroups: CgroupHome;
   readonly #options: HostOptions;
-  readonly #programs: { readonly bwrap: string | undefined; readonly prlimit: string | undefined };
+  readonly #programs: Programs;
   readonly #images = new Map<string, Promise<SandboxImage>>();
   readonly #programsOf = new Map<string, Promise<JailPrograms>>();
   readonly #filters = new Map<SyscallProfile, Promise<{ path: string; digest: string } | undefined>>();
@@ -65,7 +71,7 @@ export class Host {
   constructor(parts: {
     readonly options: HostOptions;
     readonly stage: Stage;
-    readonly programs: { readonly bwrap: string | undefined; readonly prlimit: string | undefined };
+    readonly programs: Programs;
     /** ids that workers get; undefined keeps the gateway's own */
     readonly ids: IdRange | undefined;
     readonly cgroups: CgroupHome;
@@ -85,7 +91,11 @@ export class Host {
   /** Finds the programs and makes the stage. Throws when there is no folder to stage in. */
   static async open(options: HostOptions): Promise<Host> {
     const path = options.path ?? `${process.env['PATH'] ?? ''}:/usr/bin:/bin:/usr/sbin:/sbin`;
-    const programs = { bwrap: await findProgram('bwrap', path), prlimit: await findProgram('prlimit', path) };
+    const programs = {
+      bwrap: await findProgram('bwrap', path),
+      prlimit: await findProgram('prlimit', path),
+      perl: await findProgram('perl', path),
+    };
     const ids = await workerIds(options.uids);
     const stage = await Stage.open({
       gid: ids?.first,
@@ -96,6 +106,10 @@ export class Host {
 
   get bwrap(): string | undefined {
     return this.#programs.bwrap;
+  }
+
+  get perl(): string | undefined {
+    return this.#programs.perl;
   }
 
   get prlimit(): string | undefined {
@@ -128,10 +142,11 @@ export class Host {
 
   /** Starts a worker; await `process.ready` next. Throws when it cannot even be tried. */
   async start(request: StartWorker): Promise<StartedWorker> {
-    const { image, isNamespaced } = request;
+    const { image, wall } = request;
+    const isNamespaced = wall === 'bubblewrap';
     const appFolder = await this.stage.image(image);
     const programs = await this.#programsFor(image);
-    const filter = isNamespaced ? await this.filter(image.manifest.syscalls) : undefined;
+    const filter = wall === 'process' ? undefined : await this.filter(image.manifest.syscalls);
     // Twice, so that a descriptor which somebody holds for a moment only is not named: in the worker its number is node's own.
     const before = strayDescriptors();
     await turn();
@@ -147,7 +162,7 @@ export class Host {
       if (this.#gid !== undefined && uid === undefined) throw new Error('no free uid for a worker');
       const line = jailCommand({
         programs,
-        isNamespaced,
+        wall,
         manifest: image.manifest,
         tier: request.tier,
         appFolder,
@@ -156,12 +171,13 @@ export class Host {
         hasOwnUid: uid !== undefined,
         strayFds,
         filterFd: filter === undefined ? undefined : workerFds.filter(scratch !== undefined),
+        filterPath: filter?.path,
       });
       const process = new WorkerProcess({
         line,
         env: isNamespaced ? {} : workerEnvironment(image.manifest, strayFds),
         ids: uid === undefined || this.#gid === undefined ? undefined : { uid, gid: this.#gid },
-        filterPath: filter?.path,
+        filterPath: isNamespaced ? filter?.path : undefined,
         scratchFd: scratch?.reader.fd,
         startTimeoutMs: this.#options.startTimeoutMs ?? startTimeoutMs,
         isNamespaced,

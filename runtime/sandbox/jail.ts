@@ -4,6 +4,7 @@
  */
 import { realpath } from 'node:fs/promises';
 import { strayDescriptorsVariable } from './channel.ts';
+import { confineScript } from './confine.ts';
 import { sharedLibrariesOf } from './elf.ts';
 import type { ImageManifest } from './manifest.ts';
 
@@ -11,16 +12,22 @@ import type { ImageManifest } from './manifest.ts';
 export interface JailPrograms {
   readonly bwrap: string | undefined;
   readonly prlimit: string | undefined;
+  readonly perl: string | undefined;
   readonly node: string;
   readonly loader: string | undefined;
   /** soname → path */
   readonly libraries: ReadonlyMap<string, string>;
 }
 
+/**
+ * What stands between a worker and the machine: bubblewrap's namespaces; what a process gives up by itself; or only a process
+ * of its own, without environment, limited, but not hidden from the host.
+ */
+export type Wall = 'bubblewrap' | 'confined' | 'process';
+
 export interface JailSpec {
   readonly programs: JailPrograms;
-  /** Without namespaces the worker is a plain process: separate, without environment, limited, but not hidden from the host. */
-  readonly isNamespaced: boolean;
+  readonly wall: Wall;
   readonly manifest: ImageManifest;
   readonly tier: string;
   /** staged image folder, the worker's `/app` */
@@ -31,8 +38,10 @@ export interface JailSpec {
   readonly hasOwnUid: boolean;
   /** descriptors that would reach the worker by accident, for it to close */
   readonly strayFds: readonly number[];
-  /** inherited descriptor of the filter program; only with namespaces */
+  /** inherited descriptor of the filter program; for bubblewrap */
   readonly filterFd: number | undefined;
+  /** the same as a file; for a process that confines itself */
+  readonly filterPath: string | undefined;
 }
 
 export interface CommandLine {
@@ -62,7 +71,7 @@ export function workerEnvironment(
 
 /** Returns the program and its arguments; run it with `env: {}`, the uid already dropped and fds 3 and 4 as pipes. */
 export function jailCommand(spec: JailSpec): CommandLine {
-  const inner = spec.isNamespaced ? bubblewrap(spec) : plain(spec);
+  const inner = spec.wall === 'bubblewrap' ? bubblewrap(spec) : spec.wall === 'confined' ? confined(spec) : plain(spec);
   const [command, ...args] = [...limits(spec), ...inner];
   return { command: command!, args };
 }
@@ -137,6 +146,21 @@ function bubblewrap(spec: JailSpec): readonly string[] {
   ];
 }
 
+function confined(spec: JailSpec): readonly string[] {
+  const { programs, filterPath } = spec;
+  if (programs.perl === undefined || filterPath === undefined) throw new Error('no perl or no filter');
+  const readable = [
+    programs.node,
+    ...(programs.loader === undefined ? [] : [programs.loader]),
+    ...programs.libraries.values(),
+    spec.appFolder,
+    ...spec.binds.map(({ from }) => from),
+  ];
+  const [node, ...args] = plain(spec);
+  // The host's OpenSSL configuration cannot be read, and node ends where it is forbidden; a missing one is none.
+  return [programs.perl, '-e', confineScript, filterPath, ...readable, '--', node!, '--openssl-config=/none', ...args];
+}
+
 function plain(spec: JailSpec): readonly string[] {
   return [spec.programs.node, ...nodeFlags(spec), `${spec.appFolder}/${spec.entryGuestPath}`];
 }
@@ -145,10 +169,11 @@ function plain(spec: JailSpec): readonly string[] {
 export async function findPrograms(options: {
   readonly bwrap: string | undefined;
   readonly prlimit: string | undefined;
+  readonly perl: string | undefined;
   readonly node: string;
   readonly addons: readonly string[];
 }): Promise<JailPrograms> {
   const node = await realpath(options.node);
   const { loader, byName } = await sharedLibrariesOf([node, ...options.addons]);
-  return { bwrap: options.bwrap, prlimit: options.prlimit, node, loader, libraries: byName };
+  return { bwrap: options.bwrap, prlimit: options.prlimit, perl: options.perl, node, loader, libraries: byName };
 }

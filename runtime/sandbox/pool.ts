@@ -391,9 +391,10 @@ export class WorkerPool implements AsyncDisposable {
     let worker: PooledWorker | undefined;
     try {
       const { binds } = await slot.mounts;
-      const isNamespaced = this.isolation.mechanism === 'bubblewrap';
-      const started = await this.#host.start({ image: slot.image, tier: slot.tier, binds, isNamespaced });
-      const pathOf = (guestPath: string): string => (isNamespaced ? guestPath : hostPathOf(guestPath, binds));
+      const { mechanism } = this.isolation;
+      const wall = mechanism === 'none' ? 'process' : mechanism;
+      const started = await this.#host.start({ image: slot.image, tier: slot.tier, binds, wall });
+      const pathOf = (guestPath: string): string => (wall === 'bubblewrap' ? guestPath : hostPathOf(guestPath, binds));
       worker = { slot, process: started.process, scratch: started.scratch, pathOf, jobs: 0, party: undefined };
       this.#live.add(worker);
       const ended = this.#afterEnd(worker).finally(() => this.#pending.delete(ended));

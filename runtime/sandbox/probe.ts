@@ -8,7 +8,9 @@ import { release } from 'node:os';
 import { promisify } from 'node:util';
 import type { CgroupKind } from './cgroup.ts';
 import { frameType, jsonPayload, parseJsonPayload } from './channel.ts';
+import { canConfine } from './confine.ts';
 import type { Host } from './host.ts';
+import type { Wall } from './jail.ts';
 import type { IsolationLevel } from './manifest.ts';
 import { adviceFor } from './probe/advice.ts';
 import { outerUid } from './worker-ids.ts';
@@ -24,7 +26,7 @@ export interface Finding {
 export interface IsolationReport {
   readonly level: IsolationLevel;
   /** what workers are started with */
-  readonly mechanism: 'bubblewrap' | 'process' | 'none';
+  readonly mechanism: Wall | 'none';
   /** the level is the operator's word, not ours */
   readonly isDeclared: boolean;
   readonly findings: readonly Finding[];
@@ -63,10 +65,12 @@ export async function probeIsolation(
     more: readonly Finding[];
   }> => {
     if (isNamespaced) return { level: 'namespaced', mechanism: 'bubblewrap', more: [] };
+    const own = await probeConfined(host, filter !== undefined);
+    if (own.every(({ ok }) => ok)) return { level: 'confined', mechanism: 'confined', more: own };
     const more = await probeProcess(host);
     return more.every(({ ok }) => ok)
-      ? { level: 'process', mechanism: 'process', more }
-      : { level: 'none', mechanism: 'none', more };
+      ? { level: 'process', mechanism: 'process', more: [...own, ...more] }
+      : { level: 'none', mechanism: 'none', more: [...own, ...more] };
   })();
   const isDeclared = options.declaredLevel === 'vm' && level.level !== 'none';
   return {
@@ -82,7 +86,7 @@ export async function probeIsolation(
 async function probeJail(host: Host): Promise<Finding[]> {
   const findings: Finding[] = [];
   const note = (name: string, ok: boolean, detail = ''): void => void findings.push({ name, ok, detail });
-  await withWorker(host, { isNamespaced: true }, note, async (worker) => {
+  await withWorker(host, { wall: 'bubblewrap' }, note, async (worker) => {
     note('starts', true);
     const smoke = await ask(worker, 'smoke');
     note('computes', smoke['sum'] === 499_999_500_000);
@@ -110,6 +114,7 @@ async function checkFromOutside(
   host: Host,
   worker: WorkerProcess,
   note: (name: string, ok: boolean, detail?: string) => void,
+  options: { readonly isBounded: boolean } = { isBounded: true },
 ): Promise<void> {
   const pid = await worker.innerPid();
   const status = pid === undefined ? '' : await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
@@ -117,7 +122,10 @@ async function checkFromOutside(
   await noteUid(host, Number(field('Uid')), note);
   note(
     'no capabilities',
-    /^0+$/.test(field('CapEff')) && /^0+$/.test(field('CapBnd')),
+    // Without new privileges what is in the bounding set alone can never be had.
+    /^0+$/.test(field('CapEff')) &&
+      /^0+$/.test(field('CapPrm')) &&
+      (!options.isBounded || /^0+$/.test(field('CapBnd'))),
     `${field('CapEff')} ${field('CapBnd')}`,
   );
   note('no new privileges', field('NoNewPrivs') === '1');
@@ -136,11 +144,42 @@ async function noteUid(
   note('outer uid is not root', ok, `${uid}${outer === uid ? '' : ` (${outer ?? 'nobody'} outside)`}`);
 }
 
+/** What a process can give up by itself; every claim is tried, and a uid of its own is part of it. */
+async function probeConfined(host: Host, hasFilter: boolean): Promise<readonly Finding[]> {
+  const lacks = [
+    ...(host.perl === undefined ? [missing('confined: perl', 'no perl on PATH')] : []),
+    ...(host.prlimit === undefined ? [missing('confined: prlimit', 'no prlimit on PATH')] : []),
+    ...(host.dropsUid ? [] : [missing('confined: own uid', 'workers share the uid of the runtime')]),
+    ...(hasFilter && canConfine ? [] : [missing('confined: filter', `no system call table for ${process.arch}`)]),
+  ];
+  if (lacks.length > 0) return lacks;
+  const findings: Finding[] = [];
+  const note = (name: string, ok: boolean, detail = ''): void =>
+    void findings.push({ name: `confined: ${name}`, ok, detail });
+  await withWorker(host, { wall: 'confined' }, note, async (worker) => {
+    note('starts', true);
+    const smoke = await ask(worker, 'smoke');
+    note('computes', smoke['sum'] === 499_999_500_000);
+    note('environment is empty', sameWords(smoke['env'], ['UV_THREADPOOL_SIZE', 'UV_USE_IO_URING']));
+    const { root } = await ask(worker, 'files');
+    note('folders cannot be listed', sameWords(root, []));
+    note('writes fail', sameWords(await ask(worker, 'write'), []));
+    note('host files are unreadable', sameWords(await ask(worker, 'secrets'), []));
+    await checkFromOutside(host, worker, note, { isBounded: false });
+    const socket = await ask(worker, 'socket').then(
+      () => 'it went through',
+      (error: unknown) => (error instanceof WorkerFault ? error.reason : String(error)),
+    );
+    note('a socket ends the worker', socket === 'VIOLATION', socket);
+  });
+  return findings;
+}
+
 async function probeProcess(host: Host): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   const note = (name: string, ok: boolean, detail = ''): void =>
     void findings.push({ name: `process: ${name}`, ok, detail });
-  await withWorker(host, { isNamespaced: false }, note, async (worker) => {
+  await withWorker(host, { wall: 'process' }, note, async (worker) => {
     note('starts', true);
     const smoke = await ask(worker, 'smoke');
     note('computes', smoke['sum'] === 499_999_500_000);
@@ -152,7 +191,7 @@ async function probeProcess(host: Host): Promise<readonly Finding[]> {
 
 async function withWorker(
   host: Host,
-  options: { readonly isNamespaced: boolean },
+  options: { readonly wall: Wall },
   note: (name: string, ok: boolean, detail?: string) => void,
   use: (worker: WorkerProcess) => Promise<void>,
 ): Promise<void> {
