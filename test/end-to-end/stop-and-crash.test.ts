@@ -35,9 +35,12 @@ describe('a job that is running', () => {
     const counted = budgets.find(({ usesLimit }) => Number(usesLimit) === 10);
     return Number(counted?.uses ?? 0) + Number(counted?.usesReserved ?? 0);
   };
-  /** Submits a job and resolves when a worker computes it, which will never end. */
+  let asked = 0;
+  /** Submits a job and resolves when a worker computes it, which will never end. A new name makes it a new question. */
   const startEndless = async (): Promise<string> => {
-    const { job } = await acme.jobs.submit({ job: { computation: { kind: 'sql', sql: { text: ASK } } } });
+    asked += 1;
+    const text = ASK.replace('as n', `as endless_${asked}`);
+    const { job } = await acme.jobs.submit({ job: { computation: { kind: 'sql', sql: { text } } } });
     for await (const { job: now } of acme.jobs.watch({ id: job?.id ?? '' })) if (now?.progress?.stage === 'run') break;
     return job?.id ?? '';
   };
