@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { memoryUsage } from 'node:process';
 import { type Caller, hasRole } from '../identity/party.ts';
 import type { Alert, StopScope } from '../gen/messages.ts';
-import type { ImageServiceHandlers, OperatorServiceHandlers } from '../gen/services.ts';
-import type { SandboxImage } from '../sandbox/image.ts';
+import type { OperatorServiceHandlers } from '../gen/services.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import { Fault } from '../rpc/fault.ts';
 import { requireRole } from './access.ts';
@@ -211,29 +210,3 @@ function alertMessage({ id, owner, state, atMs, body }: AlertRecord): Alert {
 
 /** How long running jobs may go on after a shutdown was asked for, milliseconds. */
 export const DEFAULT_DRAIN_MS = 30_000;
-
-export function imageService(images: readonly SandboxImage[]): ImageServiceHandlers {
-  const messages = images.map((image) => ({
-    name: image.manifest.name,
-    digest: image.digest,
-    runtime: image.manifest.entry,
-    version: image.manifest.version,
-    methods: [],
-    libraries: [...image.manifest.packages],
-    minimumIsolation: image.manifest.minimumIsolation,
-    manifest: JSON.stringify(image.manifest),
-    isIntact: true,
-  }));
-  return {
-    list: () => Promise.resolve({ images: messages }),
-    get: (_caller, request) => {
-      const image = messages.find(({ name }) => name === request.name);
-      if (image === undefined)
-        throw new Fault(
-          'not-found',
-          `no sandbox image \`${request.name}\`: there are ${messages.map(({ name }) => name).join(', ')}`,
-        );
-      return Promise.resolve({ image });
-    },
-  };
-}

@@ -48,7 +48,7 @@ function writeManifest(file: string, json: object): Promise<void> {
 
 if (import.meta.main) {
   const root = join(import.meta.dirname, '..', '..');
-  for (const name of await listImages(join(root, 'sandbox-images'))) {
+  for (const name of await listImages(root)) {
     try {
       const isChanged = process.argv.includes('--check') ? false : await pinImage(root, name);
       const { digest, signature, files } = await loadImage(root, name);

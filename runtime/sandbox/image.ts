@@ -33,8 +33,12 @@ export interface SandboxImage {
   readonly signature: SignatureState;
 }
 
-/** Names of the images in a folder of images. */
-export async function listImages(folder: string): Promise<readonly string[]> {
+/** Names of the images of an installation, the folder that holds `sandbox-images`. */
+export function listImages(root: string): Promise<readonly string[]> {
+  return namesIn(join(root, 'sandbox-images'));
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const names: string[] = [];
   for (const entry of entries) {
@@ -87,7 +91,7 @@ export async function loadImage(root: string, name: string, extraImages?: string
 
 async function firstWith(folders: readonly string[], name: string): Promise<string> {
   for (const folder of folders) {
-    if ((await listImages(folder)).includes(name)) return join(folder, name);
+    if ((await namesIn(folder)).includes(name)) return join(folder, name);
   }
   throw new Error(`no sandbox image \`${name}\` in ${folders.join(', ')}`);
 }

@@ -57,7 +57,7 @@ test('an image is its pinned files and the import closure of its entry, without 
       entry.source.text.includes('"./help.mjs"') &&
       !entry.source.text.includes('number'),
   );
-  assert.deepEqual(await listImages(join(root, 'sandbox-images')), ['demo']);
+  assert.deepEqual(await listImages(root), ['demo']);
 });
 
 test('a changed pinned file is refused, and any changed source changes the digest', async () => {
@@ -125,7 +125,7 @@ test('a wrong manifest is refused with its file and field', async () => {
 });
 
 test("the project's own images are whole", async () => {
-  for (const name of await listImages(join(installation, 'sandbox-images'))) {
+  for (const name of await listImages(installation)) {
     const manifest = parseManifest(
       await readFile(join(installation, 'sandbox-images', name, 'image.json'), 'utf8'),
       name,
