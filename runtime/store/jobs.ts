@@ -29,7 +29,7 @@ export type JobBody = {
   readonly scopes: readonly string[];
   readonly notAfterMs: number | null;
   readonly details: Json;
-  /** Positions in the log of everything that was recorded about it, in order. */
+  /** Positions in the log of what led to its end, in order, the end last; that its result was fetched stands in the log only. */
   readonly evidence: readonly number[];
   /** Reason codes when it was denied, failed or cancelled. */
   readonly reasons: readonly string[];

@@ -163,9 +163,8 @@ export function redeemTicket(tables: Tables, input: RedeemInput): RedeemOutcome 
   if (job === undefined || job.state !== 'released') throw missing('job', ticket.body.job);
   if (blockedBy(tables, job.owner, job.body) !== undefined) return { kind: 'refused', reason: 'stopped' };
   tables.rows.put({ ...ticket, state: 'redeemed' });
-  const evidence = recordAll(tables, input.events ?? []);
-  if (evidence.length > 0)
-    tables.rows.put({ ...job, body: { ...job.body, evidence: [...job.body.evidence, ...evidence] } });
+  // Not among the job's own entries: its receipt stays that of the release, however often it is fetched.
+  recordAll(tables, input.events ?? []);
   return { kind: 'redeemed', job: job.id, result: job.body.result };
 }
 

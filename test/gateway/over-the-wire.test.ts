@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { hasEnded } from '../../runtime/client/jobs.ts';
 import { signAgreement, termsOf } from '../../runtime/contract/agreement.ts';
 import type { Agreement, Job, JwsSignature } from '../../runtime/gen/messages.ts';
 import { signJws } from '../../runtime/identity/jws.ts';
+import { listImages } from '../../runtime/sandbox/image.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import { readEntry } from '../../runtime/evidence/entry.ts';
@@ -31,9 +33,9 @@ after(() => world[Symbol.asyncDispose]());
 
 const fails = (call: Promise<unknown>, code: string): Promise<void> => assert.rejects(call, { code });
 
-/** Submits and waits; the ticket is not used. */
 /** A question that is asked for the nth time: other names, so that it is computed again and costs a use. */
 const anew = (nth: number): string => QUESTION.replace('as n', `as n${nth}`);
+/** Submits and waits; the ticket is not used. */
 async function released(consumer: Member, idempotencyKey = '', question = QUESTION): Promise<Job> {
   const { job } = await consumer.jobs.submit({ job: { ...sql(question), idempotencyKey }, wait: true });
   assert.equal(job?.state, 'released', job?.reasons[0]?.message);
@@ -263,6 +265,19 @@ describe('a ticket', () => {
       if (one.status === 'rejected') assert.equal((one.reason as { code: string }).code, 'ticket-not-valid');
   });
 
+  it('that was used leaves the job the receipt of its release', async () => {
+    const reader = await world.consumer('reader');
+    const { id, ticket, receipt } = await released(reader);
+    await reader.readTable(ticket as Uint8Array);
+    const { job } = await reader.jobs.get({ id });
+    assert.equal(job?.receipt?.logIndex, receipt?.logIndex);
+    const stored = await reader.evidence.getReceipt({ of: { kind: 'jobId', jobId: id } });
+    const key = parseVerifierKey((await reader.evidence.getCheckpoint({})).verifierKey);
+    const verified = verifyReceipt(Buffer.from(stored.receipt?.document ?? []).toString(), key ?? assert.fail());
+    assert.ok(verified.kind === 'verified' && verified.event.kind.startsWith('release'), verified.kind);
+    assert.notEqual(verified.event.kind, 'release.fetched');
+  });
+
   it('works for its own party only, whatever the other party’s roles, and not after its time', async () => {
     const mine = await world.consumer('mine');
     const { ticket, id, ticketExpiresAtMs } = await released(mine);
@@ -311,7 +326,7 @@ describe('a budget', () => {
     }
   });
 
-  it('is not spent by the same question again: the recorded answer is given, under a receipt that names its job', async () => {
+  it('is drawn one use for the same question again: the recorded answer is given, under a receipt that names its job', async () => {
     const again = await world.consumer('again');
     const first = await released(again);
     const rows = rowsOf(await again.readTable(first.ticket as Uint8Array));
@@ -325,12 +340,12 @@ describe('a budget', () => {
       assert.equal((await again.evidence.verify({ document: receipt })).isValid, true);
       assert.ok(new TextDecoder().decode(receipt).length > 0);
     }
-    assert.equal(await usesOf(again), 1n);
+    assert.equal(await usesOf(again), 3n);
     // Somebody else's answer, another question, another agreement are no repeats.
     const other = await world.consumer('other');
     assert.doesNotMatch((await released(other)).guarantee, /answer of job/);
     await released(again, '', QUESTION.replace('sum(cost)', 'avg(cost)'));
-    assert.equal(await usesOf(again), 2n);
+    assert.equal(await usesOf(again), 4n);
     await world.owner.agreements.terminate({ id: again.agreement });
     await agree(world.owner, again);
     assert.doesNotMatch((await released(again)).guarantee, /answer of job/);
@@ -373,6 +388,20 @@ describe('the kill switch', () => {
     if (done?.ticket) await fails((owner as Member).readTable(done.ticket), 'ticket-not-valid');
     await world.owner.operator.resumeAll({});
     await released(crowd[1] as Member);
+  });
+});
+
+describe('sandbox images', () => {
+  it('are all listed, and each is shown by its name', async () => {
+    const { images } = await world.owner.images.list({});
+    assert.ok(images.length > 0);
+    assert.deepEqual(
+      images.map(({ name }) => name),
+      await listImages(join(import.meta.dirname, '..', '..')),
+    );
+    const { image } = await world.owner.images.get({ name: 'javascript' });
+    assert.deepEqual(image?.methods, ['rowFunction', 'blocks', 'approved', 'post']);
+    assert.ok(image.libraries.includes('d3-array@3.2.5'), image.manifest);
   });
 });
 
