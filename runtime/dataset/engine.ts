@@ -21,11 +21,6 @@ export interface EngineLimits {
 
 export const DEFAULT_ENGINE_LIMITS: EngineLimits = { threads: 2, memoryMiB: 1024 };
 
-/** Limits for a machine with this many cores: at most four threads a job, so that several jobs run side by side. */
-export function engineLimitsFor(cores: number, memoryMiB: number = DEFAULT_ENGINE_LIMITS.memoryMiB): EngineLimits {
-  return { threads: Math.max(1, Math.min(4, cores)), memoryMiB };
-}
-
 /** Options that switch off everything which reaches outside the process. */
 export function engineOptions(limits: EngineLimits): Record<string, string> {
   return {

@@ -6,8 +6,6 @@ import type { StoredRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import type { LogEvent } from './needs.ts';
 
-/** open: nobody has looked yet. acknowledged: somebody has. */
-export type AlertState = 'open' | 'acknowledged';
 export type AlertBody = {
   readonly detector: string;
   readonly severity: Severity;

@@ -1,5 +1,5 @@
 import type { AgreementForJob } from './admit.ts';
-import type { Outcome, Stage } from './job.ts';
+import type { Stage } from './job.ts';
 import type { Prepared } from './prepare.ts';
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import type { UsageEvent } from '../metering/usage.ts';
@@ -163,5 +163,3 @@ export interface JobRun {
   readonly progress?: (done: number, total: number) => void;
 }
 export type StopReason = 'cancelled' | 'stopped' | 'deadline';
-
-export type RunJob = (needs: JobNeeds, job: Job, run: JobRun) => Promise<Outcome>;

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { shapeFor } from '../release/sketch.ts';
 import { denied, type Denied, reason } from '../policy/reason.ts';
 import type { QueryContext } from './catalogue.ts';
@@ -170,9 +169,4 @@ function summary(state: State): string {
   const counts = state.withheld.map((_, i) => `w${i}.dropped + w${i}.nulled`);
   const from = state.withheld.map((select, i) => `(${select}) AS w${i}`);
   return `SELECT nullif(CAST(${counts.join(' + ')} AS BIGINT), 0) AS withheldCells FROM ${from.join(' CROSS JOIN ')}`;
-}
-
-/** SHA-256 of the canonical text, in hex: equal for re-spellings of the same question. */
-export function canonicalDigest(enforcedQuery: EnforcedQuery): string {
-  return createHash('sha256').update(enforcedQuery.canonical).digest('hex');
 }

@@ -1,5 +1,5 @@
 import type { SqlType } from './catalogue.ts';
-import { BIGINT, DATE, DOUBLE, type Family, TEXT, TIMESTAMP, HUGEINT } from './types.ts';
+import { BIGINT, DATE, DOUBLE, TEXT } from './types.ts';
 
 /**
  * Every scalar function a query can call, in one table. All are total: no input makes them fail, so that no error can
@@ -200,7 +200,3 @@ export const COMPARISONS: readonly string[] = [
   'is distinct from',
   'is not distinct from',
 ];
-
-export type ArgumentKind = Family | 'any';
-export const TEMPORAL: readonly SqlType[] = [DATE, TIMESTAMP];
-export const WIDE: SqlType = HUGEINT;

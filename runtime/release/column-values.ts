@@ -47,11 +47,6 @@ export function cellReader(type: ColumnType, data: ColumnData): (row: number) =>
   }
 }
 
-/** The value in row `row`, or `null`. */
-export function cellAt(type: ColumnType, data: ColumnData, row: number): Cell {
-  return cellReader(type, data)(row);
-}
-
 /** All rows of a batch as arrays of cells; for tests, the command line and small results. */
 export function rowsOf(schema: Schema, batch: ColumnBatch): Cell[][] {
   const readers = schema.map((column, i) => cellReader(column.type, columnOf(batch, i)));

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
+import { Metadata, type StatusObject } from '@grpc/grpc-js';
 import type { Denied } from '../policy/reason.ts';
 import { Fault } from './fault.ts';
 import { FAULTS, type FaultCode } from './status.ts';
@@ -70,12 +70,6 @@ export function statusFor(
 }
 
 const MAX_DETAIL_BYTES = 6 * 1024;
-
-/** The status of a call that its client has left. */
-export const CANCELLED_STATUS: { readonly code: status; readonly details: string } = {
-  code: status.CANCELLED,
-  details: 'the call was cancelled',
-};
 
 const MESSAGES = {
   internal: 'the runtime failed',

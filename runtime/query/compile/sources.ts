@@ -5,7 +5,7 @@ import { type Place, refuse } from '../refusal.ts';
 import { agree, buildCall } from '../resolve/call.ts';
 import { alias, type Base, type Equality, mergeScopes, reference, type RowScope } from '../rows.ts';
 import type { Source, Syntax } from '../syntax.ts';
-import { distinctColumns, type Typed } from '../typed.ts';
+import { type Typed } from '../typed.ts';
 import { checkNoneGiven } from './public-joins.ts';
 import type { Certificate, Relation, Role, Scope, State } from './state.ts';
 import { type Digits, digitsOf } from '../types.ts';
@@ -363,11 +363,6 @@ export function unknownColumn(from: From, path: readonly string[], at: Place): n
     at,
     `columns: ${[...new Set(known)].slice(0, 40).join(', ')}`,
   );
-}
-
-/** Whether an expression reads private rows. */
-export function readsPrivate(expression: Typed): boolean {
-  return distinctColumns(expression).some((base) => !base.table.isPublic);
 }
 
 export function printConditions(conditions: readonly Typed[]): string {
