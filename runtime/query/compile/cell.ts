@@ -2,6 +2,7 @@ import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
 import type { Cell, Condition, Factor } from '../enforce/block.ts';
 import { AGGREGATES, COMPARISONS } from '../functions.ts';
+import { checkScale } from './scale.ts';
 import { type Known, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
@@ -235,6 +236,7 @@ function measureCell(
   const factors: Factor[] = [];
   const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
+    checkScale(value);
     conditions.push(
       ...nonZero(value, within, known),
       ...optional(presence(value, within, false, known)),
@@ -315,6 +317,7 @@ function pairCell(
     if (arg.type === null || familyOf(arg.type) !== 'number' || arg.kind === 'case')
       refuse('type-mismatch', `\`${name}\` needs numbers`, syntax.at);
     rights.measure(arg, wanted);
+    checkScale(arg);
     if (baseColumnsOf(arg).length > 1) refuse('measure-not-allowed', `\`${name}\` takes plain columns`, syntax.at);
   }
   const [realY, realX] = [real(printTyped(y)), real(printTyped(x))];

@@ -11,6 +11,9 @@ export type Over = 'rows' | 'released';
 /** Largest constant in arithmetic over rows; larger ones could push chosen values over an edge of a type. */
 const MAX_ROW_CONSTANT = 1e9;
 const MIN_ROW_CONSTANT = 1e-9;
+/** Digits of exact values up to which sums of any number of rows fit, and by how many constants may add to longer ones. */
+const MAX_ROW_DIGITS = 28;
+const MAX_ROW_REACH = 6;
 
 export type Operator = '+' | '-' | '*' | '/' | '//' | '%';
 
@@ -26,6 +29,9 @@ export function arithmetic(operator: Operator, left: Typed, right: Typed, over: 
   const digits = resultDigits(operator, a, b);
   if (digits === null) return floating(operator, left, right, at);
   const total = digits.whole + digits.scale;
+  // Constants that push a value or its sum over the edge of a type would pick rows by their values.
+  if (over === 'rows' && total > MAX_ROW_DIGITS && reach(operator, reachOf(left), reachOf(right)) > MAX_ROW_REACH)
+    return floating(operator, left, right, at);
   if (digits.scale === 0 && isWhole(left) && isWhole(right)) {
     if (total > 38 && over === 'rows') return floating(operator, left, right, at);
     const type = total <= 18 ? BIGINT : HUGEINT;
@@ -80,6 +86,22 @@ export function negate(arg: Typed, over: Over, at: Place): Typed {
 }
 
 const INTEGER: SqlType = { kind: 'integer', bits: 32, isSigned: true };
+
+/** Decimal digits by which the constants of an expression can make a value longer. */
+function reachOf(expression: Typed): number {
+  if (expression.kind === 'constant') {
+    const { literal } = expression;
+    const value = Math.abs(constantValue(literal) ?? 0);
+    return Math.max(0, Math.log10(Math.max(value, 1)), literal.kind === 'decimal' ? literal.scale : 0);
+  }
+  if (expression.kind !== 'call') return 0;
+  const [first = 0, ...others] = expression.args.map(reachOf);
+  return others.reduce((sum, one) => reach(expression.name, sum, one), first);
+}
+
+function reach(operator: string, a: number, b: number): number {
+  return operator === '*' ? a + b : Math.max(a, b);
+}
 
 function floating(operator: Operator, left: Typed, right: Typed, at: Place): Typed {
   const sql = `(CAST(${printTyped(left)} AS DOUBLE) ${operator} CAST(${printTyped(right)} AS DOUBLE))`;
