@@ -21,6 +21,21 @@ export class Rights {
     );
   }
 
+  /**
+   * The same where a public column says something about private rows, which no right to the public rows covers: how many
+   * of its values occur among them tells of values that one unit alone has.
+   */
+  granted(base: BaseColumn, right: ColumnRight, at: Place, purpose: string): void {
+    this.#note(base, right);
+    if (has(base, right)) return;
+    refuse(
+      'column-right-missing',
+      `\`${shown(base)}\` cannot be used ${purpose}: the policy does not grant \`${right}\``,
+      at,
+      base.table.isPublic ? 'count the groups of a sub-query instead' : remedyFor(base, right),
+    );
+  }
+
   /** A group key: every column in it must be allowed as a key. */
   key(expression: Typed): void {
     for (const base of distinctColumns(expression)) this.require(base, 'group', expression.at, 'as a group key');

@@ -12,7 +12,7 @@ import { buildCall, constant } from '../resolve/call.ts';
 import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
-import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
+import { baseColumnsOf, distinctColumns, partsOf, type Typed } from '../typed.ts';
 import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
 
 type Call = Syntax & { kind: 'call' };
@@ -179,7 +179,7 @@ function countCell(
   return cell(
     sql,
     BIGINT,
-    conditionsFor(chosen, presence(arg, around(chosen), true, known)),
+    [...conditionsFor(chosen, presence(arg, around(chosen), true, known)), ...together(arg, around(chosen), known)],
     '1',
     [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
   );
@@ -195,7 +195,7 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
   const counted = (value: Typed, around: string | null): void => {
     const columns = distinctColumns(value);
     if (columns.length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
-    for (const base of columns) rights.require(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
+    for (const base of columns) rights.granted(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
     if (value.kind !== 'column') rights.key(value);
     conditions.push(...optional(presence(value, around, value.kind !== 'column', known)));
   };
@@ -241,6 +241,7 @@ function measureCell(
       ...nonZero(value, within, known),
       ...optional(presence(value, within, false, known)),
       ...filledIn(value, within, known),
+      ...together(value, within, known),
     );
     const there = [...(within === null ? [] : [within]), ...(known.isComplete(value) ? [] : [isThere(value)])];
     factors.push(
@@ -413,6 +414,35 @@ function presence(
     checksOutside,
     outside: `${inside}(${isThere(arg)}) IS NOT TRUE`,
   };
+}
+
+/**
+ * `sum(x)` minus `sum(x + 0 * y)` is the sum over those who have no `y`. So where a calculation takes several columns, the
+ * rows that lack one of them must be none or enough, among all rows and among those that have each column. A column of a
+ * joined public table is missing by a key of the private one: that is a condition on the key.
+ */
+function together(arg: Typed, within: string | null, known: Known): Condition[] {
+  const columns = new Map(columnsIn(arg).map((column) => [column.sql, column]));
+  const open = [...columns.values()].filter((column) => !known.isComplete(column)).map(isThere);
+  const isJoined = distinctColumns(arg).some(({ table }) => table.isPublic);
+  if (open.length === 0 || (columns.size === 1 && !isJoined)) return [];
+  const inside = within === null ? [] : [within];
+  const among = (first: readonly string[]): Condition => {
+    const of = [...inside, ...first];
+    const all = open.filter((one) => !first.includes(one)).join(' AND ');
+    return {
+      sql: [...of, `(${all})`].join(' AND '),
+      kind: 'present',
+      of: of.length === 0 ? null : of.join(' AND '),
+      checksOutside: true,
+      outside: [...of, `(${all}) IS NOT TRUE`].join(' AND '),
+    };
+  };
+  return [among([]), ...(open.length === 1 ? [] : open.map((one) => among([one])))];
+}
+
+function columnsIn(arg: Typed): readonly (Typed & { readonly kind: 'column' })[] {
+  return arg.kind === 'column' ? [arg] : partsOf(arg).flatMap(columnsIn);
 }
 
 /** Infinities and NaN count as no value: one of them would decide a whole sum. */

@@ -33,7 +33,8 @@ function judge(terms: readonly Term[], at: Place): void {
   const sizes = terms.map(({ sum }) => Math.abs(sum));
   const [largest, least] = [Math.max(...sizes), Math.min(...sizes)];
   const isCancelled = terms.some(({ sum, gross }) => Math.abs(sum) * MAX_RATIO < gross);
-  if (!isCancelled && largest <= least * MAX_RATIO && largest <= MAX_COEFFICIENT && least * MAX_COEFFICIENT >= 1) return;
+  if (!isCancelled && largest <= least * MAX_RATIO && largest <= MAX_COEFFICIENT && least * MAX_COEFFICIENT >= 1)
+    return;
   refuse(
     'constant-too-large',
     isCancelled ? 'terms of this calculation cancel' : 'the constants of this calculation are too far apart',

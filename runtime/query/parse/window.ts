@@ -23,9 +23,11 @@ export function readWindow(node: Json, reading: Reading): WindowSyntax {
     refuse('sql-not-allowed', 'this window frame is not offered', placeIn(node));
   }
   const optional = (key: string) => (node[key] === null ? null : readExpression(node[key], reading));
+  const name = text(node['function_name']).toLowerCase();
+  const args = list(node['children']).map((one) => readExpression(one, reading));
   return {
-    name: text(node['function_name']).toLowerCase(),
-    args: list(node['children']).map((one) => readExpression(one, reading)),
+    name: name === 'count' && args.length === 0 ? 'count_star' : name,
+    args,
     partitions: list(node['partitions']).map((one) => readExpression(one, reading)),
     orders: readOrders(node['orders'], reading),
     frame: { unit, start: start[1], end: end[1] },

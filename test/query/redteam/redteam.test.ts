@@ -20,6 +20,11 @@ const SUBTRACTING: readonly string[] = [
   'SELECT sum(income * code) - 2 * sum(income) FROM patients',
   'SELECT sum(income), sum(income * (smoker * 1000000 + 1)) FROM patients',
   'SELECT sum(income), sum(coalesce(income, 1000000)) FROM patients',
+  // Whoever has no income, or no ward in the public list, is left out of the second sum.
+  'SELECT sum(code), sum(code + 0 * income) FROM patients',
+  'SELECT sum(code) + sum(income) - sum(code + income) FROM patients',
+  'SELECT sum(score), sum(score + 0 * w.beds) FROM visits v LEFT JOIN wards w ON v.ward = w.ward',
+  'SELECT count(*), sum(0 * w.beds + 1) FROM visits v LEFT JOIN wards w ON v.ward = w.ward',
 ];
 
 const DENIED: readonly string[] = [
@@ -39,6 +44,18 @@ const DENIED: readonly string[] = [
   'SELECT sum(n) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient) WHERE n > 2',
   'SELECT n, count(*) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient) GROUP BY n',
   'SELECT name, count(*) FROM visits GROUP BY 1',
+  // Rounding as a comparison: 0 below half a unit in the last place of the large number, else one such unit.
+  'SELECT sum((score * 1e-8 + 1e9) - 1e9) FROM visits',
+  'SELECT sum(score * 1e-9 * 1e-9 * 1e-9) FROM visits',
+  'SELECT avg(score * 1e9 * 1e9) FROM visits',
+  'SELECT corr(score * 1e-8 + 1e9, cost) FROM visits',
+  'SELECT sum(CASE WHEN urgent THEN score * 1e-8 + 1e9 ELSE -1e9 END) FROM visits',
+  'SELECT sum(coalesce(cost * 1e-8 + 1e9, 0) - 1e9) FROM visits',
+  // Overflow as a comparison.
+  'SELECT sum(cost * 1000000000 * 1000000000 * 1000000000 * 1000000000 * 1000000000) FROM visits',
+  'SELECT avg(income * 1000000000.0 * 1000000000.0 * 1000000000.0 * 1000000000.0) FROM patients',
+  // A value that one person alone brings along.
+  'SELECT count(DISTINCT w.kind) FROM visits v LEFT JOIN wards w ON v.ward = w.ward',
 ];
 
 describe('a hospital under attack', async () => {
