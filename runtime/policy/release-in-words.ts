@@ -1,0 +1,71 @@
+import type { DifferentialPrivacyRelease, Release } from './model.ts';
+
+/** What leaves under a rule, and with which limits, as one sentence. */
+export function releaseInWords(release: Release): string {
+  switch (release.mode) {
+    case 'aggregate':
+      return [
+        `aggregates over at least ${release.minUnits} units, small groups: ${release.smallGroups}`,
+        ...(release.dominance === null
+          ? []
+          : [`cells of which ${release.dominance.n} units hold more than ${release.dominance.share} withheld`]),
+        ...(release.differencingGuard ? ['compared with earlier answers'] : []),
+        atMost(release),
+      ].join(', ');
+    case 'differentialPrivacy':
+      return noisy(release);
+    case 'homomorphic':
+      return [
+        `homomorphic programs ${release.programs.join(', ')} in ${release.schemes.join(', ')} at ${release.securityBits} bits or more`,
+        `over at least ${release.minUnits} units`,
+        ...(release.maxQueries === null ? [] : [`at most ${release.maxQueries} queries`]),
+      ].join(', ');
+    case 'sandbox':
+      return [
+        `sandboxed code by ${release.methods.join(', ')} in the tier ${release.tier}`,
+        `epsilon ${epsilon(release.microEpsilonPerJob)} a job`,
+        ...inAll(release.microEpsilonTotal, release.microEpsilonDataset),
+        `delta ${release.delta}`,
+        `at most ${release.outputs} outputs, at most ${release.maxRowsPerUnit} rows a unit`,
+      ].join(', ');
+    case 'approvedCode':
+      return `approved code over at least ${release.minUnits} units, ${atMost(release)}`;
+  }
+}
+
+function noisy(release: DifferentialPrivacyRelease): string {
+  return [
+    `differential privacy, epsilon ${epsilon(release.microEpsilonPerJob)} a job`,
+    ...inAll(release.microEpsilonTotal, release.microEpsilonDataset),
+    ...(release.budgetPeriodMs === null ? [] : [`counted over ${periodInWords(release.budgetPeriodMs)}`]),
+    `added up as ${release.accounting === 'zcdp' ? 'zCDP' : 'plain sums'}`,
+    `delta ${release.delta}${release.deltaTotal === null ? '' : ` and ${release.deltaTotal} in all`}`,
+    `${release.noise === 'laplace' ? 'Laplace' : 'Gaussian'} noise`,
+    ...(release.minUnits === null ? [] : [`over at least ${release.minUnits} units`]),
+    `at most ${release.maxRowsPerUnit} rows a unit, at most ${release.maxRows} rows`,
+  ].join(', ');
+}
+
+const epsilon = (micro: number): number => micro / 1e6;
+
+function inAll(total: number | null, dataset: number | null): readonly string[] {
+  return [
+    ...(total === null ? [] : [`${epsilon(total)} in all`]),
+    ...(dataset === null ? [] : [`${epsilon(dataset)} over all consumers`]),
+  ];
+}
+
+const atMost = ({ maxRows, maxBytes }: { readonly maxRows: number; readonly maxBytes: number }): string =>
+  `at most ${maxRows} rows and ${maxBytes} bytes`;
+
+/** A period in the largest unit that divides it: `30 days`, `36 hours`. */
+export function periodInWords(ms: number): string {
+  const units = [
+    ['day', 86_400_000],
+    ['hour', 3_600_000],
+    ['minute', 60_000],
+    ['second', 1000],
+  ] as const;
+  const [name, size] = units.find(([, one]) => ms % one === 0) ?? ['millisecond', 1];
+  return `${ms / size} ${name}${ms === size ? '' : 's'}`;
+}
