@@ -23,7 +23,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // The application: what happens to a job. Everything of the world comes in through needs.ts.
   job: ['policy', 'query', 'release', 'ledger', 'metering', 'evidence', 'contract', 'identity'],
   // Adapters: each wraps one piece of the world, and packages stay inside the part that wraps them.
-  'policy-file': ['policy', 'node', 'yaml', 'zod', '@bufbuild/cel'],
+  // Price plans are files too.
+  'policy-file': ['policy', 'metering', 'node', 'yaml', 'zod', '@bufbuild/cel'],
   // Descriptions of sandboxed code, for the command line.
   'program-file': ['gen', 'yaml'],
   store: ['evidence', 'ledger', 'node'],

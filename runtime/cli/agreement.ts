@@ -19,11 +19,13 @@ export function addAgreement(program: Command): void {
     .option('--not-before <date>', 'start; default: now')
     .option('--not-after <date>', 'end; default: open')
     .option('--purpose <purpose...>', 'purposes it is for; default: those of the policy')
+    .option('--prices <file>', 'a price plan, YAML or JSON; default: what the policy says')
     .option('--only-as-offered', 'do not accept narrower counter-offers ahead')
     .action(
       (
         options: CommonOptions & {
           onlyAsOffered?: boolean;
+          prices?: string;
           dataset: string;
           to: string;
           policyVersion: string;
@@ -41,6 +43,7 @@ export function addAgreement(program: Command): void {
             notAfterMs: timeOf(options.notAfter),
             purposes: options.purpose ?? [],
             onlyAsOffered: options.onlyAsOffered === true,
+            prices: options.prices === undefined ? '' : readFileSync(options.prices, 'utf8'),
           });
           out.answer(answer, () =>
             answer.agreement === null
@@ -141,6 +144,8 @@ export function addAgreement(program: Command): void {
                 : [`accepted ahead by ${found.acceptedAhead.join(', ')}, who signed ${found.counters}`]),
               ...found.widens.map((term) => `allows more than the offer: ${term}`),
               ...found.duties.map((duty) => `duty: ${duty}`),
+              ...(found.prices === '' ? [] : [`prices: ${found.prices}`]),
+              ...found.disputes.map((dispute) => `disputed: ${dispute}`),
               found.content,
             ].join('\n'),
       );

@@ -10,6 +10,8 @@ import { type ExitCode, type Output, reasonLines, tableText, UsageError } from '
 
 interface JobOptions extends CommonOptions, ProgramOptions {
   readonly agreement?: readonly string[];
+  readonly project?: string;
+  readonly mandate?: string;
   readonly rule?: string;
   readonly purpose?: string;
   readonly sql?: string;
@@ -39,6 +41,8 @@ export function addJob(program: Command): void {
       )
       .option('--spec <file>', 'what the program reads and returns, YAML or JSON; see docs/sandboxed-code.md')
       .option('--agreement <id...>', 'agreements to use; default: your only active one')
+      .option('--project <name>', 'a project, instead of agreements')
+      .option('--mandate <id>', 'act for who gave you this mandate; the result is theirs')
       .option('--rule <id>', 'rule of the policy to use, when several would do')
       .option('--purpose <purpose>', 'what the result is for, e.g. RiskManagement')
       .option('--param <name=value...>', 'values of $name in the query')
@@ -72,7 +76,7 @@ export function addJob(program: Command): void {
               `guarantee: ${answer.guarantee}`,
               ...(answer.priceMicros === null
                 ? []
-                : [`price: ${(Number(answer.priceMicros) / 1e6).toFixed(2)} ${answer.currency}`]),
+                : [`price: at most ${(Number(answer.priceMicros) / 1e6).toFixed(2)} ${answer.currency}`]),
               answer.suppression,
               ...answer.enforced.map((text) => `  ${text}`),
               ...answer.errors.map(
@@ -307,6 +311,8 @@ async function requestOf(sql: string | undefined, options: JobOptions): Promise<
 function commonOf(options: JobOptions): Init<JobRequest> {
   return {
     agreementIds: options.agreement ?? [],
+    project: options.project ?? '',
+    mandateId: options.mandate ?? '',
     ruleId: options.rule ?? '',
     purpose: options.purpose ?? '',
     deadlineMs: options.deadline === undefined ? 0 : Number(options.deadline),

@@ -4,7 +4,7 @@ import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
 
 export function addParty(program: Command): void {
-  const party = program.command('party').description('who may take part: admit, list, suspend');
+  const party = program.command('party').description('who may take part: admit, list, suspend, exit');
   withCommon(
     party.command('add <name>').description('admit a party and issue its credential'),
     'glovebox party add acme --role consumer --out acme.credential.json',
@@ -13,6 +13,7 @@ export function addParty(program: Command): void {
     .option('--out <file>', 'where to write the credential (mode 0600); default: NAME.credential.json here')
     .option('--days <days>', 'days until the credential expires', '365')
     .option('--group <name...>', 'groups that policies can name as group:NAME')
+    .option('--apply', 'record an application: the credential works once the party is admitted')
     .option('--jurisdiction <code>', 'where the party is, ISO 3166-1, e.g. CN; unknown counts as foreign')
     .action(
       (
@@ -22,6 +23,7 @@ export function addParty(program: Command): void {
           out?: string;
           days: string;
           jurisdiction?: string;
+          apply?: boolean;
           group?: readonly string[];
         },
       ) =>
@@ -39,13 +41,14 @@ export function addParty(program: Command): void {
             days: Number(options.days),
             jurisdiction: options.jurisdiction ?? '',
             groups: options.group ?? [],
+            isApplication: options.apply === true,
           });
           const file = options.out ?? `${name}.credential.json`;
           const { writePrivate } = await import('../gateway/data-directory.ts');
           await writePrivate(file, added.credential);
           out.answer(
             { party: added.party, credential: file },
-            () => `admitted ${name} (${roles.join(', ')}); credential: ${file}`,
+            () => `${added.party?.state ?? ''}: ${name} (${roles.join(', ')}); credential: ${file}`,
           );
         }),
     );
@@ -67,6 +70,30 @@ export function addParty(program: Command): void {
         );
       }),
   );
+  withCommon(
+    party.command('admit <name>').description('admit a party that has applied'),
+    'glovebox party admit acme',
+  ).action((name: string, options: CommonOptions) =>
+    actAs(options, async (glovebox, out) => {
+      const answer = await glovebox.parties.admit({ name });
+      out.answer(answer, () => `${name} is ${answer.party?.state ?? ''}`);
+    }),
+  );
+  withCommon(
+    party.command('exit [name]').description('leave for good (or let a party leave): its agreements end'),
+    'glovebox party exit acme --note "contract over"',
+  )
+    .option('--note <text>', 'why, for the record', '')
+    .action((name: string | undefined, options: CommonOptions & { note: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const answer = await glovebox.parties.exit({ name: name ?? '', note: options.note });
+        out.answer(
+          answer,
+          () =>
+            `${answer.party?.name ?? ''} has exited; ${answer.endedAgreements} agreements ended, ${answer.stoppedJobs} running jobs stopped`,
+        );
+      }),
+    );
   for (const [verb, what] of [
     ['suspend', 'stop a party: its credential and its running jobs end at once'],
     ['resume', 'let a suspended party act again'],

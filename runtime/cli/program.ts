@@ -10,14 +10,17 @@ import { addConfiguration } from './configuration.ts';
 import { addDataset } from './dataset.ts';
 import { addDecryptor } from './decryptor.ts';
 import { addDemo } from './demo.ts';
+import { addDispute } from './dispute.ts';
 import { addEvidence } from './evidence.ts';
 import { addExportList } from './export-list.ts';
 import { addJob } from './job.ts';
 import { addKey } from './key.ts';
+import { addMandate } from './mandate.ts';
 import { addMeter } from './meter.ts';
 import { addOperator } from './operator.ts';
 import { addParty } from './party.ts';
 import { addPolicy } from './policy.ts';
+import { addProject } from './project.ts';
 import { addServe } from './serve.ts';
 import { addTop } from './top.ts';
 
@@ -39,6 +42,9 @@ export function commandLine(): Command {
   addDataset(program);
   addPolicy(program);
   addAgreement(program);
+  addProject(program);
+  addMandate(program);
+  addDispute(program);
   addJob(program);
   addKey(program);
   addDecryptor(program);

@@ -1,5 +1,6 @@
 import { createPrivateKey } from 'node:crypto';
 import { type AgreementTerms, signAgreement, termsOf } from '../contract/agreement.ts';
+import { sha256Hex } from '../evidence/entry.ts';
 import type { Agreement, JwsSignature } from '../gen/messages.ts';
 import type { AgreementServiceClient } from '../gen/services.ts';
 import type { CredentialBundle } from '../identity/credential.ts';
@@ -70,6 +71,7 @@ function checked(agreement: Agreement): AgreementTerms {
       ['start', agreement.notBeforeMs, terms.notBeforeMs],
       ['end', agreement.notAfterMs, terms.notAfterMs],
       ['purposes', agreement.purposes.join('\n'), terms.purposes.join('\n')],
+      ['price plan', agreement.prices === '' ? null : sha256Hex(agreement.prices), terms.pricesDigest],
     ] as const
   ).find(([, shown, signed]) => shown !== signed);
   if (differing !== undefined) throw notSigned(agreement, `has another ${differing[0]} than is shown`);

@@ -7,9 +7,7 @@ import type {
   EvidenceServiceClient,
   HomomorphicServiceClient,
   ImageServiceClient,
-  MeterServiceClient,
   OperatorServiceClient,
-  PartyServiceClient,
   PolicyServiceClient,
 } from '../gen/services.ts';
 import { parseCredential, type CredentialBundle } from '../identity/credential.ts';
@@ -19,6 +17,8 @@ import { type BudgetsClient, budgetsClient } from './budgets.ts';
 import { Channel, serviceClient } from './channel.ts';
 import { codeClient } from './code.ts';
 import { jobsClient, type JobsClient } from './jobs.ts';
+import { type MetersClient, metersClient } from './meters.ts';
+import { type PartiesClient, partiesClient } from './parties.ts';
 import { readBatches, readTable } from './results.ts';
 
 export interface ConnectOptions {
@@ -36,10 +36,10 @@ export interface Glovebox extends AsyncDisposable {
   readonly catalogue: CatalogServiceClient;
   readonly policies: PolicyServiceClient;
   readonly agreements: AgreementServiceClient;
-  readonly parties: PartyServiceClient;
+  readonly parties: PartiesClient;
   readonly evidence: EvidenceServiceClient;
   readonly budgets: BudgetsClient;
-  readonly meters: MeterServiceClient;
+  readonly meters: MetersClient;
   readonly images: ImageServiceClient;
   readonly code: CodeServiceClient;
   readonly homomorphic: HomomorphicServiceClient;
@@ -67,10 +67,10 @@ export function connect(options: ConnectOptions): Glovebox {
     catalogue: serviceClient(channel, 'CatalogService'),
     policies: serviceClient(channel, 'PolicyService'),
     agreements: agreementsClient(channel, credential),
-    parties: serviceClient(channel, 'PartyService'),
+    parties: partiesClient(channel, credential),
     evidence: serviceClient(channel, 'EvidenceService'),
     budgets: budgetsClient(channel, credential),
-    meters: serviceClient(channel, 'MeterService'),
+    meters: metersClient(channel, credential),
     images: serviceClient(channel, 'ImageService'),
     code: codeClient(channel, credential),
     homomorphic: serviceClient(channel, 'HomomorphicService'),

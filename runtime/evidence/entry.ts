@@ -39,6 +39,8 @@ export const EVIDENCE_KINDS = [
   'dispute.opened',
   'dispute.resolved',
   'delegation.granted',
+  'delegation.revoked',
+  'settlement.closed',
   'key.released',
   'key.revoked',
   'ciphertext.stored',

@@ -1,5 +1,7 @@
 import type { AgreementForJob } from '../job/admit.ts';
+import { pricesOf } from './agreement-record.ts';
 import { pinnedPolicy } from './agreement-service.ts';
+import { heldByDispute } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { type AgreementBody, policyOf } from './records.ts';
@@ -12,7 +14,8 @@ export function activeAgreements(
   return needs.store
     .peekAll<AgreementBody>('agreement')
     .filter(({ state, body }) => state === 'active' && body.consumer === party)
-    .flatMap(({ id, body }) => {
+    .flatMap((record) => {
+      const { id, body } = record;
       const policy = pinnedPolicy(needs, body);
       if (policy === undefined) return [];
       const pinned = policyOf(policy.body);
@@ -28,7 +31,8 @@ export function activeAgreements(
           purposes,
           notBeforeMs,
           notAfterMs,
-          blockedBy: needs.duties.blocking(id, pinned.duties),
+          prices: pricesOf(record, needs.sha256),
+          blockedBy: [...heldByDispute(needs, id), ...needs.duties.blocking(id, pinned.duties)],
         },
       ];
     })

@@ -1,7 +1,11 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { type AgreementTerms, agreementPayload, termsOf } from '../contract/agreement.ts';
 import type { Agreement } from '../contract/lifecycle.ts';
+import type { EvidenceKind } from '../evidence/entry.ts';
+import type { Step } from '../store/jobs.ts';
+import type { AgreedPrices } from '../metering/agreed-prices.ts';
 import type { StoredRecord } from '../store/records.ts';
+import { evidence, type GatewayNeeds } from './needs.ts';
 import type { AgreementBody, AgreementState } from './records.ts';
 
 export type StoredAgreement = StoredRecord<AgreementBody>;
@@ -13,6 +17,8 @@ export interface AgreementNotes {
   readonly note: string;
   /** Where a counter-offer allows more than what it answers. */
   readonly widens: readonly string[];
+  /** The agreed price plan, canonical JSON; empty: none. */
+  readonly prices: string;
 }
 
 /** The contract in a record, for the state machine of `contract/`. Throws when the content is not ours: state was damaged. */
@@ -94,6 +100,7 @@ export function recordOf(
     acceptedAhead: agreement.acceptedAhead,
     round: agreement.round,
     widens: notes.widens,
+    ...(notes.prices === '' ? {} : { prices: notes.prices }),
   };
   const { id } = terms;
   return {
@@ -110,9 +117,40 @@ export const notesOf = ({ body }: StoredAgreement): AgreementNotes => ({
   policyRecord: body.policyRecord,
   note: body.note,
   widens: body.widens,
+  prices: body.prices ?? '',
 });
+
+/** The prices that an agreement's parties signed; null when it has none. Throws when they are not what was signed. */
+export function pricesOf(record: StoredAgreement, sha256: (text: string) => string): AgreedPrices | null {
+  const { prices } = record.body;
+  const { pricesDigest } = termsOfRecord(record);
+  if (prices === undefined && pricesDigest === null) return null;
+  // INVARIANT: nobody pays by a plan that is not the one whose digest both signed.
+  if (prices === undefined || sha256(prices) !== pricesDigest)
+    throw new Error(`the prices of agreement ${record.id} are not those that were signed`);
+  return JSON.parse(prices) as AgreedPrices;
+}
 
 /** An Ed25519 public key from its 32 raw bytes in base64url. */
 export function signingKey(raw: string): KeyObject {
   return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: raw }, format: 'jwk' });
+}
+
+/** What the log says of an agreement's change. */
+export function agreementEvent(
+  needs: Pick<GatewayNeeds, 'nowMs' | 'sha256' | 'pseudonymOf'>,
+  agreement: StoredAgreement,
+  kind: EvidenceKind,
+  more: Readonly<Record<string, number>> = {},
+): Step {
+  const { body, id } = agreement;
+  return {
+    do: 'record',
+    event: evidence(needs, kind, [{ name: `agreement/${id}`, sha256: needs.sha256(body.content) }], {
+      provider: needs.pseudonymOf(body.provider),
+      consumer: needs.pseudonymOf(body.consumer),
+      policyVersion: body.policyVersion,
+      ...more,
+    }),
+  };
 }

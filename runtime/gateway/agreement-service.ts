@@ -10,15 +10,18 @@ import {
   OPERATOR,
   termWidenings,
 } from '../contract/lifecycle.ts';
+import { canonicalJson, type Json } from '../evidence/canonical-json.ts';
 import type { EvidenceKind } from '../evidence/entry.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
 import { widenings } from '../policy/refine.ts';
 import { reason } from '../policy/reason.ts';
+import { parsePricePlan } from '../policy-file/price-plan.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { Step } from '../store/jobs.ts';
 import { pageOf, requireRole } from './access.ts';
 import {
+  agreementEvent,
   type AgreementNotes,
   contractOf,
   notesOf,
@@ -27,8 +30,10 @@ import {
   type StoredAgreement,
   termsOfRecord,
 } from './agreement-record.ts';
+import { disputeHandlers, openDisputes } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
-import { evidence, type GatewayNeeds, newId } from './needs.ts';
+import { type GatewayNeeds, newId } from './needs.ts';
+import { projectHandlers } from './projects.ts';
 import { type AgreementBody, type AgreementState, type PartyBody, type PolicyBody, policyOf } from './records.ts';
 
 export interface AgreementNeeds extends GatewayNeeds {
@@ -52,6 +57,8 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
   const { store } = needs;
 
   return {
+    ...disputeHandlers(needs),
+    ...projectHandlers(needs),
     offer: async (caller, request) => {
       requireRole(caller, 'offer agreements', 'provider');
       const policy = attachedPolicy(needs, request.dataset, request.policyVersion);
@@ -61,6 +68,7 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
       if (consumer === undefined) throw new Fault('not-found', `no party \`${request.consumer}\``);
       if (!consumer.body.roles.includes('consumer'))
         throw new Fault('argument-not-valid', `party \`${request.consumer}\` is not a consumer`);
+      const prices = pricesIn(request.prices);
       const offered = offerAgreement(
         termsFor(needs, {
           consumer: request.consumer,
@@ -70,11 +78,12 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
           purposes: request.purposes,
           supersedes: null,
           counterOffers: request.onlyAsOffered ? 'none' : 'narrower',
+          pricesDigest: prices === '' ? null : needs.sha256(prices),
         }),
         caller.party,
       );
       if (offered.kind === 'refused') throw new Fault('argument-not-valid', offered.reason);
-      const notes = { policyRecord: policy.id, note: '', widens: [] };
+      const notes = { policyRecord: policy.id, note: '', widens: [], prices };
       const record = recordOf(offered.agreement, notes, { atMs: needs.nowMs(), keys: {} });
       await store.put(record);
       return { agreement: messageOf(record), reasons: [] };
@@ -155,6 +164,7 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
         purposes: request.purposes.length === 0 ? base.purposes : request.purposes,
         supersedes: base.id,
         counterOffers: base.counterOffers,
+        pricesDigest: base.pricesDigest,
       });
       const widens = widenings(policyOf(pinned.body), policyOf(policy.body));
       const by = actorOf(caller, record);
@@ -162,13 +172,13 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
       if (answer.kind === 'refused') throw new Fault('wrong-state', answer.reason);
       const now = { atMs: needs.nowMs(), keys: {} };
       const allWidens = [...widens, ...termWidenings(base, terms)];
-      const notes = { policyRecord: policy.id, note: '', widens: allWidens };
+      const notes = { policyRecord: policy.id, note: '', widens: allWidens, prices: notesOf(record).prices };
       const counterOffer = recordOf(answer.counterOffer, notes, now);
       await durably(needs, record, [
         { do: 'put', record: recordOf(answer.superseded, notesOf(record), now, record) },
         { do: 'put', record: counterOffer },
         ...(policy.id === pinned.id ? [] : [{ do: 'put' as const, record: policy }]),
-        eventStep(needs, counterOffer, 'agreement.countered', { widens: allWidens.length }),
+        agreementEvent(needs, counterOffer, 'agreement.countered', { widens: allWidens.length }),
       ]);
       return {
         agreement: messageOf(counterOffer),
@@ -198,7 +208,7 @@ export async function expireAgreements(
     const outcome = await needs.store.transact([
       { do: 'expect', table: 'agreement', id: record.id, state: record.state },
       { do: 'put', record: moved },
-      eventStep(needs, moved, 'agreement.expired'),
+      agreementEvent(needs, moved, 'agreement.expired'),
     ]);
     if (outcome.kind === 'done') ended.push(record.id);
   }
@@ -217,7 +227,10 @@ export function pinnedPolicy(
 
 function termsFor(
   needs: GatewayNeeds,
-  of: Pick<AgreementTerms, 'consumer' | 'notBeforeMs' | 'notAfterMs' | 'purposes' | 'supersedes' | 'counterOffers'> & {
+  of: Pick<
+    AgreementTerms,
+    'consumer' | 'notBeforeMs' | 'notAfterMs' | 'purposes' | 'supersedes' | 'counterOffers' | 'pricesDigest'
+  > & {
     readonly policy: PolicyBody;
   },
 ): AgreementTerms {
@@ -239,8 +252,16 @@ function termsFor(
         rules: null,
       },
     ],
-    pricesDigest: null,
   };
+}
+
+/** A price plan as it is signed: canonical JSON of what the document says; empty for none. */
+function pricesIn(document: string): string {
+  if (document === '') return '';
+  const parsed = parsePricePlan(document);
+  if (parsed.kind === 'complaints')
+    throw new Fault('argument-not-valid', `the price plan is not one: ${parsed.complaints.slice(0, 5).join('; ')}`);
+  return canonicalJson(parsed.prices as unknown as Json);
 }
 
 /** The contract after an action, or the fault that says why it is not possible now. */
@@ -282,7 +303,7 @@ async function sign(
   const now = { atMs: needs.nowMs(), keys: { [caller.party]: raw } };
   const moved = recordOf(signed.agreement, notesOf(agreement), now, agreement);
   const kind = KIND_OF[signed.agreement.state] ?? 'agreement.agreed';
-  await durably(needs, stored, [{ do: 'put', record: moved }, eventStep(needs, moved, kind)]);
+  await durably(needs, stored, [{ do: 'put', record: moved }, agreementEvent(needs, moved, kind)]);
   return moved;
 }
 
@@ -306,7 +327,7 @@ async function act(
   const kind = (
     { suspend: 'agreement.suspended', resume: 'agreement.resumed', terminate: 'agreement.terminated' } as const
   )[verb];
-  await durably(needs, record, [{ do: 'put', record: moved }, eventStep(needs, moved, kind)]);
+  await durably(needs, record, [{ do: 'put', record: moved }, agreementEvent(needs, moved, kind)]);
   return moved;
 }
 
@@ -318,24 +339,6 @@ async function durably(needs: GatewayNeeds, read: StoredAgreement, steps: readon
   ]);
   if (outcome.kind === 'refused')
     throw new Fault('conflict', `agreement \`${read.id}\` was changed meanwhile: look at it again`);
-}
-
-function eventStep(
-  needs: Pick<GatewayNeeds, 'nowMs' | 'sha256' | 'pseudonymOf'>,
-  agreement: StoredAgreement,
-  kind: EvidenceKind,
-  more: Readonly<Record<string, number>> = {},
-): Step {
-  const { body, id } = agreement;
-  return {
-    do: 'record',
-    event: evidence(needs, kind, [{ name: `agreement/${id}`, sha256: needs.sha256(body.content) }], {
-      provider: needs.pseudonymOf(body.provider),
-      consumer: needs.pseudonymOf(body.consumer),
-      policyVersion: body.policyVersion,
-      ...more,
-    }),
-  };
 }
 
 function stopJobsOf(needs: GatewayNeeds, id: string): number {
@@ -391,7 +394,7 @@ function stateOf(agreement: StoredAgreement, now: number): AgreementState {
 async function withDuties(needs: AgreementNeeds, record: StoredAgreement): Promise<AgreementMessage> {
   const policy = pinnedPolicy(needs, record.body);
   const duties = policy === undefined ? [] : await needs.duties.linesOf(record.id, policyOf(policy.body).duties);
-  return { ...messageOf(record, needs.nowMs()), duties };
+  return { ...messageOf(record, needs.nowMs()), duties, disputes: openDisputes(needs, record.id).map(({ id }) => id) };
 }
 
 function messageOf(agreement: StoredAgreement, now = 0): AgreementMessage {
@@ -406,6 +409,8 @@ function messageOf(agreement: StoredAgreement, now = 0): AgreementMessage {
       signedAtMs,
     })),
     createdAtMs: agreement.atMs,
+    prices: agreement.body.prices ?? '',
+    disputes: [],
     duties: [],
   };
 }

@@ -77,7 +77,8 @@ function budgetOf({ dataset, consumer, mode, kind }: GrantBudgetRequest): Budget
   return consumerBudget(wanted, { dataset, consumer, rule: mode });
 }
 
-function orderOf(text: string): TopUp {
+/** Reads a signed order; throws the fault that says what it must hold. Its signature is checked by the caller. */
+export function orderOf(text: string): TopUp {
   let read: unknown;
   try {
     read = text.length > MAX_ORDER_CHARACTERS ? null : JSON.parse(text);

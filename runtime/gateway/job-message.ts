@@ -38,6 +38,8 @@ function blankMessage(): Omit<JobMessage, 'id' | 'state' | 'consumer' | 'submitt
     computationDigest: '',
     imageDigest: '',
     errors: [],
+    disputes: [],
+    submittedBy: '',
   };
 }
 
@@ -55,6 +57,7 @@ export function liveMessage(job: Job, stage: string, parts: Parts | null = null)
     agreementIds: job.agreementIds,
     ruleId: job.rule ?? '',
     purpose: job.purpose ?? '',
+    submittedBy: job.actor?.party ?? '',
     submittedAtMs: job.submittedAtMs,
     progress: at < 0 ? null : { stage: STAGES[at] ?? 'identify', done, total },
   };
@@ -95,6 +98,7 @@ export function recordMessage(
     id: record.id,
     state: stateOf(record),
     consumer: record.owner,
+    submittedBy: actorOf(record),
     datasets: details['datasets'] as readonly string[],
     agreementIds: body.agreements,
     ruleId: (details['rule'] as string | null) ?? '',
@@ -138,6 +142,10 @@ export function recordMessage(
     budget: spendsOf(details['datasets'] as readonly string[], Number(details['microEpsilon'] ?? 0)),
   };
 }
+
+/** Who submitted a job for its consumer; empty when the consumer did. */
+export const actorOf = ({ body }: JobRecord): string =>
+  ((body.details as Readonly<Record<string, unknown>> | null)?.['actor'] as string | undefined) ?? '';
 
 /** JSON has no NaN: what came back as null had no value. */
 function errorMessage({ column, halfWidth, confidence, cells }: ColumnAccuracy): JobMessage['errors'][number] {
@@ -218,7 +226,7 @@ export function explained(
     datasets: prepared.datasets.map(({ name }) => name),
     ...priceBefore(
       admission.permits.filter(({ agreement }) => prepared.datasets.some(({ name }) => name === agreement.dataset)),
-      prepared.microEpsilon,
+      prepared,
     ),
   };
 }

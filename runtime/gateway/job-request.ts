@@ -1,11 +1,14 @@
 import type { JavaScriptProgram, JobRequest } from '../gen/messages.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
-import type { Computation, Job, ParameterValue } from '../job/job.ts';
+import { mandateContent } from '../contract/mandate.ts';
+import type { Actor, Computation, Job, ParameterValue } from '../job/job.ts';
 import type { CallContext } from '../rpc/call.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { SubmittedProgram } from './javascript-engine.ts';
+import { mandateInForce } from './mandates.ts';
 import { type GatewayNeeds, newId } from './needs.ts';
-import type { PartyBody } from './records.ts';
+import { projectId } from './projects.ts';
+import type { PartyBody, ProjectBody } from './records.ts';
 
 type Needs = Pick<GatewayNeeds, 'store' | 'nowMs' | 'randomBytes' | 'sha256'> & {
   /** A submitted program with what the registry says of its code. */
@@ -27,17 +30,39 @@ export function jobOf(needs: Needs, caller: Caller, request: JobRequest | null, 
     request.idempotencyKey === ''
       ? newId(needs, 'job')
       : `job-${needs.sha256(JSON.stringify([caller.party, request.idempotencyKey])).slice(0, 20)}`;
-  const party = needs.store.peek<PartyBody>('party', caller.party);
+  const actor = request.mandateId === '' ? null : actorOf(needs, caller, request.mandateId);
+  const asker = actor?.principal ?? caller.party;
+  const party = needs.store.peek<PartyBody>('party', asker);
   return {
     id,
-    asker: { party: caller.party, groups: party?.body.groups ?? [], country: caller.jurisdiction },
+    // The result goes to the asker: where it is counts, not where its delegate is.
+    asker: {
+      party: asker,
+      groups: party?.body.groups ?? [],
+      country: actor === null ? caller.jurisdiction : (party?.body.jurisdiction ?? null),
+    },
+    actor: actor?.actor ?? null,
     computation: computationOf(needs, request.computation),
-    agreementIds: request.agreementIds,
+    agreementIds: request.project === '' ? request.agreementIds : agreementsOfProject(needs, asker, request),
     rule: request.ruleId === '' ? null : request.ruleId,
     purpose: request.purpose === '' ? null : request.purpose,
     submittedAtMs: needs.nowMs(),
     signature: call.signedRequest?.jws ?? null,
   };
+}
+
+function actorOf(needs: Needs, caller: Caller, id: string): { readonly principal: string; readonly actor: Actor } {
+  const mandate = mandateInForce(needs, caller.party, id);
+  const { principal, agreements, notAfterMs } = mandate;
+  const mandateDigest = needs.sha256(mandateContent(mandate));
+  return { principal, actor: { party: caller.party, mandate: id, mandateDigest, agreements, notAfterMs } };
+}
+
+function agreementsOfProject(needs: Needs, owner: string, request: JobRequest): readonly string[] {
+  if (request.agreementIds.length > 0) throw new Fault('argument-not-valid', 'name a project or agreements, not both');
+  const project = needs.store.peek<ProjectBody>('project', projectId(owner, request.project));
+  if (project === undefined) throw new Fault('not-found', `no project \`${request.project}\` of yours`);
+  return project.body.agreements;
 }
 
 function computationOf(needs: Needs, computation: NonNullable<JobRequest['computation']>): Computation {

@@ -17,9 +17,10 @@ import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
 import { pageOf } from './access.ts';
 import { untilSlot } from './answer-slots.ts';
+import { disputesOfJob } from './disputes.ts';
 import { type EndRecord, type StoreLedger, tellingEnd } from './ended-jobs.ts';
 import type { SubmittedProgram } from './javascript-engine.ts';
-import { explained, liveMessage, recordMessage } from './job-message.ts';
+import { actorOf, explained, liveMessage, recordMessage } from './job-message.ts';
 import { jobOf } from './job-request.ts';
 import type { JobQueue } from './live-jobs.ts';
 import type { GatewayNeeds } from './needs.ts';
@@ -119,24 +120,27 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
 
   const show = async (id: string, caller: Caller, withTicket: boolean): Promise<JobMessage> => {
     const live = needs.queue.find(id);
-    if (live !== undefined && maySee(caller, live.job.asker.party))
-      return liveMessage(live.job, live.stage, live.parts);
+    if (live !== undefined && maySeeLive(caller, live.job)) return liveMessage(live.job, live.stage, live.parts);
     const record = await needs.store.job(id);
-    if (record === undefined || !maySee(caller, record.owner))
+    if (record === undefined || !maySeeRecord(caller, record))
       throw new Fault('not-found', `no job \`${id}\` of yours`);
     const position = record.body.evidence.at(-1);
     const message = recordMessage(needs, record, position === undefined ? undefined : await needs.receiptOf(position));
+    const disputes = disputesOfJob(needs, { id, agreements: record.body.agreements });
     const mayFetch = withTicket && record.owner === caller.party;
-    return withTicketOf(message, mayFetch ? await newTicket(needs, record) : null);
+    return withTicketOf({ ...message, disputes }, mayFetch ? await newTicket(needs, record) : null);
   };
 
   /** A job that has just ended, as recorded, with its own ticket for the first of its party who asks. */
   const showEnded = async (id: string, caller: Caller, outcome: Outcome): Promise<JobMessage> => {
     const end = ends.get(outcome);
     const isMine = end?.record.owner === caller.party;
-    if (end === undefined || end.record.id !== id || !(isMine || maySee(caller, end.record.owner)))
+    if (end === undefined || end.record.id !== id || !(isMine || maySeeRecord(caller, end.record)))
       return await show(id, caller, true);
-    const message = recordMessage(needs, end.record, end.receipt);
+    const message = {
+      ...recordMessage(needs, end.record, end.receipt),
+      disputes: disputesOfJob(needs, { id, agreements: end.record.body.agreements }),
+    };
     if (outcome.kind !== 'released' || !isMine) return message;
     if (given.has(outcome.ticket)) return withTicketOf(message, await newTicket(needs, end.record));
     given.add(outcome.ticket);
@@ -192,7 +196,12 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
       const records = await needs.store.jobs(owner === undefined ? {} : { owner });
       const live = needs.queue.list().filter(({ job }) => owner === undefined || job.asker.party === owner);
       const running = new Set(live.map(({ job }) => job.id));
-      const recorded = records.filter(({ id }) => !running.has(id)).map((record) => recordMessage(needs, record));
+      const recorded = records
+        .filter(({ id }) => !running.has(id))
+        .map((record) => ({
+          ...recordMessage(needs, record),
+          disputes: disputesOfJob(needs, { id: record.id, agreements: record.body.agreements }),
+        }));
       const all = [...live.map(({ job, stage }) => liveMessage(job, stage)), ...recorded]
         .filter(({ state }) => request.states.length === 0 || request.states.includes(state))
         .filter(({ datasets }) => request.dataset === '' || datasets.includes(request.dataset));
@@ -202,7 +211,7 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     watch: async function* (caller, request, call) {
       for (;;) {
         const live = needs.queue.find(request.id);
-        if (live === undefined || !maySee(caller, live.job.asker.party)) {
+        if (live === undefined || !maySeeLive(caller, live.job)) {
           yield { job: await show(request.id, caller, true) };
           return;
         }
@@ -218,13 +227,14 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     },
     cancel: async (caller, request) => {
       const live = needs.queue.find(request.id);
-      if (live === undefined || !maySee(caller, live.job.asker.party)) {
+      if (live === undefined || !maySeeLive(caller, live.job)) {
         const job = await show(request.id, caller, false);
         throw new Fault('wrong-state', `job \`${request.id}\` is ${job.state} already`);
       }
-      if (live.job.asker.party !== caller.party && !hasRole(caller, 'operator'))
+      const isMine = live.job.asker.party === caller.party || live.job.actor?.party === caller.party;
+      if (!isMine && !hasRole(caller, 'operator'))
         throw new Fault('role-missing', 'only its asker or an operator cancels a job');
-      needs.queue.cancel(request.id, live.job.asker.party === caller.party ? 'cancelled' : 'stopped');
+      needs.queue.cancel(request.id, isMine ? 'cancelled' : 'stopped');
       await live.outcome.catch(() => undefined);
       return { job: await show(request.id, caller, false) };
     },
@@ -248,5 +258,11 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
 const withTicketOf = (message: JobMessage, ticket: IssuedTicket | null): JobMessage =>
   ticket === null ? message : { ...message, ticket: ticket.secret, ticketExpiresAtMs: ticket.expiresAtMs };
 
-const maySee = (caller: Caller, owner: string): boolean =>
-  caller.party === owner || hasRole(caller, 'operator', 'auditor');
+/** Its consumer, who acts for it, and those who watch over everything; the result is the consumer's alone. */
+const maySee = (caller: Caller, owner: string, actor: string): boolean =>
+  caller.party === owner || caller.party === actor || hasRole(caller, 'operator', 'auditor');
+
+const maySeeRecord = (caller: Caller, record: JobRecord): boolean => maySee(caller, record.owner, actorOf(record));
+
+const maySeeLive = (caller: Caller, { asker, actor }: Pick<Job, 'asker' | 'actor'>): boolean =>
+  maySee(caller, asker.party, actor?.party ?? '');

@@ -153,7 +153,9 @@ export class JobQueue implements LiveJobs {
   stop(matches: Parameters<LiveJobs['stop']>[0]): number {
     let stopped = 0;
     for (const { job, scope } of Array.from(this.#entries.values())) {
-      if (matches({ party: job.asker.party, ...scope }) && this.cancel(job.id, 'stopped')) stopped += 1;
+      const { actor } = job;
+      const by = { actor: actor?.party ?? null, mandate: actor?.mandate ?? null };
+      if (matches({ party: job.asker.party, ...scope, ...by }) && this.cancel(job.id, 'stopped')) stopped += 1;
     }
     return stopped;
   }

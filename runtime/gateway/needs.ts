@@ -37,6 +37,9 @@ export interface LiveJobs {
       readonly party: string;
       readonly agreements: readonly string[];
       readonly datasets: readonly string[];
+      /** Who submitted it for its party, and under which mandate; null when the party did. */
+      readonly actor: string | null;
+      readonly mandate: string | null;
     }) => boolean,
   ): number;
   readonly running: number;

@@ -1,4 +1,3 @@
-import type { Party as PartyMessage } from '../gen/messages.ts';
 import type { PartyServiceHandlers } from '../gen/services.ts';
 import { type Caller, PARTY_ROLES, type PartyRole, type PresentedCredential } from '../identity/party.ts';
 import { reason } from '../policy/reason.ts';
@@ -6,8 +5,11 @@ import type { Identified } from '../rpc/application.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf, requireRole } from './access.ts';
+import { admissionHandlers } from './admission-steps.ts';
+import { mandateHandlers } from './mandates.ts';
 import { evidence, type GatewayNeeds, type IssuedCredential } from './needs.ts';
-import type { CredentialBody, PartyBody, PartyState } from './records.ts';
+import { partyMessage, partySubject } from './party-record.ts';
+import type { CredentialBody, PartyBody } from './records.ts';
 
 /** Days a credential is valid when the operator names none, and at most. */
 export const DEFAULT_CREDENTIAL_DAYS = 365;
@@ -55,28 +57,9 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
     if (party === undefined) throw new Fault('not-found', `no party \`${name}\``);
     return party;
   };
-  const move = async (
-    name: string,
-    state: PartyState,
-    kind: 'party.suspended' | 'party.admitted',
-    note: string,
-  ): Promise<StoredRecord<PartyBody>> => {
-    const party = find(name);
-    if (party.state === state) throw new Fault('wrong-state', `party \`${name}\` is already ${state}`);
-    if (party.state === 'exited') throw new Fault('wrong-state', `party \`${name}\` has exited`);
-    const moved = { ...party, state, body: { ...party.body, note } };
-    const outcome = await needs.store.transact([
-      { do: 'expect', table: 'party', id: name, state: party.state },
-      { do: 'put', record: moved },
-      {
-        do: 'record',
-        event: evidence(needs, kind, [subjectOf(needs, moved)], { party: needs.pseudonymOf(name) }),
-      },
-    ]);
-    if (outcome.kind === 'refused') throw changedMeanwhile(name);
-    return moved;
-  };
   return {
+    ...admissionHandlers(needs),
+    ...mandateHandlers(needs),
     add: async (caller, request) => {
       requireRole(caller, 'add parties', 'operator');
       const roles = rolesOf(request.roles);
@@ -96,8 +79,9 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
         days: daysOf(request.days),
         jurisdiction: jurisdictionOf(request.jurisdiction),
         groups: groupsOf(request.groups),
+        isApplication: request.isApplication,
       });
-      return { party: messageOf(party), credential: bundle, reasons: [] };
+      return { party: partyMessage(party), credential: bundle, reasons: [] };
     },
     renew: async (caller, request) => {
       if (caller.party !== request.name) requireRole(caller, 'renew the credentials of others', 'operator');
@@ -119,37 +103,25 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
           : []),
         {
           do: 'record',
-          event: evidence(needs, 'party.admitted', [subjectOf(needs, renewed)], {
+          event: evidence(needs, 'party.admitted', [partySubject(needs, renewed)], {
             party: needs.pseudonymOf(party.id),
             renewed: true,
           }),
         },
       ]);
       if (outcome.kind === 'refused') throw changedMeanwhile(party.id);
-      return { party: messageOf(renewed), credential: issued.bundle, reasons: [] };
+      return { party: partyMessage(renewed), credential: issued.bundle, reasons: [] };
     },
     list: (caller, request) => {
       requireRole(caller, 'list parties', 'operator', 'auditor', 'provider');
       const all = needs.store.peekAll<PartyBody>('party').toSorted((a, b) => (a.id < b.id ? -1 : 1));
       const { items, nextPageToken } = pageOf(all, request.page);
-      return Promise.resolve({ parties: items.map(messageOf), nextPageToken });
-    },
-    suspend: async (caller, request) => {
-      requireRole(caller, 'suspend parties', 'operator');
-      if (request.name === caller.party) throw new Fault('wrong-state', 'a party cannot suspend itself');
-      const party = await move(request.name, 'suspended', 'party.suspended', request.note);
-      // The record is durable first: a job that is past its last check now is refused by the ledger.
-      const stoppedJobs = needs.live.stop((job) => job.party === request.name);
-      return { party: messageOf(party), stoppedJobs, reasons: [] };
-    },
-    resume: async (caller, request) => {
-      requireRole(caller, 'resume parties', 'operator');
-      return { party: messageOf(await move(request.name, 'admitted', 'party.admitted', '')), reasons: [] };
+      return Promise.resolve({ parties: items.map(partyMessage), nextPageToken });
     },
     whoAmI: (caller) => {
       const party = needs.store.peek<PartyBody>('party', caller.party);
       return Promise.resolve({
-        party: party === undefined ? null : messageOf(party),
+        party: party === undefined ? null : partyMessage(party),
         authority: needs.authority,
         runtimeVersion: needs.version,
         isolation: needs.isolation,
@@ -168,15 +140,17 @@ export async function admitParty(
     readonly days: number;
     readonly jurisdiction: string | null;
     readonly groups?: readonly string[];
+    /** Only recorded as having applied: its credential works once it is admitted. */
+    readonly isApplication?: boolean;
   },
 ): Promise<{ readonly party: StoredRecord<PartyBody>; readonly bundle: string }> {
-  const { name, roles, days, jurisdiction, groups = [] } = request;
+  const { name, roles, days, jurisdiction, groups = [], isApplication = false } = request;
   const issued = await needs.issueCredential({ party: name, roles, days });
   const party: StoredRecord<PartyBody> = {
     table: 'party',
     id: name,
     owner: '',
-    state: 'admitted',
+    state: isApplication ? 'applied' : 'admitted',
     atMs: needs.nowMs(),
     body: { roles, groups, ...credentialPart(issued), jurisdiction, note: '' },
   };
@@ -186,7 +160,10 @@ export async function admitParty(
     { do: 'put', record: credentialRecord(needs, name, issued) },
     {
       do: 'record',
-      event: evidence(needs, 'party.admitted', [subjectOf(needs, party)], { party: needs.pseudonymOf(name), roles }),
+      event: evidence(needs, isApplication ? 'party.applied' : 'party.admitted', [partySubject(needs, party)], {
+        party: needs.pseudonymOf(name),
+        roles,
+      }),
     },
   ]);
   if (outcome.kind === 'refused') throw new Fault('already-exists', `party \`${name}\` exists`);
@@ -216,13 +193,6 @@ function credentialRecord(
     atMs: needs.nowMs(),
     body: { party, expiresAtMs: issued.expiresAtMs },
   };
-}
-
-function subjectOf(
-  needs: Pick<GatewayNeeds, 'sha256' | 'pseudonymOf'>,
-  party: StoredRecord<PartyBody>,
-): { readonly name: string; readonly sha256: string } {
-  return { name: `party/${needs.pseudonymOf(party.id)}`, sha256: needs.sha256(party.body.fingerprint) };
 }
 
 function rolesOf(asked: readonly string[]): readonly PartyRole[] {
@@ -256,21 +226,4 @@ function jurisdictionOf(text: string): string | null {
   if (!/^[A-Z]{2}$/.test(text))
     throw new Fault('argument-not-valid', `\`${text}\` is not an ISO 3166-1 code of two capitals, e.g. CN`);
   return text;
-}
-
-function messageOf(party: StoredRecord<PartyBody>): PartyMessage {
-  const { roles, spiffeId, fingerprint, credentialExpiresAtMs, signingPublicKey, jurisdiction, note } = party.body;
-  return {
-    name: party.id,
-    roles,
-    state: party.state as PartyState,
-    spiffeId,
-    credentialFingerprint: fingerprint,
-    credentialExpiresAtMs,
-    signingPublicKey,
-    jurisdiction: jurisdiction ?? '',
-    admittedAtMs: party.atMs,
-    note,
-    groups: party.body.groups,
-  };
 }

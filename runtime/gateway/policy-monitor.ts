@@ -36,6 +36,11 @@ function mayGoOn(needs: MonitorNeeds, { job, stage, scope }: Pick<LiveJob, 'job'
   const { party } = job.asker;
   const record = needs.store.peek<PartyBody>('party', party);
   if (record?.state !== 'admitted' || record.body.credentialExpiresAtMs <= needs.nowMs()) return false;
+  if (job.actor !== null) {
+    const { party: actor, mandate, notAfterMs } = job.actor;
+    if (needs.store.peek<PartyBody>('party', actor)?.state !== 'admitted') return false;
+    if (needs.store.peek('delegation', mandate)?.state !== 'active' || needs.nowMs() >= notAfterMs) return false;
+  }
   const scopes = ['all', `party/${party}`, ...scope.agreements.map((id) => `agreement/${id}`)];
   scopes.push(...scope.datasets.map((name) => `dataset/${name}`));
   if (scopes.some((one) => needs.store.peek('switch', one)?.state === 'on')) return false;

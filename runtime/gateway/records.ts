@@ -15,6 +15,29 @@ export type PartyBody = {
 };
 export type PartyState = Admission;
 
+/** A mandate as it was signed; the record's state says whether it was revoked. */
+export type MandateBody = {
+  readonly content: string;
+  readonly protectedHeader: string;
+  readonly signature: string;
+  /** The key that verified it, 32 raw bytes in base64url. */
+  readonly publicKey: string;
+};
+
+/** A set of a consumer's agreements under one name. */
+export type ProjectBody = { readonly name: string; readonly agreements: readonly string[] };
+
+export type DisputeBody = {
+  readonly agreement: string;
+  readonly job: string;
+  readonly openedBy: string;
+  readonly text: string;
+  readonly holdsJobs: boolean;
+  readonly resolvedAtMs: number | null;
+  readonly resolvedBy: string;
+  readonly resolution: string;
+};
+
 export type CredentialBody = { readonly party: string; readonly expiresAtMs: number };
 
 export type PolicyBody = {
@@ -82,6 +105,8 @@ export type AgreementBody = {
   readonly acceptedAhead: readonly string[];
   readonly round: number;
   readonly widens: readonly string[];
+  /** The agreed price plan, canonical JSON; absent when the policy's own prices hold, and in earlier versions. */
+  readonly prices?: string;
 };
 
 /** The newest version of a dataset; older versions stay on disk for jobs that pinned them. */

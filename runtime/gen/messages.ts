@@ -161,6 +161,8 @@ export interface AddPartyRequest {
   readonly jurisdiction: string;
   /** Groups that policies can name as `group:NAME`; lower-case names. */
   readonly groups: readonly string[];
+  /** Only recorded as having applied: its credential works once it is admitted. */
+  readonly isApplication: boolean;
 }
 
 /** The party and its credential. */
@@ -171,6 +173,18 @@ export interface AddPartyResponse {
   readonly credential: string;
   /** Why it was not admitted. */
   readonly reasons: readonly Reason[];
+}
+
+/** Names a party. */
+export interface AdmitPartyRequest {
+  /** The party. */
+  readonly name: string;
+}
+
+/** The party. */
+export interface AdmitPartyResponse {
+  /** As it is now. */
+  readonly party: Party | null;
 }
 
 /** An agreement. */
@@ -215,6 +229,10 @@ export interface Agreement {
   readonly acceptedAhead: readonly string[];
   /** Where a counter-offer allows more than what it answers, term by term. */
   readonly widens: readonly string[];
+  /** The agreed price plan, canonical JSON whose SHA-256 the content holds; empty when the policy's own prices hold. */
+  readonly prices: string;
+  /** Ids of open disputes. */
+  readonly disputes: readonly string[];
 }
 
 /** A finding of a risk detector. */
@@ -350,6 +368,35 @@ export interface CancelJobResponse {
 export interface Centre {
   /** One number per output. */
   readonly coordinates: readonly number[];
+}
+
+/** Charges in one currency. */
+export interface ChargeTotal {
+  /** ISO 4217 code. */
+  readonly currency: string;
+  /** By the meter, millionths of the currency. */
+  readonly meteredMicros: bigint;
+  /** By the log, millionths of the currency. */
+  readonly loggedMicros: bigint;
+}
+
+/** Nothing to say: everything is compared. */
+export type CheckMeterRequest = Readonly<Record<never, never>>;
+
+/** What the comparison found. */
+export interface CheckMeterResponse {
+  /** Whether meter and log say the same. */
+  readonly isEqual: boolean;
+  /** Usage events compared. */
+  readonly events: bigint;
+  /** Entries of the log that name a usage event. */
+  readonly entries: bigint;
+  /** Charges by currency, as meter and log add them up. */
+  readonly totals: readonly ChargeTotal[];
+  /** What differs, one sentence each, at most 100. */
+  readonly differences: readonly string[];
+  /** Size of the log that was read. */
+  readonly logIndex: bigint;
 }
 
 /** A document to check. */
@@ -690,6 +737,32 @@ export interface DecryptedScalar {
   readonly errorBound: number;
 }
 
+/** An objection. */
+export interface Dispute {
+  /** Name of the dispute. */
+  readonly id: string;
+  /** The agreement. */
+  readonly agreementId: string;
+  /** The job it is about; empty when about the agreement as a whole. */
+  readonly jobId: string;
+  /** Who opened it. */
+  readonly openedBy: string;
+  /** What is objected to, in the words of who opened it. Never in the log: only its digest is. */
+  readonly text: string;
+  /** Whether jobs under the agreement are refused meanwhile. */
+  readonly holdsJobs: boolean;
+  /** Whether it is open. */
+  readonly isOpen: boolean;
+  /** When it was opened, milliseconds since the epoch. */
+  readonly openedAtMs: number;
+  /** When it was resolved, milliseconds since the epoch; absent while open. */
+  readonly resolvedAtMs: number | null;
+  /** Who resolved it; empty while open. */
+  readonly resolvedBy: string;
+  /** How it was resolved, in words; empty while open. */
+  readonly resolution: string;
+}
+
 /** Drain. */
 export interface DrainRequest {
   /** Running jobs are failed after this many milliseconds; 0 means the server's default. */
@@ -730,6 +803,24 @@ export interface EvidenceEntry {
   readonly body: Uint8Array;
   /** Leaf hash, lower-case hex. */
   readonly leafHash: string;
+}
+
+/** Names a party. */
+export interface ExitPartyRequest {
+  /** The party; empty means the caller. */
+  readonly name: string;
+  /** Why. */
+  readonly note: string;
+}
+
+/** The party. */
+export interface ExitPartyResponse {
+  /** As it is now. */
+  readonly party: Party | null;
+  /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
+  /** Agreements that ended. */
+  readonly endedAgreements: number;
 }
 
 /** Asks what would happen. */
@@ -978,6 +1069,20 @@ export interface GrantBudgetResponse {
   readonly toppedUp: bigint;
 }
 
+/** A mandate with its signature. */
+export interface GrantMandateRequest {
+  /** Canonical JSON: type, id, authority, principal, delegate, agreements, notBeforeMs, notAfterMs. */
+  readonly content: string;
+  /** Signature of the principal over it. */
+  readonly signature: JwsSignature | null;
+}
+
+/** The mandate. */
+export interface GrantMandateResponse {
+  /** As it is now. */
+  readonly mandate: Mandate | null;
+}
+
 /** A declared key of a group. */
 export interface GroupKey {
   /** The key. */
@@ -1147,6 +1252,10 @@ export interface Job {
   readonly imageDigest: string;
   /** Intervals of released noisy numbers; empty for exact results. */
   readonly errors: readonly ColumnError[];
+  /** Open disputes about it or its agreements. */
+  readonly disputes: readonly string[];
+  /** Who submitted it for `consumer` under a mandate; empty when the consumer did. */
+  readonly submittedBy: string;
 }
 
 /** What a job used. Measured so that it tells nothing about rows. */
@@ -1179,6 +1288,10 @@ export interface JobRequest {
   readonly idempotencyKey: string;
   /** The job is stopped this many milliseconds after it was taken in; 0 means the server's limit. */
   readonly deadlineMs: number;
+  /** A project of the caller (or of who gave the mandate) instead of `agreement_ids`; empty: none. */
+  readonly project: string;
+  /** A mandate under which the caller acts for somebody else, whose job it is and who gets the result; empty: for itself. */
+  readonly mandateId: string;
   /** The computation. */
   readonly computation:
     /** SQL text over the datasets of the agreements. */
@@ -1288,6 +1401,22 @@ export interface ListDatasetsResponse {
   readonly nextPageToken: string;
 }
 
+/** Which disputes. */
+export interface ListDisputesRequest {
+  /** The page. */
+  readonly page: Page | null;
+  /** Only of this agreement; empty means all. */
+  readonly agreementId: string;
+}
+
+/** Disputes. */
+export interface ListDisputesResponse {
+  /** Newest first. */
+  readonly disputes: readonly Dispute[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
 /** Which entries. */
 export interface ListEntriesRequest {
   /** First index. */
@@ -1333,6 +1462,20 @@ export interface ListJobsResponse {
   readonly nextPageToken: string;
 }
 
+/** Which mandates. */
+export interface ListMandatesRequest {
+  /** The page. */
+  readonly page: Page | null;
+}
+
+/** Mandates. */
+export interface ListMandatesResponse {
+  /** Newest first. */
+  readonly mandates: readonly Mandate[];
+  /** Token of the next page; empty at the end. */
+  readonly nextPageToken: string;
+}
+
 /** Which parties. */
 export interface ListPartiesRequest {
   /** The page. */
@@ -1347,6 +1490,37 @@ export interface ListPartiesResponse {
   readonly nextPageToken: string;
 }
 
+/** Nothing to say. */
+export type ListProjectsRequest = Readonly<Record<never, never>>;
+
+/** Projects. */
+export interface ListProjectsResponse {
+  /** By name. */
+  readonly projects: readonly Project[];
+}
+
+/** A mandate. */
+export interface Mandate {
+  /** Name of the mandate. */
+  readonly id: string;
+  /** Who gives it. */
+  readonly principal: string;
+  /** Who may act. */
+  readonly delegate: string;
+  /** Agreements it is for; empty: all of the principal's. */
+  readonly agreementIds: readonly string[];
+  /** Start, milliseconds since the epoch, inclusive. */
+  readonly notBeforeMs: number;
+  /** End, milliseconds since the epoch, exclusive. */
+  readonly notAfterMs: number;
+  /** "active", "revoked" or "expired". */
+  readonly state: string;
+  /** What was signed: canonical JSON. */
+  readonly content: string;
+  /** SHA-256 of the content, as the log names it. */
+  readonly digest: string;
+}
+
 /** A line. */
 export interface MeterLine {
   /** The agreement. */
@@ -1359,7 +1533,7 @@ export interface MeterLine {
   readonly provider: string;
   /** Jobs counted. */
   readonly jobs: bigint;
-  /** Rows scanned. */
+  /** Rows scanned: a coarse figure, rounded up per job and table; 0 for noisy jobs. Nobody is told the exact count. */
   readonly rowsScanned: bigint;
   /** Cells released. */
   readonly cellsReleased: bigint;
@@ -1369,10 +1543,20 @@ export interface MeterLine {
   readonly ciphertextOperations: bigint;
   /** Privacy loss in micro-epsilon. */
   readonly microEpsilon: bigint;
-  /** Charge in minor units times 10⁶. */
+  /** Charge in millionths of the currency. */
   readonly chargeMicros: bigint;
   /** ISO 4217 code. */
   readonly currency: string;
+  /** What of the charge is the provider's, after the operator's share; millionths of the currency. */
+  readonly providerMicros: bigint;
+  /** Prepaid credit or the postpaid limit that is left, millionths of the currency; absent when nothing limits it. */
+  readonly creditLeftMicros: bigint | null;
+  /** Whether an open dispute freezes the settlement. */
+  readonly isFrozen: boolean;
+  /** Up to when the charges are settled, milliseconds since the epoch; 0 means never. */
+  readonly settledUntilMs: number;
+  /** Jobs that cost nothing because they were free. */
+  readonly freeJobs: bigint;
 }
 
 /** Terms of an offer. */
@@ -1391,6 +1575,8 @@ export interface OfferAgreementRequest {
   readonly purposes: readonly string[];
   /** Do not accept narrower counter-offers ahead. */
   readonly onlyAsOffered: boolean;
+  /** A price plan in YAML or JSON; empty: what the policy's `pay` duties say. */
+  readonly prices: string;
 }
 
 /** The draft. */
@@ -1399,6 +1585,26 @@ export interface OfferAgreementResponse {
   readonly agreement: Agreement | null;
   /** Why there is none. */
   readonly reasons: readonly Reason[];
+}
+
+/** An objection. */
+export interface OpenDisputeRequest {
+  /** The agreement; may be empty when a job is named. */
+  readonly agreementId: string;
+  /** The job; empty: the agreement as a whole. */
+  readonly jobId: string;
+  /** What is objected to, at most 4,000 characters. */
+  readonly text: string;
+  /** Refuse jobs under the agreement meanwhile, and stop those that run. Only the provider or an operator may. */
+  readonly holdsJobs: boolean;
+}
+
+/** The dispute. */
+export interface OpenDisputeResponse {
+  /** As it is now. */
+  readonly dispute: Dispute | null;
+  /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
 }
 
 /** Whose turn a page is: lists are ordered newest first. */
@@ -1514,6 +1720,18 @@ export interface Progress {
   readonly done: number;
   /** Parts in all; 0 when not known. */
   readonly total: number;
+}
+
+/** A set of agreements under one name. */
+export interface Project {
+  /** Name, unique among the caller's. */
+  readonly name: string;
+  /** Agreements, at most one for each dataset. */
+  readonly agreementIds: readonly string[];
+  /** Their datasets, in the same order. */
+  readonly datasets: readonly string[];
+  /** Their providers, in the same order. */
+  readonly providers: readonly string[];
 }
 
 /** Why something was denied, withheld or failed. The whole message is safe to show: it never speaks of rows. */
@@ -1658,7 +1876,10 @@ export interface ReportMeterRequest {
   readonly agreementId: string;
   /** Only this consumer (clearing, auditor, provider); empty means all the caller may see. */
   readonly consumer: string;
-  /** Also answer a statement as "csv" (FOCUS columns) or "parquet"; empty means none. */
+  /**
+   * Also answer a statement: "focus" (or "csv": FOCUS 1.0 columns as CSV), "parquet" (the same columns), or "cloudevents"
+   * (the usage events themselves, a CloudEvents 1.0 JSON batch); empty means none.
+   */
   readonly format: string;
 }
 
@@ -1670,6 +1891,20 @@ export interface ReportMeterResponse {
   readonly statement: Uint8Array;
   /** Log index up to which the report counts. */
   readonly logIndex: bigint;
+}
+
+/** A decision. */
+export interface ResolveDisputeRequest {
+  /** The dispute. */
+  readonly id: string;
+  /** How it ends, at most 4,000 characters. */
+  readonly resolution: string;
+}
+
+/** The dispute. */
+export interface ResolveDisputeResponse {
+  /** As it is now. */
+  readonly dispute: Dispute | null;
 }
 
 /** One column of a released result. */
@@ -1728,6 +1963,14 @@ export interface ResumePartyResponse {
   readonly reasons: readonly Reason[];
 }
 
+/** One provider's share. */
+export interface RevenueShare {
+  /** The provider. */
+  readonly provider: string;
+  /** Minor units of the currency. */
+  readonly shareMinor: bigint;
+}
+
 /** Names code. */
 export interface ReviewCodeRequest {
   /** The digest. */
@@ -1776,6 +2019,20 @@ export interface RevokeKeyResponse {
   readonly reasons: readonly Reason[];
 }
 
+/** Names a mandate. */
+export interface RevokeMandateRequest {
+  /** The mandate. */
+  readonly id: string;
+}
+
+/** The mandate. */
+export interface RevokeMandateResponse {
+  /** As it is now. */
+  readonly mandate: Mandate | null;
+  /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
+}
+
 /** A program to run. */
 export interface RunHomomorphicRequest {
   /** The job; its computation is a homomorphic program. */
@@ -1795,6 +2052,20 @@ export interface RunHomomorphicResponse {
     /** Signed transcript for the key holder's decryptor; last. */
     | { readonly kind: 'transcript'; readonly transcript: Uint8Array }
     | null;
+}
+
+/** A set of agreements. */
+export interface SaveProjectRequest {
+  /** Name: lower-case letters, digits and '-'. */
+  readonly name: string;
+  /** Agreements of the caller as consumer; empty removes the project. */
+  readonly agreementIds: readonly string[];
+}
+
+/** The project. */
+export interface SaveProjectResponse {
+  /** As it is now; absent when it was removed. */
+  readonly project: Project | null;
 }
 
 /** Where results are decrypted. */
@@ -1831,6 +2102,30 @@ export interface SetExportListResponse {
   readonly digest: string;
 }
 
+/** Which charges. */
+export interface SettleRequest {
+  /** The agreement. */
+  readonly agreementId: string;
+  /** Up to when, milliseconds since the epoch, exclusive; 0 means now. */
+  readonly untilMs: number;
+}
+
+/** What was settled. */
+export interface SettleResponse {
+  /** From when, milliseconds since the epoch. */
+  readonly fromMs: number;
+  /** Up to when. */
+  readonly untilMs: number;
+  /** Jobs in it. */
+  readonly jobs: bigint;
+  /** Their charge, millionths of the currency. */
+  readonly chargeMicros: bigint;
+  /** ISO 4217 code; empty when nothing was to be paid. */
+  readonly currency: string;
+  /** Place of the settlement in the log. */
+  readonly logIndex: bigint;
+}
+
 /** A signature. */
 export interface SignAgreementRequest {
   /** The agreement. */
@@ -1861,6 +2156,30 @@ export interface SourcePosition {
   readonly line: number;
   /** Column, 1-based, in characters. */
   readonly column: number;
+}
+
+/** Which revenue, and how. */
+export interface SplitRevenueRequest {
+  /** Start, milliseconds since the epoch, inclusive; 0 means the beginning. */
+  readonly fromMs: number;
+  /** End, milliseconds since the epoch, exclusive; 0 means now. */
+  readonly toMs: number;
+  /** "charge" (everyone its own price), "jobs", "rows" (coarse figures of what was read) or "shapley". */
+  readonly by: string;
+  /** Only jobs under these agreements; empty means all. */
+  readonly agreementIds: readonly string[];
+  /** ISO 4217 code; empty when there is only one. */
+  readonly currency: string;
+}
+
+/** The shares; they add up to the revenue. */
+export interface SplitRevenueResponse {
+  /** What is split: charges after the operators' shares, minor units of the currency. */
+  readonly revenueMinor: bigint;
+  /** ISO 4217 code. */
+  readonly currency: string;
+  /** By provider. */
+  readonly shares: readonly RevenueShare[];
 }
 
 /** A query. */
@@ -2062,6 +2381,24 @@ export interface TestPolicyResponse {
   readonly results: readonly PolicyCaseResult[];
   /** Complaints about the file of cases. */
   readonly complaints: readonly PolicyComplaint[];
+}
+
+/** A payment that was received. */
+export interface TopUpCreditRequest {
+  /** The agreement. */
+  readonly agreementId: string;
+  /** The signed order: canonical JSON with id, budget, amount, by and atMs. */
+  readonly order: string;
+  /** Ed25519 signature over it, base64url. */
+  readonly signature: string;
+}
+
+/** The credit. */
+export interface TopUpCreditResponse {
+  /** What is left, millionths of the currency. */
+  readonly creditLeftMicros: bigint;
+  /** ISO 4217 code. */
+  readonly currency: string;
 }
 
 /** Asks for a twin. */

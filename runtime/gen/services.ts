@@ -9,6 +9,8 @@ import type {
   AcknowledgeAlertResponse,
   AddPartyRequest,
   AddPartyResponse,
+  AdmitPartyRequest,
+  AdmitPartyResponse,
   ApproveCodeRequest,
   ApproveCodeResponse,
   AttachPolicyRequest,
@@ -17,6 +19,8 @@ import type {
   BackupResponse,
   CancelJobRequest,
   CancelJobResponse,
+  CheckMeterRequest,
+  CheckMeterResponse,
   CheckPolicyRequest,
   CheckPolicyResponse,
   ChooseParametersRequest,
@@ -27,6 +31,8 @@ import type {
   DebugJobResponse,
   DrainRequest,
   DrainResponse,
+  ExitPartyRequest,
+  ExitPartyResponse,
   ExplainJobRequest,
   ExplainJobResponse,
   ExportEvidenceRequest,
@@ -57,6 +63,8 @@ import type {
   GetUploadResponse,
   GrantBudgetRequest,
   GrantBudgetResponse,
+  GrantMandateRequest,
+  GrantMandateResponse,
   ListAgreementsRequest,
   ListAgreementsResponse,
   ListAlertsRequest,
@@ -69,16 +77,24 @@ import type {
   ListCodeResponse,
   ListDatasetsRequest,
   ListDatasetsResponse,
+  ListDisputesRequest,
+  ListDisputesResponse,
   ListEntriesRequest,
   ListEntriesResponse,
   ListImagesRequest,
   ListImagesResponse,
   ListJobsRequest,
   ListJobsResponse,
+  ListMandatesRequest,
+  ListMandatesResponse,
   ListPartiesRequest,
   ListPartiesResponse,
+  ListProjectsRequest,
+  ListProjectsResponse,
   OfferAgreementRequest,
   OfferAgreementResponse,
+  OpenDisputeRequest,
+  OpenDisputeResponse,
   RegisterDatasetRequest,
   RegisterDatasetResponse,
   RegisterEncryptedRequest,
@@ -89,6 +105,8 @@ import type {
   RenewPartyResponse,
   ReportMeterRequest,
   ReportMeterResponse,
+  ResolveDisputeRequest,
+  ResolveDisputeResponse,
   ResumeAgreementRequest,
   ResumeAgreementResponse,
   ResumeAllRequest,
@@ -101,14 +119,22 @@ import type {
   RevokeCodeResponse,
   RevokeKeyRequest,
   RevokeKeyResponse,
+  RevokeMandateRequest,
+  RevokeMandateResponse,
   RunHomomorphicRequest,
   RunHomomorphicResponse,
+  SaveProjectRequest,
+  SaveProjectResponse,
   SetDecryptorRequest,
   SetDecryptorResponse,
   SetExportListRequest,
   SetExportListResponse,
+  SettleRequest,
+  SettleResponse,
   SignAgreementRequest,
   SignAgreementResponse,
+  SplitRevenueRequest,
+  SplitRevenueResponse,
   StatusRequest,
   StatusResponse,
   StopAllRequest,
@@ -125,6 +151,8 @@ import type {
   TerminateAgreementResponse,
   TestPolicyRequest,
   TestPolicyResponse,
+  TopUpCreditRequest,
+  TopUpCreditResponse,
   TwinDatasetRequest,
   TwinDatasetResponse,
   UploadCiphertextRequest,
@@ -164,6 +192,19 @@ export interface AgreementServiceHandlers {
   terminate(caller: Caller, request: TerminateAgreementRequest, call: CallContext): Promise<Answer<TerminateAgreementResponse>>;
   /** Says that a duty is fulfilled: the consumer for what it has to do itself, the provider for any. */
   fulfil(caller: Caller, request: FulfilDutyRequest, call: CallContext): Promise<Answer<FulfilDutyResponse>>;
+  /** Objects to an agreement, a bill or a job: settlement is frozen and jobs are flagged until it is resolved. */
+  openDispute(caller: Caller, request: OpenDisputeRequest, call: CallContext): Promise<Answer<OpenDisputeResponse>>;
+  /** Ends a dispute: who opened it withdraws it, an operator decides it. Its history stays. */
+  resolveDispute(caller: Caller, request: ResolveDisputeRequest, call: CallContext): Promise<Answer<ResolveDisputeResponse>>;
+  /** Lists disputes of the caller's agreements (or all, for an operator, auditor or clearing party). */
+  listDisputes(caller: Caller, request: ListDisputesRequest, call: CallContext): Promise<Answer<ListDisputesResponse>>;
+  /**
+   * Names a set of the caller's agreements, so that jobs over datasets of several providers name the project. Without
+   * agreements it is removed.
+   */
+  saveProject(caller: Caller, request: SaveProjectRequest, call: CallContext): Promise<Answer<SaveProjectResponse>>;
+  /** Lists the caller's projects. */
+  listProjects(caller: Caller, request: ListProjectsRequest, call: CallContext): Promise<Answer<ListProjectsResponse>>;
 }
 
 /** Contracts of providers and consumers. The content is immutable; no job runs without an active agreement. */
@@ -191,6 +232,19 @@ export interface AgreementServiceClient {
   terminate(request: Init<TerminateAgreementRequest>, options?: CallOptions): Promise<TerminateAgreementResponse>;
   /** Says that a duty is fulfilled: the consumer for what it has to do itself, the provider for any. */
   fulfil(request: Init<FulfilDutyRequest>, options?: CallOptions): Promise<FulfilDutyResponse>;
+  /** Objects to an agreement, a bill or a job: settlement is frozen and jobs are flagged until it is resolved. */
+  openDispute(request: Init<OpenDisputeRequest>, options?: CallOptions): Promise<OpenDisputeResponse>;
+  /** Ends a dispute: who opened it withdraws it, an operator decides it. Its history stays. */
+  resolveDispute(request: Init<ResolveDisputeRequest>, options?: CallOptions): Promise<ResolveDisputeResponse>;
+  /** Lists disputes of the caller's agreements (or all, for an operator, auditor or clearing party). */
+  listDisputes(request: Init<ListDisputesRequest>, options?: CallOptions): Promise<ListDisputesResponse>;
+  /**
+   * Names a set of the caller's agreements, so that jobs over datasets of several providers name the project. Without
+   * agreements it is removed.
+   */
+  saveProject(request: Init<SaveProjectRequest>, options?: CallOptions): Promise<SaveProjectResponse>;
+  /** Lists the caller's projects. */
+  listProjects(request: Init<ListProjectsRequest>, options?: CallOptions): Promise<ListProjectsResponse>;
 }
 
 /** What is spent and what is left. A new policy version never refills a budget. */
@@ -401,12 +455,34 @@ export interface JobServiceClient {
 export interface MeterServiceHandlers {
   /** Sums usage and charges of a period. */
   report(caller: Caller, request: ReportMeterRequest, call: CallContext): Promise<Answer<ReportMeterResponse>>;
+  /**
+   * Compares the usage events with the evidence log: each released job has one event, the one whose digest was logged,
+   * and the charges add up to those in the log. Operators, auditors and clearing only.
+   */
+  check(caller: Caller, request: CheckMeterRequest, call: CallContext): Promise<Answer<CheckMeterResponse>>;
+  /** Adds prepaid credit, once, by a signed order of the agreement's provider or of a clearing party. */
+  topUp(caller: Caller, request: TopUpCreditRequest, call: CallContext): Promise<Answer<TopUpCreditResponse>>;
+  /** Splits what consumers paid among providers. Shares tell something of every provider: operators and clearing only. */
+  split(caller: Caller, request: SplitRevenueRequest, call: CallContext): Promise<Answer<SplitRevenueResponse>>;
+  /** Closes a statement: what it says is final. Refused while a dispute is open. The provider, or clearing. */
+  settle(caller: Caller, request: SettleRequest, call: CallContext): Promise<Answer<SettleResponse>>;
 }
 
 /** Usage and charges, exact to the smallest unit and equal to the evidence log. */
 export interface MeterServiceClient {
   /** Sums usage and charges of a period. */
   report(request: Init<ReportMeterRequest>, options?: CallOptions): Promise<ReportMeterResponse>;
+  /**
+   * Compares the usage events with the evidence log: each released job has one event, the one whose digest was logged,
+   * and the charges add up to those in the log. Operators, auditors and clearing only.
+   */
+  check(request: Init<CheckMeterRequest>, options?: CallOptions): Promise<CheckMeterResponse>;
+  /** Adds prepaid credit, once, by a signed order of the agreement's provider or of a clearing party. */
+  topUp(request: Init<TopUpCreditRequest>, options?: CallOptions): Promise<TopUpCreditResponse>;
+  /** Splits what consumers paid among providers. Shares tell something of every provider: operators and clearing only. */
+  split(request: Init<SplitRevenueRequest>, options?: CallOptions): Promise<SplitRevenueResponse>;
+  /** Closes a statement: what it says is final. Refused while a dispute is open. The provider, or clearing. */
+  settle(request: Init<SettleRequest>, options?: CallOptions): Promise<SettleResponse>;
 }
 
 /** For operators; providers throw the switch of their own datasets and agreements. */
@@ -465,6 +541,19 @@ export interface PartyServiceHandlers {
   add(caller: Caller, request: AddPartyRequest, call: CallContext): Promise<Answer<AddPartyResponse>>;
   /** Lists parties. Operators and auditors see all, others the parties of their agreements. */
   list(caller: Caller, request: ListPartiesRequest, call: CallContext): Promise<Answer<ListPartiesResponse>>;
+  /** Admits a party that has applied. Operators only. */
+  admit(caller: Caller, request: AdmitPartyRequest, call: CallContext): Promise<Answer<AdmitPartyResponse>>;
+  /**
+   * Lets a party leave for good: its credential stops working, its jobs stop, its agreements as a consumer end. Operators,
+   * or the party itself.
+   */
+  exit(caller: Caller, request: ExitPartyRequest, call: CallContext): Promise<Answer<ExitPartyResponse>>;
+  /** Takes a signed, time-bounded mandate: the delegate may submit jobs for who signed it; results go to who signed it. */
+  grantMandate(caller: Caller, request: GrantMandateRequest, call: CallContext): Promise<Answer<GrantMandateResponse>>;
+  /** Ends a mandate at once; jobs under it stop and nothing of them leaves. Who gave it, its delegate, or an operator. */
+  revokeMandate(caller: Caller, request: RevokeMandateRequest, call: CallContext): Promise<Answer<RevokeMandateResponse>>;
+  /** Lists mandates that the caller gave or holds (or all, for an operator or auditor). */
+  listMandates(caller: Caller, request: ListMandatesRequest, call: CallContext): Promise<Answer<ListMandatesResponse>>;
   /** Suspends a party: its credential stops working at once and its jobs stop. Operators only. */
   suspend(caller: Caller, request: SuspendPartyRequest, call: CallContext): Promise<Answer<SuspendPartyResponse>>;
   /** Resumes a suspended party. Operators only. */
@@ -481,6 +570,19 @@ export interface PartyServiceClient {
   add(request: Init<AddPartyRequest>, options?: CallOptions): Promise<AddPartyResponse>;
   /** Lists parties. Operators and auditors see all, others the parties of their agreements. */
   list(request: Init<ListPartiesRequest>, options?: CallOptions): Promise<ListPartiesResponse>;
+  /** Admits a party that has applied. Operators only. */
+  admit(request: Init<AdmitPartyRequest>, options?: CallOptions): Promise<AdmitPartyResponse>;
+  /**
+   * Lets a party leave for good: its credential stops working, its jobs stop, its agreements as a consumer end. Operators,
+   * or the party itself.
+   */
+  exit(request: Init<ExitPartyRequest>, options?: CallOptions): Promise<ExitPartyResponse>;
+  /** Takes a signed, time-bounded mandate: the delegate may submit jobs for who signed it; results go to who signed it. */
+  grantMandate(request: Init<GrantMandateRequest>, options?: CallOptions): Promise<GrantMandateResponse>;
+  /** Ends a mandate at once; jobs under it stop and nothing of them leaves. Who gave it, its delegate, or an operator. */
+  revokeMandate(request: Init<RevokeMandateRequest>, options?: CallOptions): Promise<RevokeMandateResponse>;
+  /** Lists mandates that the caller gave or holds (or all, for an operator or auditor). */
+  listMandates(request: Init<ListMandatesRequest>, options?: CallOptions): Promise<ListMandatesResponse>;
   /** Suspends a party: its credential stops working at once and its jobs stop. Operators only. */
   suspend(request: Init<SuspendPartyRequest>, options?: CallOptions): Promise<SuspendPartyResponse>;
   /** Resumes a suspended party. Operators only. */

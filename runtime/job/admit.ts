@@ -1,3 +1,4 @@
+import type { AgreedPrices } from '../metering/agreed-prices.ts';
 import { decide, type Request } from '../policy/decide.ts';
 import { meetPermits } from '../policy/meet.ts';
 import type { Mode, Release, UsagePolicy } from '../policy/model.ts';
@@ -19,6 +20,8 @@ export interface AgreementForJob {
   readonly notAfterMs: number | null;
   /** Duties that are overdue, or that come before any use and are not fulfilled: nothing runs before they are. */
   readonly blockedBy: readonly Reason[];
+  /** The prices that its parties signed; null: what the policy's duties say. */
+  readonly prices: AgreedPrices | null;
 }
 
 export interface Admission {
@@ -39,11 +42,13 @@ const MODES_OF = {
 /** The agreements a job runs under: those it names, or the only one that its asker has. */
 export function agreementsOf(
   needs: Pick<JobNeeds, 'activeAgreements' | 'nowMs'>,
-  job: Pick<Job, 'asker' | 'agreementIds'>,
+  job: Pick<Job, 'asker' | 'agreementIds'> & Partial<Pick<Job, 'actor'>>,
 ): readonly AgreementForJob[] | Denied {
   const now = needs.nowMs();
+  const mandated = job.actor?.agreements ?? [];
   const active = needs
     .activeAgreements(job.asker.party)
+    .filter(({ id }) => mandated.length === 0 || mandated.includes(id))
     .filter(({ notBeforeMs, notAfterMs }) => now >= notBeforeMs && (notAfterMs === null || now < notAfterMs));
   const [first, ...others] = active;
   if (job.agreementIds.length === 0) {

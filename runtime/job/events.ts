@@ -1,4 +1,7 @@
 import type { EvidenceEvent, Facts, Subject } from '../evidence/entry.ts';
+import { canonicalBytes } from '../evidence/canonical-json.ts';
+import { partsOf } from '../metering/statement.ts';
+import type { UsageEvent } from '../metering/usage.ts';
 import { UNKNOWN_DESTINATION } from '../policy/export-list.ts';
 import type { Grade } from '../policy/model.ts';
 import type { Reason } from '../policy/reason.ts';
@@ -57,11 +60,17 @@ export function releaseEvents(
   job: Job,
   prepared: Prepared,
   result: Disclosed,
-  grade: Grade,
+  more: { readonly grade: Grade; readonly usage: UsageEvent },
 ): readonly EvidenceEvent[] {
   const jobIs = jobSubject(needs, job);
+  const { grade, usage } = more;
   return [
-    event(needs, 'budget.committed', [jobIs], { lines: prepared.budget.length, microEpsilon: prepared.microEpsilon }),
+    // The digest of the usage event: meter and log can be held against each other, by anybody who has both.
+    event(needs, 'budget.committed', [jobIs, usageSubject(needs, usage)], {
+      lines: prepared.budget.length,
+      microEpsilon: prepared.microEpsilon,
+      charges: chargesOf(usage),
+    }),
     event(needs, 'release', [jobIs, { name: `result/${job.id}`, sha256: result.sha256 }], {
       mode: prepared.terms.mode,
       rows: result.rows,
@@ -81,6 +90,18 @@ export function releaseEvents(
 /** The job whose answer is given again, in receipts of the one that gets it. */
 function repeated({ repeats }: Prepared): Facts {
   return repeats === undefined ? {} : { repeats };
+}
+
+/** A usage event in the log: the digest of its canonical form, under the job's name. */
+export function usageSubject(needs: Pick<Needs, 'sha256'>, usage: UsageEvent): Subject {
+  return { name: `usage/${usage.id}`, sha256: needs.sha256(canonicalBytes(usage)) };
+}
+
+/** What a job was charged, e.g. `80:CNY`, one text for each agreement that asked for something; minor units. */
+export function chargesOf(usage: UsageEvent): readonly string[] {
+  return partsOf(usage)
+    .filter(({ chargeMinor }) => chargeMinor > 0)
+    .map(({ chargeMinor, currency }) => `${chargeMinor}:${currency}`);
 }
 
 export function failureEvent(
@@ -110,6 +131,7 @@ function subjectsOf(
 ): readonly Subject[] {
   return [
     jobSubject(needs, job),
+    ...(job.actor === null ? [] : [{ name: `mandate/${job.actor.mandate}`, sha256: job.actor.mandateDigest }]),
     ...agreements.flatMap(({ id, digest, policy, policyDigest }) => [
       { name: `agreement/${id}`, sha256: digest },
       { name: `policy/${policy.dataset}@${policy.version}`, sha256: policyDigest },
@@ -132,6 +154,7 @@ function requestFacts(needs: Needs, job: Job): Facts {
     computation: job.computation.kind,
     purpose: job.purpose === null ? 'none' : needs.pseudonymOf(job.purpose),
     signed: job.signature !== null,
+    ...(job.actor === null ? {} : { actor: needs.pseudonymOf(job.actor.party) }),
     ...(job.signature === null ? {} : { signature: needs.sha256(job.signature) }),
   };
 }

@@ -18,6 +18,19 @@ export interface Asker {
   readonly country: string | null;
 }
 
+/** A delegate under a mandate that the asker signed. */
+export interface Actor {
+  readonly party: string;
+  /** Id of the mandate. */
+  readonly mandate: string;
+  /** SHA-256 of what was signed. */
+  readonly mandateDigest: string;
+  /** Agreements it is for; empty: all of the asker's. */
+  readonly agreements: readonly string[];
+  /** From here on nothing of its jobs leaves, milliseconds since 1970. */
+  readonly notAfterMs: number;
+}
+
 export interface Job {
   readonly id: string;
   readonly asker: Asker;
@@ -27,6 +40,8 @@ export interface Job {
   readonly rule: string | null;
   readonly purpose: string | null;
   readonly submittedAtMs: number;
+  /** Who acts for the asker, and by what; null when the asker does itself. The job is the asker's all the same. */
+  readonly actor: Actor | null;
   /** The asker's signature over its request, kept in evidence; null when it sent none. */
   readonly signature: string | null;
 }

@@ -84,7 +84,7 @@ export function prepareDifferential(
   const schema: Schema = outputs.map(({ name, type, nullable }) => ({ name, type, nullable }));
   return {
     kind: 'prepared',
-    datasets: datasets.map(({ name, version, digest }) => ({ name, version, digest })),
+    datasets: datasets.map(({ name, version, digest }) => ({ name, version, digest, rows: 0 })),
     columns: query.footprint.columns,
     digest: needs.sha256(query.enforced.canonical),
     terms: termsOf(release as Release, { clause, units: [], outputs, mediaTypes: [], isDominanceApplied: false }),

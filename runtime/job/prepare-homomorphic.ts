@@ -138,7 +138,7 @@ function prepared(
   const mediaTypes = isOpaque ? [ENCRYPTED_RESULT] : [];
   return {
     kind: 'prepared',
-    datasets: [open.dataset],
+    datasets: [{ ...open.dataset, rows: open.rows }],
     digest: needs.sha256(open.canonical),
     terms: termsOf(release, { clause, units: [open.unit], outputs, mediaTypes, isDominanceApplied: true }),
     schema,

@@ -132,7 +132,9 @@ export function prepareJavaScript(engine: JavaScriptEngine, needs: Pick<JobNeeds
       image: engine.image,
       units: [UNIT],
       basis: loss === null ? { kind: 'certified' } : { kind: 'noised', microEpsilon, delta: 0 },
-      datasets: [{ name: dataset.name, version: dataset.version, digest: dataset.digest }],
+      datasets: [
+        { name: dataset.name, version: dataset.version, digest: dataset.digest, rows: Number(table.rowCount) },
+      ],
       budget: [...budgetLines(party, [permit]), ...(loss === null ? [] : codeLossLines(party, dataset.name, loss))],
       microEpsilon,
     });

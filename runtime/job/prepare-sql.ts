@@ -1,3 +1,4 @@
+import { publicRows } from '../metering/public-figures.ts';
 import { meetPermits } from '../policy/meet.ts';
 import type { AggregateRelease, Release } from '../policy/model.ts';
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
@@ -166,7 +167,12 @@ export function prepareSql(
     const units = [...new Set(enforced.certificates.map(({ unit }) => unit))];
     const prepared: Prepared = {
       kind: 'prepared',
-      datasets: datasets.map(({ name, version, digest }) => ({ name, version, digest })),
+      datasets: datasets.map(({ name, version, digest, tables }) => ({
+        name,
+        version,
+        digest,
+        rows: rowsRead(tables, enforced.reads),
+      })),
       columns: compiled.footprint.columns,
       digest: needs.sha256(enforced.canonical),
       terms: termsOf(terms, { clause: of, units, outputs, mediaTypes: [], isDominanceApplied: true }),
@@ -259,6 +265,16 @@ function guarded(
 function datasetsIn(enforced: EnforcedQuery, open: readonly OpenDataset[]): readonly OpenDataset[] {
   const statements = [...enforced.setup, enforced.result, enforced.summary];
   return open.filter(({ database }) => statements.some((statement) => statement.includes(`"${database}".`)));
+}
+
+/**
+ * Rows of the tables that our statements read (of all tables when that is not known), as everybody may know them: each
+ * table by itself, since a figure of the exact sum would tell more than the figures of the tables.
+ */
+function rowsRead(tables: OpenDataset['tables'], reads: readonly string[] | undefined): number {
+  return tables
+    .filter(({ physical }) => reads?.includes(physical) ?? true)
+    .reduce((sum, { rowCount }) => sum + publicRows(Number(rowCount), null), 0);
 }
 
 /** Public only when every table that our statements read is one that the policy declares public. */

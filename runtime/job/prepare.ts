@@ -9,7 +9,13 @@ import type { WithheldNote } from './job.ts';
 export interface Prepared {
   readonly kind: 'prepared';
   /** Datasets that are really touched, with the versions that the job will read. */
-  readonly datasets: readonly { readonly name: string; readonly version: number; readonly digest: string }[];
+  readonly datasets: readonly {
+    readonly name: string;
+    readonly version: number;
+    readonly digest: string;
+    /** Rows of its tables that are read: for prices, which make a coarse figure of it. Absent when not known before the run. */
+    readonly rows?: number;
+  }[];
   /** Columns that the result rests on; absent when not known one by one: every column of the datasets then counts. */
   readonly columns?: readonly UsedColumn[];
   /** SHA-256 of the canonical form: equal for re-spellings of the same question. */

@@ -1,6 +1,6 @@
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
-import { usageOf } from './charge.ts';
+import { type CreditHold, creditHolds, usageOf, usedCredit } from './charge.ts';
 import { admit, type Admission, type AgreementForJob, agreementsOf } from './admit.ts';
 import { disclose, type Disclosed } from './disclose.ts';
 import { decisionEvents, denialEvent, failureEvent, releaseEvents } from './events.ts';
@@ -43,7 +43,7 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
     run.report('reserve');
     const used = permitsFor(admission, prepared).map(({ agreement }) => agreement);
     const reserved = await reserve(needs, job, used, admission, prepared);
-    if (reserved !== null) return await deny(needs, job, used, reserved);
+    if (reserved.kind === 'denied') return await deny(needs, job, used, reserved);
 
     run.report('run');
     run.signal.throwIfAborted();
@@ -55,7 +55,8 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
 
     run.report('record');
     const kept = earlier === null ? question : null;
-    const outcome = await record(needs, job, admission, { prepared, result, question: kept }, run.signal);
+    const { holds } = reserved;
+    const outcome = await record(needs, job, { admission, prepared, result, holds, question: kept }, run.signal);
     run.report('release');
     return outcome;
   } catch (error) {
@@ -113,7 +114,10 @@ async function reserve(
   agreements: readonly AgreementForJob[],
   admission: Admission,
   prepared: Prepared,
-): Promise<Denied | null> {
+  usedUp: ReadonlySet<string> = new Set(),
+): Promise<{ readonly kind: 'reserved'; readonly holds: readonly CreditHold[] } | Denied> {
+  const permits = permitsFor(admission, prepared);
+  const holds = creditHolds(permits, prepared, usedUp);
   const answer = await needs.ledger.reserve({
     job: ledgerJob(
       job,
@@ -126,16 +130,27 @@ async function reserve(
         microEpsilon: prepared.microEpsilon,
         ...(prepared.repeats === undefined ? {} : { repeats: prepared.repeats }),
       },
-      permitsFor(admission, prepared),
+      permits,
     ),
-    lines: prepared.budget,
+    lines: [...prepared.budget, ...holds.map(({ line }) => line)],
     startsNow: true,
     events: decisionEvents(needs, job, agreements, admission, prepared),
   });
   switch (answer.kind) {
     case 'reserved':
-      return null;
-    case 'exhausted':
+      return { kind: 'reserved', holds };
+    case 'exhausted': {
+      const hold = holds.find(({ line }) => line.budget === answer.budget);
+      // No free job is left: this one is paid. At most one try more for each agreement.
+      if (hold?.isFree === true)
+        return await reserve(needs, job, agreements, admission, prepared, new Set([...usedUp, hold.agreement]));
+      if (hold !== undefined)
+        return denied(
+          reason('credit-exhausted', `the credit of agreement \`${hold.agreement}\` does not bear this job`, {
+            clause: admission.clause,
+            remedy: 'pay, so that the provider tops up the credit; `job explain` tells the price before',
+          }),
+        );
       return denied(
         reason(
           'budget-exhausted',
@@ -146,6 +161,7 @@ async function reserve(
           },
         ),
       );
+    }
     case 'known':
       return denied(
         reason('job-known', `job \`${job.id}\` was submitted before`, { remedy: 'use another idempotency key' }),
@@ -158,18 +174,16 @@ async function reserve(
 async function record(
   needs: JobNeeds,
   job: Job,
-  admission: Admission,
-  {
-    prepared,
-    result,
-    question,
-  }: {
+  of: {
+    readonly admission: Admission;
     readonly prepared: Prepared;
     readonly result: Disclosed;
+    readonly holds: readonly CreditHold[];
     readonly question: string | null;
   },
   signal: AbortSignal,
 ): Promise<Outcome> {
+  const { admission, prepared, result, holds, question } = of;
   const secret = needs.randomBytes(32);
   const expiresAtMs = needs.nowMs() + TICKET_LIFE_MS;
   try {
@@ -181,13 +195,17 @@ async function record(
       return await end(needs, job, 'stopped', listed.reasons);
     }
     const { rows, bytes, sha256, withheld } = result;
+    const usage = usageOf(job, permitsFor(admission, prepared), prepared, result, { nowMs: needs.nowMs(), holds });
     const recorded = needs.ledger.release({
       jobId: job.id,
-      used: [],
-      events: releaseEvents(needs, job, prepared, result, gradeOf(permitsFor(admission, prepared), prepared)),
+      used: usedCredit(usage, holds),
+      events: releaseEvents(needs, job, prepared, result, {
+        grade: gradeOf(permitsFor(admission, prepared), prepared),
+        usage,
+      }),
       sketches: result.sketches,
       question,
-      usage: usageOf(job, permitsFor(admission, prepared), prepared, result, needs.nowMs()),
+      usage,
       ticket: { digest: needs.sha256(secret), expiresAtMs },
       duties: permitsFor(admission, prepared).flatMap(({ agreement, permit }, at) =>
         // Several datasets, several policies: each duty keeps a number of its own.
@@ -304,18 +322,20 @@ function ledgerJob(
   const ends = [
     ...agreements.map(({ notAfterMs }) => notAfterMs),
     ...permits.flatMap(({ permit }) => [permit.policy.defaults.notAfter, permit.rule.when.notAfter]),
+    job.actor?.notAfterMs ?? null,
   ].filter((end) => end !== null);
   return {
     id: job.id,
     party: job.asker.party,
     agreements: agreements.map(({ id }) => id),
-    scopes: [...agreements.map(({ dataset }) => `dataset/${dataset}`), ...codeScopes(job)],
+    scopes: [...agreements.map(({ dataset }) => `dataset/${dataset}`), ...codeScopes(job), ...actorScopes(job)],
     notAfterMs: ends.length === 0 ? null : Math.min(...ends),
     details: {
       kind: job.computation.kind,
       text: job.computation.kind === 'sql' ? job.computation.text : null,
       purpose: job.purpose,
       rule: job.rule,
+      ...(job.actor === null ? {} : { actor: job.actor.party }),
       datasets: agreements.map(({ dataset }) => dataset),
       ...more,
     },
@@ -327,6 +347,11 @@ function codeScopes({ computation }: Job): readonly string[] {
   if (computation.kind !== 'javascript') return [];
   const { codeDigest } = computation.program as { codeDigest?: string | null };
   return codeDigest === null || codeDigest === undefined ? [] : [`code/${codeDigest}`];
+}
+
+/** A job under a mandate ends with the mandate, and with its delegate's admission: the ledger looks at both. */
+function actorScopes({ actor }: Job): readonly string[] {
+  return actor === null ? [] : [`mandate/${actor.mandate}`, `party/${actor.party}`];
 }
 
 /** What the ledger's refusals mean to a consumer. */

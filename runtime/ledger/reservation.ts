@@ -99,9 +99,14 @@ export function giveBack(reservation: Reservation): SettleAnswer {
   return { kind: 'settled', settlement: { state: 'returned', lines } };
 }
 
-/** How an unfinished reservation ends when its job died: spent when data was touched, given back when surely not. */
+/**
+ * How an unfinished reservation ends when its job died: spent when data was touched, given back when surely not. What is
+ * measured goes back even then: nothing was released, so there is nothing to bill.
+ */
 export function settleUnfinished(reservation: Reservation): SettleAnswer {
-  return reservation.state === 'touched' ? commit(reservation) : giveBack(reservation);
+  if (reservation.state !== 'touched') return giveBack(reservation);
+  const measured = reservation.lines.filter(({ returnsUnused }) => returnsUnused === true);
+  return commit(reservation, new Map(measured.map(({ budget }) => [budget, 0n])));
 }
 
 /** A balance after one line of a settlement. */

@@ -23,6 +23,22 @@ export const NO_USE: Meters = {
   microEpsilon: 0,
 };
 
+/** What one agreement has of a job: its price is asked for by its own plan. */
+export type UsagePart = {
+  readonly agreement: string;
+  readonly provider: string;
+  /** What the job costs under the agreement, minor units of `currency`; 0 without a price. */
+  readonly chargeMinor: number;
+  /** `XXX` when nothing is to be paid (ISO 4217: no currency). */
+  readonly currency: string;
+  /** The operator's part of the charge; the rest is the provider's. */
+  readonly operatorMinor: number;
+  /** Whether it was one of the agreement's free jobs. */
+  readonly isFree: boolean;
+  /** Rows of the agreement's dataset, as everybody may know them. */
+  readonly rowsScanned: number;
+};
+
 /** One job's use, before it becomes an event. */
 export interface Usage {
   readonly job: string;
@@ -35,6 +51,7 @@ export interface Usage {
   /** What the job costs under its agreement, in minor units of `currency`; 0 without a price plan. */
   readonly chargeMinor: number;
   readonly currency: string;
+  readonly parts: readonly UsagePart[];
 }
 
 /** A usage event in the JSON form of CloudEvents 1.0. Its id is the job's id: whoever sees it twice counts it once. */
@@ -52,8 +69,11 @@ export type UsageEvent = {
     readonly provider: string;
     readonly datasets: readonly string[];
     readonly meters: Meters;
+    /** Of all parts in `currency`. */
     readonly chargeMinor: number;
     readonly currency: string;
+    /** One per agreement; absent in events of earlier versions, which had one. */
+    readonly parts?: readonly UsagePart[];
   };
 };
 
@@ -61,11 +81,18 @@ export const USAGE_TYPE = 'glovebox.usage.committed.v1';
 
 /** A job's usage as an event; `source` names the runtime (a URI reference). Throws a RangeError for a meter that is not a count. */
 export function usageEvent(usage: Usage, source: string): UsageEvent {
-  const { job, agreement, consumer, provider, datasets, atMs, meters, chargeMinor, currency } = usage;
+  const { job, agreement, consumer, provider, datasets, atMs, meters, chargeMinor, currency, parts } = usage;
   for (const meter of METERS) {
     if (!isCount(meters[meter])) throw new RangeError(`meter '${meter}' of job '${job}' cannot be ${meters[meter]}`);
   }
   if (!isCount(chargeMinor)) throw new RangeError(`job '${job}' cannot cost ${chargeMinor}`);
+  for (const part of parts) {
+    if (
+      ![part.chargeMinor, part.operatorMinor, part.rowsScanned].every(isCount) ||
+      part.operatorMinor > part.chargeMinor
+    )
+      throw new RangeError(`job '${job}' has a part under '${part.agreement}' that cannot be`);
+  }
   return {
     specversion: '1.0',
     id: job,
@@ -74,7 +101,7 @@ export function usageEvent(usage: Usage, source: string): UsageEvent {
     subject: `agreement/${agreement}`,
     time: new Date(atMs).toISOString(),
     datacontenttype: 'application/json',
-    data: { agreement, consumer, provider, datasets, meters: { ...NO_USE, ...meters }, chargeMinor, currency },
+    data: { agreement, consumer, provider, datasets, meters: { ...NO_USE, ...meters }, chargeMinor, currency, parts },
   };
 }
 

@@ -175,6 +175,8 @@ function sqlJob(text: string, headers: Metadata): JobRequest {
     ruleId: String(headers.get(RULE_HEADER)[0] ?? ''),
     purpose: String(headers.get(PURPOSE_HEADER)[0] ?? ''),
     idempotencyKey: '',
+    project: '',
+    mandateId: '',
     deadlineMs: 0,
   };
 }

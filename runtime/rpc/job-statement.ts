@@ -7,7 +7,10 @@ import { Fault } from './fault.ts';
 
 /** What a consumer signs when it submits a job: canonical JSON (RFC 8785) of the whole request and its name. */
 export function jobStatement(party: string, job: JobRequest): string {
-  const text = canonicalize({ type: 'glovebox/job-request/1', party, job: jsonOf(job) });
+  // Fields that were added later are part of it only where they are said: clients that do not know them sign the same.
+  const { project, mandateId, ...rest } = job;
+  const said = { ...rest, ...(project === '' ? {} : { project }), ...(mandateId === '' ? {} : { mandateId }) };
+  const text = canonicalize({ type: 'glovebox/job-request/1', party, job: jsonOf(said) });
   if (text === undefined) throw new Error('a job request has no canonical form');
   return text;
 }

@@ -241,10 +241,24 @@ function blockedBy(
     if (rows.get('switch', scope)?.state === 'on') return { code: 'stopped', scope };
   }
   if (rows.get('party', party)?.state !== 'admitted') return { code: 'party-not-admitted', party };
+  // Whoever acts for the party, and by which mandate.
+  for (const scope of job.scopes) {
+    const [kind, id] = [scope.slice(0, scope.indexOf('/')), scope.slice(scope.indexOf('/') + 1)];
+    if (kind === 'party' && rows.get('party', id)?.state !== 'admitted')
+      return { code: 'party-not-admitted', party: id };
+    if (kind === 'mandate' && rows.get('delegation', id)?.state !== 'active') return { code: 'stopped', scope };
+  }
   if (job.agreements.length === 0) return { code: 'agreement-not-active', agreement: '', state: 'none' };
   for (const agreement of job.agreements) {
     const state = rows.get('agreement', agreement)?.state ?? 'none';
     if (state !== 'active') return { code: 'agreement-not-active', agreement, state };
+  }
+  if (rows.some('dispute', 'open')) {
+    for (const agreement of job.agreements) {
+      const open = rows.list<{ readonly holdsJobs?: boolean }>('dispute', { owner: agreement, state: 'open' });
+      const holding = open.find(({ body }) => body.holdsJobs === true);
+      if (holding !== undefined) return { code: 'stopped', scope: `dispute/${holding.id}` };
+    }
   }
   return job.notAfterMs !== null && nowMs >= job.notAfterMs ? { code: 'agreement-ended' } : undefined;
 }

@@ -23,6 +23,8 @@ export const TABLES = [
   'delegation',
   'ciphertext',
   'alert',
+  'project',
+  'settlement',
 ] as const;
 export type TableName = (typeof TABLES)[number];
 
@@ -37,6 +39,10 @@ export const MIRRORED: readonly TableName[] = [
   'setting',
   'ciphertext',
   'approval',
+  'delegation',
+  'dispute',
+  'project',
+  'settlement',
 ];
 
 /** One stored thing. `owner`, `state` and `atMs` can be searched; the rest is in `body` (canonical JSON) or `bytes`. */

@@ -91,7 +91,7 @@ export class Rows {
     return this.#delete.run(table, id).changes === 1;
   }
 
-  list(table: TableName, filter: RecordFilter = {}): StoredRecord[] {
+  list<Body extends Json = Json>(table: TableName, filter: RecordFilter = {}): StoredRecord<Body>[] {
     const { owner, state, before } = filter;
     // Word for word the condition of the partial indexes, so that they can be used.
     const where = table === 'reservation' ? ['kind = ?'] : ['kind = ?', `kind <> 'reservation'`];
@@ -107,7 +107,7 @@ export class Rows {
     const text = `select * from record where ${where.join(' and ')} order by at desc, id desc limit ?`;
     const statement = this.#lists.get(text) ?? this.#database.prepare(text);
     this.#lists.set(text, statement);
-    return statement.all(...values, limit).map((row) => recordOf(row));
+    return statement.all(...values, limit).map((row) => recordOf(row) as StoredRecord<Body>);
   }
 
   /** Whether any record of a table is in this state. */

@@ -17,6 +17,7 @@ function job(id: string, party: string): Job {
     agreementIds: [],
     rule: null,
     purpose: null,
+    actor: null,
     submittedAtMs: 0,
     signature: null,
   };

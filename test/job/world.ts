@@ -94,6 +94,7 @@ export async function startJobWorld(policyTerms: Parameters<typeof visitsPolicy>
     notBeforeMs: 0,
     notAfterMs: null,
     blockedBy: [],
+    prices: null,
   };
   const setAgreement = async (state: 'active' | 'suspended'): Promise<void> => {
     await store.put({ table: 'agreement', id: AGREEMENT, owner: 'hospital', state, atMs: nowMs(), body: {} });
@@ -163,6 +164,7 @@ export function newJob(text: string = QUESTION): Job {
     agreementIds: [],
     rule: null,
     purpose: null,
+    actor: null,
     submittedAtMs: Date.now(),
     signature: null,
   };

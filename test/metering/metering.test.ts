@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { creditLimit, priceOf, type PricePlan } from '../../runtime/metering/price.ts';
 import { shapleyValues, splitByLargestRemainder, splitByShapley } from '../../runtime/metering/split.ts';
-import { majorUnits, statementOf, toFocusCsv } from '../../runtime/metering/statement.ts';
+import { toFocusCsv } from '../../runtime/metering/focus.ts';
+import { majorUnits } from '../../runtime/metering/money.ts';
+import { statementOf } from '../../runtime/metering/statement.ts';
 import { addMeters, NO_USE, usageEvent, type Meters, type UsageEvent } from '../../runtime/metering/usage.ts';
 
 const AT = Date.UTC(2026, 5, 1);
@@ -32,7 +34,11 @@ function event(job: string, part: Partial<UsageEvent['data']> = {}): UsageEvent 
     chargeMinor: 80,
     currency: 'CNY',
   };
-  return usageEvent({ job, atMs: AT, ...base, ...part }, '/glovebox/test');
+  const whole = { ...base, ...part };
+  const { agreement, provider, chargeMinor, currency, meters } = whole;
+  const { rowsScanned } = meters;
+  const own = { agreement, provider, chargeMinor, currency, operatorMinor: 0, isFree: false, rowsScanned };
+  return usageEvent({ job, atMs: AT, ...whole, parts: part.parts ?? [own] }, '/glovebox/test');
 }
 
 test('free units are free once, then the price holds', () => {

@@ -65,6 +65,8 @@ export const EMPTY_JOB: Job = {
   computationDigest: '',
   imageDigest: '',
   errors: [],
+  disputes: [],
+  submittedBy: '',
 };
 
 export const RELEASED_JOB: Job = {
