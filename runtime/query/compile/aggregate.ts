@@ -1,7 +1,8 @@
 import type { Block, BlockKey, Cell } from '../enforce/block.ts';
 import { cellName, keyName } from '../enforce/block.ts';
 import { sketchesOf } from '../enforce/sketches.ts';
-import { statementsOf, table, withheld } from '../enforce/statements.ts';
+import { table } from '../enforce/parts.ts';
+import { statementsOf, withheld } from '../enforce/statements.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { Refusal, refuse } from '../refusal.ts';

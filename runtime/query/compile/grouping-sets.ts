@@ -1,7 +1,8 @@
 import type { Block, BlockKey } from '../enforce/block.ts';
 import { type Margin, type Margins, marginStatements, shownOf } from '../enforce/margins.ts';
 import { sketchesOf } from '../enforce/sketches.ts';
-import { statementsOf, table, withheld } from '../enforce/statements.ts';
+import { table } from '../enforce/parts.ts';
+import { statementsOf, withheld } from '../enforce/statements.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Select, Syntax } from '../syntax.ts';

@@ -3,7 +3,7 @@ import type { CatalogueTable } from '../catalogue.ts';
 import type { Block } from '../enforce/block.ts';
 import { tagOf, UNIT_ROWS, UNIT_TAGS } from '../enforce/sketches.ts';
 import { leftOutStatements } from '../enforce/left-out.ts';
-import { table } from '../enforce/statements.ts';
+import { table } from '../enforce/parts.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { type Base, printScope, reference, type RowScope, unitsOf } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';

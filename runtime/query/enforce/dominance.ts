@@ -1,7 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, type Cell, keyName } from './block.ts';
-import { matchGroups } from './statements.ts';
+import { matchGroups } from './parts.ts';
 
 /**
  * The (n, k) dominance rule of statistical disclosure control: a cell is withheld when its n largest units hold more

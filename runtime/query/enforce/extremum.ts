@@ -2,7 +2,7 @@ import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, isRanked, keyName } from './block.ts';
 import { quantileStatement } from './quantile.ts';
-import { create, keysAs, matchGroups, predicates } from './statements.ts';
+import { create, keysAs, matchGroups, predicates } from './parts.ts';
 
 /**
  * Smoothed extremes: max is the `minUnits`-th largest of the units' own maxima, min likewise from below. At least

@@ -2,7 +2,7 @@ import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope } from '../rows.ts';
 import { type Block, type Factor } from './block.ts';
 import type { Look } from './quick.ts';
-import { all, create, groupBy, joinGroups, keyNames, keysAs, matchGroups, predicates, table } from './statements.ts';
+import { all, create, groupBy, joinGroups, keyNames, keysAs, matchGroups, predicates, table } from './parts.ts';
 
 /**
  * A factor that has one value for nearly everybody makes a product a filter: `sum(cost * (1 + 1000 * smoker))` and

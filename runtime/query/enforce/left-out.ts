@@ -3,7 +3,7 @@ import { alias, type Base, isOnly, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
 import { groupsOf, hasManyGroups } from './quick.ts';
-import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
+import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './parts.ts';
 
 /** Rows of a base table that are looked at first among those that a filter left out: so many per group, within limits. */
 const PREFIX = { perGroup: 128, least: 2_048, most: 16_384 };

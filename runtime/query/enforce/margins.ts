@@ -1,7 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, type Cell, cellName, keyName, splitPredicates } from './block.ts';
-import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
+import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './parts.ts';
 
 /**
  * GROUPING SETS, ROLLUP and CUBE: a subtotal minus the cells below it that are shown is a statement about those that are

@@ -1,5 +1,5 @@
 import { printScope } from '../rows.ts';
-import { all, groupBy, keyNames, keysAs, predicates } from './statements.ts';
+import { all, groupBy, keyNames, keysAs, predicates } from './parts.ts';
 import type { Block, Cell } from './block.ts';
 
 /**

@@ -5,16 +5,9 @@ import { type Block, cellName, type Condition, outsideOf, splitPredicates } from
 import { factorsOf, openFactors } from './factors.ts';
 import { foundIn, nothingLeftOut } from './left-out.ts';
 import { openRegions, regionsOf, siblingsOf } from './siblings.ts';
-import {
-  cellTests,
-  create,
-  inKeyOrder,
-  keyNames,
-  keysAs,
-  rowsOfAll,
-  openConditions,
-  predicates,
-} from './statements.ts';
+import { rowsOfAll } from './groups.ts';
+import { create, inKeyOrder, keyNames, keysAs, predicates } from './parts.ts';
+import { cellTests, openConditions } from './verdict.ts';
 
 /** Rows looked at per expected group, between a least and a most. */
 const ROWS_PER_GROUP = 128;

@@ -1,7 +1,7 @@
 import { printScope } from '../rows.ts';
 import { refuse } from '../refusal.ts';
 import { type Block, type Cell, cellName, type Condition, keyName } from './block.ts';
-import { create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './statements.ts';
+import { create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './parts.ts';
 
 /**
  * Cells of one row that differ in their conditions subtract to statements about whoever they do not share: all minus

@@ -2,7 +2,7 @@ import { alias, type Base, printScope, privateBases, reference, type ScopeUnit }
 import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
 import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { printTyped } from '../print.ts';
-import { create, groupBy, keyNames, keysAs, predicates, table } from './statements.ts';
+import { create, groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
 
 /**
  * Statements that sketch the contributors of a block's shown cells, for the differencing guard, and that take out what the

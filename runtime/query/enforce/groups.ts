@@ -1,0 +1,81 @@
+import { printTyped } from '../print.ts';
+import { printScope } from '../rows.ts';
+import { type Block, cellName, type Condition, keyName } from './block.ts';
+import { cutBits } from './factors.ts';
+import { occupied } from './siblings.ts';
+import { bitColumns, type Look, lookAtRows, lookAtSample } from './quick.ts';
+import { keysAs, keyNames, groupBy, predicates, all } from './parts.ts';
+
+interface GroupsParts {
+  readonly conditions: readonly Condition[];
+  readonly siblings: readonly Condition[];
+  readonly regions: number;
+  readonly sample: { readonly from: string } | null;
+  /** Yields the cuts of the factors; null: there are none to make. */
+  readonly cut: string | null;
+  /** Whether the sample is read twice. */
+  readonly isKept: boolean;
+}
+
+/** A SELECT with the parts of the WITH that it needs. */
+interface Made {
+  readonly ahead: readonly string[];
+  readonly select: string;
+}
+
+/** The SELECT of the table g: every group with its cells, counts and bits. */
+export function groups(block: Block, { conditions, siblings, regions, sample, cut, isKept }: GroupsParts): Made {
+  const rows = [
+    ...keysAs(block),
+    ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
+    'count(*) AS n',
+    ...conditions.flatMap((condition, c) =>
+      condition.kind === 'present' ? [] : [`count(*) FILTER (WHERE ${condition.sql}) AS n${c}`],
+    ),
+    ...allPresent(conditions),
+    ...occupied(siblings, regions),
+  ];
+  const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
+  const units = block.units.map((_, u) => `coalesce(bit_count(m${u}), 0) AS u${u}`);
+  const beside = cut === null ? '' : ' CROSS JOIN sp';
+  const sp = cut === null ? [] : [`sp AS MATERIALIZED (${cut})`];
+  const bitsOver = (look: Look): string[] => [
+    ...bitColumns(block, conditions, look, regions > 0),
+    ...(cut === null ? [] : cutBits(block, look)),
+  ];
+  if (sample === null) {
+    const where = printScope(block.scope, predicates(block), beside);
+    const select = `SELECT ${[...rows, ...bitsOver(lookAtRows(block, conditions))].join(', ')} ${where}${by}`;
+    return { ahead: sp, select: `SELECT *, ${units.join(', ')} FROM (${select})` };
+  }
+  const { look, columns } = lookAtSample(block, conditions);
+  const bits = bitsOver(look);
+  const found = bits.map((column) => column.slice(column.lastIndexOf(' ') + 1));
+  const seen = found.map((name) => (name.startsWith('m') ? `s.${name}` : `coalesce(s.${name}, 0) AS ${name}`));
+  const on = all(block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM s.${keyName(i)}`));
+  const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
+  const from = isKept ? `sq${beside}` : `(${looked}) AS sq${beside}`;
+  const sampled = `SELECT ${[...keyNames(block), ...bits].join(', ')} FROM ${from}${groupBy(keyNames(block))}`;
+  const select = `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
+  const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
+  const parts = isKept ? [`sq AS MATERIALIZED (${looked})`, ...sp] : sp;
+  return { ahead: parts, select: `SELECT *, ${units.join(', ')} FROM (${joined})` };
+}
+
+export function withParts(parts: readonly string[]): string {
+  return parts.length === 0 ? '' : `WITH ${parts.join(', ')} `;
+}
+
+/** Nearly always every row has every value: one count over all conditions of that kind sees it. */
+function allPresent(conditions: readonly Condition[]): string[] {
+  const present = conditions.filter(({ kind }) => kind === 'present');
+  if (present.length === 0) return [];
+  const terms = present.map(({ sql, of }) => (of === null ? `(${sql})` : `((${of}) IS NOT TRUE OR (${sql}))`));
+  return [`count(*) FILTER (WHERE ${[...new Set(terms)].join(' AND ')}) AS na`];
+}
+
+/** The rows that the groups hold when nothing was left out: those of the one table there is. null: not to be told so. */
+export function rowsOfAll(block: Block): bigint | null {
+  const [base, ...more] = block.scope.bases;
+  return base === undefined || more.length > 0 || base.table.rowCount === 0n ? null : base.table.rowCount;
+}

@@ -1,0 +1,56 @@
+import { printTyped } from '../print.ts';
+import { type Block, keyName } from './block.ts';
+
+/** A temporary table of a block, by its letter (see statements.ts). */
+export function table(block: Block, part: string): string {
+  return `temp."${block.name}_${part}"`;
+}
+
+/** The statement that makes it. */
+export function create(block: Block, part: string, select: string): string {
+  return `CREATE TEMP TABLE "${block.name}_${part}" AS ${select}`;
+}
+
+export const keysAs = (block: Block): string[] =>
+  block.keys.map((key, i) => `${printTyped(key.expression)} AS ${keyName(i)}`);
+
+export const keyNames = (block: Block, from = ''): string[] => block.keys.map((_, i) => `${from}${keyName(i)}`);
+
+export const groupBy = (names: readonly string[]): string =>
+  names.length === 0 ? '' : ` GROUP BY ${names.join(', ')}`;
+
+export const predicates = (block: Block): string[] => block.scope.predicates.map(printTyped).toSorted();
+
+export const all = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' : terms.join(' AND '));
+
+/** Joins rows of the scope to a list of groups. */
+export function joinGroups(block: Block, select: string): string {
+  if (block.keys.length === 0) return gate(block, select);
+  const on = block.keys.map((key, i) => `${printTyped(key.expression)} IS NOT DISTINCT FROM f.${keyName(i)}`);
+  return ` JOIN (${select}) AS f ON (${on.join(' AND ')})`;
+}
+
+/**
+ * Lets rows through only if `select` yields one. An equality that every row meets, so that the engine joins by hash and
+ * stops at once when the other side is empty; a cross join would read everything first.
+ */
+export function gate(block: Block, select: string): string {
+  const on = block.units.map((unit) => `(${unit.oneHot} & CAST(0 AS UBIGINT)) = f.open`);
+  return ` JOIN (SELECT CAST(0 AS UBIGINT) AS open FROM (${select})) AS f ON (${on.join(' AND ')})`;
+}
+
+/** Joins a table of this block to another one, group by group. */
+export function matchGroups(block: Block, part: string, as: string): string {
+  const on = block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM ${as}.${keyName(i)}`);
+  return ` LEFT JOIN ${table(block, part)} AS ${as} ON (${on.length === 0 ? 'TRUE' : on.join(' AND ')})`;
+}
+
+/** Whether a number of units tells nothing about few: there are none, or at least `k`. */
+export function noneOrEnough(units: string, k: number): string {
+  return `(${units} = 0 OR ${units} >= ${k})`;
+}
+
+/** Groups in the order of their keys, so that nothing later can depend on the order in which rows were met. */
+export function inKeyOrder(block: Block, from: string): string {
+  return block.keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, from).join(', ')}`;
+}
