@@ -8,7 +8,7 @@ import {
   ANSWER,
   DATASET,
   type Member,
-  QUESTION,
+  newQuestion,
   rowsOf,
   startWorld,
   visitsPolicy,
@@ -27,7 +27,7 @@ before(async () => {
 after(() => world[Symbol.asyncDispose]());
 
 async function ask(): Promise<void> {
-  const outcome = await acme.jobs.sql(QUESTION);
+  const outcome = await acme.jobs.sql(newQuestion());
   assert.ok(outcome.kind === 'released');
   assert.deepEqual(rowsOf(outcome.table), ANSWER);
 }
@@ -80,7 +80,10 @@ describe('a runtime whose clients misbehave', () => {
   it('cancels the job of a client that vanishes while it waits, and books it', async () => {
     for (let turn = 0; turn < 10; turn += 1) {
       const gone = world.again(acme.credential);
-      const waiting = gone.jobs.submit({ job: { computation: { kind: 'sql', sql: { text: QUESTION } } }, wait: true });
+      const waiting = gone.jobs.submit({
+        job: { computation: { kind: 'sql', sql: { text: newQuestion() } } },
+        wait: true,
+      });
       if (turn % 2 === 0) await Promise.race([waiting, new Promise((resolve) => void setImmediate(resolve))]);
       gone.close();
       await waiting.catch(() => undefined);

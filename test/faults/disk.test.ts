@@ -10,7 +10,7 @@ import {
   ANSWER,
   DATASET,
   type Member,
-  QUESTION,
+  newQuestion,
   rowsOf,
   startWorld,
   visitsPolicy,
@@ -65,7 +65,7 @@ function fill(): void {
 }
 
 async function ask(): Promise<void> {
-  const outcome = await acme.jobs.sql(QUESTION);
+  const outcome = await acme.jobs.sql(newQuestion());
   assert.ok(outcome.kind === 'released');
   assert.deepEqual(rowsOf(outcome.table), ANSWER);
 }
@@ -104,7 +104,7 @@ describe('a disk that is full', { skip }, () => {
     fill();
     try {
       for (let tries = 0; tries < 5; tries += 1)
-        await assert.rejects(acme.jobs.sql(QUESTION), { code: 'storage-failed' });
+        await assert.rejects(acme.jobs.sql(newQuestion()), { code: 'storage-failed' });
       await assert.rejects(
         acme.jobs.sql('select * from visits'),
         { code: 'storage-failed' },
@@ -132,7 +132,7 @@ describe('a disk that is full', { skip }, () => {
   it('while jobs are under way gives each a right answer or none, and the books agree', async () => {
     const jobs = Array.from({ length: 12 }, async (_, index) => {
       if (index === 4) fill();
-      return acme.jobs.sql(QUESTION).then(
+      return acme.jobs.sql(newQuestion()).then(
         (outcome) => (outcome.kind === 'released' ? rowsOf(outcome.table) : outcome.kind),
         (error: unknown) => String((error as { code?: unknown }).code),
       );

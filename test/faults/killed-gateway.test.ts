@@ -8,7 +8,7 @@ import { hasEnded } from '../../runtime/client/jobs.ts';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import type { CredentialBundle } from '../../runtime/identity/credential.ts';
-import { ANSWER, DATASET, QUESTION, rowsOf, startWorld, visitsPolicy } from '../gateway/world.ts';
+import { ANSWER, DATASET, newQuestion, rowsOf, startWorld, visitsPolicy } from '../gateway/world.ts';
 import { type Child, startChild } from './child.ts';
 
 /** Where the gateway is killed, and what the job that was under way must be afterwards. */
@@ -100,7 +100,7 @@ describe('a gateway that is killed', () => {
   for (const { at, becomes } of POINTS) {
     it(`at \`${at}\` leaves a job that is ${becomes} at the next start, and all books in order`, async () => {
       await child.arm(at);
-      const asked = client.jobs.sql(QUESTION).then(
+      const asked = client.jobs.sql(newQuestion()).then(
         () => 'answered',
         () => 'cut off',
       );
@@ -146,7 +146,7 @@ describe('a gateway that is killed', () => {
   });
 
   it('works again after all of that, without anybody’s help', async () => {
-    const outcome = await client.jobs.sql(QUESTION);
+    const outcome = await client.jobs.sql(newQuestion());
     assert.ok(outcome.kind === 'released');
     assert.deepEqual(rowsOf(outcome.table), ANSWER);
     assert.equal((await audit(client)).uses, books.uses + 1n);

@@ -8,7 +8,7 @@ import {
   ANSWER,
   DATASET,
   type Member,
-  QUESTION,
+  newQuestion,
   rowsOf,
   startWorld,
   visitsPolicy,
@@ -35,7 +35,7 @@ before(async () => {
   };
   world = await startWorld({ policy: visitsPolicy({ count: 1000 }) });
   acme = await world.consumer('acme');
-  await acme.jobs.sql(QUESTION); // leaves warm workers to kill
+  await acme.jobs.sql(newQuestion()); // leaves warm workers to kill
 });
 after(async () => {
   JobQueue.prototype.add = add;
@@ -67,7 +67,7 @@ describe('workers that are killed', () => {
         killed = killWorkers();
         assert.ok(killed > 0, 'there were workers to kill');
       };
-      const outcome = await acme.jobs.sql(QUESTION);
+      const outcome = await acme.jobs.sql(newQuestion());
       onStage = () => {};
       assert.ok(killed > 0);
       if (outcome.kind === 'released') assert.deepEqual(rowsOf(outcome.table), ANSWER);
@@ -81,7 +81,7 @@ describe('workers that are killed', () => {
       }
       const cost = outcome.job.reasons[0]?.code === 'not-started' ? 0n : 1n;
       assert.equal(await uses(), before + cost);
-      const next = await acme.jobs.sql(QUESTION);
+      const next = await acme.jobs.sql(newQuestion());
       assert.ok(next.kind === 'released');
       assert.deepEqual(rowsOf(next.table), ANSWER);
     });
@@ -93,7 +93,7 @@ describe('workers that are killed', () => {
     onStage = (stage) => {
       if (stage === 'run' && (count += 1) % 5 === 0) killWorkers();
     };
-    const outcomes = await Promise.all(Array.from({ length: 30 }, () => acme.jobs.sql(QUESTION)));
+    const outcomes = await Promise.all(Array.from({ length: 30 }, () => acme.jobs.sql(newQuestion())));
     onStage = () => {};
     for (const outcome of outcomes) if (outcome.kind === 'released') assert.deepEqual(rowsOf(outcome.table), ANSWER);
     const spent = outcomes.filter(({ job }) => job.reasons[0]?.code !== 'not-started').length;
@@ -105,7 +105,7 @@ describe('workers that are killed', () => {
     );
     assert.equal(world.runtime.pool.stats.leased, 0);
     assert.equal(world.runtime.pool.stats.waiting, 0);
-    const last = await acme.jobs.sql(QUESTION);
+    const last = await acme.jobs.sql(newQuestion());
     assert.ok(last.kind === 'released');
   });
 });

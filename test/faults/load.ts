@@ -8,7 +8,7 @@ import { parseVerifierKey, type VerifierKey } from '../../runtime/evidence/note.
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import type { Job } from '../../runtime/gen/messages.ts';
 import type { CredentialBundle } from '../../runtime/identity/credential.ts';
-import { ANSWER, DATASET, QUESTION, rowsOf, startWorld, visitsPolicy } from '../gateway/world.ts';
+import { ANSWER, DATASET, newQuestion, rowsOf, startWorld, visitsPolicy } from '../gateway/world.ts';
 import { type Child, startChild } from './child.ts';
 import { descendantsOf } from './processes.ts';
 
@@ -107,7 +107,7 @@ async function oneJob(client: Glovebox, turn: number): Promise<string> {
       case 4:
         return await abandoned(client, turn % 70);
       default:
-        return await answered(client, QUESTION);
+        return await answered(client, newQuestion());
     }
   } catch (error) {
     if (error instanceof GloveboxError) {
@@ -139,7 +139,7 @@ async function refused(client: Glovebox, text: string): Promise<string> {
 
 /** A consumer that thinks better of it. */
 async function cancelled(client: Glovebox, afterMs: number): Promise<string> {
-  const { job } = await client.jobs.submit({ job: { computation: { kind: 'sql', sql: { text: QUESTION } } } });
+  const { job } = await client.jobs.submit({ job: { computation: { kind: 'sql', sql: { text: newQuestion() } } } });
   await delay(afterMs);
   const end = (await client.jobs.cancel({ id: job?.id ?? '' })).job;
   return `cancelled: ${end?.state}`;
@@ -147,7 +147,7 @@ async function cancelled(client: Glovebox, afterMs: number): Promise<string> {
 
 /** A client that vanishes while it waits: its job goes with it. */
 async function abandoned(client: Glovebox, afterMs: number): Promise<string> {
-  return `abandoned: ${await answered(client, QUESTION, AbortSignal.timeout(afterMs + 1))}`;
+  return `abandoned: ${await answered(client, newQuestion(), AbortSignal.timeout(afterMs + 1))}`;
 }
 
 /** Ledger, jobs and evidence must tell the same story. */

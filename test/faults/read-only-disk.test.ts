@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ANSWER, DATASET, QUESTION, rowsOf, startWorld, visitsPolicy } from '../gateway/world.ts';
+import { ANSWER, DATASET, newQuestion, rowsOf, startWorld, visitsPolicy } from '../gateway/world.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'glovebox-disk-'));
 const image = join(folder, 'image');
@@ -49,7 +49,7 @@ test(
     const path = join(disk, 'data');
     let world = await startWorld({ path, policy: visitsPolicy({ count: 100 }) });
     const acme = await world.consumer('acme');
-    const first = await acme.jobs.sql(QUESTION);
+    const first = await acme.jobs.sql(newQuestion());
     assert.equal(first.kind, 'released');
     run('sync');
 
@@ -57,7 +57,7 @@ test(
     run('mount', '-o', 'remount,abort', disk);
     try {
       for (let tries = 0; tries < 4; tries++) {
-        const answer = await acme.jobs.sql(QUESTION).then(
+        const answer = await acme.jobs.sql(newQuestion()).then(
           ({ kind }) => kind,
           (error: unknown) => String((error as { code?: unknown }).code),
         );
@@ -76,7 +76,7 @@ test(
       const again = world.again(acme.credential);
       const { jobs } = await again.jobs.list({});
       assert.ok(jobs.every(({ state }) => state === 'released' || state === 'failed'));
-      const outcome = await again.jobs.sql(QUESTION);
+      const outcome = await again.jobs.sql(newQuestion());
       assert.ok(outcome.kind === 'released');
       assert.deepEqual(rowsOf(outcome.table), ANSWER);
       const touched = (await again.jobs.list({})).jobs.filter(

@@ -19,6 +19,12 @@ export const WARDS = [
   { ward: 'tiny', patients: 4, cost: 4n },
 ] as const;
 export const QUESTION = 'select ward, count(*) as n, sum(cost) as total from visits group by ward order by ward';
+let asked = 0;
+/** The question in words that were not used before: the same words would be answered from the record, and nothing would run. */
+export function newQuestion(): string {
+  asked += 1;
+  return `${QUESTION} limit ${100 + asked}`;
+}
 /** What it answers: `tiny` is withheld. */
 export const ANSWER = [
   { ward: 'east', n: 30n, total: 1500n },
