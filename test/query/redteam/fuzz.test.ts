@@ -4,7 +4,7 @@ import { Choice, type Joins, question, sourcesOf } from './grammar.ts';
 import { isolatedIn, plainly, type Shown, shown, withoutEach, wrongIn } from './leave-one-out.ts';
 import type { Person } from './oracle.ts';
 import { OpenWorld, type World } from './world.ts';
-import { BANK, FACTORY, HOSPITAL, TRADE } from './worlds.ts';
+import { BANK, FACTORY, HOSPITAL, TPCH, TRADE } from './worlds.ts';
 
 /** The long form: GLOVEBOX_FUZZ=500 GLOVEBOX_FUZZ_SEED=7 node --test test/query/redteam/fuzz.test.ts */
 const COUNT = Number(process.env['GLOVEBOX_FUZZ'] ?? 12);
@@ -60,6 +60,29 @@ const TRIALS: readonly Trial[] = [
     people: people(20, (i) => ({ key: `b${i}`, rows: { deals: `buyer = 'buyer${i}'` } })),
     units: /^buyer$/,
     joins: [own('deals')],
+  },
+  {
+    // What a customer has, summed once for each order in each of many groups, subtracts between them: not looked at here.
+    world: { ...TPCH, policy: TPCH.policy.replace(/ +c_acctbal:.*\n/, '') },
+    minUnits: 3,
+    people: people(20, (i) => ({
+      key: `c${i}`,
+      rows: { customer: `c_custkey = ${i}`, orders: `o_custkey = ${i}`, lineitem: `l_orderkey % 19 = ${i}` },
+    })),
+    units: /^[co]_custkey$/,
+    joins: [
+      own('orders'),
+      own('lineitem'),
+      {
+        from: 'customer c JOIN nation n ON c.c_nationkey = n.n_nationkey',
+        tables: { customer: 'c', nation: 'n' },
+      },
+      { from: 'lineitem l JOIN orders o ON l.l_orderkey = o.o_orderkey', tables: { lineitem: 'l', orders: 'o' } },
+      {
+        from: 'orders o JOIN customer c ON o.o_custkey = c.c_custkey JOIN nation n ON c.c_nationkey = n.n_nationkey',
+        tables: { orders: 'o', customer: 'c', nation: 'n' },
+      },
+    ],
   },
 ];
 

@@ -147,3 +147,57 @@ allow:
       CASE WHEN i % 20 = 2 THEN 900000 ELSE 1000 + i * 37 % 500 END::BIGINT AS value, (i % 7)::INTEGER AS pieces FROM range(80) r(i)`,
   },
 };
+
+/** Customers, their orders and the lines of those: the unit is two and three tables away; a public list lacks a nation. */
+export const TPCH: World = {
+  name: 'tpch',
+  consumer: 'acme',
+  policy: `
+apiVersion: glovebox/v1
+kind: UsagePolicy
+metadata: { dataset: trade/tpch, grade: important }
+tables:
+  customer:
+    privacyUnit: [c_custkey]
+    columns:
+      c_custkey:    { rights: [join, countDistinct] }
+      c_nationkey:  { rights: [join] }
+      c_mktsegment: { rights: [group, filter] }
+      c_acctbal:    { rights: [aggregate], functions: [sum, avg, count, stddev] }
+  orders:
+    privacyUnit: { columns: [c_custkey], via: o_custkey -> customer.c_custkey }
+    columns:
+      o_orderkey:  { rights: [join] }
+      o_custkey:   { rights: [join, countDistinct] }
+      o_status:    { rights: [group, filter] }
+      o_orderdate: { rights: [group, filter, order, extremum] }
+      o_total:     { rights: [aggregate, extremum], functions: [sum, avg, count, quantile] }
+  lineitem:
+    privacyUnit: { columns: [c_custkey], via: [ l_orderkey -> orders.o_orderkey, o_custkey -> customer.c_custkey ] }
+    columns:
+      l_orderkey: { rights: [join] }
+      l_quantity: { rights: [aggregate, filter], functions: [sum, avg] }
+      l_price:    { rights: [aggregate], functions: [sum, avg] }
+      l_discount: { rights: [aggregate, filter], functions: [sum, avg] }
+      l_flag:     { rights: [group, filter] }
+      l_shipdate: { rights: [filter, group] }
+  nation:
+    public: true
+    columns:
+      n_nationkey: { rights: [join] }
+      n_name:      { rights: [group, filter] }
+allow:
+  - { id: statistics, mode: aggregate, release: { minUnits: 3, smallGroups: drop, maxRows: 1000 } }
+`,
+  tables: {
+    customer: `SELECT i::INTEGER AS c_custkey, (CASE WHEN i = 4 THEN 9 WHEN i > 17 THEN 3 ELSE i % 3 END)::INTEGER AS c_nationkey,
+      CASE WHEN i = 11 THEN 'RARE' WHEN i % 2 = 0 THEN 'AUTO' ELSE 'FOOD' END AS c_mktsegment,
+      CASE WHEN i = 6 THEN NULL ELSE ((i * 7919 % 99991 + 100) / 100)::DECIMAL(15,2) END AS c_acctbal FROM range(20) r(i)`,
+    orders: `SELECT i::BIGINT AS o_orderkey, (i % 19)::INTEGER AS o_custkey, CASE WHEN i % 19 IN (2, 3) THEN 'P' WHEN i % 2 = 0 THEN 'O' ELSE 'F' END AS o_status,
+      DATE '1995-01-01' + (i * 17 % 300)::INTEGER AS o_orderdate, (i * 104729 % 999983 / 100)::DECIMAL(15,2) AS o_total FROM range(60) r(i)`,
+    lineitem: `SELECT (i % 57)::BIGINT AS l_orderkey, (1 + i % 50)::DECIMAL(15,2) AS l_quantity, (i * 7919 % 99991)::DECIMAL(15,2) AS l_price,
+      (i % 11 / 100)::DECIMAL(15,2) AS l_discount, CASE WHEN i % 57 = 8 THEN 'X' WHEN i % 3 = 0 THEN 'R' ELSE 'N' END AS l_flag,
+      DATE '1995-01-10' + (i * 13 % 320)::INTEGER AS l_shipdate FROM range(180) r(i)`,
+    nation: `SELECT * FROM (VALUES (0, 'PERU'), (1, 'CHINA'), (2, 'KENYA'), (3, 'FRANCE')) t(n_nationkey, n_name)`,
+  },
+};
