@@ -5,8 +5,8 @@ import { toNumber } from '../release/discrete-laplace.ts';
 import type { NoiseShare } from '../release/noise.ts';
 import { DEFAULT_RELEASE_LIMITS } from '../release/terms.ts';
 import { Uniform } from '../release/uniform.ts';
-import { iterationResult, runIteration, startIteration } from '../sandbox/javascript/iterate.ts';
-import { estimatesOf, evenShare, noiseOfCells, noisedCells } from '../sandbox/javascript/noised.ts';
+import { type IterationPlan, iterationResult, runIteration, startIteration } from '../sandbox/javascript/iterate.ts';
+import { estimatesOf, evenShare, noiseOfCells, noisedCells, widthsOfRound } from '../sandbox/javascript/noised.ts';
 import { guaranteeOf, runJavaScriptJob } from '../sandbox/javascript/prepared.ts';
 import type { NamedValue } from '../sandbox/javascript/row-function/finish.ts';
 import type { GroupKey } from '../sandbox/javascript/source.ts';
@@ -81,7 +81,7 @@ export function rowFunctionRun(
       `at most ${facts.rowsPerUnit} rows of each privacy unit are used`,
       iterate === undefined
         ? `trusted code reduces the numbers by \`${reducer.kind}\`${groupBy === undefined ? '' : ` for each of ${keys.length} declared keys of \`${groupBy.column}\``}`
-        : `${rounds} rounds of ${iterate.algorithm}, each on noisy sums`,
+        : `${rounds} rounds of ${iterate.algorithm}, each on noisy sums; ${intervalOf(iterate.algorithm)}`,
       `discrete Laplace noise of scale ${scalesText(noise)} (in steps of the grid) on the exact sums`,
       epsilonText(input.microEpsilon),
     ],
@@ -104,14 +104,21 @@ export function rowFunctionRun(
           const outcome = await runJavaScriptJob(workers, prepared, source, { ...terms, round });
           if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
           progress?.(index + 1, rounds);
-          return noisedCells(outcome, share, uniform).groups[0];
+          const noised = noisedCells(outcome, share, uniform);
+          const [cells] = noised.groups;
+          return cells && { cells, halfWidths: widthsOfRound(noised.noise, rounds) };
         });
         if (state.round < rounds) return undefined;
-        return table.batchOf([
-          iterationResult(state).map(({ name, value }) => ({ name, value, low: null, high: null })),
-        ]);
+        return table.batchOf([iterationResult(state)]);
       }, input),
   };
+}
+
+/** What `low` and `high` of an iterative job mean. */
+function intervalOf(algorithm: IterationPlan['algorithm']): string {
+  return algorithm === 'kMeans'
+    ? 'an interval holds the exact means of the rows nearest to the noisy centres of the round before'
+    : 'an interval holds the weights of the same rounds without noise';
 }
 
 const smallestShare = (share: NoiseShare, parts: number): number =>

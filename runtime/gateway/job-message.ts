@@ -126,6 +126,7 @@ export function recordMessage(
             rows: null,
             reasons: note.withheldReasons.map((code) => ruleOf(code)),
           },
+    meter: note?.meter === undefined ? null : meterMessage(note, note.meter, record.atMs, endedAtMs),
     columns: note === null ? [] : columnsOf(JSON.parse(note.schema) as Schema),
     errors: (note?.errors ?? []).map(({ column, halfWidth, confidence, cells }) =>
       errorMessage({
@@ -146,6 +147,23 @@ export function recordMessage(
 /** Who submitted a job for its consumer; empty when the consumer did. */
 export const actorOf = ({ body }: JobRecord): string =>
   ((body.details as Readonly<Record<string, unknown>> | null)?.['actor'] as string | undefined) ?? '';
+
+function meterMessage(
+  { bytes }: ResultNote,
+  { rowsScanned, cellsReleased, chargeMinor, currency }: NonNullable<ResultNote['meter']>,
+  startedAtMs: number,
+  endedAtMs: number | null,
+): JobMessage['meter'] {
+  return {
+    rowsScanned: BigInt(rowsScanned),
+    cellsReleased: BigInt(cellsReleased),
+    bytesReleased: BigInt(bytes),
+    elapsedMs: Math.max(0, (endedAtMs ?? startedAtMs) - startedAtMs),
+    ciphertextOperations: 0n,
+    chargeMicros: currency === '' ? null : BigInt(chargeMinor) * 1_000_000n,
+    currency,
+  };
+}
 
 /** JSON has no NaN: what came back as null had no value. */
 function errorMessage({ column, halfWidth, confidence, cells }: ColumnAccuracy): JobMessage['errors'][number] {

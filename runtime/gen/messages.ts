@@ -1260,7 +1260,7 @@ export interface Job {
 
 /** What a job used. Measured so that it tells nothing about rows. */
 export interface JobMeter {
-  /** Rows of the dataset versions scanned (their registered row counts). */
+  /** Rows of the tables scanned, as coarse as bills tell them; 0 where noise hides their number. */
   readonly rowsScanned: bigint;
   /** Cells released. */
   readonly cellsReleased: bigint;

@@ -17,7 +17,7 @@ import {
 import { answerTime } from '../release/quantum.ts';
 import type { Disclosed } from './disclose.ts';
 import type { Job } from './job.ts';
-import type { AdmittedPermit } from './needs.ts';
+import type { AdmittedPermit, ResultNote } from './needs.ts';
 import type { Prepared } from './prepare.ts';
 
 /** What the `pay` duties of a policy ask for, as a price plan; null when nothing is to be paid. */
@@ -216,4 +216,10 @@ function slotOf(elapsedMs: number): number {
 /** The meter that a duty names; `job` is a call. Unknown names count as calls, so that nothing is free by mistake. */
 function meterOf(name: string | null): Meter {
   return METERS.find((meter) => meter === name) ?? 'calls';
+}
+
+/** What a consumer is told of a job's use beside its result: the figures of its bill, which tell no more than its answer. */
+export function meterNote({ data: { meters, chargeMinor, currency } }: UsageEvent): NonNullable<ResultNote['meter']> {
+  const { rowsScanned, cellsReleased } = meters;
+  return { rowsScanned, cellsReleased, chargeMinor, currency: currency === NO_CURRENCY ? '' : currency };
 }

@@ -134,6 +134,13 @@ export type ResultNote = {
   readonly withheldCells: string | null;
   readonly withheldReasons: readonly string[];
   readonly guarantee: string;
+  /** Absent in records of earlier versions. */
+  readonly meter?: {
+    readonly rowsScanned: number;
+    readonly cellsReleased: number;
+    readonly chargeMinor: number;
+    readonly currency: string;
+  };
   readonly errors: readonly {
     readonly column: string;
     readonly halfWidth: string;

@@ -1,6 +1,6 @@
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
-import { type CreditHold, creditHolds, usageOf, usedCredit } from './charge.ts';
+import { type CreditHold, creditHolds, meterNote, usageOf, usedCredit } from './charge.ts';
 import { admit, type Admission, type AgreementForJob, agreementsOf } from './admit.ts';
 import { disclose, type Disclosed } from './disclose.ts';
 import { decisionEvents, denialEvent, failureEvent, releaseEvents } from './events.ts';
@@ -219,6 +219,7 @@ async function record(
         withheldCells: withheld.cells === null ? null : String(withheld.cells),
         withheldReasons: withheld.reasons.map(({ code }) => code),
         guarantee: prepared.guarantee,
+        meter: meterNote(usage),
         errors: result.errors.map(({ column, halfWidth, confidence, cells }) => ({
           column,
           halfWidth: String(halfWidth),

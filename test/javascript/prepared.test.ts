@@ -108,9 +108,11 @@ suite('a computation from submission to exact results', () => {
     assert.ok(job.mode === 'rowFunction' && job.computation.iterate !== undefined);
     const end = await runIteration(startIteration(job.computation.iterate, job.computation.outputs), async (round) => {
       const outcome = await runJavaScriptJob(workers, job, source, { ...terms, round });
-      return outcome.kind === 'done' && 'mode' in outcome && outcome.mode === 'rowFunction'
-        ? outcome.groups[0]?.cells
-        : undefined;
+      const cells =
+        outcome.kind === 'done' && 'mode' in outcome && outcome.mode === 'rowFunction'
+          ? outcome.groups[0]?.cells
+          : undefined;
+      return cells && { cells, halfWidths: [] };
     });
     assert.equal(end.round, 6);
     const slope = iterationResult(end)[1]?.value ?? 0;

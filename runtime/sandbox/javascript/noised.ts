@@ -58,6 +58,11 @@ export function evenShare(budget: NoiseShare, parts: number): NoiseShare {
     : { kind: 'gaussian', nanoRho: Math.floor(budget.nanoRho / parts) };
 }
 
+/** Half-widths of the cells of one of `rounds` rounds: all cells of all rounds are within theirs with probability 0.95. */
+export function widthsOfRound(noise: readonly Noise[], rounds: number): readonly number[] {
+  return noise.map((one) => halfWidth(one, MISS / (noise.length * rounds)));
+}
+
 /** Statistics of one group with intervals that together hold the exact ones with probability 0.95. */
 export function estimatesOf(
   outputs: readonly OutputSpec[],
