@@ -1,3 +1,6 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { addBudgetGrant } from './budget-grant.ts';
 import type { Command } from 'commander';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
@@ -117,37 +120,56 @@ export function addOperator(program: Command): void {
         import('../container.ts'),
         import('../sandbox/image.ts'),
       ]);
-      const names = name === undefined ? await listImages(ROOT) : [name];
+      const names = name === undefined ? await listImages(join(ROOT, 'sandbox-images')) : [name];
       const images = await Promise.all(
         names.map((one) =>
           loadImage(ROOT, one).then(
-            ({ digest }) => ({ name: one, isIntact: true, digest, problem: '' }),
-            (error: unknown) => ({ name: one, isIntact: false, digest: '', problem: (error as Error).message }),
+            ({ digest, signature }) => ({ name: one, isIntact: true, digest, signature: signature.kind, problem: '' }),
+            (error: unknown) => ({
+              name: one,
+              isIntact: false,
+              digest: '',
+              signature: '',
+              problem: (error as Error).message,
+            }),
           ),
         ),
       );
       out.answer({ images }, () =>
         tableText(
-          ['image', 'intact', 'digest or problem'],
-          images.map((one) => [one.name, one.isIntact ? 'yes' : 'NO', one.isIntact ? one.digest : one.problem]),
+          ['image', 'intact', 'signature', 'digest or problem'],
+          images.map((one) => [
+            one.name,
+            one.isIntact ? 'yes' : 'NO',
+            one.signature,
+            one.isIntact ? one.digest : one.problem,
+          ]),
         ),
       );
       return images.every(({ isIntact }) => isIntact) ? 0 : 1;
     }),
   );
   withCommon(
-    image.command('build <name>').description('pin the files of an image in its image.json, after they were changed'),
-    'glovebox image build javascript',
-  ).action((name: string, options: CommonOptions) =>
+    image
+      .command('build <name>')
+      .description('pin the files of an image in its image.json, after they were changed, and sign the whole of it')
+      .option('--sign-key <file>', 'an Ed25519 private key in PEM form (`openssl genpkey -algorithm ed25519`)'),
+    'glovebox image build javascript --sign-key release-key.pem',
+  ).action((name: string, options: CommonOptions & { readonly signKey?: string }) =>
     act(options, async (out) => {
-      const [{ ROOT }, { pinImage }, { loadImage }] = await Promise.all([
+      const [{ ROOT }, { pinImage, signImage }, { loadImage }] = await Promise.all([
         import('../container.ts'),
         import('../sandbox/build-images.ts'),
         import('../sandbox/image.ts'),
       ]);
+      const key = options.signKey === undefined ? undefined : await signingKey(options.signKey);
       const isChanged = await pinImage(ROOT, name);
-      const { digest } = await loadImage(ROOT, name);
-      out.answer({ name, isChanged, digest }, () => `${name} ${isChanged ? 'pinned anew' : 'is as pinned'}: ${digest}`);
+      if (key !== undefined) await signImage(ROOT, name, key);
+      const { digest, signature } = await loadImage(ROOT, name);
+      out.answer(
+        { name, isChanged, digest, signature: signature.kind },
+        () => `${name} ${isChanged ? 'pinned anew' : 'is as pinned'}, ${signature.kind}: ${digest}`,
+      );
     }),
   );
   withCommon(image.command('show <name>').description('one image'), 'glovebox image show sql').action(
@@ -180,4 +202,15 @@ export function addOperator(program: Command): void {
       return isolation.level === 'namespaced' || isolation.level === 'vm' ? 0 : 1;
     }),
   );
+}
+
+async function signingKey(file: string): Promise<KeyObject> {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(await readFile(file));
+  } catch (cause) {
+    throw new UsageError(`${file} is not a private key in PEM form`, { cause });
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw new UsageError(`${file} is not an Ed25519 key`);
+  return key;
 }

@@ -70,10 +70,10 @@ export function blocksRun(
   if (Math.floor(input.microEpsilon / outputs.length) < 1)
     return denied(reason('epsilon-too-small', 'the budget of the job is too small for so many numbers'));
   const table = statisticsTable(undefined, [undefined]);
-  // Half-width of Laplace noise of scale k·(high − low)/(B·ε) at 95 %.
+  // Half-width of Laplace noise of scale k·(high − low)/(B·ε), so that all k hold together at 95 %.
   const errors = outputs.map(({ name, range: [low, high] }): ColumnAccuracy => ({
     column: name,
-    halfWidth: ((outputs.length * (high - low)) / (count * epsilon)) * Math.log(1 / (1 - CONFIDENCE)),
+    halfWidth: ((outputs.length * (high - low)) / (count * epsilon)) * Math.log(outputs.length / (1 - CONFIDENCE)),
     confidence: CONFIDENCE,
   }));
   return {

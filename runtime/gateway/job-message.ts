@@ -2,6 +2,7 @@ import type { ExplainJobResponse, Job as JobMessage, ResultColumn } from '../gen
 import { priceBefore } from '../job/charge.ts';
 import type { Job } from '../job/job.ts';
 import type { ResultNote } from '../job/needs.ts';
+import { minorDigitsOf } from '../metering/statement.ts';
 import type { CellIntervals, ColumnAccuracy } from '../job/prepare.ts';
 import type { rehearse } from '../job/run-job.ts';
 import { ruleOf } from '../job/withheld-rules.ts';
@@ -160,7 +161,7 @@ function meterMessage(
     bytesReleased: BigInt(bytes),
     elapsedMs: Math.max(0, (endedAtMs ?? startedAtMs) - startedAtMs),
     ciphertextOperations: 0n,
-    chargeMicros: currency === '' ? null : BigInt(chargeMinor) * 1_000_000n,
+    chargeMicros: currency === '' ? null : BigInt(chargeMinor) * 10n ** BigInt(6 - minorDigitsOf(currency)),
     currency,
   };
 }

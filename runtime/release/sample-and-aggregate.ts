@@ -110,14 +110,15 @@ function noisyMean(
   { low, high }: BlockOutput,
   { step, width }: Grid,
   steps: readonly number[],
-  { blocks, copies }: BlockPlan,
+  { blocks, copies, outputs }: BlockPlan,
   share: NoiseShare,
   uniform: Uniform,
 ): Estimate {
   const l1 = BigInt(copies) * BigInt(width);
   const noise = noiseFor({ l1, l2Squared: l1 * l1 }, share);
   const sum = steps.reduce((total, one) => total + one, 0) + Number(draw(uniform, noise));
-  const half = halfWidth(noise, MISS);
+  // The intervals of all outputs hold together as often as one of them is promised to.
+  const half = halfWidth(noise, MISS / outputs.length);
   const valueOf = (total: number): number => clamp(low + (total / blocks) * step, low, high);
   return {
     value: valueOf(sum),

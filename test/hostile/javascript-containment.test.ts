@@ -5,6 +5,7 @@ import type { BlockOutput, BlockValues } from '../../runtime/sandbox/javascript/
 import { javascriptLimits } from '../../runtime/sandbox/javascript/limits.ts';
 import { factory, jailedWorkers, numbersSource, prepareInWorker, terms } from '../javascript/jailed.ts';
 import { compileBombs, hostileClasses } from './javascript-programs.ts';
+import { stateMarks, trickClasses } from './javascript-tricks.ts';
 
 const { pool, workers } = await jailedWorkers(6);
 const outputs: readonly BlockOutput[] = [{ name: 'v', range: [-1, 2], step: 1, default: -1 }];
@@ -15,7 +16,7 @@ const lanes = 3;
  * Runs each program as one block of one job: block i holds one row, x = i, and runs program i in an isolate of its own. So the
  * classes also show that what one block does (hang, crash, change every prototype) changes nothing for the next.
  */
-async function runAll(programs: readonly string[]): Promise<readonly BlockValues[]> {
+async function runAll(programs: readonly string[], lanesAtOnce = lanes): Promise<readonly BlockValues[]> {
   const bodies = programs.map((program) => `function (input) {\n${program}\n}`);
   const blocks = programs.length;
   const job = {
@@ -23,7 +24,7 @@ async function runAll(programs: readonly string[]): Promise<readonly BlockValues
     outputs,
     assign: () => Int32Array.from({ length: blocks }, (_, i) => i),
     blocks,
-    lanes,
+    lanes: lanesAtOnce,
   };
   const source = numbersSource(Array.from({ length: blocks }, (_, i) => i));
   return (await runBlocks(workers, job, source, { ...terms, timeoutMs })).blocks;
@@ -32,7 +33,7 @@ async function runAll(programs: readonly string[]): Promise<readonly BlockValues
 const stoppedStatuses = new Set(['timeout', 'memory', 'lost', 'failed', 'threw']);
 
 suite('hostile programs in real jailed workers', () => {
-  for (const { name, promise, programs } of hostileClasses) {
+  for (const { name, promise, programs } of [...hostileClasses, ...trickClasses]) {
     test(`${name}: ${programs.length} programs end with a typed status, in time, and get nothing`, async () => {
       const started = performance.now();
       const blocks = await runAll(programs);
@@ -53,6 +54,15 @@ suite('hostile programs in real jailed workers', () => {
       }
     });
   }
+
+  test('what one block leaves behind, the next does not find, in the same worker', async () => {
+    const twice = await runAll(
+      stateMarks.flatMap((program) => [program, program]),
+      1,
+    );
+    for (const [i, block] of twice.entries())
+      assert.deepEqual(block, { status: 'ok', integers: [1] }, stateMarks[i >> 1]);
+  });
 
   test('sources that are hostile to the compiler are refused or contained', async () => {
     let next = 0;

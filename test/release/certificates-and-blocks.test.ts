@@ -122,6 +122,17 @@ describe('sample and aggregate', () => {
     assert.ok(Math.abs((median ?? 0) - 3.02) < 0.1, `${median}`);
   });
 
+  it('the intervals of all means hold the exact ones together 19 times in 20', () => {
+    const outputs = Array.from({ length: 6 }, (_, i): BlockOutput => ({ ...MEAN, name: `o${i}` }));
+    const blocks = Array.from({ length: 200 }, () => ({ isOk: true, values: outputs.map(() => 5) }));
+    const tries = 1500;
+    const misses = Array.from({ length: tries }, () =>
+      aggregateBlocks(plan({ outputs }), blocks, SYSTEM_ENTROPY),
+    ).filter((estimates) => estimates.some(({ low, high }) => low > 5 || high < 5)).length;
+    // 75 are expected (each missing one in 120); 130 would be six standard deviations more.
+    assert.ok(misses < 130 && misses > 20, `${misses}`);
+  });
+
   it('nothing that a block returns leaves the range or causes an error', () => {
     const odd: BlockResult[] = [
       { isOk: true, values: [Number.NaN] },
