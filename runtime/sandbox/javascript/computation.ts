@@ -1,3 +1,4 @@
+import { type Fields, FieldsReader, isFields } from './fields-reader.ts';
 import { imageLibraries } from './libraries.ts';
 import { javascriptLimits } from './limits.ts';
 import type { Language } from './prepare.ts';
@@ -81,20 +82,16 @@ export function parseComputation(value: unknown): ParsedComputation {
   return { kind: 'ok', computation };
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-const identifier = /^[\p{L}_][\p{L}\p{N}_ .-]{0,127}$/u;
 const commonFields = ['mode', 'language', 'source', 'libraries'];
 const reducerKinds = ['sum', 'mean', 'variance', 'covariance', 'histogram', 'gradient', 'clusterSums'] as const;
 const maxTimeoutMs = javascriptLimits.programTimeoutMs;
 
-class Reader {
-  readonly reasons: string[] = [];
-
+class Reader extends FieldsReader {
   computation(value: unknown): JavaScriptComputation | undefined {
     const mode = isFields(value) ? value.mode : undefined;
     switch (mode) {
       case 'rowFunction': {
-        const fields = this.#fields(value, '', [
+        const fields = this.fields(value, '', [
           ...commonFields,
           'table',
           'columns',
@@ -112,7 +109,7 @@ class Reader {
           if (planned.kind === 'refused') this.reasons.push(...planned.reasons);
         }
         const common = this.#overTable(fields, javascriptLimits.rowFunctionBytes);
-        if (common.libraries !== undefined) this.#complain('libraries', 'a row function uses none');
+        if (common.libraries !== undefined) this.complain('libraries', 'a row function uses none');
         return {
           mode,
           ...common,
@@ -124,13 +121,13 @@ class Reader {
         };
       }
       case 'blocks': {
-        const fields = this.#fields(value, '', [...commonFields, 'table', 'columns', 'outputs', 'blocks']);
+        const fields = this.fields(value, '', [...commonFields, 'table', 'columns', 'outputs', 'blocks']);
         const outputs = this.#blockOutputs(fields.outputs);
-        const blocks = this.#fields(fields.blocks, 'blocks', ['count', 'timeoutMs', 'aggregate']);
+        const blocks = this.fields(fields.blocks, 'blocks', ['count', 'timeoutMs', 'aggregate']);
         const count =
           blocks.count === undefined
             ? undefined
-            : this.#integer(blocks.count, 'blocks.count', 2, javascriptLimits.blocks);
+            : this.integer(blocks.count, 'blocks.count', 2, javascriptLimits.blocks);
         return {
           mode,
           ...this.#overTable(fields),
@@ -140,16 +137,16 @@ class Reader {
             timeoutMs:
               blocks.timeoutMs === undefined
                 ? 1000
-                : this.#integer(blocks.timeoutMs, 'blocks.timeoutMs', 1, javascriptLimits.blockTimeoutMs),
+                : this.integer(blocks.timeoutMs, 'blocks.timeoutMs', 1, javascriptLimits.blockTimeoutMs),
             aggregate:
               blocks.aggregate === undefined
                 ? 'mean'
-                : this.#one(blocks.aggregate, 'blocks.aggregate', ['mean', 'median']),
+                : this.one(blocks.aggregate, 'blocks.aggregate', ['mean', 'median']),
           },
         };
       }
       case 'approved': {
-        const fields = this.#fields(value, '', [
+        const fields = this.fields(value, '', [
           ...commonFields,
           'table',
           'columns',
@@ -165,51 +162,37 @@ class Reader {
           maxRowsPerGroup:
             fields.maxRowsPerGroup === undefined
               ? 1
-              : this.#integer(fields.maxRowsPerGroup, 'maxRowsPerGroup', 1, javascriptLimits.approvedRowsPerGroup),
+              : this.integer(fields.maxRowsPerGroup, 'maxRowsPerGroup', 1, javascriptLimits.approvedRowsPerGroup),
           ...optional('groupBy', this.#groupBy(fields.groupBy)),
           timeoutMs: this.#timeout(fields.timeoutMs),
         };
       }
       case 'post': {
-        const fields = this.#fields(value, '', [...commonFields, 'results', 'timeoutMs']);
+        const fields = this.fields(value, '', [...commonFields, 'results', 'timeoutMs']);
         return {
           mode,
           ...this.#common(fields),
-          results: this.#names(fields.results, 'results', 16),
+          results: this.names(fields.results, 'results', 16),
           timeoutMs: this.#timeout(fields.timeoutMs),
         };
       }
       default:
-        this.#complain('mode', 'must be `rowFunction`, `blocks`, `approved` or `post`');
+        this.complain('mode', 'must be `rowFunction`, `blocks`, `approved` or `post`');
         return undefined;
     }
   }
 
-  #complain(path: string, message: string): void {
-    this.reasons.push(`${path === '' ? 'computation' : path}: ${message}`);
-  }
-
-  #fields(value: unknown, path: string, known: readonly string[]): Fields {
-    if (!isFields(value)) {
-      this.#complain(path, value === undefined ? 'is missing' : 'must be an object');
-      return {};
-    }
-    for (const key of Object.keys(value))
-      if (!known.includes(key)) this.#complain(path === '' ? key : `${path}.${key}`, 'is not known');
-    return Object.fromEntries(known.filter((key) => Object.hasOwn(value, key)).map((key) => [key, value[key]]));
-  }
-
   #common(fields: Fields, maxBytes: number = javascriptLimits.sourceBytes): Common {
-    const libraries = fields.libraries === undefined ? undefined : this.#names(fields.libraries, 'libraries', 16);
+    const libraries = fields.libraries === undefined ? undefined : this.names(fields.libraries, 'libraries', 16);
     for (const name of libraries ?? []) {
       if (!imageLibraries.some((each) => each.file === name))
-        this.#complain('libraries', `\`${name}\` is not in the image`);
+        this.complain('libraries', `\`${name}\` is not in the image`);
     }
     const { source } = fields;
-    if (typeof source !== 'string' || source.trim() === '') this.#complain('source', 'is missing');
-    else if (Buffer.byteLength(source) > maxBytes) this.#complain('source', `is longer than ${maxBytes} bytes`);
+    if (typeof source !== 'string' || source.trim() === '') this.complain('source', 'is missing');
+    else if (Buffer.byteLength(source) > maxBytes) this.complain('source', `is longer than ${maxBytes} bytes`);
     return {
-      language: this.#one(fields.language, 'language', ['javascript', 'typescript']),
+      language: this.one(fields.language, 'language', ['javascript', 'typescript']),
       source: typeof source === 'string' ? source : '',
       ...optional('libraries', libraries),
     };
@@ -219,20 +202,20 @@ class Reader {
     fields: Fields,
     maxBytes?: number,
   ): Common & { readonly table: string; readonly columns: readonly string[] } {
-    const columns = this.#names(fields.columns, 'columns', javascriptLimits.columns);
-    return { ...this.#common(fields, maxBytes), table: this.#text(fields.table, 'table'), columns };
+    const columns = this.names(fields.columns, 'columns', javascriptLimits.columns);
+    return { ...this.#common(fields, maxBytes), table: this.text(fields.table, 'table'), columns };
   }
 
   #outputs(value: unknown, known: readonly string[] = ['name', 'range', 'step']): OutputSpec[] {
     const names = new Set<string>();
-    return this.#list(value, 'outputs', javascriptLimits.outputs).map((each, i) => {
+    return this.list(value, 'outputs', javascriptLimits.outputs).map((each, i) => {
       const path = `outputs[${i}]`;
-      const fields = this.#fields(each, path, known);
-      const name = this.#text(fields.name, `${path}.name`);
-      if (names.has(name)) this.#complain(`${path}.name`, `\`${name}\` is declared twice`);
+      const fields = this.fields(each, path, known);
+      const name = this.text(fields.name, `${path}.name`);
+      if (names.has(name)) this.complain(`${path}.name`, `\`${name}\` is declared twice`);
       names.add(name);
-      const [lo, hi] = this.#numbers(fields.range, `${path}.range`, 2);
-      const step = fields.step === undefined ? undefined : this.#number(fields.step, `${path}.step`);
+      const [lo, hi] = this.numbers(fields.range, `${path}.range`, 2);
+      const step = fields.step === undefined ? undefined : this.number(fields.step, `${path}.step`);
       const output = { name, range: [lo ?? 0, hi ?? 1] as const, ...optional('step', step) };
       this.reasons.push(...complaintsAboutOutput(output));
       return output;
@@ -244,169 +227,116 @@ class Reader {
     return this.#outputs(value, ['name', 'range', 'step', 'default']).map((output, i) => {
       const [lo, hi] = output.range;
       const declared: unknown = Array.isArray(value) && isFields(value[i]) ? value[i].default : undefined;
-      const fallback = declared === undefined ? lo / 2 + hi / 2 : this.#number(declared, `outputs[${i}].default`);
-      if (fallback < lo || fallback > hi) this.#complain(`outputs[${i}].default`, 'is outside of the range');
+      const fallback = declared === undefined ? lo / 2 + hi / 2 : this.number(declared, `outputs[${i}].default`);
+      if (fallback < lo || fallback > hi) this.complain(`outputs[${i}].default`, 'is outside of the range');
       return { ...output, default: fallback };
     });
   }
 
   #reducer(value: unknown): Reducer {
     if (value === undefined) return { kind: 'mean' };
-    const kind = this.#one(isFields(value) ? value.kind : undefined, 'reducer.kind', reducerKinds);
+    const kind = this.one(isFields(value) ? value.kind : undefined, 'reducer.kind', reducerKinds);
     switch (kind) {
       case 'histogram': {
-        const fields = this.#fields(value, 'reducer', ['kind', 'edges']);
-        const edges = this.#list(fields.edges, 'reducer.edges', javascriptLimits.outputs);
-        return { kind, edges: edges.map((each, i) => this.#numbers(each, `reducer.edges[${i}]`)) };
+        const fields = this.fields(value, 'reducer', ['kind', 'edges']);
+        const edges = this.list(fields.edges, 'reducer.edges', javascriptLimits.outputs);
+        return { kind, edges: edges.map((each, i) => this.numbers(each, `reducer.edges[${i}]`)) };
       }
       case 'gradient': {
-        const fields = this.#fields(value, 'reducer', ['kind', 'model', 'weights', 'clip']);
+        const fields = this.fields(value, 'reducer', ['kind', 'model', 'weights', 'clip']);
         return {
           kind,
-          model: this.#one(fields.model, 'reducer.model', ['linear', 'logistic']),
-          weights: this.#numbers(fields.weights, 'reducer.weights'),
-          clip: this.#number(fields.clip, 'reducer.clip'),
+          model: this.one(fields.model, 'reducer.model', ['linear', 'logistic']),
+          weights: this.numbers(fields.weights, 'reducer.weights'),
+          clip: this.number(fields.clip, 'reducer.clip'),
         };
       }
       case 'clusterSums': {
-        const fields = this.#fields(value, 'reducer', ['kind', 'centres']);
-        const centres = this.#list(fields.centres, 'reducer.centres', javascriptLimits.bins);
-        return { kind, centres: centres.map((each, i) => this.#numbers(each, `reducer.centres[${i}]`)) };
+        const fields = this.fields(value, 'reducer', ['kind', 'centres']);
+        const centres = this.list(fields.centres, 'reducer.centres', javascriptLimits.bins);
+        return { kind, centres: centres.map((each, i) => this.numbers(each, `reducer.centres[${i}]`)) };
       }
       case 'sum':
       case 'mean':
       case 'variance':
       case 'covariance':
-        this.#fields(value, 'reducer', ['kind']);
+        this.fields(value, 'reducer', ['kind']);
         return { kind };
     }
   }
 
   #iteration(value: unknown, outputs: number): IterationPlan | undefined {
-    const algorithm = this.#one(isFields(value) ? value.algorithm : undefined, 'iterate.algorithm', [
+    const algorithm = this.one(isFields(value) ? value.algorithm : undefined, 'iterate.algorithm', [
       'kMeans',
       'linearRegression',
       'logisticRegression',
     ]);
     const rounds = (fields: Fields): number =>
-      this.#integer(fields.rounds, 'iterate.rounds', 1, javascriptLimits.rounds);
+      this.integer(fields.rounds, 'iterate.rounds', 1, javascriptLimits.rounds);
     if (algorithm === 'kMeans') {
-      const fields = this.#fields(value, 'iterate', ['algorithm', 'rounds', 'centres']);
-      const centres = this.#list(fields.centres, 'iterate.centres', javascriptLimits.bins).map((each, i) =>
-        this.#numbers(each, `iterate.centres[${i}]`, outputs),
+      const fields = this.fields(value, 'iterate', ['algorithm', 'rounds', 'centres']);
+      const centres = this.list(fields.centres, 'iterate.centres', javascriptLimits.bins).map((each, i) =>
+        this.numbers(each, `iterate.centres[${i}]`, outputs),
       );
       return { algorithm, rounds: rounds(fields), centres };
     }
-    const fields = this.#fields(value, 'iterate', ['algorithm', 'rounds', 'weights', 'clip', 'rate']);
-    if (outputs < 2) this.#complain('outputs', 'a regression needs the target and at least one feature');
+    const fields = this.fields(value, 'iterate', ['algorithm', 'rounds', 'weights', 'clip', 'rate']);
+    if (outputs < 2) this.complain('outputs', 'a regression needs the target and at least one feature');
     return {
       algorithm,
       rounds: rounds(fields),
       weights:
         fields.weights === undefined
           ? Array.from({ length: outputs }, () => 0)
-          : this.#numbers(fields.weights, 'iterate.weights', outputs),
-      clip: this.#number(fields.clip, 'iterate.clip'),
-      rate: this.#number(fields.rate, 'iterate.rate'),
+          : this.numbers(fields.weights, 'iterate.weights', outputs),
+      clip: this.number(fields.clip, 'iterate.clip'),
+      rate: this.number(fields.rate, 'iterate.rate'),
     };
   }
 
   #parameters(value: unknown): Readonly<Record<string, number>> {
     if (!isFields(value)) {
-      this.#complain('parameters', 'must be an object of numbers');
+      this.complain('parameters', 'must be an object of numbers');
       return {};
     }
     const entries = Object.entries(value);
-    if (entries.length > javascriptLimits.columns) this.#complain('parameters', 'are too many');
-    return Object.fromEntries(entries.map(([name, each]) => [name, this.#number(each, `parameters.${name}`)]));
+    if (entries.length > javascriptLimits.columns) this.complain('parameters', 'are too many');
+    return Object.fromEntries(entries.map(([name, each]) => [name, this.number(each, `parameters.${name}`)]));
   }
 
   #groupBy(value: unknown): GroupBy | undefined {
     if (value === undefined) return undefined;
-    const fields = this.#fields(value, 'groupBy', ['column', 'keys']);
-    const keys = this.#list(fields.keys, 'groupBy.keys', javascriptLimits.groupKeys).filter((key): key is GroupKey => {
+    const fields = this.fields(value, 'groupBy', ['column', 'keys']);
+    const keys = this.list(fields.keys, 'groupBy.keys', javascriptLimits.groupKeys).filter((key): key is GroupKey => {
       const isKey =
         typeof key === 'string' || typeof key === 'boolean' || (typeof key === 'number' && Number.isFinite(key));
-      if (!isKey) this.#complain('groupBy.keys', 'must be texts, numbers or booleans');
+      if (!isKey) this.complain('groupBy.keys', 'must be texts, numbers or booleans');
       return isKey;
     });
-    if (new Set(keys).size !== keys.length) this.#complain('groupBy.keys', 'name a key twice');
-    return { column: this.#text(fields.column, 'groupBy.column'), keys };
+    if (new Set(keys).size !== keys.length) this.complain('groupBy.keys', 'name a key twice');
+    return { column: this.text(fields.column, 'groupBy.column'), keys };
   }
 
   #result(value: unknown): readonly TableColumn[] {
     const names = new Set<string>();
-    return this.#list(value, 'result', javascriptLimits.outputs).map((each, i) => {
+    return this.list(value, 'result', javascriptLimits.outputs).map((each, i) => {
       const path = `result[${i}]`;
-      const fields = this.#fields(each, path, ['name', 'kind', 'maxBytes']);
-      const name = this.#text(fields.name, `${path}.name`);
-      if (names.has(name)) this.#complain(`${path}.name`, `\`${name}\` is declared twice`);
+      const fields = this.fields(each, path, ['name', 'kind', 'maxBytes']);
+      const name = this.text(fields.name, `${path}.name`);
+      if (names.has(name)) this.complain(`${path}.name`, `\`${name}\` is declared twice`);
       names.add(name);
-      const kind = this.#one(fields.kind, `${path}.kind`, ['float64', 'int32', 'boolean', 'text']);
+      const kind = this.one(fields.kind, `${path}.kind`, ['float64', 'int32', 'boolean', 'text']);
       const maxBytes =
         fields.maxBytes === undefined
           ? 64
-          : this.#integer(fields.maxBytes, `${path}.maxBytes`, 1, javascriptLimits.approvedTextBytes);
+          : this.integer(fields.maxBytes, `${path}.maxBytes`, 1, javascriptLimits.approvedTextBytes);
       return { name, kind, maxBytes: kind === 'text' ? maxBytes : 0 };
     });
   }
 
   #timeout(value: unknown): number {
-    return value === undefined ? 10_000 : this.#integer(value, 'timeoutMs', 1, maxTimeoutMs);
+    return value === undefined ? 10_000 : this.integer(value, 'timeoutMs', 1, maxTimeoutMs);
   }
-
-  #list(value: unknown, path: string, most: number): readonly unknown[] {
-    if (!Array.isArray(value) || value.length === 0) {
-      this.#complain(path, value === undefined ? 'is missing' : 'must be a list that is not empty');
-      return [];
-    }
-    if (value.length > most) {
-      this.#complain(path, `has ${value.length} entries, limit is ${most}`);
-      return [];
-    }
-    return Array.from(value as unknown[]);
-  }
-
-  #names(value: unknown, path: string, most: number): readonly string[] {
-    const names = this.#list(value, path, most).map((each, i) => this.#text(each, `${path}[${i}]`));
-    if (new Set(names).size !== names.length) this.#complain(path, 'name one twice');
-    return names;
-  }
-
-  #numbers(value: unknown, path: string, exactly?: number): readonly number[] {
-    const list = this.#list(value, path, javascriptLimits.bins + 1);
-    if (exactly !== undefined && list.length !== exactly) this.#complain(path, `needs ${exactly} numbers`);
-    return list.map((each, i) => this.#number(each, `${path}[${i}]`));
-  }
-
-  #number(value: unknown, path: string): number {
-    if (typeof value === 'number' && Number.isFinite(value)) return value;
-    this.#complain(path, value === undefined ? 'is missing' : 'must be a finite number');
-    return 0;
-  }
-
-  #integer(value: unknown, path: string, least: number, most: number): number {
-    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
-    this.#complain(path, `must be a whole number between ${least} and ${most}`);
-    return least;
-  }
-
-  #text(value: unknown, path: string): string {
-    if (typeof value === 'string' && identifier.test(value)) return value;
-    this.#complain(path, value === undefined ? 'is missing' : 'is not a name');
-    return '';
-  }
-
-  #one<T extends string>(value: unknown, path: string, allowed: readonly [T, ...T[]] | readonly T[]): T {
-    const found = allowed.find((each) => each === value);
-    if (found !== undefined) return found;
-    this.#complain(path, `must be one of ${allowed.map((each) => `\`${each}\``).join(', ')}`);
-    return allowed[0] as T;
-  }
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function optional<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
