@@ -2,7 +2,7 @@ import type { ExplainJobResponse, Job as JobMessage, ResultColumn } from '../gen
 import { priceBefore } from '../job/charge.ts';
 import type { Job } from '../job/job.ts';
 import type { ResultNote } from '../job/needs.ts';
-import { minorDigitsOf } from '../metering/statement.ts';
+import { microsOf } from '../metering/money.ts';
 import type { CellIntervals, ColumnAccuracy } from '../job/prepare.ts';
 import type { rehearse } from '../job/run-job.ts';
 import { ruleOf } from '../job/withheld-rules.ts';
@@ -161,7 +161,7 @@ function meterMessage(
     bytesReleased: BigInt(bytes),
     elapsedMs: Math.max(0, (endedAtMs ?? startedAtMs) - startedAtMs),
     ciphertextOperations: 0n,
-    chargeMicros: currency === '' ? null : BigInt(chargeMinor) * 10n ** BigInt(6 - minorDigitsOf(currency)),
+    chargeMicros: currency === '' ? null : microsOf(chargeMinor, currency),
     currency,
   };
 }
