@@ -9,22 +9,27 @@ import { printType } from '../query/types.ts';
 import type { DatasetManifest, StoredTable } from './metadata.ts';
 import { quoteName } from './sql-text.ts';
 
-/** The table of the dataset that a table policy is about. Throws `DatasetError` when there is none. */
+/** The table of the dataset that a table policy is about, if there is one; without a name, the only one there is. */
+export function findStoredTable(
+  { tables }: DatasetManifest,
+  { name }: Pick<TablePolicy, 'name'>,
+): StoredTable | undefined {
+  if (name === null) return tables.length === 1 ? tables[0] : undefined;
+  return tables.find((table) => table.name === name);
+}
+
+/** The same where there has to be one. Throws `DatasetError` when there is none. */
 export function storedTableOf(manifest: DatasetManifest, policy: Pick<TablePolicy, 'name'>): StoredTable {
+  const found = findStoredTable(manifest, policy);
+  if (found !== undefined) return found;
   const { tables, dataset } = manifest;
-  if (policy.name === null) {
-    const [only] = tables;
-    if (only !== undefined && tables.length === 1) return only;
-    const names = tables.map(({ name }) => `\`${name}\``).join(', ');
-    throw new DatasetError(
-      'invalid-layout',
-      `dataset \`${dataset}\` has the tables ${names}: the policy has to name the one it is about`,
-    );
-  }
-  const found = tables.find(({ name }) => name === policy.name);
-  if (found === undefined)
-    throw new DatasetError('invalid-layout', `table \`${policy.name}\` is not in dataset \`${dataset}\``);
-  return found;
+  const names = tables.map(({ name }) => `\`${name}\``).join(', ');
+  throw new DatasetError(
+    'invalid-layout',
+    policy.name === null
+      ? `dataset \`${dataset}\` has the tables ${names}: the policy has to name the one it is about`
+      : `table \`${policy.name}\` is not in dataset \`${dataset}\``,
+  );
 }
 
 /**

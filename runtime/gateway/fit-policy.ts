@@ -1,22 +1,17 @@
-import type { DatasetManifest, StoredTable } from '../dataset/metadata.ts';
-import type { TablePolicy, UsagePolicy } from '../policy/model.ts';
+import { findStoredTable } from '../dataset/catalogue.ts';
+import type { DatasetManifest } from '../dataset/metadata.ts';
+import type { UsagePolicy } from '../policy/model.ts';
 
 export interface Misfit {
   readonly path: readonly (string | number)[];
   readonly message: string;
 }
 
-/** The table of the dataset that a table of the policy speaks of. */
-export function tableFor(table: TablePolicy, manifest: DatasetManifest): StoredTable | undefined {
-  if (table.name === null) return manifest.tables.length === 1 ? manifest.tables[0] : undefined;
-  return manifest.tables.find(({ name }) => name === table.name);
-}
-
 /** Where a policy speaks of tables and columns that the dataset does not have, or in ways that their types forbid. */
 export function fitProblems(policy: UsagePolicy, manifest: DatasetManifest): readonly Misfit[] {
   return policy.tables.flatMap((table) => {
     const path = table.name === null ? [] : ['tables', table.name];
-    const stored = tableFor(table, manifest);
+    const stored = findStoredTable(manifest, table);
     if (stored === undefined) {
       const names = manifest.tables.map(({ name }) => `\`${name}\``).join(', ');
       return [
