@@ -59,7 +59,7 @@ export function reserveJob(tables: Tables, input: ReserveInput): ReserveOutcome 
   const evidence = recordAll(tables, input.events);
   step('reserve:recorded');
   const state: ReservationState = startsNow ? 'touched' : 'held';
-  rows.put({ table: 'reservation', id: job.id, owner: job.party, state, atMs: nowMs, body: linesToJson(lines) });
+  rows.insert({ table: 'reservation', id: job.id, owner: job.party, state, atMs: nowMs, body: linesToJson(lines) });
   putJob(tables, job, { state: startsNow ? 'running' : 'reserved', atMs: nowMs, evidence });
   step('reserve:job');
   return { kind: 'reserved', job: job.id, evidence };
@@ -238,19 +238,18 @@ function blockedBy(
   // Switches are almost never on: one look instead of one per scope.
   const scopes = rows.some('switch', 'on') ? ['all', `party/${party}`, ...agreements, ...job.scopes] : [];
   for (const scope of scopes) {
-    if (rows.get('switch', scope)?.state === 'on') return { code: 'stopped', scope };
+    if (rows.stateOf('switch', scope) === 'on') return { code: 'stopped', scope };
   }
-  if (rows.get('party', party)?.state !== 'admitted') return { code: 'party-not-admitted', party };
+  if (rows.stateOf('party', party) !== 'admitted') return { code: 'party-not-admitted', party };
   // Whoever acts for the party, and by which mandate.
   for (const scope of job.scopes) {
     const [kind, id] = [scope.slice(0, scope.indexOf('/')), scope.slice(scope.indexOf('/') + 1)];
-    if (kind === 'party' && rows.get('party', id)?.state !== 'admitted')
-      return { code: 'party-not-admitted', party: id };
-    if (kind === 'mandate' && rows.get('delegation', id)?.state !== 'active') return { code: 'stopped', scope };
+    if (kind === 'party' && rows.stateOf('party', id) !== 'admitted') return { code: 'party-not-admitted', party: id };
+    if (kind === 'mandate' && rows.stateOf('delegation', id) !== 'active') return { code: 'stopped', scope };
   }
   if (job.agreements.length === 0) return { code: 'agreement-not-active', agreement: '', state: 'none' };
   for (const agreement of job.agreements) {
-    const state = rows.get('agreement', agreement)?.state ?? 'none';
+    const state = rows.stateOf('agreement', agreement) ?? 'none';
     if (state !== 'active') return { code: 'agreement-not-active', agreement, state };
   }
   if (rows.some('dispute', 'open')) {
@@ -279,7 +278,7 @@ function putJob(
   const end = endedAtMs === undefined ? {} : { endedAtMs };
   const body: JobBody = { agreements, scopes, notAfterMs, details, evidence, reasons, result: null, ...end };
   const record: JobRecord = { table: 'job', id: job.id, owner: job.party, state: now.state, atMs: now.atMs, body };
-  tables.rows.put(record);
+  tables.rows.insert(record);
   return record;
 }
 

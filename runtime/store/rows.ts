@@ -36,19 +36,34 @@ export class RowDigest {
     this.#sum = (this.#sum - this.#hmac(table, columns)) & MASK;
   }
 
+  /** A row that was written a moment ago is written again soon: its old code is remembered, not computed anew. */
+  readonly #recent = new Map<string, bigint>();
+
   #hmac(table: string, columns: readonly SQLInputValue[]): bigint {
     const parts = columns.map((column) => (ArrayBuffer.isView(column) ? blobDigest(column) : column));
     const text = JSON.stringify([table, ...parts], (_, part: unknown) =>
       typeof part === 'bigint' ? `${part}n` : part,
     );
-    return BigInt(`0x${createHmac('sha256', this.#key).update(text).digest('hex')}`);
+    const known = this.#recent.get(text);
+    if (known !== undefined) return known;
+    const code = BigInt(`0x${createHmac('sha256', this.#key).update(text).digest('hex')}`);
+    if (text.length <= MAX_REMEMBERED_CHARACTERS) {
+      if (this.#recent.size >= MAX_REMEMBERED) this.#recent.clear();
+      this.#recent.set(text, code);
+    }
+    return code;
   }
 }
+
+/** Rows whose code is remembered, and the longest of them: at most 8 MiB. */
+const MAX_REMEMBERED = 1024;
+const MAX_REMEMBERED_CHARACTERS = 4096;
 
 /** Reads and writes records; every write also moves the digest. */
 export class Rows {
   readonly #digest: RowDigest;
   readonly #get: StatementSync;
+  readonly #stateOf: StatementSync;
   readonly #insert: StatementSync;
   readonly #update: StatementSync;
   readonly #delete: StatementSync;
@@ -60,6 +75,7 @@ export class Rows {
     this.#database = database;
     this.#digest = digest;
     this.#get = database.prepare('select * from record where kind = ? and id = ?');
+    this.#stateOf = database.prepare('select state from record where kind = ? and id = ?');
     this.#insert = database.prepare('insert into record values (?, ?, ?, ?, ?, ?, ?)');
     // Not `insert or replace`: an update leaves the indexes alone whose columns did not change.
     this.#update = database.prepare(`update record set owner = ?3, state = ?4, at = ?5, body = ?6, bytes = ?7
@@ -73,6 +89,19 @@ export class Rows {
   get<Body extends Json = Json>(table: TableName, id: string): StoredRecord<Body> | undefined {
     const row = this.#get.get(table, id);
     return row === undefined ? undefined : (recordOf(row) as StoredRecord<Body>);
+  }
+
+  /** The state of a record without reading the rest of it; undefined when there is none. */
+  stateOf(table: TableName, id: string): string | undefined {
+    return this.#stateOf.get(table, id)?.['state'] as string | undefined;
+  }
+
+  /** Writes a record that does not exist yet; throws when it does. */
+  insert(record: StoredRecord): void {
+    checkRecord(record);
+    const columns = columnsOf(record);
+    this.#insert.run(...columns);
+    this.#digest.add('record', columns);
   }
 
   put(record: StoredRecord): void {

@@ -156,3 +156,15 @@ test('no choice of names makes two budgets one', () => {
   );
   assert.notEqual(agreementBudget('credit', { agreement: 'x' }), datasetBudget('credit', { dataset: 'x' }));
 });
+
+test('a job that died after touching data keeps its use spent, and is not billed', () => {
+  const use = { budget: agreementBudget('calls', { agreement: 'a1' }), amount: 1n, limit: 10n };
+  const credit = {
+    budget: agreementBudget('credit', { agreement: 'a1' }),
+    amount: 90n,
+    limit: 100n,
+    returnsUnused: true,
+  };
+  const answer = settleUnfinished({ id: 'j1', state: 'touched', lines: [use, credit] });
+  assert.deepEqual(answer.kind === 'settled' ? answer.settlement.lines.map(({ spent }) => spent) : [], [1n, 0n]);
+});
