@@ -18,12 +18,16 @@ export const EPSILON: BudgetId = consumerBudget('microEpsilon', {
 export const COUNT: BudgetId = consumerBudget('count', { dataset: 'visits', consumer: 'acme', rule: 'statistics' });
 export const CREDIT: BudgetId = agreementBudget('credit', { agreement: 'a1' });
 
-/** A new data directory that goes away with the test. */
-export function dataDirectory(t: TestContext): string {
+/** A new data directory that goes away with the process: a store that closes after the test still writes its evidence. */
+export function dataDirectory(_t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'glovebox-store-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
+  made.push(path);
   return path;
 }
+const made: string[] = [];
+process.once('exit', () => {
+  for (const path of made) rmSync(path, { recursive: true, force: true });
+});
 
 /** A store with an admitted consumer `acme` and its active agreement `a1`. */
 export async function openWorld(
