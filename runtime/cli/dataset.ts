@@ -32,6 +32,7 @@ export function addDataset(program: Command): void {
     .option('--programs <name...>', 'with --encrypt: what the columns are for; default sum, mean, count')
     .option('--group <column>', 'with --encrypt: a public group column that partitions the rows')
     .option('--groups <name...>', 'with --encrypt: its values')
+    .option('--shared', 'with --encrypt: to be computed on together with columns of other providers')
     .option('--min-units <count>', 'with --encrypt: fewest units that the decryptor releases a number over', '10')
     .option('--decryptor-data <dir>', 'with --encrypt: folder of the decryptor; default: `decryptor` beside the key')
     .action(

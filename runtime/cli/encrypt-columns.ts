@@ -17,6 +17,7 @@ export interface EncryptOptions {
   readonly programs?: readonly string[];
   readonly group?: string;
   readonly groups?: readonly string[];
+  readonly shared?: boolean;
   readonly minUnits?: string;
   readonly decryptorData?: string;
   readonly description: string;
@@ -34,7 +35,6 @@ export async function encryptColumns(
   const { encryptDataset } = await import('../client/encrypt-dataset.ts');
   const { openPlainFile } = await import('../dataset/plain-table.ts');
   const { Vault } = await import('../decryptor/vault.ts');
-  const { PROGRAMS } = await import('../homomorphic/program.ts');
   const [path, ...others] = options.from;
   if (path === undefined || others.length > 0 || !existsSync(path))
     throw new UsageError('give one CSV or Parquet file with --from');
@@ -42,21 +42,8 @@ export async function encryptColumns(
     throw new UsageError('--unit names the column of the privacy unit; it is hashed under a key and never sent');
   if (options.key === undefined) throw new UsageError('--key names the secret key, from `glovebox key generate`');
   const keys = await readKeys(options.key);
-  const programs = (options.programs ?? DEFAULT_PROGRAMS).flatMap((text) => text.split(','));
-  for (const program of programs)
-    if (!Object.hasOwn(PROGRAMS, program))
-      throw new UsageError(`there is no program \`${program}\`: ${Object.keys(PROGRAMS).join(', ')}`);
-  const bounds = pairsOf(options.bounds, '--bounds');
-  const decimals = pairsOf(options.decimals, '--decimals');
-  const columns = options.encrypt.map((column) => {
-    const range = bounds.get(column) ?? '';
-    const [, low = '', high = ''] = /^(-?[\d.]+):(-?[\d.]+)$/.exec(range) ?? [];
-    if (low === '')
-      throw new UsageError(`say what \`${column}\` can be: --bounds ${column}=LOW:HIGH; parameters are chosen from it`);
-    const isWide = [low, high].some((bound) => Math.abs(Number(bound)) > Number.MAX_SAFE_INTEGER);
-    const bound = (text: string): number | bigint => (isWide ? BigInt(text) : Number(text));
-    return { column, isWide, low: bound(low), high: bound(high), decimals: Number(decimals.get(column) ?? 0) };
-  });
+  const programs = await programsOf(options.programs);
+  const columns = columnsOf(options);
   if (options.group !== undefined && (options.groups ?? []).length === 0)
     throw new UsageError(`say which groups \`${options.group}\` has: --groups A B C; their names are public`);
   const group = options.group === undefined ? null : { column: options.group, names: options.groups ?? [] };
@@ -85,6 +72,7 @@ export async function encryptColumns(
           low,
           high,
           decimals: digits,
+          isShared: options.shared === true,
           // sums of groups come with counts and means when presence is encrypted beside the values
           isNullable: (table.nulls.get(column) ?? 0) > 0 || programs.includes('groupSums'),
         })),
@@ -113,7 +101,38 @@ export async function encryptColumns(
   }
 }
 
-function bar(share: number): string {
+/** Names of programs, checked; several may stand in one word. */
+export async function programsOf(given: readonly string[] | undefined): Promise<readonly string[]> {
+  const { PROGRAMS } = await import('../homomorphic/program.ts');
+  const programs = (given ?? DEFAULT_PROGRAMS).flatMap((text) => text.split(','));
+  for (const program of programs)
+    if (!Object.hasOwn(PROGRAMS, program))
+      throw new UsageError(`there is no program \`${program}\`: ${Object.keys(PROGRAMS).join(', ')}`);
+  return programs;
+}
+
+/** Columns to encrypt with their bounds and decimals. */
+export function columnsOf(options: Pick<EncryptOptions, 'encrypt' | 'bounds' | 'decimals'>): readonly {
+  readonly column: string;
+  readonly isWide: boolean;
+  readonly low: number | bigint;
+  readonly high: number | bigint;
+  readonly decimals: number;
+}[] {
+  const bounds = pairsOf(options.bounds, '--bounds');
+  const decimals = pairsOf(options.decimals, '--decimals');
+  return options.encrypt.map((column) => {
+    const range = bounds.get(column) ?? '';
+    const [, low = '', high = ''] = /^(-?[\d.]+):(-?[\d.]+)$/.exec(range) ?? [];
+    if (low === '')
+      throw new UsageError(`say what \`${column}\` can be: --bounds ${column}=LOW:HIGH; parameters are chosen from it`);
+    const isWide = [low, high].some((bound) => Math.abs(Number(bound)) > Number.MAX_SAFE_INTEGER);
+    const bound = (text: string): number | bigint => (isWide ? BigInt(text) : Number(text));
+    return { column, isWide, low: bound(low), high: bound(high), decimals: Number(decimals.get(column) ?? 0) };
+  });
+}
+
+export function bar(share: number): string {
   const filled = Math.round(share * 24);
   return `[${'#'.repeat(filled)}${' '.repeat(24 - filled)}] ${Math.floor(share * 100)} %`;
 }

@@ -7,6 +7,7 @@ import { addBackup } from './backup.ts';
 import { addBench } from './bench.ts';
 import { addCode } from './code.ts';
 import { addConfiguration } from './configuration.ts';
+import { addContribution } from './contribution.ts';
 import { addDataset } from './dataset.ts';
 import { addDecryptor } from './decryptor.ts';
 import { addDemo } from './demo.ts';
@@ -47,6 +48,7 @@ export function commandLine(): Command {
   addDispute(program);
   addJob(program);
   addKey(program);
+  addContribution(program);
   addDecryptor(program);
   addCode(program);
   addEvidence(program);

@@ -152,10 +152,10 @@ async function writeUnits(
   return counts;
 }
 
-async function encryptTo(
+export async function encryptTo(
   backend: Backend,
   header: ColumnHeader,
-  table: PlainTable,
+  table: Pick<PlainTable, 'rows' | 'column'>,
   file: string,
   steps: EncryptionSteps,
 ): Promise<ColumnTotals> {
@@ -165,7 +165,7 @@ async function encryptTo(
 }
 
 /** Writes what a generator yields; answers what it returns. */
-async function writeTo<T>(path: string, pieces: AsyncGenerator<Uint8Array, T>): Promise<T> {
+export async function writeTo<T>(path: string, pieces: AsyncGenerator<Uint8Array, T>): Promise<T> {
   const file = await open(path, 'w', 0o600);
   try {
     for (;;) {

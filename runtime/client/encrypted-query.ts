@@ -2,7 +2,7 @@ import type { HomomorphicProgram, Job, JobRequest, Reason } from '../gen/message
 import { generateKeyBundles } from '../homomorphic/keys.ts';
 import { openNodeSealBackend } from '../homomorphic/node-seal-backend.ts';
 import type { EncryptedQueryProgramName } from '../homomorphic/program.ts';
-import { parseQueryFacts, type QueryFacts } from '../homomorphic/query-facts.ts';
+import { queryFactsOf, type QueryFacts } from '../homomorphic/query-facts.ts';
 import {
   blocksOf,
   decryptQueryResult,
@@ -71,9 +71,8 @@ export async function runEncryptedQuery(
     ...request.job,
     computation: { kind: 'homomorphic', homomorphic: { ...program, weights: [], inputs } },
   });
-  const { reasons } = await glovebox.jobs.explain({ job: job([]) });
-  const told = reasons.find(({ code }) => code === 'query-missing');
-  const facts = parseQueryFacts(told?.remedy ?? '');
+  const { reasons, queryShape } = await glovebox.jobs.explain({ job: job([]) });
+  const facts = queryFactsOf(queryShape);
   if (facts === null) return { kind: 'refused', job: null, reasons };
   const name = program.name as EncryptedQueryProgramName;
   const output = program.parameters?.['rows'] === 1 ? 'rows' : 'total';

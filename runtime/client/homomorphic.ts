@@ -12,7 +12,7 @@ export type ObjectSource = string | Uint8Array;
 
 /** What it is; the kind is always said, the rest where it applies. */
 export type ObjectHeader = Pick<CiphertextHeader, 'kind'> &
-  Partial<Pick<CiphertextHeader, 'profile' | 'dataset' | 'column' | 'values' | 'keyDigest'>>;
+  Partial<Pick<CiphertextHeader, 'profile' | 'dataset' | 'column' | 'values' | 'keyDigest' | 'contribution'>>;
 
 export interface UploadOptions extends CallOptions {
   /** Bytes that the runtime has, and how many there are. */
@@ -35,7 +35,7 @@ export async function uploadObject(
   const digest = await digestOf(source);
   const { stored, isComplete } = await service.getUpload({ digest });
   const offset = isComplete ? 0n : stored;
-  const blank = { profile: '', dataset: '', column: '', values: 0n, keyDigest: '' };
+  const blank = { profile: '', dataset: '', column: '', values: 0n, keyDigest: '', contribution: null };
   const whole: CiphertextHeader = { ...blank, ...header, digest, size: BigInt(size), offset };
   for await (const answer of service.upload(parts(whole, source, isComplete ? size : Number(offset)), options)) {
     if (answer.reasons.length > 0) return { kind: 'refused', reasons: answer.reasons };

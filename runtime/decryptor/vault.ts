@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { chmod, copyFile, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { columnHeaderText, parseColumnHeader } from '../homomorphic/column.ts';
 import type { PinnedColumn } from '../homomorphic/decryptor.ts';
@@ -58,6 +58,13 @@ export class Vault {
     const header = parseColumnHeader(columnHeaderText(pin.column.header));
     if (pin.column.totals.digest !== digest) throw new Error('a pin is damaged: it names another column');
     return { ...pin, column: { ...pin.column, header } };
+  }
+
+  /** Pins of a dataset, in no order. */
+  async pinsOf(dataset: string): Promise<readonly Pin[]> {
+    const names = (await readdir(join(this.#folder, 'pins'))).filter((name) => /^[0-9a-f]{64}\.json$/.test(name));
+    const pins = await Promise.all(names.map((name) => this.find(`sha256:${name.slice(0, 64)}`)));
+    return pins.filter((pin) => pin !== null && pin.dataset === dataset) as readonly Pin[];
   }
 
   /** The bytes of a pinned column. */

@@ -43,6 +43,7 @@ export const EVIDENCE_KINDS = [
   'settlement.closed',
   'key.released',
   'key.revoked',
+  'contribution.withdrawn',
   'ciphertext.stored',
   'decryptor.set',
   'alert',

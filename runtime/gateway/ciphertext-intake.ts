@@ -9,9 +9,10 @@ import { runHomomorphicJob } from '../homomorphic/run-job.ts';
 import { checkFrame, FRAME_BYTES } from '../homomorphic/upload-frame.ts';
 import type { Caller } from '../identity/party.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
+import { contributionOf } from './ciphertext-contribution.ts';
 import type { CiphertextFiles } from './ciphertext-files.ts';
 import type { GatewayNeeds } from './needs.ts';
-import type { CiphertextBody, DecryptorBody } from './records.ts';
+import type { CiphertextBody, ContributionBody, DecryptorBody } from './records.ts';
 
 export interface HomomorphicNeeds extends GatewayNeeds {
   readonly pool: WorkerPool;
@@ -25,9 +26,6 @@ export interface HomomorphicNeeds extends GatewayNeeds {
 /** Bytes of a party's queries; the oldest make room for new ones. */
 export const MAX_QUERY_BYTES = 1 << 30;
 const CHUNK_BYTES = 1 << 20;
-
-/** Name of an object in the store. */
-export const objectId = (owner: string, digest: string): string => `${owner}/${digest}`;
 
 /** What a column's record says besides its name. */
 export interface ColumnFacts {
@@ -76,15 +74,22 @@ export async function takeIn(
       ({ owner, state, body }) =>
         owner === caller.party && state === 'stored' && body.kind === 'publicKey' && body.keyId === facts.header.keyId,
     );
-  if (!isOwnKey) {
+  let contribution: ContributionBody | null;
+  try {
+    contribution = isOwnKey ? null : contributionOf(needs, caller, header, facts.header, facts.upload.rows);
+  } catch (error) {
     await needs.files.remove(caller.party, digest);
-    throw new HomomorphicFault(
-      'bad-key',
-      'cannot take in this encrypted column: no valid key of yours has its name; upload the public key first',
-    );
+    throw error;
   }
   const profile = [...new Set(facts.header.channels.map((channel) => channel.profile))].join(',');
-  return { ...base, profile, keyId: facts.header.keyId, values: facts.upload.rows, facts: JSON.stringify(facts) };
+  const found = {
+    ...base,
+    profile,
+    keyId: facts.header.keyId,
+    values: facts.upload.rows,
+    facts: JSON.stringify(facts),
+  };
+  return contribution === null ? found : { ...found, contribution };
 }
 
 /** Its output is kept only after its result. */

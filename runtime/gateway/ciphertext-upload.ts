@@ -15,9 +15,9 @@ import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { requireRole } from './access.ts';
 import { type IncomingFile, MAX_PARTIALS } from './ciphertext-files.ts';
-import { type HomomorphicNeeds, objectId, takeIn } from './ciphertext-intake.ts';
+import { type HomomorphicNeeds, takeIn } from './ciphertext-intake.ts';
 import { evidence } from './needs.ts';
-import type { CiphertextBody } from './records.ts';
+import { type CiphertextBody, objectId } from './records.ts';
 
 /** Largest object of each kind, bytes; the formats' own limits are narrower still. */
 export const UPLOAD_LIMITS: Readonly<Record<CiphertextBody['kind'], number>> = {
@@ -186,7 +186,7 @@ export function refusalOf(error: unknown): unknown {
 export const bare = (digest: string): string => digest.replace('sha256:', '');
 
 /** An object as it is told. */
-export function messageOf({ state, atMs, body }: StoredRecord<CiphertextBody>): CiphertextObject {
+export function messageOf({ owner, state, atMs, body }: StoredRecord<CiphertextBody>): CiphertextObject {
   return {
     digest: body.digest,
     kind: body.kind,
@@ -196,6 +196,7 @@ export function messageOf({ state, atMs, body }: StoredRecord<CiphertextBody>): 
     values: BigInt(body.values),
     size: BigInt(body.size),
     storedAtMs: atMs,
-    isRevoked: state === 'revoked',
+    isRevoked: state !== 'stored',
+    owner,
   };
 }

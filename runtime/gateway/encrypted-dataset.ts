@@ -14,8 +14,9 @@ import type { StoredRecord } from '../store/records.ts';
 import { requireRole } from './access.ts';
 import type { CiphertextFiles } from './ciphertext-files.ts';
 import type { ColumnFacts, HomomorphicNeeds } from './ciphertext-intake.ts';
+import { contributedTo } from './contributed-columns.ts';
 import { evidence } from './needs.ts';
-import type { CiphertextBody, DatasetBody, DecryptorBody, EncryptedBody } from './records.ts';
+import { type CiphertextBody, type DatasetBody, type DecryptorBody, type EncryptedBody, objectId } from './records.ts';
 
 /** Most columns of an encrypted dataset. */
 export const MAX_COLUMNS = 256;
@@ -29,8 +30,15 @@ export function encryptedDatasets(needs: HomomorphicNeeds): {
   register(caller: Caller, request: RegisterEncryptedRequest): Promise<RegisterEncryptedResponse>;
   setDecryptor(caller: Caller, request: SetDecryptorRequest): Promise<SetDecryptorResponse>;
 } {
-  const own = (caller: Caller, digest: string, kind: CiphertextBody['kind']): StoredRecord<CiphertextBody> => {
-    const found = needs.store.peek<CiphertextBody>('ciphertext', `${caller.party}/${digest}`);
+  const own = (
+    caller: Caller,
+    digest: string,
+    kind: CiphertextBody['kind'],
+    isContributed = false,
+  ): StoredRecord<CiphertextBody> => {
+    const found =
+      needs.store.peek<CiphertextBody>('ciphertext', objectId(caller.party, digest)) ??
+      (isContributed ? contributedTo(needs, caller.party, digest) : undefined);
     if (found === undefined || found.body.kind !== kind || found.state !== 'stored')
       throw new Fault(
         'not-found',
@@ -49,23 +57,15 @@ export function encryptedDatasets(needs: HomomorphicNeeds): {
         throw new Fault('conflict', `dataset \`${request.dataset}\` is one of plaintext: choose another name`);
       if (request.columns.length === 0 || request.columns.length > MAX_COLUMNS)
         throw new Fault('argument-not-valid', `an encrypted dataset has 1 to ${MAX_COLUMNS} columns`);
-      const units = JSON.parse(own(caller, request.unitTags, 'unitTags').body.facts) as UnitCounts;
-      const columns = request.columns.map((digest) => own(caller, digest, 'column').body);
-      const problem = problemOf(request, units, columns);
-      if (problem !== null) {
-        const reasons = [reason('encrypted-dataset-odd', `cannot register \`${request.dataset}\`: ${problem}`)];
+      const found = request.columns.map((digest) => own(caller, digest, 'column', request.addsContributions));
+      const whole = request.addsContributions
+        ? grown(request, existing, found)
+        : made(request, JSON.parse(own(caller, request.unitTags, 'unitTags').body.facts) as UnitCounts, found);
+      if (typeof whole === 'string') {
+        const reasons = [reason('encrypted-dataset-odd', `cannot register \`${request.dataset}\`: ${whole}`)];
         return { version: 0, digest: '', units: 0n, rows: 0n, reasons };
       }
-      const encrypted: EncryptedBody = {
-        table: request.table === '' ? 'data' : request.table,
-        unitColumn: request.unitColumn,
-        groupColumn: request.groupColumn,
-        keyId: columns[0]?.keyId ?? '',
-        rows: units.rows,
-        units: units.units,
-        groupUnits: units.groupUnits,
-        columns: columns.map(({ column, digest }) => ({ column, digest })),
-      };
+      const { encrypted, description } = whole;
       const version = (existing?.body.version ?? 0) + 1;
       const digest = digestValue({ dataset: request.dataset, version, ...encrypted });
       const record: StoredRecord<DatasetBody> = {
@@ -77,7 +77,7 @@ export function encryptedDatasets(needs: HomomorphicNeeds): {
         body: {
           version,
           digest,
-          description: request.description,
+          description,
           grade: null,
           registeredAtMs: needs.nowMs(),
           findings: [],
@@ -93,13 +93,18 @@ export function encryptedDatasets(needs: HomomorphicNeeds): {
             needs,
             'dataset.registered',
             [{ name: `dataset/${record.id}@${version}`, sha256: digest.replace('sha256:', '') }],
-            { provider: needs.pseudonymOf(caller.party), tables: 1, isEncrypted: true },
+            {
+              provider: needs.pseudonymOf(caller.party),
+              tables: 1,
+              isEncrypted: true,
+              contributors: new Set(encrypted.columns.flatMap(({ owner }) => owner ?? [])).size,
+            },
           ),
         },
       ]);
       if (recorded.kind === 'refused')
         throw new Fault('conflict', `dataset \`${record.id}\` was registered meanwhile: look at it again`);
-      return { version, digest, units: BigInt(units.units), rows: BigInt(units.rows), reasons: [] };
+      return { version, digest, units: BigInt(encrypted.units), rows: BigInt(encrypted.rows), reasons: [] };
     },
     setDecryptor: async (caller, request) => {
       const dataset = needs.store.peek<DatasetBody>('dataset', request.dataset);
@@ -141,11 +146,11 @@ export function encryptedDatasets(needs: HomomorphicNeeds): {
 export function encryptedManifest(
   dataset: string,
   body: DatasetBody,
-  columnOf: (digest: string) => CiphertextBody | undefined,
+  columnOf: (digest: string, contributor: string | undefined) => CiphertextBody | undefined,
 ): DatasetManifest | null {
   const { encrypted } = body;
   if (encrypted === undefined) return null;
-  const stored = encrypted.columns.map(({ digest }) => columnOf(digest));
+  const stored = encrypted.columns.map(({ digest, owner }) => columnOf(digest, owner));
   const text = (name: string): { readonly name: string; readonly type: { readonly kind: 'text' } } => ({
     name,
     type: { kind: 'text' },
@@ -182,6 +187,65 @@ export function encryptedManifest(
   };
 }
 
+interface WholeDataset {
+  readonly encrypted: EncryptedBody;
+  readonly description: string;
+}
+
+/** A dataset of these columns; a text says what is wrong with it. */
+function made(
+  request: RegisterEncryptedRequest,
+  units: UnitCounts,
+  found: readonly StoredRecord<CiphertextBody>[],
+): WholeDataset | string {
+  const problem = problemOf(
+    request,
+    units,
+    found.map(({ body }) => body),
+  );
+  if (problem !== null) return problem;
+  const encrypted: EncryptedBody = {
+    table: request.table === '' ? 'data' : request.table,
+    unitColumn: request.unitColumn,
+    groupColumn: request.groupColumn,
+    keyId: found[0]?.body.keyId ?? '',
+    rows: units.rows,
+    units: units.units,
+    groupUnits: units.groupUnits,
+    columns: found.map(entryOf),
+  };
+  return { encrypted, description: request.description };
+}
+
+/** The current version with contributed columns beside those that it has; a text says what is wrong with it. */
+function grown(
+  { dataset }: RegisterEncryptedRequest,
+  existing: StoredRecord<DatasetBody> | undefined,
+  found: readonly StoredRecord<CiphertextBody>[],
+): WholeDataset | string {
+  const current = existing?.body.encrypted;
+  if (existing === undefined || current === undefined) return 'it has no columns of yours yet: encrypt those first';
+  for (const { body } of found) {
+    if (body.contribution === undefined) return `column \`${body.column}\` is your own: register it with all of yours`;
+    if (body.dataset !== dataset) return `column \`${body.column}\` was contributed to another dataset`;
+    if (body.keyId !== current.keyId) return 'its columns are encrypted under different keys';
+    const { header } = JSON.parse(body.facts) as ColumnFacts;
+    if (header.groups.length > 0 && current.groupColumn === '')
+      return `column \`${body.column}\` has groups without a name`;
+  }
+  const columns = [...current.columns, ...found.map(entryOf)];
+  const names = new Set([current.unitColumn, current.groupColumn, ...columns.map(({ column }) => column)]);
+  if (columns.length > MAX_COLUMNS) return `it would have more than ${MAX_COLUMNS} columns`;
+  if (names.size !== columns.length + (current.groupColumn === '' && !names.has('') ? 1 : 2))
+    return 'two of its columns have one name';
+  return { encrypted: { ...current, columns }, description: existing.body.description };
+}
+
+const entryOf = ({ owner, body }: StoredRecord<CiphertextBody>): EncryptedBody['columns'][number] =>
+  body.contribution === undefined
+    ? { column: body.column, digest: body.digest }
+    : { column: body.column, digest: body.digest, owner };
+
 function problemOf(
   request: RegisterEncryptedRequest,
   units: UnitCounts,
@@ -192,14 +256,15 @@ function problemOf(
     return 'two of its columns have one name';
   if (request.unitColumn === '') return 'its privacy unit has no name';
   if (new Set(columns.map(({ keyId }) => keyId)).size !== 1) return 'its columns are encrypted under different keys';
-  for (const { column, dataset, facts } of columns) {
+  for (const { column, dataset, facts, contribution } of columns) {
     if (dataset !== request.dataset) return `column \`${column}\` was uploaded for another dataset`;
     const { header, upload } = JSON.parse(facts) as ColumnFacts;
+    if (header.groups.length > 0 && request.groupColumn === '') return `column \`${column}\` has groups without a name`;
+    if (contribution !== undefined) return `column \`${column}\` is contributed to the dataset of another provider`;
     if (upload.rows !== units.rows) return `column \`${column}\` has other rows than the unit tags`;
     if (header.alignment !== units.alignment) return `column \`${column}\` is not aligned with the unit tags`;
     if (Math.max(1, header.groups.length) < units.groupUnits.length)
       return `column \`${column}\` has fewer groups than the unit tags`;
-    if (header.groups.length > 0 && request.groupColumn === '') return `column \`${column}\` has groups without a name`;
   }
   return null;
 }
@@ -219,15 +284,17 @@ export async function verifyEncrypted(
   objectOf: (id: string) => CiphertextBody | undefined,
 ): Promise<Verification> {
   const changed: { file: string; problem: string }[] = [];
-  for (const { column, digest } of dataset.body.encrypted?.columns ?? []) {
-    const facts = objectOf(`${dataset.owner}/${digest}`)?.facts;
+  for (const { column, digest, owner = dataset.owner } of dataset.body.encrypted?.columns ?? []) {
+    const facts = objectOf(objectId(owner, digest))?.facts;
     const expected = facts === undefined ? '' : (JSON.parse(facts) as ColumnFacts).stored.digest;
-    const actual = await digestFile(files.pathOf(dataset.owner, digest)).catch(() => null);
+    const actual = await digestFile(files.pathOf(owner, digest)).catch(() => null);
     if (actual === null) changed.push({ file: column, problem: 'it is gone' });
     else if (actual.digest !== expected) changed.push({ file: column, problem: 'its bytes were changed' });
   }
   if (changed.length > 0) return { kind: 'changed', files: changed };
-  const manifest = encryptedManifest(dataset.id, dataset.body, (digest) => objectOf(`${dataset.owner}/${digest}`));
+  const manifest = encryptedManifest(dataset.id, dataset.body, (digest, owner = dataset.owner) =>
+    objectOf(objectId(owner, digest)),
+  );
   if (manifest === null) throw new Error('the dataset is not one of ciphertext');
   return { kind: 'intact', manifest };
 }

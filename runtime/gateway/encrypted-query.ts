@@ -1,7 +1,7 @@
 import { explainQuery } from '../homomorphic/explain.ts';
 import { HomomorphicFault } from '../homomorphic/fault.ts';
 import type { EncryptedQueryProgramName, HomomorphicProgram } from '../homomorphic/program.ts';
-import { queryFactsText } from '../homomorphic/query-facts.ts';
+import { queryFactsInWords } from '../homomorphic/query-facts.ts';
 import { chargeOf } from '../homomorphic/query-guard.ts';
 import {
   blocksOf,
@@ -18,10 +18,9 @@ import type { OpenDataset } from '../job/prepare-sql.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
 import { type ColumnBatch, viewOf } from '../release/columns.ts';
-import { objectId } from './ciphertext-intake.ts';
 import type { HomomorphicEngineNeeds } from './homomorphic-engine.ts';
 import { publicRows, queryColumnOf, rowsQuery, totalsQuery } from './query-columns.ts';
-import type { CiphertextBody } from './records.ts';
+import { type CiphertextBody, objectId } from './records.ts';
 
 const BIGINT_BYTES = 8;
 /** Plaintext of one query that is held at a time, when rows are met one by one. */
@@ -104,25 +103,22 @@ export async function openEncryptedQuery(
     (meetsRows && rows * columns.length * BIGINT_BYTES > ROWS_LIMIT_BYTES)
   )
     throw new HomomorphicFault('out-of-range', `cannot run ${program.name}: the table has too many rows for it`);
-  const facts = queryFactsText({ rows, columns });
+  const queryShape = { rows, columns };
+  const facts = queryFactsInWords(queryShape);
   const [digest, ...more] = request.inputs;
   const query =
     digest === undefined ? undefined : needs.store.peek<CiphertextBody>('ciphertext', objectId(asker.party, digest));
   if (digest === undefined || query === undefined || query.body.kind !== 'query' || more.length > 0) {
-    return denied(
-      reason('query-missing', 'the program needs one encrypted query of yours among its inputs', {
-        remedy: `encrypt and upload one for ${facts}`,
-      }),
-    );
+    const missing = reason('query-missing', 'the program needs one encrypted query of yours among its inputs', {
+      remedy: `encrypt and upload one for ${facts}`,
+    });
+    return { ...denied(missing), queryShape };
   }
   const sent = JSON.parse(query.body.facts) as QueryHeader;
   if (sent.output === 'rows' && !maySingleOut) return singles();
   if (JSON.stringify(sent) !== JSON.stringify(header)) {
-    return denied(
-      reason('query-for-others', 'the encrypted query was made for other columns, another program or another size', {
-        remedy: `encrypt it for ${facts}`,
-      }),
-    );
+    const other = 'the encrypted query was made for other columns, another program or another size';
+    return { ...denied(reason('query-for-others', other, { remedy: `encrypt it for ${facts}` })), queryShape };
   }
   const limit = QUERY_PROFILE.plainModulus / 2n;
   for (const { column, low, high } of columns) {
@@ -142,7 +138,7 @@ export async function openEncryptedQuery(
     canonical: JSON.stringify({ dataset: dataset.digest, program, query: digest }),
     inWords: [
       ...lines,
-      facts,
+      `an encrypted query fits ${facts}`,
       meetsRows
         ? 'rows are met one by one, in the order of their privacy unit: the answer may rest on one row'
         : 'the model meets the totals of the columns, never a row: whatever it holds, one row cannot be singled out',

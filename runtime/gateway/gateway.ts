@@ -42,7 +42,6 @@ import { deliverByHttp, DutyBook } from './duties.ts';
 import { exportListOf } from './export-lists.ts';
 import { evidenceService } from './evidence-service.ts';
 import { homomorphicEngine } from './homomorphic-engine.ts';
-import { objectId } from './ciphertext-intake.ts';
 import { homomorphicService } from './homomorphic-service.ts';
 import { publicTranscriptKey, transcriptKeyOf } from './transcript-key.ts';
 import { jobService, type JobServiceNeeds } from './job-service.ts';
@@ -68,6 +67,7 @@ import {
   type DatasetBody,
   type PartyBody,
   type PolicyBody,
+  objectId,
   policyOf,
 } from './records.ts';
 import { questionRecords, repeatsIn } from './repeats.ts';
@@ -215,7 +215,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     return encryptedManifest(
       dataset,
       record.body,
-      (digest) => store.peek<CiphertextBody>('ciphertext', objectId(owner, digest))?.body,
+      (digest, contributor) => store.peek<CiphertextBody>('ciphertext', objectId(contributor ?? owner, digest))?.body,
     );
   };
   const manifests = new StampedContents<DatasetManifest>();

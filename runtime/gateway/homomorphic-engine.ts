@@ -24,9 +24,9 @@ import type { CiphertextFiles } from './ciphertext-files.ts';
 import type { DecryptorLinks } from './decryptor-link.ts';
 import { openEncryptedQuery } from './encrypted-query.ts';
 import { decryptorId } from './encrypted-dataset.ts';
-import { objectId, type ColumnFacts } from './ciphertext-intake.ts';
+import type { ColumnFacts } from './ciphertext-intake.ts';
 import type { GatewayNeeds } from './needs.ts';
-import type { CiphertextBody, DatasetBody, DecryptorBody, EncryptedBody } from './records.ts';
+import { type CiphertextBody, type DatasetBody, type DecryptorBody, type EncryptedBody, objectId } from './records.ts';
 
 export interface HomomorphicEngineNeeds extends GatewayNeeds {
   readonly pool: WorkerPool;
@@ -125,16 +125,21 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
       }),
     );
   }
-  const columns = program.columns.map((name) => {
-    const digest = encrypted.columns.find(({ column }) => column === name)?.digest ?? '';
-    const record = needs.store.peek<CiphertextBody>('ciphertext', objectId(dataset.owner, digest));
+  const records = program.columns.map((name) => {
+    const { digest = '', owner = dataset.owner } = encrypted.columns.find(({ column }) => column === name) ?? {};
+    const record = needs.store.peek<CiphertextBody>('ciphertext', objectId(owner, digest));
     if (record === undefined)
       throw new HomomorphicFault(
         'bad-program',
         `cannot run ${program.name}: there is no encrypted column ${name.slice(0, 80)}`,
       );
-    return JSON.parse(record.body.facts) as ColumnFacts;
+    return record;
   });
+  const unfit = problemOfContributions(program.name, records);
+  if (unfit !== null) return unfit;
+  const columns = records.map(({ owner, body }) => ({ owner, ...(JSON.parse(body.facts) as ColumnFacts) }));
+  // each provider's units alone have to be enough: any other column can be subtracted by whoever knows it
+  const unitsOf = Math.min(...records.map(({ body }) => body.contribution?.units ?? encrypted.units));
   const key = needs.store
     .peekAll<CiphertextBody>('ciphertext')
     .find(({ owner, body }) => owner === dataset.owner && body.kind === 'publicKey' && body.keyId === encrypted.keyId);
@@ -172,15 +177,20 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
     scheme,
     securityBits,
     unit: encrypted.unitColumn,
-    units: encrypted.units,
-    rows: encrypted.rows,
+    units: unitsOf,
+    rows: Math.max(...columns.map(({ stored }) => stored.rows)),
     canonical: JSON.stringify({ dataset: dataset.body.digest, program }),
     inWords: lines,
     guarantee: `computed on ciphertext (${scheme.toUpperCase()}, ${securityBits}-bit security): the runtime saw no value; the key holder decrypted only after it had run the same program itself; every released number rests on at least the rule’s minimum of privacy units (${encrypted.unitColumn}), by hashes that the runtime counted; no noise was added`,
     resultBytes,
     extraction: null,
     run: (jobId, signal) =>
-      runEncryptedData(needs, { ...input, plan, columns, decryptor: decryptor.body, key }, jobId, signal),
+      runEncryptedData(
+        needs,
+        { ...input, plan, columns, units: unitsOf, decryptor: decryptor.body, key },
+        jobId,
+        signal,
+      ),
   };
 }
 
@@ -188,21 +198,22 @@ async function runEncryptedData(
   needs: HomomorphicEngineNeeds,
   input: DataInput & {
     readonly plan: Plan;
-    readonly columns: readonly ColumnFacts[];
+    readonly columns: readonly (ColumnFacts & { readonly owner: string })[];
+    readonly units: number;
     readonly decryptor: DecryptorBody;
     readonly key: StoredRecord<CiphertextBody>;
   },
   jobId: string,
   signal: AbortSignal,
 ): Promise<ProgramResult> {
-  const { plan, columns, dataset, encrypted, permit, asker } = input;
+  const { plan, columns, dataset, permit, asker } = input;
   const started = performance.now();
   // the bundle goes to the worker as it was uploaded: the gateway parses no key
   const bundle = plan.logistic === null ? [] : [needs.files.read(dataset.owner, input.key.body.digest)];
   const worker = await needs.pool.lease({ kind: 'homomorphic', party: asker.party, signal });
   let output: Uint8Array;
   try {
-    const files = columns.map(({ upload }) => needs.files.read(dataset.owner, upload.digest));
+    const files = columns.map(({ owner, upload }) => needs.files.read(owner, upload.digest));
     const outcome = await runHomomorphicJob(
       worker,
       {
@@ -229,7 +240,7 @@ async function runEncryptedData(
       jobId,
       agreementId: permit.agreement.id,
       consumer: asker.party,
-      units: encrypted.units,
+      units: input.units,
       createdAtMs: needs.nowMs(),
       uploadDigests: columns.map(({ upload }) => upload.digest),
     }),
@@ -244,6 +255,39 @@ async function runEncryptedData(
     return { kind: 'failed' };
   }
   return { kind: 'scalars', scalars, cpuMs };
+}
+
+/** What the owners of contributed columns say; they can take them back at any time. */
+function problemOfContributions(program: string, records: readonly StoredRecord<CiphertextBody>[]): Denied | null {
+  for (const { state, body } of records) {
+    if (state !== 'stored')
+      return denied(
+        reason(
+          'contribution-withdrawn',
+          `column \`${body.column}\` was taken back by the provider that contributed it`,
+          {
+            remedy: 'use other columns, or ask the provider',
+          },
+        ),
+      );
+    const { contribution } = body;
+    if (contribution === undefined) continue;
+    if (!contribution.programs.includes(program))
+      return denied(
+        reason(
+          'contribution-not-for',
+          `the owner of column \`${body.column}\` does not let it be used by \`${program}\``,
+          {
+            remedy: `it may be used by: ${contribution.programs.join(', ')}`,
+          },
+        ),
+      );
+    if (contribution.units < contribution.minUnits)
+      return denied(
+        reason('too-few-units', `column \`${body.column}\` has fewer privacy units than its owner asks for`),
+      );
+  }
+  return null;
 }
 
 /** The decryptor is the provider's own, and still a process elsewhere: only well-formed scalars are taken. */

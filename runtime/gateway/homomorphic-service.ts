@@ -4,11 +4,12 @@ import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf } from './access.ts';
 import { chosenParameters } from './chosen-parameters.ts';
-import { type HomomorphicNeeds, objectId } from './ciphertext-intake.ts';
+import type { HomomorphicNeeds } from './ciphertext-intake.ts';
 import { bare, messageOf, receiveUpload, requireDigest } from './ciphertext-upload.ts';
+import { fetchContribution, withdrawContribution } from './contributed-columns.ts';
 import { encryptedDatasets } from './encrypted-dataset.ts';
 import { evidence } from './needs.ts';
-import type { CiphertextBody, DatasetBody } from './records.ts';
+import { type CiphertextBody, type DatasetBody, objectId } from './records.ts';
 
 /** Ciphertext in, by digest: everything is validated in a jailed worker before it is kept. */
 export function homomorphicService(needs: HomomorphicNeeds): Partial<HomomorphicServiceHandlers> {
@@ -26,7 +27,8 @@ export function homomorphicService(needs: HomomorphicNeeds): Partial<Homomorphic
       const seesAll = hasRole(caller, 'operator', 'auditor');
       const objects = needs.store
         .peekAll<CiphertextBody>('ciphertext')
-        .filter(({ owner }) => seesAll || owner === caller.party)
+        // the key holder sees what was contributed to its datasets, to accept it or not
+        .filter(({ owner, body }) => seesAll || owner === caller.party || body.contribution?.to === caller.party)
         .filter(({ body }) => request.dataset === '' || body.dataset === request.dataset)
         .toSorted((a, b) => b.atMs - a.atMs || (a.id < b.id ? -1 : 1));
       const { items, nextPageToken } = pageOf(objects, request.page);
@@ -62,6 +64,8 @@ export function homomorphicService(needs: HomomorphicNeeds): Partial<Homomorphic
     chooseParameters: (_caller, request) => Promise.resolve(chosenParameters(request)),
     registerEncrypted: (caller, request) => datasets.register(caller, request),
     setDecryptor: (caller, request) => datasets.setDecryptor(caller, request),
+    fetch: (caller, request, call) => fetchContribution(needs, caller, request, call.signal),
+    withdraw: (caller, request) => withdrawContribution(needs, caller, request),
     getTranscriptKey: () => Promise.resolve({ publicKey: needs.transcriptKey }),
   };
 }

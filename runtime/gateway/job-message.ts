@@ -224,8 +224,13 @@ export function explained(
     diagnostics: [],
     isolation: needs.isolation,
     datasets: [],
+    queryShape: null,
   };
-  if (rehearsed.kind === 'denied') return { ...blank, reasons: rehearsed.reasons };
+  if (rehearsed.kind === 'denied') {
+    const { reasons, queryShape } = rehearsed;
+    if (queryShape === undefined) return { ...blank, reasons };
+    return { ...blank, reasons, queryShape: { rows: BigInt(queryShape.rows), columns: queryShape.columns } };
+  }
   const { admission, prepared } = rehearsed;
   const { terms } = prepared;
   return {

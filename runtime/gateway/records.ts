@@ -136,6 +136,19 @@ export type CiphertextBody = {
   readonly keyId: string;
   /** For columns: header and totals as uploaded and as stored, as the jailed worker found them; JSON text. */
   readonly facts: string;
+  /** For a column under another provider's key: whose key, and what its owner lets it be used for. */
+  readonly contribution?: ContributionBody;
+};
+
+/** A column that one provider lets another compute on, under the other's key. */
+export type ContributionBody = {
+  /** The key holder, to whose dataset it is contributed. */
+  readonly to: string;
+  readonly programs: readonly string[];
+  readonly minUnits: number;
+  /** Counted by the runtime from its owner's unit tags. */
+  readonly units: number;
+  readonly groupUnits: readonly number[];
 };
 
 /** What makes a dataset one of ciphertext. */
@@ -147,9 +160,12 @@ export type EncryptedBody = {
   readonly rows: number;
   readonly units: number;
   readonly groupUnits: readonly number[];
-  /** Digests of the uploaded columns, by column. */
-  readonly columns: readonly { readonly column: string; readonly digest: string }[];
+  /** Digests of the uploaded columns, by column; `owner` when it is not the dataset's. */
+  readonly columns: readonly { readonly column: string; readonly digest: string; readonly owner?: string }[];
 };
 
 /** Where a dataset's results are decrypted. */
 export type DecryptorBody = { readonly address: string; readonly certificate: string };
+
+/** Name of an uploaded object in the store. */
+export const objectId = (owner: string, digest: string): string => `${owner}/${digest}`;

@@ -478,6 +478,8 @@ export interface CiphertextHeader {
   readonly offset: bigint;
   /** Digest of the public key it is encrypted under; empty for keys. */
   readonly keyDigest: string;
+  /** For a column under another provider's key: what its owner lets it be used for. */
+  readonly contribution: ContributionTerms | null;
 }
 
 /** A stored object. */
@@ -500,6 +502,8 @@ export interface CiphertextObject {
   readonly storedAtMs: number;
   /** Whether it is revoked. */
   readonly isRevoked: boolean;
+  /** The party that uploaded it. */
+  readonly owner: string;
 }
 
 /** Code. */
@@ -566,6 +570,16 @@ export interface ColumnError {
   readonly high: readonly number[];
   /** Standard deviation of the noise of each released row. */
   readonly noiseScale: readonly number[];
+}
+
+/** What the owner of a column allows when it is encrypted under another provider's key. */
+export interface ContributionTerms {
+  /** Programs that may read it, by name. */
+  readonly programs: readonly string[];
+  /** Fewest privacy units of it that any released number may rest on. */
+  readonly minUnits: number;
+  /** "sha256:…" of the unit tags of its rows, uploaded before by the same party. */
+  readonly unitTags: string;
 }
 
 /** Other terms. */
@@ -775,6 +789,26 @@ export interface DrainResponse {
   readonly runningJobs: number;
 }
 
+/** One column that an encrypted query meets. */
+export interface EncryptedQueryColumn {
+  /** Its name. */
+  readonly column: string;
+  /** Its values are integers: the plain value times ten to the power of this. */
+  readonly decimals: number;
+  /** Smallest integer it can hold. */
+  readonly low: bigint;
+  /** Largest integer it can hold. */
+  readonly high: bigint;
+}
+
+/** What a consumer has to know to encrypt a query that fits: public facts, nothing about values. */
+export interface EncryptedQueryShape {
+  /** Rows to encrypt for: at least as many as there are, rounded up so that nobody learns how many. */
+  readonly rows: bigint;
+  /** The columns, in the program's order. */
+  readonly columns: readonly EncryptedQueryColumn[];
+}
+
 /** Machine-readable detail of a failed call. */
 export interface ErrorDetail {
   /** A stable code of docs/errors.md, e.g. "party-suspended". */
@@ -865,6 +899,8 @@ export interface ExplainJobResponse {
   readonly isolation: IsolationLevel;
   /** Datasets it would touch. */
   readonly datasets: readonly string[];
+  /** What an encrypted query has to fit; only for programs that take one. */
+  readonly queryShape: EncryptedQueryShape | null;
 }
 
 /** What to export. */
@@ -878,6 +914,18 @@ export interface ExportEvidenceRequest {
 /** Part of the archive. */
 export interface ExportEvidenceResponse {
   /** Bytes. */
+  readonly chunk: Uint8Array;
+}
+
+/** Names a column that was contributed to a dataset of the caller. */
+export interface FetchCiphertextRequest {
+  /** "sha256:…". */
+  readonly digest: string;
+}
+
+/** Part of the column. */
+export interface FetchCiphertextResponse {
+  /** At most 1 MiB. */
   readonly chunk: Uint8Array;
 }
 
@@ -1814,6 +1862,8 @@ export interface RegisterEncryptedRequest {
   readonly unitTags: string;
   /** "sha256:…" of the uploaded columns. */
   readonly columns: readonly string[];
+  /** Adds columns that other providers contributed to the current version; only the dataset and these are named then. */
+  readonly addsContributions: boolean;
 }
 
 /** The dataset. */
@@ -2536,6 +2586,18 @@ export interface WhoAmIResponse {
   readonly isolation: IsolationLevel;
   /** Whether the connection is a loopback connection without TLS, which proves nothing. */
   readonly isInsecure: boolean;
+}
+
+/** Names a column that the caller contributed. */
+export interface WithdrawColumnRequest {
+  /** "sha256:…". */
+  readonly digest: string;
+}
+
+/** The column. */
+export interface WithdrawColumnResponse {
+  /** As it is now. */
+  readonly object: CiphertextObject | null;
 }
 
 /** What the release gate kept back. */

@@ -37,6 +37,8 @@ import type {
   ExplainJobResponse,
   ExportEvidenceRequest,
   ExportEvidenceResponse,
+  FetchCiphertextRequest,
+  FetchCiphertextResponse,
   FulfilDutyRequest,
   FulfilDutyResponse,
   GetAgreementRequest,
@@ -165,6 +167,8 @@ import type {
   WatchJobResponse,
   WhoAmIRequest,
   WhoAmIResponse,
+  WithdrawColumnRequest,
+  WithdrawColumnResponse,
 } from './messages.ts';
 
 /** Contracts of providers and consumers. The content is immutable; no job runs without an active agreement. */
@@ -373,6 +377,13 @@ export interface HomomorphicServiceHandlers {
   registerEncrypted(caller: Caller, request: RegisterEncryptedRequest, call: CallContext): Promise<Answer<RegisterEncryptedResponse>>;
   /** Says where the key holder's decryptor of a dataset is reached, and by which certificate it is known. */
   setDecryptor(caller: Caller, request: SetDecryptorRequest, call: CallContext): Promise<Answer<SetDecryptorResponse>>;
+  /**
+   * Sends a stored column that another provider encrypted under the caller's key, as it was uploaded: for the key
+   * holder's decryptor, which runs every program again over its own copy.
+   */
+  fetch(caller: Caller, request: FetchCiphertextRequest, call: CallContext): AsyncIterable<FetchCiphertextResponse>;
+  /** Takes back a column that the caller contributed to another provider's dataset: nothing is computed on it any more. */
+  withdraw(caller: Caller, request: WithdrawColumnRequest, call: CallContext): Promise<Answer<WithdrawColumnResponse>>;
   /** The public key under which this runtime signs transcripts. */
   getTranscriptKey(caller: Caller, request: GetTranscriptKeyRequest, call: CallContext): Promise<Answer<GetTranscriptKeyResponse>>;
 }
@@ -395,6 +406,13 @@ export interface HomomorphicServiceClient {
   registerEncrypted(request: Init<RegisterEncryptedRequest>, options?: CallOptions): Promise<RegisterEncryptedResponse>;
   /** Says where the key holder's decryptor of a dataset is reached, and by which certificate it is known. */
   setDecryptor(request: Init<SetDecryptorRequest>, options?: CallOptions): Promise<SetDecryptorResponse>;
+  /**
+   * Sends a stored column that another provider encrypted under the caller's key, as it was uploaded: for the key
+   * holder's decryptor, which runs every program again over its own copy.
+   */
+  fetch(request: Init<FetchCiphertextRequest>, options?: CallOptions): AsyncIterable<FetchCiphertextResponse>;
+  /** Takes back a column that the caller contributed to another provider's dataset: nothing is computed on it any more. */
+  withdraw(request: Init<WithdrawColumnRequest>, options?: CallOptions): Promise<WithdrawColumnResponse>;
   /** The public key under which this runtime signs transcripts. */
   getTranscriptKey(request: Init<GetTranscriptKeyRequest>, options?: CallOptions): Promise<GetTranscriptKeyResponse>;
 }

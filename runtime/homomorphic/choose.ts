@@ -23,6 +23,8 @@ export interface ColumnIntent {
   /** Largest sum of absolute integer weights of a weighted sum; 1024 when not said. */
   readonly weightTotal?: number;
   readonly mode?: EncryptionMode;
+  /** Whether it is to be computed on with columns of other providers: those have the noise of a public key. */
+  readonly isShared?: boolean;
   /** Force BFV for exact work. */
   readonly scheme?: 'bgv' | 'bfv' | 'ckks';
   /** Least security in bits; 128 when not said. */
@@ -172,7 +174,7 @@ function additive(intent: ColumnIntent): ProfileId {
   const mode = intent.mode ?? 'secretKey';
   const weight = intent.programs.includes('linear') ? BigInt(Math.ceil(intent.weightTotal ?? 1024)) : 1n;
   const narrow: ProfileId = intent.scheme === 'bfv' ? 'bfv-add-a' : 'bgv-add-a';
-  if (mode === 'secretKey' && weightCapacity(PROFILES[narrow], mode) >= weight) return narrow;
+  if (mode === 'secretKey' && intent.isShared !== true && weightCapacity(PROFILES[narrow], mode) >= weight) return narrow;
   if (intent.scheme === 'bfv') refuse(intent, 'these weights need profile bgv-wide, which is BGV');
   if (weightCapacity(PROFILES['bgv-wide'], mode) < weight) refuse(intent, 'no profile has room for such large weights');
   return 'bgv-wide';

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import type { Backend } from './backend.ts';
 import type { ColumnInput } from './plan.ts';
 import { planProgram, type Plan } from './plan.ts';
-import { decryptTotals, deriveScalars, type ReleasedScalar } from './derive.ts';
+import { decryptTotals, deriveScalars, presentRows, type ReleasedScalar } from './derive.ts';
 import { HomomorphicFault } from './fault.ts';
 import { floodLogistic } from './flood.ts';
 import { readResult } from './result-file.ts';
@@ -78,7 +78,13 @@ export async function verifyAndDecrypt(needs: DecryptorNeeds, request: DecryptRe
     const plan = planProgram(transcript.program, pinned);
     await recompute(needs, plan, transcript, request.result);
     if (!(await needs.claimOnce(transcript.jobId))) throw refusal('it was decrypted before');
+    const { name } = plan.program;
     const totals = decryptTotals(plan, readResult(plan, request.result), needs.backend);
+    for (const [i, present] of presentRows(plan, totals).entries()) {
+      // each provider's column alone rests on enough units: the others' can be subtracted from what leaves
+      if (name !== 'histogram' && name !== 'countEqual' && unitsIn(present, pinned[i]) < minUnits)
+        throw refusal('too few values are present');
+    }
     const scalars = floodLogistic(plan, deriveScalars(plan, totals), (length) => needs.randomBytes(length));
     const released = withhold(plan, scalars, pinned[0] as PinnedColumn, minUnits);
     return { kind: 'released', jobId, units, ...released };
@@ -137,26 +143,30 @@ function withhold(
   minUnits: number,
 ): { readonly scalars: readonly ReleasedScalar[]; readonly withheld: number } {
   const { name } = plan.program;
-  const unitsIn = (rows: number): number => Math.ceil(rows / Math.max(1, column.maxRowsPerUnit));
+  const unitsOf = (rows: number): number => unitsIn(rows, column);
   if (name === 'groupSums') {
     const { groups } = column.header;
     const sizes = groups.map((group, i) => {
       const count = scalars.find((scalar) => scalar.group === group && scalar.name === 'count')?.number;
-      const present = count === undefined ? Number.POSITIVE_INFINITY : unitsIn(count);
+      const present = count === undefined ? Number.POSITIVE_INFINITY : unitsOf(count);
       return { group, size: Math.min(column.groupUnits[i] ?? 0, present) };
     });
     return keepLarge(scalars, sizes, minUnits);
   }
   if (name === 'histogram' || name === 'countEqual') {
     // the units of a category are encrypted too: its rows bound them from below
-    const sizes = scalars.map((scalar) => ({ group: scalar.group ?? '', size: unitsIn(scalar.number) }));
-    if (name === 'countEqual' && unitsIn(column.totals.rows - (scalars[0]?.number ?? 0)) < minUnits)
+    const sizes = scalars.map((scalar) => ({ group: scalar.group ?? '', size: unitsOf(scalar.number) }));
+    if (name === 'countEqual' && unitsOf(column.totals.rows - (scalars[0]?.number ?? 0)) < minUnits)
       return { scalars: [], withheld: 1 };
     return keepLarge(scalars, sizes, minUnits);
   }
-  const count = scalars.find((scalar) => scalar.name === 'count')?.number ?? column.totals.rows;
-  if (unitsIn(count) < minUnits) throw refusal('too few values are present');
   return { scalars, withheld: 0 };
+}
+
+/** Fewest units that can stand behind so many rows of a column. */
+function unitsIn(rows: number, column: PinnedColumn | undefined): number {
+  if (column === undefined) return 0;
+  return rows >= column.totals.rows ? column.units : Math.ceil(rows / Math.max(1, column.maxRowsPerUnit));
 }
 
 function keepLarge(

@@ -1,7 +1,7 @@
 import type { Backend } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
 import { assembleCiphertext } from './layout.ts';
-import { segmentCount, type Plan, type PlanOutput } from './plan.ts';
+import { presentLabel, segmentCount, type Plan, type PlanOutput } from './plan.ts';
 import { PROFILES } from './profiles.ts';
 import { outputShape, type ResultPart } from './run.ts';
 
@@ -50,9 +50,7 @@ export function deriveScalars(plan: Plan, totals: Totals): readonly ReleasedScal
   const header = inputs[0]?.header;
   const count = plan.outputs.some((output) => output.label === 'valid') ? totals.exact('valid') : rows;
   const decimals = plan.decimals;
-  const sumCount = plan.outputs.some((output) => output.label === 'valid')
-    ? count
-    : inputs.reduce((total, input) => total + BigInt(input.totals.rows), 0n);
+  const sumCount = presentRows(plan, totals).reduce((total, present) => total + BigInt(present), 0n);
   switch (program.name) {
     case 'sum':
       return [exactly('sum', totals.exact('value'), decimals), exactly('count', sumCount, 0)];
@@ -118,6 +116,14 @@ export function deriveScalars(plan: Plan, totals: Totals): readonly ReleasedScal
     case 'lookup':
       throw new HomomorphicFault('bad-program', `nothing can be released of ${program.name}`);
   }
+}
+
+/** Present values of each input column: decrypted counts where they are encrypted, rows otherwise. */
+export function presentRows(plan: Plan, totals: Totals): readonly number[] {
+  return plan.inputs.map((input, i) => {
+    const isCounted = plan.outputs.some(({ label, group }) => label === presentLabel(i) && group === null);
+    return isCounted ? Number(totals.exact(presentLabel(i))) : input.totals.rows;
+  });
 }
 
 function moments(

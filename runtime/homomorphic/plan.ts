@@ -174,12 +174,18 @@ function sumOutputs(program: HomomorphicProgram, inputs: readonly ColumnInput[])
   if (new Set(shapes).size !== 1) refuse(program, 'its columns are encrypted under different profiles');
   if (new Set(inputs.map(({ header }) => header.decimals)).size !== 1)
     refuse(program, 'its columns have different decimals');
-  // the count of present values goes along: a sum over a handful of them must not leave
+  // the counts of present values go along, column by column: a sum over a handful of one provider's values must not
+  // leave inside another's, which can be subtracted
   return [
     ...merge(inputs.map((_, i) => needed(program, inputs, 'value', i))),
-    ...merge(inputs.map((_, i) => roleOutputs(program, inputs, 'valid', i))),
+    ...inputs.flatMap((_, i) =>
+      roleOutputs(program, inputs, 'valid', i).map((output) => ({ ...output, label: presentLabel(i) })),
+    ),
   ];
 }
+
+/** Label of the output of a sum that counts the present values of one of its columns. */
+export const presentLabel = (column: number): string => (column === 0 ? 'valid' : `valid ${column}`);
 
 function varianceOutputs(program: HomomorphicProgram, inputs: readonly ColumnInput[]): readonly PlanOutput[] {
   const value = needed(program, inputs, 'value');

@@ -7,33 +7,28 @@ export interface QueryFacts {
   readonly columns: readonly QueryColumn[];
 }
 
-/** The facts as one line of JSON that a refusal can carry to any client. */
-export function queryFactsText({ rows, columns }: QueryFacts): string {
-  return JSON.stringify({
-    rows,
-    columns: columns.map(({ column, decimals, low, high }) => ({ column, decimals, low: `${low}`, high: `${high}` })),
+const MAX_COLUMNS = 256;
+const MAX_NAME_LENGTH = 128;
+
+/** The facts for people, one line. */
+export function queryFactsInWords({ rows, columns }: QueryFacts): string {
+  const each = columns.map(({ column, decimals, low, high }) => {
+    const digits = decimals === 0 ? '' : `, ${decimals} decimals`;
+    return `\`${column}\` (whole numbers from ${low} to ${high}${digits})`;
   });
+  return `${rows} rows of ${each.join(', ')}`;
 }
 
-/** Finds the facts in a text; null when there are none. The runtime is not trusted to be well-formed. */
-export function parseQueryFacts(text: string): QueryFacts | null {
-  const from = text.indexOf('{"rows":');
-  if (from < 0) return null;
-  let value: unknown;
-  try {
-    value = JSON.parse(text.slice(from));
-  } catch {
-    return null;
-  }
-  const { rows, columns } = value as { readonly rows: unknown; readonly columns: unknown };
-  if (typeof rows !== 'number' || !Number.isSafeInteger(rows) || rows < 1 || !Array.isArray(columns)) return null;
-  const found: QueryColumn[] = [];
-  for (const one of columns as unknown[]) {
-    const { column, decimals, low, high } = (one ?? {}) as Record<string, unknown>;
-    const isWhole = (bound: unknown): bound is string => typeof bound === 'string' && /^-?\d{1,19}$/.test(bound);
-    if (typeof column !== 'string' || typeof decimals !== 'number' || !isWhole(low) || !isWhole(high)) return null;
-    if (!Number.isInteger(decimals) || decimals < 0 || decimals > 18) return null;
-    found.push({ column, decimals, low: BigInt(low), high: BigInt(high) });
-  }
-  return found.length === 0 ? null : { rows, columns: found };
+/** The facts as a runtime tells them; null when there are none or they make no sense: it is not trusted to be well-formed. */
+export function queryFactsOf(
+  told: { readonly rows: bigint; readonly columns: readonly QueryColumn[] } | null,
+): QueryFacts | null {
+  if (told === null || told.columns.length === 0 || told.columns.length > MAX_COLUMNS) return null;
+  if (told.rows < 1n || told.rows > BigInt(Number.MAX_SAFE_INTEGER)) return null;
+  const isWhole = told.columns.every(
+    ({ column, decimals, low, high }) =>
+      column !== '' && column.length <= MAX_NAME_LENGTH && decimals >= 0 && decimals <= 18 && low <= high,
+  );
+  if (!isWhole) return null;
+  return { rows: Number(told.rows), columns: told.columns };
 }

@@ -39,10 +39,13 @@ const MODES_OF = {
   homomorphic: ['homomorphic'],
 } as const satisfies Record<Job['computation']['kind'], readonly Mode[]>;
 
-/** The agreements a job runs under: those it names, or the only one that its asker has. */
+/**
+ * The agreements a job runs under: those it names, or the only one that its asker has. A program that names its dataset
+ * has named the agreement, too, when there is one for it.
+ */
 export function agreementsOf(
   needs: Pick<JobNeeds, 'activeAgreements' | 'nowMs'>,
-  job: Pick<Job, 'asker' | 'agreementIds'> & Partial<Pick<Job, 'actor'>>,
+  job: Pick<Job, 'asker' | 'agreementIds'> & Partial<Pick<Job, 'actor' | 'computation'>>,
 ): readonly AgreementForJob[] | Denied {
   const now = needs.nowMs();
   const mandated = job.actor?.agreements ?? [];
@@ -54,6 +57,9 @@ export function agreementsOf(
   if (job.agreementIds.length === 0) {
     if (first === undefined) return noAgreement('no agreement of yours is active');
     if (others.length === 0) return [first];
+    const dataset = datasetNamedBy(job.computation);
+    const [meant, ...more] = dataset === '' ? [] : active.filter((one) => one.dataset === dataset);
+    if (meant !== undefined && more.length === 0) return [meant];
     return denied(
       reason('agreement-ambiguous', 'several of your agreements are active', {
         remedy: `name those to use: ${active.map(({ id, dataset }) => `${id} (${dataset})`).join(', ')}`,
@@ -76,6 +82,13 @@ export function agreementsOf(
     );
   }
   return named;
+}
+
+/** The dataset that a homomorphic program is for; empty when it names none, or the computation is of another kind. */
+function datasetNamedBy(computation: Job['computation'] | undefined): string {
+  if (computation?.kind !== 'homomorphic') return '';
+  const { dataset } = computation.program as { readonly dataset?: unknown };
+  return typeof dataset === 'string' ? dataset : '';
 }
 
 function noAgreement(message: string): Denied {

@@ -16,6 +16,21 @@ export interface Denied {
   readonly kind: 'denied';
   /** At least one. */
   readonly reasons: readonly Reason[];
+  /** What an encrypted query has to fit, for a program that came without one: public facts. */
+  readonly queryShape?: QueryShape;
+}
+
+/** What a consumer has to know to encrypt a query that fits a dataset: public facts, nothing about values. */
+export interface QueryShape {
+  /** Rows to encrypt for: at least as many as there are, rounded up so that nobody learns how many. */
+  readonly rows: number;
+  /** Integers between the bounds: plain values times 10^decimals. */
+  readonly columns: readonly {
+    readonly column: string;
+    readonly decimals: number;
+    readonly low: bigint;
+    readonly high: bigint;
+  }[];
 }
 
 export function denied(...reasons: readonly Reason[]): Denied {

@@ -102,6 +102,7 @@ test('an upload larger than announced, of another digest, or of a size that no o
     column: 'c',
     values: 0n,
     keyDigest: '',
+    contribution: null,
     offset: 0n,
   };
   const send = async (size: bigint, ...chunks: readonly Uint8Array[]): Promise<void> => {
@@ -130,6 +131,7 @@ test('an interrupted upload is continued where it ended', async () => {
     column: '',
     values: 0n,
     keyDigest: '',
+    contribution: null,
     offset: 0n,
     digest,
     size: BigInt(bytes.byteLength),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { HomomorphicFault } from '../../runtime/homomorphic/fault.ts';
 import { type HomomorphicJob, parseJobResult } from '../../runtime/homomorphic/job.ts';
-import { parseQueryFacts, queryFactsText } from '../../runtime/homomorphic/query-facts.ts';
+import { queryFactsOf } from '../../runtime/homomorphic/query-facts.ts';
 import type { QueryHeader } from '../../runtime/homomorphic/query.ts';
 import { checkFrame, type UploadKind } from '../../runtime/homomorphic/upload-frame.ts';
 
@@ -78,20 +78,20 @@ test('what a worker says it found is read as if it were hostile: it has met fore
     );
 });
 
-test('what a consumer has to know to encrypt survives its text, and no other text is taken for it', () => {
-  const whole = fc.bigInt({ min: -(10n ** 15n), max: 10n ** 15n });
-  const plain = { noNullPrototype: true };
-  const column = { column: fc.string(), decimals: fc.integer({ min: 0, max: 12 }), low: whole, high: whole };
-  const columns = fc.array(fc.record(column, plain), { minLength: 1, maxLength: 5 });
-  const facts = fc.record({ rows: fc.integer({ min: 1, max: 1 << 21 }), columns }, plain);
-  fc.assert(
-    fc.property(facts, (one) => assert.deepEqual(parseQueryFacts(`encrypt one for ${queryFactsText(one)}`), one)),
-  );
-  fc.assert(fc.property(fc.string(), (text) => assert.equal(parseQueryFacts(text), null)));
-  fc.assert(
-    fc.property(fc.json(), (json) => {
-      const found = parseQueryFacts(`{"rows":${json},"columns":${json}}`);
-      assert.equal(found, null);
-    }),
-  );
+test('what a runtime tells a consumer to encrypt for is taken when it makes sense, and nothing else is', () => {
+  const column = { column: 'age', decimals: 0, low: 0n, high: 120n };
+  const told = { rows: 8192n, columns: [column] };
+  assert.deepEqual(queryFactsOf(told), { rows: 8192, columns: [column] });
+  for (const wrong of [
+    null,
+    { ...told, rows: 0n },
+    { ...told, rows: 1n << 60n },
+    { ...told, columns: [] },
+    { ...told, columns: Array.from({ length: 300 }, () => column) },
+    ...[{ column: '' }, { column: 'x'.repeat(200) }, { decimals: 19 }, { decimals: -1 }, { low: 121n }].map((odd) => ({
+      ...told,
+      columns: [{ ...column, ...odd }],
+    })),
+  ])
+    assert.equal(queryFactsOf(wrong), null);
 });

@@ -142,6 +142,7 @@ export async function startSmallRuntime(
           diagnostics: [],
           isolation: 'namespaced',
           datasets: ['hospital/visits@1'],
+          queryShape: null,
         }),
     },
     catalogue: {
