@@ -155,10 +155,13 @@ function addContribute(dataset: Command): void {
               contributor,
               programs,
               minUnits: Number(options.minUnits),
-              columns: columns.map(({ isWide: _, ...column }) => ({
-                ...column,
+              columns: columns.map(({ column, low, high, decimals }) => ({
+                column,
+                low,
+                high,
+                decimals,
                 programs: programs as readonly HomomorphicProgram['name'][],
-                isNullable: (table.nulls.get(column.column) ?? 0) > 0 || programs.includes('groupSums'),
+                isNullable: (table.nulls.get(column) ?? 0) > 0 || programs.includes('groupSums'),
               })),
             },
             {

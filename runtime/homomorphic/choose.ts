@@ -174,7 +174,8 @@ function additive(intent: ColumnIntent): ProfileId {
   const mode = intent.mode ?? 'secretKey';
   const weight = intent.programs.includes('linear') ? BigInt(Math.ceil(intent.weightTotal ?? 1024)) : 1n;
   const narrow: ProfileId = intent.scheme === 'bfv' ? 'bfv-add-a' : 'bgv-add-a';
-  if (mode === 'secretKey' && intent.isShared !== true && weightCapacity(PROFILES[narrow], mode) >= weight) return narrow;
+  if (mode === 'secretKey' && intent.isShared !== true && weightCapacity(PROFILES[narrow], mode) >= weight)
+    return narrow;
   if (intent.scheme === 'bfv') refuse(intent, 'these weights need profile bgv-wide, which is BGV');
   if (weightCapacity(PROFILES['bgv-wide'], mode) < weight) refuse(intent, 'no profile has room for such large weights');
   return 'bgv-wide';

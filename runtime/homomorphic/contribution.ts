@@ -76,7 +76,7 @@ function pinOf(input: unknown): PinnedColumn {
   if (least < 1 || people < 1 || people > all || people * most < all || most > all)
     return refuse('its counts cannot be true');
   return {
-    header: parseColumnHeader(columnHeaderText(header as ColumnHeader)),
+    header: parseColumnHeader(columnHeaderText(recordOf(header) as unknown as ColumnHeader)),
     totals: { rows: all, blocks: cut, digest },
     units: people,
     groupUnits: groupUnits as number[],

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { glovebox, serveRuntime, type ServedRuntime } from './runtime.ts';
+import { glovebox, ROOT, serveRuntime, type ServedRuntime } from './runtime.ts';
 
 /* Keys and encrypted models from the command line, against a runtime of their own. */
 
@@ -155,6 +158,95 @@ test('keys are made, listed, rotated and revoked, and nothing is computed under 
   assert.notEqual(unknown.exit, 0);
   const foreign = await runtime.run('key', 'revoke', first?.digest ?? '', '--as', path('acme.json'));
   assert.notEqual(foreign.exit, 0, 'nobody revokes the key of another');
+});
+
+/** A decryptor of its own process, until its first line; disposing ends it. */
+async function decryptorWith(...args: readonly string[]): Promise<{ readonly at: string } & AsyncDisposable> {
+  const main = join(ROOT, 'runtime', 'cli', 'main.ts');
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', main, 'decryptor', ...args, '--server', runtime.address, '--json'],
+    { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, GLOVEBOX_CREDENTIAL: path('hospital.json') } },
+  );
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    lines.push(line);
+    if (line === '}' || (line.startsWith('{') && line.endsWith('}'))) break;
+  }
+  return {
+    at: (JSON.parse(lines.join('\n')) as { readonly listening: string }).listening,
+    [Symbol.asyncDispose]: async () => {
+      const gone = once(child, 'exit');
+      child.kill('SIGTERM');
+      await gone;
+    },
+  };
+}
+
+test('another provider’s column is invited, contributed, accepted, computed on by a decryptor that was told its runtime, and taken back', async () => {
+  for (const party of ['hospital', 'clinic'])
+    await did('party', 'add', party, '--role', 'provider', '--out', path(`${party}.json`));
+  const as = (party: string): readonly string[] => ['--as', path(`${party}.json`)];
+  const [key, data] = [path('joint/joint.secret.json'), path('joint/decryptor')];
+  await did('key', 'generate', '--for', 'joint', '--out', path('joint'), ...as('hospital'));
+  const units = Array.from({ length: 20 }, (_, i) => i);
+  writeFileSync(path('ours.csv'), ['id,cost', ...units.map((id) => `${id},${id}`)].join('\n'));
+  writeFileSync(path('theirs.csv'), ['id,age', ...units.toReversed().map((id) => `${id},${2 * id}`)].join('\n'));
+  const shared = ['--shared', '--programs', 'sum,linear', '--unit', 'id'];
+  const own = ['--encrypt', 'cost', '--from', path('ours.csv'), '--bounds', 'cost=0:100', '--key', key];
+  await did('dataset', 'add', 'joint', ...own, ...shared, ...as('hospital'));
+  const invited = ['--from', path('ours.csv'), '--unit', 'id', '--out', path('invitation.json')];
+  await did('key', 'invite', '--for', 'joint', '--key', key, ...invited);
+  assert.equal(statSync(path('invitation.json')).mode & 0o777, 0o600);
+  const theirs = ['--from', path('theirs.csv'), '--encrypt', 'age', '--bounds', 'age=0:100', '--unit', 'id'];
+  const out = ['--programs', 'sum,linear', '--out', path('contribution.json')];
+  const given = await runtime.json<{ readonly columns: readonly { readonly digest: string }[] }>(
+    'dataset',
+    'contribute',
+    'joint',
+    '--invitation',
+    path('invitation.json'),
+    ...theirs,
+    ...out,
+    ...as('clinic'),
+  );
+  assert.equal(given.exit, 0);
+  await did('dataset', 'accept', 'joint', '--contribution', path('contribution.json'), '--key', key, ...as('hospital'));
+
+  const { publicKey } = (await runtime.json<{ readonly publicKey: string }>('key', 'runtime')).value;
+  assert.match(publicKey, /^[A-Za-z0-9_-]{43}$/);
+  const serve = ['--key', key, '--data', data, '--listen', '127.0.0.1:0', '--consumer', 'acme'];
+  const wrong = await runtime.run('decryptor', ...serve, '--runtime-key', 'no key', ...as('hospital'));
+  assert.equal(wrong.exit, 2, 'what cannot be a key is wrong usage');
+  {
+    await using decryptor = await decryptorWith(...serve, '--runtime-key', publicKey);
+    const certificate = join(data, 'decryptor.pem');
+    await did('dataset', 'decryptor', 'joint', '--at', decryptor.at, '--certificate', certificate, ...as('hospital'));
+    writeFileSync(path('joint.yaml'), policy('joint', '', 'sum, linear'));
+    await did('policy', 'attach', path('joint.yaml'), ...as('hospital'));
+    const offer = await runtime.json<{ readonly agreement: { readonly id: string } }>(
+      'agreement',
+      'offer',
+      '--dataset',
+      'joint',
+      '--to',
+      'acme',
+      ...as('hospital'),
+    );
+    await did('agreement', 'accept', offer.value.agreement.id, ...as('acme'));
+    // acme has three agreements by now: the program names its dataset, and that names the agreement
+    writeFileSync(path('joint.json'), JSON.stringify({ name: 'sum', dataset: 'joint', columns: ['cost', 'age'] }));
+    const run = await runtime.run('job', 'run', '--program', path('joint.json'), '--json', ...as('acme'));
+    assert.equal(run.exit, 0, run.stderr + run.stdout);
+    assert.match(run.stdout, /"570"/, 'the sum of both columns');
+    await did('dataset', 'withdraw', given.value.columns[0]?.digest ?? '', ...as('clinic'));
+    const after = await runtime.run('job', 'run', '--program', path('joint.json'), '--json', ...as('acme'));
+    assert.match(after.stdout, /contribution-withdrawn/);
+  }
+  const other = Buffer.alloc(32, 7).toString('base64url');
+  const changed = await runtime.run('decryptor', ...serve, '--runtime-key', other, ...as('hospital'));
+  assert.equal(changed.exit, 3, 'the key that it was told first stays');
+  assert.match(changed.stderr + changed.stdout, /another signing key/);
 });
 
 test('a key is made without a runtime too, and its secret part is in no file but its own', async () => {

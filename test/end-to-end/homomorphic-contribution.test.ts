@@ -185,11 +185,15 @@ allow:
   });
   assert.deepEqual(
     await codesOf('sum', ['visits', 'rare']),
-    ['failed'],
+    ['computation-failed'],
     'three values are not hidden in a sum of more',
   );
   assert.match(String(refusals.at(-1)), /too few values/);
-  assert.deepEqual(await codesOf('dot', ['factor', 'weight']), ['computation-failed'], 'the key holder let nobody choose a factor');
+  assert.deepEqual(
+    await codesOf('dot', ['factor', 'weight']),
+    ['computation-failed'],
+    'the key holder let nobody choose a factor',
+  );
   assert.match(String(refusals.at(-1)), /agreement/);
   assert.deepEqual(await codesOf('dot', ['factor', 'income']), ['contribution-not-for']);
   assert.deepEqual(await codesOf('linear', ['cost', 'visits'], { weights: [1, 1] }), ['bad-program'], 'other rows');

@@ -20,6 +20,8 @@ import {
   checkSecretKey,
 } from '../../runtime/homomorphic/validate.ts';
 
+/** Mutations of each kind of object; `GLOVEBOX_HOSTILE=100000` for the long form. */
+const ROUNDS = Math.max(1200, Math.ceil(Number(process.env['GLOVEBOX_HOSTILE'] ?? 0) / 5));
 const backend = await openNodeSealBackend();
 const additive = backend.open(PROFILES['bgv-add-a']);
 const keys = additive.generateKeys();
@@ -83,9 +85,9 @@ for (const target of targets) {
 
   test(`a mutated ${target.name} is refused in well under a millisecond, or is harmless to load`, () => {
     const times: number[] = [];
-    const random = randomBytes(8 * 1200);
+    const random = randomBytes(8 * ROUNDS);
     let refused = 0;
-    for (let round = 0; round < 1200; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const r = (i: number): number => random.readUInt16LE(round * 8 + i * 2);
       let mutated = target.bytes.slice();
       const near = round % 3 === 0 ? r(0) % 140 : (r(0) * 65536 + r(1)) % mutated.length;
@@ -113,14 +115,16 @@ for (const target of targets) {
           );
         }
       }
-      const start = performance.now();
+      // CPU time of this thread: the machine may be busy with others
+      const start = process.threadCpuUsage();
       let fault: unknown;
       try {
         target.check(mutated);
       } catch (error) {
         fault = error;
       }
-      times.push(performance.now() - start);
+      const spent = process.threadCpuUsage(start);
+      times.push((spent.user + spent.system) / 1000);
       if (fault !== undefined) {
         refused++;
         assert.ok(fault instanceof HomomorphicFault && fault.blame === 'caller');
@@ -130,8 +134,9 @@ for (const target of targets) {
       }
     }
     times.sort((a, b) => a - b);
-    assert.ok(refused > 600);
-    assert.ok((times[Math.floor(times.length * 0.99)] ?? 99) < 20, 'generous for a busy machine; typically below 1 ms');
+    assert.ok(refused > ROUNDS / 2);
+    const p99 = times[Math.floor(times.length * 0.99)] ?? 99;
+    assert.ok(p99 < 5, `${p99} ms of CPU at p99: generous for a busy machine; typically below 1 ms`);
     assert.ok(backend.isUsable);
   });
 }
