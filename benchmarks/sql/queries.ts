@@ -114,6 +114,7 @@ export function benchTables(
               domain: name === 'facts' ? 'person' : name === 'visits' ? 'patient' : 'customer',
               hash: '__gb_u0',
               oneHot: '__gb_b0',
+              tag: '__gb_t0',
               ...(unit.viaOrders === true ? { path: [{ from: 'l_orderkey', table: 'orders', to: 'o_orderkey' }] } : {}),
             },
           ],

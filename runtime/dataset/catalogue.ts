@@ -2,7 +2,15 @@
 import type { PrivacyUnit, TablePolicy } from '../policy/model.ts';
 import { grantsFor } from '../policy/rights.ts';
 import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/catalogue.ts';
-import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, type LayoutSpec, type LayoutTable } from '../query/layout.ts';
+import {
+  FIXED_POINT,
+  ROW_RANK,
+  UNIT_HASH,
+  UNIT_ONE_HOT,
+  UNIT_TAG,
+  type LayoutSpec,
+  type LayoutTable,
+} from '../query/layout.ts';
 import type { LearntColumn } from './column-facts.ts';
 import { DatasetError } from './dataset-error.ts';
 import { printType } from '../query/types.ts';
@@ -168,6 +176,7 @@ function unitColumns(
     domain,
     hash: UNIT_HASH(index),
     oneHot: UNIT_ONE_HOT(index),
+    tag: UNIT_TAG(index),
     ...(unit.via.length === 0 ? {} : { path: unit.via }),
   };
 }
@@ -194,7 +203,9 @@ export function emptySchemaOf(alias: string, manifest: DatasetManifest, spec: La
     };
     const columns = [
       ...table.columns.map((name) => `${quoteName(name)} ${typeOf(name)}`),
-      ...table.units.flatMap((_, i) => [`${quoteName(UNIT_HASH(i))} UBIGINT`, `${quoteName(UNIT_ONE_HOT(i))} UBIGINT`]),
+      ...table.units.flatMap((_, i) =>
+        [UNIT_HASH(i), UNIT_ONE_HOT(i), UNIT_TAG(i)].map((name) => `${quoteName(name)} UBIGINT`),
+      ),
       ...(table.maxRowsPerUnit === null
         ? []
         : [

@@ -1,5 +1,5 @@
 /** The statements that make a layout file; pure text, so that it can be tested without an engine. */
-import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, type LayoutTable } from '../query/layout.ts';
+import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, UNIT_TAG, type LayoutTable } from '../query/layout.ts';
 import type { PrivacyUnit } from '../policy/model.ts';
 import { DatasetError } from './dataset-error.ts';
 import { clippedExpression, fixedPointExpression, fixedPointStep } from './fixed-point.ts';
@@ -61,16 +61,21 @@ export function layoutStatements(
       join: ` LEFT JOIN ${once} AS h${i} ON h${i}.k IS NOT DISTINCT FROM ${key}`,
     };
   });
-  const inner = `SELECT ${[...visible, ...hashed.map(({ column }) => column)].join(', ')} ${from}${hashed.map(({ join }) => join).join('')}`;
+  const place = table.units.length === 0 ? [] : [`${SOURCE}.${ROW} AS ${ROW}`];
+  const inner = `SELECT ${[...visible, ...place, ...hashed.map(({ column }) => column)].join(', ')} ${from}${hashed.map(({ join }) => join).join('')}`;
   const oneHots = table.units.map(
     (_, i) =>
       `CAST(1::UBIGINT << (${quoteName(UNIT_HASH(i))} & 63::UBIGINT) AS UBIGINT) AS ${quoteName(UNIT_ONE_HOT(i))}`,
   );
+  // Not the engine's row number: that would be another one in a layout with fewer rows, or in another order.
+  const tags = table.units.map((_, i) => `hash(${ROW}, ${quoteName(UNIT_HASH(i))}) AS ${quoteName(UNIT_TAG(i))}`);
   const fixed = isDifferentiallyPrivate ? fixedColumns(table, columns) : [];
   const rank = isDifferentiallyPrivate ? [`${rankExpression(columns, hashKeyHex)} AS ${quoteName(ROW_RANK)}`] : [];
   // Ordered by rank, a scan of `rank < bound` reads only the first row groups.
   const order = isDifferentiallyPrivate ? ` ORDER BY ${quoteName(ROW_RANK)}` : '';
-  const select = ['*', ...oneHots, ...fixed, ...rank].join(', ');
+  const select = [table.units.length === 0 ? '*' : `* EXCLUDE (${ROW})`, ...oneHots, ...tags, ...fixed, ...rank].join(
+    ', ',
+  );
   return { create: `CREATE TABLE ${quoteName(table.name)} AS SELECT ${select} FROM (${inner})${order}`, uniqueness };
 }
 

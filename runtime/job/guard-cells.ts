@@ -1,6 +1,7 @@
 import type { GuardPlan, HiddenGroup } from '../query/enforced.ts';
 import type { ColumnBatch } from '../release/columns.ts';
 import { type History, judgeCells, type LabelledSketch, type CellSeries } from '../release/judge-cells.ts';
+import { LANE_WORDS } from '../release/lanes.ts';
 import { BUCKET_WORDS, emptySketch, PARTITIONS, type Sketch } from '../release/sketch.ts';
 
 /** Most bytes of sketches that one answer may bring; more fails the job. */
@@ -55,13 +56,16 @@ function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[
         continue;
       }
       const known = sketches[block]?.[series];
-      if (known === undefined || !isBelow(partition, PARTITIONS) || !isBelow(bucket, plan.buckets))
+      const isLanes = plan.blocks[block]?.series[series]?.form === 'lanes';
+      const [partitions, buckets] = isLanes ? [1, 1] : [PARTITIONS, plan.buckets];
+      if (known === undefined || !isBelow(partition, partitions) || !isBelow(bucket, buckets))
         throw new RangeError('no such bucket');
       let sketch = known.get(group);
       if (sketch === undefined) {
-        bytes += words * 4;
+        bytes += (isLanes ? LANE_WORDS : words) * 4;
         if (bytes > MAX_SKETCH_BYTES) throw new RangeError('more cells than can be compared');
-        known.set(group, (sketch = emptySketch({ buckets: plan.buckets })));
+        sketch = isLanes ? new Uint32Array(LANE_WORDS) : emptySketch({ buckets: plan.buckets });
+        known.set(group, sketch);
       }
       const at = (partition * plan.buckets + bucket) * BUCKET_WORDS;
       for (const [i, word] of rest.entries()) {

@@ -1,6 +1,7 @@
 import type { UsagePolicy } from '../policy/model.ts';
-import { DifferencingGuard, MAX_GUARDED_CELLS } from '../release/differencing.ts';
+import { type CellGuard, guardFor, MAX_GUARDED_CELLS } from '../release/differencing.ts';
 import type { History, LabelledSketch } from '../release/judge-cells.ts';
+import { LANE_WORDS } from '../release/lanes.ts';
 import { BUCKET_WORDS, PARTITIONS, type Sketch } from '../release/sketch.ts';
 import type { Asker } from './job.ts';
 
@@ -13,7 +14,8 @@ export interface StoredSketches {
 }
 export type SketchesBody = {
   readonly buckets: number;
-  readonly labels: readonly { readonly label: string; readonly cells: number }[];
+  /** `words` of each sketch; absent: as many as the buckets make. */
+  readonly labels: readonly { readonly label: string; readonly cells: number; readonly words?: number }[];
 };
 
 /** Most bytes of one stored record. */
@@ -28,7 +30,7 @@ const ROOM = 10_000;
  */
 export class Histories {
   readonly #load: (owner: string) => Promise<readonly StoredSketches[]>;
-  readonly #known = new Map<string, Promise<Map<string, DifferencingGuard>>>();
+  readonly #known = new Map<string, Promise<Map<string, CellGuard>>>();
 
   /** `load` answers everything that was stored under an owner. */
   constructor(load: (owner: string) => Promise<readonly StoredSketches[]>) {
@@ -67,7 +69,7 @@ export class Histories {
     return all.some((guards) => [...guards.values()].some(({ size }) => size + ROOM > MAX_GUARDED_CELLS));
   }
 
-  #opened(owner: string): Promise<Map<string, DifferencingGuard>> {
+  #opened(owner: string): Promise<Map<string, CellGuard>> {
     const known = this.#known.get(owner);
     if (known !== undefined) return known;
     const opening = this.#open(owner);
@@ -77,8 +79,8 @@ export class Histories {
     return opening;
   }
 
-  async #open(owner: string): Promise<Map<string, DifferencingGuard>> {
-    const guards = new Map<string, DifferencingGuard>();
+  async #open(owner: string): Promise<Map<string, CellGuard>> {
+    const guards = new Map<string, CellGuard>();
     for (const stored of await this.#load(owner))
       for (const cell of unpacked(stored)) add(guards, stored.body.buckets, cell);
     return guards;
@@ -103,32 +105,34 @@ export function ownersOf(asker: Asker, policies: readonly UsagePolicy[]): readon
 }
 
 /** A cell that is there already is not kept twice: it would be found twice, and tell nothing new. */
-function add(guards: Map<string, DifferencingGuard>, buckets: number, { label, sketch }: LabelledSketch): void {
+function add(guards: Map<string, CellGuard>, buckets: number, { label, sketch }: LabelledSketch): void {
   const key = `${label} ${buckets}`;
-  const guard = guards.get(key) ?? new DifferencingGuard(1, { buckets });
+  const guard = guards.get(key) ?? guardFor(sketch, 1, { buckets });
   guards.set(key, guard);
   if (guard.compare(sketch) !== 'same') guard.remember(sketch);
 }
 
 function packed(owner: string, buckets: number, cells: readonly LabelledSketch[]): StoredSketches[] {
-  const size = PARTITIONS * buckets * BUCKET_WORDS * 4;
-  const most = Math.max(1, Math.floor(MAX_BYTES_PER_RECORD / size));
+  const full = PARTITIONS * buckets * BUCKET_WORDS;
+  const most = Math.max(1, Math.floor(MAX_BYTES_PER_RECORD / (full * 4)));
   const sorted = cells.toSorted((a, b) => (a.label < b.label ? -1 : a.label > b.label ? 1 : 0));
   const records: StoredSketches[] = [];
   for (let from = 0; from < sorted.length; from += most) {
     const part = sorted.slice(from, from + most);
-    const bytes = new Uint8Array(part.length * size);
+    const bytes = new Uint8Array(part.reduce((sum, { sketch }) => sum + sketch.length * 4, 0));
     const view = new DataView(bytes.buffer);
-    const labels = new Map<string, number>();
-    for (const [index, { label, sketch }] of part.entries()) {
-      sketch.forEach((word, i) => view.setUint32(index * size + i * 4, word, true));
-      labels.set(label, (labels.get(label) ?? 0) + 1);
+    const labels = new Map<string, { label: string; cells: number; words?: number }>();
+    let at = 0;
+    for (const { label, sketch } of part) {
+      for (const word of sketch) {
+        view.setUint32(at, word, true);
+        at += 4;
+      }
+      const known = labels.get(label);
+      if (known !== undefined) known.cells += 1;
+      else labels.set(label, { label, cells: 1, ...(sketch.length === full ? {} : { words: sketch.length }) });
     }
-    records.push({
-      owner,
-      body: { buckets, labels: [...labels].map(([label, count]) => ({ label, cells: count })) },
-      bytes,
-    });
+    records.push({ owner, body: { buckets, labels: [...labels.values()] }, bytes });
   }
   return records;
 }
@@ -136,14 +140,19 @@ function packed(owner: string, buckets: number, cells: readonly LabelledSketch[]
 /** Throws `RangeError` for what `packed` did not make: a history that forgot must not look like a short one. */
 export function unpacked({ body, bytes }: StoredSketches): LabelledSketch[] {
   const { buckets, labels } = body;
-  const words = PARTITIONS * buckets * BUCKET_WORDS;
-  const cells = labels.flatMap(({ label, cells: count }) => Array.from({ length: count }, () => label));
-  if (!Number.isInteger(buckets) || buckets < 1 || bytes.byteLength !== cells.length * words * 4)
+  const full = PARTITIONS * buckets * BUCKET_WORDS;
+  const isForm = ({ words = full }: { readonly words?: number }): boolean => words === full || words === LANE_WORDS;
+  const cells = labels.flatMap(({ label, cells: count, words = full }) =>
+    Array.from({ length: count }, () => ({ label, words })),
+  );
+  const expected = cells.reduce((sum, { words }) => sum + words * 4, 0);
+  if (!Number.isInteger(buckets) || buckets < 1 || !labels.every(isForm) || bytes.byteLength !== expected)
     throw new RangeError('stored sketches are damaged');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return cells.map((label, index) => {
+  let at = 0;
+  return cells.map(({ label, words }) => {
     const sketch: Sketch = new Uint32Array(words);
-    for (let i = 0; i < words; i++) sketch[i] = view.getUint32((index * words + i) * 4, true);
+    for (let i = 0; i < words; i++, at += 4) sketch[i] = view.getUint32(at, true);
     return { label, sketch };
   });
 }

@@ -71,6 +71,8 @@ export interface UnitColumns {
   readonly hash: string;
   /** UBIGINT with exactly one bit set, chosen by the hash: popcount(bit_or(…)) never exceeds the number of units. */
   readonly oneHot: string;
+  /** UBIGINT keyed hash of the row: tells rows of one unit apart. Absent: the table has none. */
+  readonly tag?: string;
   /** How the table reaches its unit; lets a join along the path count the unit once. Absent: no path. */
   readonly path?: readonly JoinStep[];
 }

@@ -67,7 +67,7 @@ const FUNCTIONS = new Set(
 );
 
 /** What only statements that sketch contributors call: a hash of a group key in an answer would be the key. */
-const GUARD_FUNCTIONS = new Set(['hash', '>>', 'xor']);
+const GUARD_FUNCTIONS = new Set(['hash', '>>', 'xor', 'bit_xor']);
 
 /** All statements of a query in the order in which they are planned; those that make tables are run. */
 export function statementsToPlan({ setup, guard, result, summary }: EnforcedQuery): {
@@ -142,6 +142,7 @@ function tablesOf(enforced: EnforcedQuery, context: QueryContext): Map<string, S
     const columns = [
       ...table.columns.map((column) => column.name),
       ...table.units.flatMap((unit, index) => [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)]),
+      ...table.units.flatMap(({ tag }) => (tag === undefined ? [] : [tag])),
       ...(isNoised && !table.isPublic ? [ROW_RANK, ...table.columns.map((column) => FIXED_POINT(column.name))] : []),
     ];
     allowed.set(table.physical.replaceAll('"', ''), new Set(columns));

@@ -62,6 +62,8 @@ export interface GuardedBlock {
 export interface GuardedSeries {
   /** Sketches of the same label can be compared, also across queries. */
   readonly label: string;
+  /** `lanes`: one row per group, whose seven words are those of release/lanes.ts; absent: buckets. */
+  readonly form?: 'lanes';
 }
 
 /** A group of a guarded block that is withheld; 0 is the one that small groups were merged into. */

@@ -8,6 +8,8 @@ import type { PrivacyUnit } from '../policy/model.ts';
  * For the i-th privacy unit of a table:
  *   `__gb_u<i>` UBIGINT NOT NULL  keyed 64-bit hash of the unit's key columns (all rows of an unknown unit share one hash)
  *   `__gb_b<i>` UBIGINT NOT NULL  `1 << (hash & 63)`
+ *   `__gb_t<i>` UBIGINT NOT NULL  hash of the row's place in its file and `__gb_u<i>`: which row of its unit it is, for the
+ *                                  differencing guard; the same in every layout of a dataset version
  * With differential privacy:
  *   `__gb_rank` UINTEGER NOT NULL  rank of the row within its unit (0-based, order by a keyed hash), rows of rank ≥ the
  *                                  contribution bound left out of the table's DP form
@@ -31,6 +33,7 @@ export interface LayoutTable {
 
 export const UNIT_HASH = (unit: number): string => `__gb_u${unit}`;
 export const UNIT_ONE_HOT = (unit: number): string => `__gb_b${unit}`;
+export const UNIT_TAG = (unit: number): string => `__gb_t${unit}`;
 export const ROW_RANK = '__gb_rank';
 export const FIXED_POINT = (column: string): string => `__gb_f_${column}`;
 /** Consumers cannot name anything that begins so; registration refuses source columns that do. */

@@ -37,6 +37,8 @@ export interface ScopeUnit {
   readonly hash: string;
   readonly oneHot: string;
   readonly relation: number;
+  /** Tells rows of the unit apart, where the base table has such a column. */
+  readonly tag?: string;
   /** Names of the two columns in the base table. */
   readonly columns: readonly [string, string];
 }
@@ -211,7 +213,12 @@ export function unitsOf(scope: RowScope): ScopeUnit[] {
       if (found.some((other) => equated(scope, other.base, other.index, base, index))) return;
       const columns = [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)] as const;
       const [hash, oneHot] = [reference(base.relation, columns[0]), reference(base.relation, columns[1])];
-      found.push({ unit: { domain: unit.domain, hash, oneHot, relation: base.relation, columns }, base, index });
+      const tag = unit.tag === undefined ? {} : { tag: reference(base.relation, unit.tag) };
+      found.push({
+        unit: { domain: unit.domain, hash, oneHot, ...tag, relation: base.relation, columns },
+        base,
+        index,
+      });
     });
   }
   // INVARIANT: rows without a unit protect nobody; a private table without one would pass every threshold.

@@ -16,11 +16,14 @@ import {
   decode,
   differenceOf,
   fewestUnits,
+  isLanes,
   PARTITIONS,
   shapeFor,
   type Sketch,
   type SketchShape,
+  watchedUnits,
 } from './sketch.ts';
+import { LaneGuard } from './lanes.ts';
 
 /**
  * `clear`: no earlier cell is near. `same`: an earlier cell has exactly these rows; nothing new is told about them, but
@@ -29,6 +32,21 @@ import {
  */
 export type Closeness = 'clear' | 'same' | 'tooClose';
 
+/** A history of released cells of one label. */
+export interface CellGuard {
+  /** Number of remembered cells. */
+  readonly size: number;
+  /** Compares a cell with all remembered ones; `minUnits`: that of the guard when absent. */
+  compare(sketch: Sketch, minUnits?: number): Closeness;
+  /** Adds a cell that is released; throws `RangeError` when there is no room. */
+  remember(sketch: Sketch): void;
+}
+
+/** An empty history for cells like this one. */
+export function guardFor(sketch: Sketch, minUnits: number, shape: SketchShape): CellGuard {
+  return isLanes(sketch) ? new LaneGuard(minUnits, watchedUnits(shape)) : new DifferencingGuard(minUnits, shape);
+}
+
 export const MAX_GUARDED_CELLS = 250_000;
 const MAGIC = 0x31_44_42_47;
 const HEADER_WORDS = 3;
@@ -36,7 +54,7 @@ const FIRST_CAPACITY = 64;
 const HEADS_PER_CELL = 16;
 
 /** A history of released cells that grows in place; not shared between threads. */
-export class DifferencingGuard {
+export class DifferencingGuard implements CellGuard {
   readonly #minUnits: number;
   readonly #shape: SketchShape;
   readonly #words: number;

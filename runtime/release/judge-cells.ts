@@ -11,7 +11,7 @@
  * INVARIANT: in what is left, no remembered cell or sum differs from another by 1 to minUnits - 1 units. Other
  * combinations, such as a total less a *part* of another grouping's groups, are not looked at.
  */
-import { type Closeness, DifferencingGuard } from './differencing.ts';
+import { type CellGuard, type Closeness, guardFor } from './differencing.ts';
 import { differenceOf, rowsIn, type Sketch, type SketchShape, sumOf } from './sketch.ts';
 
 /** Cells of one column kind in one grouping: they rest on disjoint rows, so their sum is a cell too. */
@@ -34,7 +34,7 @@ export interface GuardTerms {
 }
 
 /** What was released before, by label; absent labels are empty. */
-export type History = ReadonlyMap<string, DifferencingGuard>;
+export type History = ReadonlyMap<string, CellGuard>;
 
 export interface Judgement {
   /** Groups to withhold, block by block. A group goes as a whole: what is left of a row could add up to what is not. */
@@ -63,7 +63,7 @@ export function judgeCells(
   blocks: readonly (readonly CellSeries[])[],
   histories: readonly History[],
 ): Judgement {
-  const inside = new Map<string, DifferencingGuard>();
+  const inside = new Map<string, CellGuard>();
   const hidden = new Map<number, ReadonlySet<number>>();
   const shown: LabelledSketch[] = [];
   const look: Look = (label, sketch) => {
@@ -77,7 +77,7 @@ export function judgeCells(
     const { gone, fresh } = settle(block, terms, look);
     hidden.set(index, gone);
     for (const { label, sketch } of fresh) {
-      const guard = inside.get(label) ?? new DifferencingGuard(terms.minUnits, terms.shape);
+      const guard = inside.get(label) ?? guardFor(sketch, terms.minUnits, terms.shape);
       inside.set(label, guard);
       guard.remember(sketch);
     }

@@ -14,6 +14,8 @@
  * large the cells.
  */
 
+import { combinedLanes, LANE_WORDS } from './lanes.ts';
+
 /** Buckets per partition: more than the largest difference to find. */
 export interface SketchShape {
   readonly buckets: number;
@@ -34,6 +36,16 @@ export type Sketch = Uint32Array;
 export function shapeFor(minUnits: number): SketchShape {
   if (!Number.isSafeInteger(minUnits) || minUnits < 1) throw new RangeError('a minimum of units is at least 1');
   return { buckets: Math.min(MAX_BUCKETS, Math.max(8, Math.ceil(minUnits * 1.6))) };
+}
+
+/** The largest minimum that a shape was made for, at least. */
+export function watchedUnits({ buckets }: SketchShape): number {
+  return Math.ceil(buckets / 1.6);
+}
+
+/** Whether a sketch is one of lanes (lanes.ts): cells of large tables have those. Nothing else is so short. */
+export function isLanes(sketch: Sketch): boolean {
+  return sketch.length === LANE_WORDS;
 }
 
 /** The bucket of a hash in a partition; in SQL `(hash >> (21 * partition)) % buckets`. */
@@ -90,6 +102,7 @@ export function sketchOf(shape: SketchShape, rows: Iterable<bigint | TaggedRow>)
 
 /** Number of rows of a cell, modulo 2³². */
 export function rowsIn(sketch: Sketch, { buckets }: SketchShape): number {
+  if (isLanes(sketch)) return sketch[0] ?? 0;
   let rows = 0;
   for (let bucket = 0; bucket < buckets; bucket++) rows = (rows + (sketch[bucket * BUCKET_WORDS] ?? 0)) >>> 0;
   return rows;
@@ -107,6 +120,7 @@ export function differenceOf(a: Sketch, b: Sketch): Sketch {
 
 function combined(a: Sketch, b: Sketch, sign: 1 | -1): Sketch {
   if (a.length !== b.length) throw new RangeError('sketches of different shapes cannot be compared');
+  if (isLanes(a)) return combinedLanes(a, b, sign);
   const result = new Uint32Array(a.length);
   // Words from `first` to `last` are one number, the lowest word first.
   const number = (at: number, first: number, last: number): void => {

@@ -70,7 +70,7 @@ describe('the catalogue', () => {
       ['id', 'ward'],
     );
     assert.deepEqual(table?.units, [
-      { keyColumns: ['id'], domain: 'hospital/visits:id', hash: '__gb_u0', oneHot: '__gb_b0' },
+      { keyColumns: ['id'], domain: 'hospital/visits:id', hash: '__gb_u0', oneHot: '__gb_b0', tag: '__gb_t0' },
     ]);
     assert.equal(table?.rowCount, 7n);
   });

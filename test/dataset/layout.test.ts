@@ -57,6 +57,7 @@ describe('the layout', () => {
       ['cost', 'DOUBLE'],
       ['__gb_u0', 'UBIGINT'],
       ['__gb_b0', 'UBIGINT'],
+      ['__gb_t0', 'UBIGINT'],
     ]);
     const rows = await openRows(layout.path, `SELECT ward, cost FROM d0.visits ORDER BY ward, cost`);
     assert.deepEqual(rows, [

@@ -1,6 +1,6 @@
 import type { Block, BlockKey, Cell } from '../enforce/block.ts';
 import { cellName, keyName } from '../enforce/block.ts';
-import { sketchesOf } from '../enforce/sketches.ts';
+import { sketchedBeside, sketchesOf } from '../enforce/sketches.ts';
 import { table } from '../enforce/parts.ts';
 import { statementsOf, withheld } from '../enforce/statements.ts';
 import { printable } from '../parse/literal.ts';
@@ -87,7 +87,9 @@ export function compileAggregate(
 
 function compileBlock(state: State, whole: Omit<Block, 'name'>): string {
   const block: Block = { ...whole, name: `gb${state.nextBlock++}` };
-  const { setup, gate } = statementsOf(block);
+  const { setup, gate } = statementsOf(block, {
+    beside: state.sketches === null || block.cells.length === 0 ? [] : sketchedBeside(block, state.sketches.buckets),
+  });
   if (gate !== null) {
     const before = state.setup.length;
     state.gates.push({ ...gate, from: before + gate.from, to: before + gate.to });

@@ -1,6 +1,6 @@
 import type { Block, BlockKey } from '../enforce/block.ts';
 import { type Margin, type Margins, marginStatements, shownOf } from '../enforce/margins.ts';
-import { sketchesOf } from '../enforce/sketches.ts';
+import { sketchedBeside, sketchesOf } from '../enforce/sketches.ts';
 import { table } from '../enforce/parts.ts';
 import { statementsOf, withheld } from '../enforce/statements.ts';
 import { printTyped } from '../print.ts';
@@ -73,7 +73,10 @@ export function compileSets(state: State, sets: readonly (readonly number[])[], 
     terms: whole.terms.smallGroups === 'remainder' ? { ...whole.terms, smallGroups: 'drop' } : whole.terms,
   }));
   for (const { block } of margins.of.values()) {
-    const { setup, gate } = statementsOf(block, { keepsGroups: true });
+    const { setup, gate } = statementsOf(block, {
+      keepsGroups: true,
+      beside: state.sketches === null || block.cells.length === 0 ? [] : sketchedBeside(block, state.sketches.buckets),
+    });
     const before = state.setup.length;
     if (gate !== null) state.gates.push({ ...gate, from: before + gate.from, to: before + gate.to });
     state.setup.push(...setup);

@@ -1,7 +1,8 @@
 import type { AggregateFunction, ColumnGrant } from '../../policy/model.ts';
 import type { CatalogueTable } from '../catalogue.ts';
 import type { Block } from '../enforce/block.ts';
-import { tagOf, UNIT_ROWS, UNIT_TAGS } from '../enforce/sketches.ts';
+import { hasLanes, UNIT_ROWS } from '../enforce/lanes.ts';
+import { tagOf, UNIT_TAGS } from '../enforce/sketches.ts';
 import { leftOutStatements } from '../enforce/left-out.ts';
 import { table } from '../enforce/parts.ts';
 import { printTyped, quoteName } from '../print.ts';
@@ -63,7 +64,10 @@ export function compilePerUnit(
   const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `min(${oneHot}) AS ${quoteName(unit.oneHot)}`];
   if (state.sketches !== null) {
     hashes.push(`count(*) AS ${quoteName(UNIT_ROWS)}`);
-    hashes.push(`sum(CAST(${tagOf(base.relation, hash)} AS HUGEINT)) AS ${quoteName(UNIT_TAGS)}`);
+    // The tags of a unit's rows add up to one tag: by XOR where lanes are, as in release/lanes.ts.
+    if (hasLanes(base.table, state.sketches.buckets) && unit.tag !== undefined)
+      hashes.push(`bit_xor(${reference(base.relation, unit.tag)}) AS ${quoteName(unit.tag)}`);
+    else hashes.push(`sum(CAST(${tagOf(base.relation, hash)} AS HUGEINT)) AS ${quoteName(UNIT_TAGS)}`);
   }
   const where = printScope(scope, scope.predicates.map(printTyped).toSorted());
   const physical = `(SELECT ${[...inner, ...hashes].join(', ')} ${where} GROUP BY ${keys.map(printTyped).join(', ')})`;

@@ -45,6 +45,12 @@ export function rowsPerUnitOf(scope: RowScope, kept: number): number {
   return rows;
 }
 
+/** Whether a join can repeat rows of one of its tables. */
+export function repeatsRows(scope: RowScope, base: Base): boolean {
+  const once = 2;
+  return scope.bases.length > 1 && rowsFrom(scope, base, once) > once;
+}
+
 interface Link {
   readonly relation: number;
   readonly column: string;

@@ -13,6 +13,8 @@ interface GroupsParts {
   readonly sample: { readonly from: string } | null;
   /** Yields the cuts of the factors; null: there are none to make. */
   readonly cut: string | null;
+  /** What else is wanted of every group. */
+  readonly beside: readonly string[];
   /** Whether the sample is read twice. */
   readonly isKept: boolean;
 }
@@ -24,7 +26,10 @@ interface Made {
 }
 
 /** The SELECT of the table g: every group with its cells, counts and bits. */
-export function groups(block: Block, { conditions, siblings, regions, sample, cut, isKept }: GroupsParts): Made {
+export function groups(
+  block: Block,
+  { conditions, siblings, regions, sample, cut, isKept, beside: wanted }: GroupsParts,
+): Made {
   const rows = [
     ...keysAs(block),
     ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
@@ -34,6 +39,7 @@ export function groups(block: Block, { conditions, siblings, regions, sample, cu
     ),
     ...allPresent(conditions),
     ...occupied(siblings, regions),
+    ...wanted,
   ];
   const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
   const units = block.units.map((_, u) => `coalesce(bit_count(m${u}), 0) AS u${u}`);

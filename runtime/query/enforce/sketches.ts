@@ -2,6 +2,7 @@ import { alias, type Base, printScope, privateBases, reference, type ScopeUnit }
 import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
 import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { printTyped } from '../print.ts';
+import { areBeside, hasLanes, lanesBeside, laneSketches, type LaneSeries, UNIT_ROWS } from './lanes.ts';
 import { create, groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
 
 /**
@@ -21,8 +22,7 @@ export interface BlockSketches {
   readonly apply: readonly string[];
 }
 
-/** Columns of the rows of one per-unit relation: how many rows a unit has in it, and the sum of their tags. */
-export const UNIT_ROWS = '__gb_gn';
+/** Column of a per-unit relation of a small table: the sum of the tags of the unit's rows. */
 export const UNIT_TAGS = '__gb_gt';
 export const HIDE_TABLE = 'gb_hide';
 export const CREATE_HIDE = `CREATE TEMP TABLE "${HIDE_TABLE}" AS SELECT * FROM (VALUES (CAST(0 AS BIGINT), CAST(0 AS BIGINT))) AS h(block, id) WHERE id < 0`;
@@ -40,33 +40,46 @@ interface Series extends GuardedSeries {
 
 /** `verdict`: the table that says which groups are shown: `t`, or `sc` for one of several grouping sets. */
 export function sketchesOf(block: Block, index: number, buckets: number, verdict: Verdict = 't'): BlockSketches {
-  const series = seriesOf(block);
+  const series = seriesOf(block, buckets);
   const wanted = [...new Map(series.map((one) => [sourceOf(one), one])).values()];
+  const numbered = series.map((one, s) => ({ ...one, s }));
   const hasPlaces = block.keys.length > 1;
   return {
-    guarded: { cells: block.cells.length, series: series.map(({ label }) => ({ label })) },
+    guarded: {
+      cells: block.cells.length,
+      series: series.map(({ label, form }) => ({ label, ...(form === undefined ? {} : { form }) })),
+    },
     setup: [create(block, 'i', shownGroups(block, series, verdict))],
     sketches: [
       ...(hasPlaces ? [places(block, index)] : []),
-      ...wanted.map((one) =>
-        select(
-          block,
-          index,
-          series.map((other, s) => ({ ...other, s })).filter((other) => sourceOf(other) === sourceOf(one)),
-          buckets,
-        ),
-      ),
+      ...wanted.map((one) => {
+        const own = numbered.filter((other) => sourceOf(other) === sourceOf(one));
+        return one.form === 'lanes'
+          ? laneSketches(block, index, own.flatMap(withBase))
+          : select(block, index, own, buckets);
+      }),
     ],
     apply: applied(block, index, verdict),
   };
 }
+
+/** What the pass that makes the groups adds to them, so that sketches need no pass of their own. */
+export function sketchedBeside(block: Block, buckets: number): string[] {
+  const series = seriesOf(block, buckets).map((one, s) => ({ ...one, s }));
+  return lanesBeside(
+    series.flatMap(withBase).filter(({ form, base }) => form === 'lanes' && areBeside(block.scope, base)),
+  );
+}
+
+const withBase = <One extends Series & { readonly s: number }>(one: One): (One & LaneSeries)[] =>
+  one.base === null ? [] : [{ ...one, base: one.base }];
 
 /** A row's own number; not linear, and keyed by the unit's hash. */
 export const tagOf = (relation: number, hash: string): string => `hash(${alias(relation)}.rowid, ${hash})`;
 
 const sourceOf = ({ unit, base }: Series): string => `${unit.domain} ${unit.relation} ${base?.relation ?? 'units'}`;
 
-function seriesOf(block: Block): Series[] {
+function seriesOf(block: Block, buckets: number): Series[] {
   const found = new Map<string, Series & { cells: number[] }>();
   const add = (one: Omit<Series, 'cells'>, cell: number): void => {
     const key = JSON.stringify([one.label, sourceOf({ ...one, cells: [] }), one.condition]);
@@ -81,15 +94,18 @@ function seriesOf(block: Block): Series[] {
     const present = of('present');
     for (const unit of block.units) {
       for (const base of privateBases(block.scope)) {
-        const rows = { unit, base };
-        add({ ...rows, label: JSON.stringify([unit.domain, 'rows']), condition: and(chosen) }, index);
+        const form = hasLanes(base.table, buckets) ? ('lanes' as const) : undefined;
+        const rows = { unit, base, ...(form === undefined ? {} : { form }) };
+        // Sketches of different forms cannot be compared; they never speak of the same rows.
+        const what = form === undefined ? [unit.domain, 'rows'] : [unit.domain, 'rows', form];
+        add({ ...rows, label: JSON.stringify(what), condition: and(chosen) }, index);
         // Values that are missing here and there make cells of one measure differ, not cells of different ones.
         if (present.length > 0) {
           const measure = present.map((sql) => sql.replaceAll(/\br\d+\./g, ''));
           add(
             {
               ...rows,
-              label: JSON.stringify([unit.domain, 'rows', ...measure]),
+              label: JSON.stringify([...what, ...measure]),
               condition: and([...chosen, ...present]),
             },
             index,

@@ -33,7 +33,7 @@ import { verdict, withEnough } from './verdict.ts';
  */
 export function statementsOf(
   block: Block,
-  { keepsGroups = false }: { readonly keepsGroups?: boolean } = {},
+  { keepsGroups = false, beside = [] }: { readonly keepsGroups?: boolean; readonly beside?: readonly string[] } = {},
 ): { readonly setup: readonly string[]; readonly gate: Gate | null } {
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
@@ -44,7 +44,7 @@ export function statementsOf(
   const isKept = sample !== null && hasFactors && (sample.isSmall || cutsFromTables(block) === null);
   const cut = !hasFactors ? null : isKept ? cuts(block, 'sq') : cutsFromTables(block);
   const hasCuts = cut !== null;
-  const made = groups(block, { conditions, siblings, regions, sample, cut, isKept });
+  const made = groups(block, { conditions, siblings, regions, sample, cut, isKept, beside });
   const [looked, ...leftOut] = leftOutStatements(block);
   const seen = [
     create(block, 'g', `${withParts(made.ahead)}${made.select}`),
@@ -62,7 +62,7 @@ export function statementsOf(
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
   const before = isMerged && overall !== undefined ? [overall] : [];
   // Each statement costs about a millisecond, which is all that a small table costs: there one makes everything.
-  const isOne = isQuick && isSmall(block) && !isMerged && !keepsGroups;
+  const isOne = isQuick && isSmall(block) && !isMerged && !keepsGroups && beside.length === 0;
   const p = looked === undefined ? [] : [`pp AS MATERIALIZED (${prefix(block)})`];
   const quick = isOne
     ? { ahead: [...made.ahead, `gg AS MATERIALIZED (${made.select})`, ...p], g: 'gg', p: 'pp' }

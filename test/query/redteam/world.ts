@@ -18,6 +18,7 @@ import { compileQuery } from '../../../runtime/query/compile.ts';
 import { parseLossless } from '../../../runtime/query/lossless-json.ts';
 import { type Cell, rowsOf } from '../../../runtime/release/column-values.ts';
 import { type ColumnBatch, DEFAULT_COLUMN_LIMITS } from '../../../runtime/release/columns.ts';
+import type { LabelledSketch } from '../../../runtime/release/judge-cells.ts';
 import { passGate } from '../../../runtime/release/gate.ts';
 import { termsOf } from '../../../runtime/release/terms.ts';
 
@@ -68,7 +69,8 @@ export class OpenWorld {
     this.context = parts.context;
   }
 
-  static async open(world: World, terms: Partial<AggregateRelease> = {}): Promise<OpenWorld> {
+  /** `rowCount`: what the compiler takes the tables' number of rows for. */
+  static async open(world: World, terms: Partial<AggregateRelease> = {}, rowCount = 0): Promise<OpenWorld> {
     const parsed = parsePolicy(world.policy, `${world.name}.yaml`);
     if (parsed.kind !== 'policy') throw new Error(JSON.stringify(parsed.complaints));
     const { policy } = parsed;
@@ -113,7 +115,7 @@ export class OpenWorld {
       policies: policy.tables,
       consumer: world.consumer,
       alias: 'd0',
-      rowCounts: new Map(),
+      rowCounts: new Map(stored.map(({ name }) => [name, rowCount])),
     });
     const context: QueryContext = {
       consumer: world.consumer,
@@ -128,6 +130,9 @@ export class OpenWorld {
     await open.reset();
     return open;
   }
+
+  /** What the guard remembered of the last answer that it was asked about. */
+  shown: readonly LabelledSketch[] = [];
 
   #histories = new Histories(() => Promise.resolve([]));
 
@@ -210,6 +215,7 @@ export class OpenWorld {
           const { verdict } = await this.#histories.judge(owners, guard.buckets, (known) =>
             guardCells(guard, release.minUnits, sketched, known),
           );
+          this.shown = verdict.shown;
           removed = verdict.withheldCells;
           return verdict.hide;
         },

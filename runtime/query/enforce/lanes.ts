@@ -1,0 +1,119 @@
+import { repeatsRows } from '../differential/fan-out.ts';
+import { MAX_LANE_UNITS } from '../../release/lanes.ts';
+import { watchedUnits } from '../../release/sketch.ts';
+import type { CatalogueTable } from '../catalogue.ts';
+import { alias, type Base, printScope, reference, type RowScope, type ScopeUnit } from '../rows.ts';
+import type { Block } from './block.ts';
+import { groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
+
+/**
+ * Sketches of the contributors to cells of large tables: see release/lanes.ts for what they are. Where no join can repeat
+ * a row they are made beside the cells, in the pass that makes the groups (columns `gn`, `gx`, `ga` and `gb` of table `g`);
+ * otherwise in a pass of their own that counts each row once.
+ */
+const MIN_ROWS = 262_144;
+
+/** Rows per unit in a per-unit relation. */
+export const UNIT_ROWS = '__gb_gn';
+
+/**
+ * Whether rows of this table are sketched by lanes. It follows from the table and the policy alone, never from the query:
+ * only sketches of one form can be compared.
+ */
+export function hasLanes(of: CatalogueTable, buckets: number): boolean {
+  const isTagged = of.units.length > 0 && of.units.every(({ tag }) => tag !== undefined);
+  return isTagged && of.rowCount >= MIN_ROWS && watchedUnits({ buckets }) <= MAX_LANE_UNITS;
+}
+
+/** One series of cells: rows of `base` that meet `condition`. */
+export interface LaneSeries {
+  readonly s: number;
+  readonly unit: ScopeUnit;
+  readonly base: Base;
+  readonly condition: string;
+}
+
+const big = (value: string): string => `CAST('${value}' AS UBIGINT)`;
+const isPerUnit = ({ table: { physical } }: Base): boolean => physical.startsWith('(');
+
+/** Whether the sketches can be made in the pass that makes the groups. */
+export function areBeside(scope: RowScope, base: Base): boolean {
+  return !repeatsRows(scope, base);
+}
+
+/** What the unit's rows are tagged by in the base table. */
+function tagIn({ unit, base }: LaneSeries): string {
+  const own = base.table.units.find((one) => one.domain === unit.domain) ?? base.table.units[0];
+  return reference(base.relation, own?.tag ?? '');
+}
+
+interface Parts {
+  readonly condition: string;
+  readonly tag: string;
+  readonly oneHot: string;
+  /** How many rows of the table this one stands for; null: one. */
+  readonly rows: string | null;
+}
+
+function columns(s: number, { condition, tag, oneHot, rows }: Parts): string[] {
+  const isAll = condition === 'TRUE';
+  const filter = isAll ? '' : ` FILTER (WHERE ${condition})`;
+  // Not FILTER: selecting rows for each aggregate costs more than adding nothing.
+  const xor = (sql: string): string =>
+    `bit_xor(${isAll ? sql : `CASE WHEN ${condition} THEN ${sql} ELSE ${big('0')} END`})`;
+  return [
+    `${rows === null ? 'count(*)' : `sum(${rows})`}${filter} AS gn${s}`,
+    `${xor(tag)} AS gx${s}`,
+    `${xor(`(${oneHot} & ${tag})`)} AS ga${s}`,
+    `${xor(`(${oneHot} & (${tag} >> ${big('1')}))`)} AS gb${s}`,
+  ];
+}
+
+/** Columns of the pass that makes the groups. */
+export function lanesBeside(series: readonly LaneSeries[]): string[] {
+  return series.flatMap((one) => {
+    const rows = isPerUnit(one.base) ? reference(one.base.relation, UNIT_ROWS) : null;
+    return columns(one.s, { condition: one.condition, tag: tagIn(one), oneHot: one.unit.oneHot, rows });
+  });
+}
+
+/** The same from a pass of its own in which joins repeat rows; `series`: of one unit and table. */
+function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
+  const [first] = series;
+  if (first === undefined) throw new Error('a sketch of nothing');
+  const { base, unit } = first;
+  // A row of a per-unit relation is known by its unit.
+  const row = isPerUnit(base) ? unit.hash : `${alias(base.relation)}.rowid`;
+  const rows = isPerUnit(base) ? [`min(${reference(base.relation, UNIT_ROWS)}) AS gn`] : [];
+  const flags = series.map(({ condition, s }) => `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`);
+  const parts = [`min(${tagIn(first)}) AS gt`, `min(${unit.oneHot}) AS gh`, ...rows, ...flags];
+  const by = [...block.keys.map((_, i) => `k${i}`), row, unit.hash];
+  const once = `SELECT ${[...keysAs(block), ...parts].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy(by)}`;
+  const sums = series.flatMap(({ s }) =>
+    columns(s, { condition: `f${s}`, tag: 'gt', oneHot: 'gh', rows: rows.length === 0 ? null : 'gn' }),
+  );
+  return `(SELECT ${[...keyNames(block), ...sums].join(', ')} FROM (${once})${groupBy(keyNames(block))})`;
+}
+
+/** Reads the sketches of series of one unit and table: twelve columns, see `GuardPlan.sketches`. */
+export function laneSketches(block: Block, index: number, series: readonly LaneSeries[]): string {
+  const [first] = series;
+  if (first === undefined) throw new Error('a sketch of nothing');
+  const from = areBeside(block.scope, first.base) ? table(block, 'g') : lanesOnce(block, series);
+  const on =
+    keyNames(block)
+      .map((name) => `a.${name} IS NOT DISTINCT FROM i.${name}`)
+      .join(' AND ') || 'TRUE';
+  const low = `CAST('4294967295' AS UBIGINT)`;
+  const selects = series.map(({ s }) => {
+    const halves = (name: string): string[] => [
+      `CAST(bit_xor(a.${name}${s}) & ${low} AS BIGINT)`,
+      `CAST(bit_xor(a.${name}${s}) >> ${big('32')} AS BIGINT)`,
+    ];
+    const head = [`CAST(${index} AS BIGINT)`, `CAST(${s} AS BIGINT)`, 'i.id', 'CAST(0 AS BIGINT)', 'CAST(0 AS BIGINT)'];
+    const rows = `CAST(CAST(sum(a.gn${s}) AS HUGEINT) & CAST(4294967295 AS HUGEINT) AS BIGINT)`;
+    const words = [rows, ...['gx', 'ga', 'gb'].flatMap(halves)];
+    return `SELECT ${[...head, ...words].join(', ')} FROM a JOIN ${table(block, 'i')} AS i ON (${on}) WHERE i.s${s} GROUP BY i.id`;
+  });
+  return `WITH a AS (SELECT * FROM ${from}) ${selects.join(' UNION ALL ')}`;
+}

@@ -1,0 +1,162 @@
+/**
+ * Sketches of the contributors of cells of large tables: a few words that the engine makes by XOR beside the cell itself,
+ * in the pass that makes the groups. Sharper sketches (sketch.ts) sort every row into a bucket, which costs several times
+ * what the cell does.
+ *
+ * Each row has a keyed tag of 64 random bits, and its unit one of 64 lanes. A sketch holds the number of rows, the XOR of
+ * all tags, and for each lane two bits: the XOR of two bits of the tags of the lane's rows, which ones the lane says.
+ *
+ * Soundness. Rows of one unit touch one lane, so a difference of d units changes at most d lanes: cells in which at least
+ * `minUnits` lanes differ differ by that many units, and only those are let through. Whatever the tags fail to show makes
+ * the verdict stricter, never laxer; that two different cells look the same needs equal XORs of keyed 64-bit tags.
+ *
+ * The price is sharpness: a lane shows a change three times of four, and units share lanes. With a minimum of 10, cells
+ * that differ by 15 units are let through about half the time, from 25 on nearly always. In a large table that is little.
+ *
+ * XOR is linear: the sketch of disjoint cells together is the XOR of theirs. Where a row stands in several summed cells it
+ * counts by parity; the number of rows, which is added up, tells such sums apart.
+ */
+import type { CellGuard, Closeness } from './differencing.ts';
+
+/** 32-bit words: rows, two of tags, two of each bit of the lanes. */
+export const LANE_WORDS = 7;
+export type LaneSketch = Uint32Array;
+
+/** Most units that so few lanes can watch: two bits each, unrelated cells differ in 48 of 64 lanes, give or take 4. */
+export const MAX_LANE_UNITS = 25;
+
+const HALF = 32;
+
+/** A row of a cell: the lane of its unit, 0 to 63, and its tag. */
+export interface LaneRow {
+  readonly lane: number;
+  readonly tag: bigint;
+}
+
+/** The sketch of rows, as the engine makes it. */
+export function lanesOf(rows: Iterable<LaneRow>): LaneSketch {
+  let [count, tags, first, second] = [0, 0n, 0n, 0n];
+  for (const { lane, tag } of rows) {
+    const own = 1n << BigInt(lane);
+    count++;
+    tags ^= tag;
+    first ^= own & tag;
+    second ^= own & (tag >> 1n);
+  }
+  const words = [tags, first, second].flatMap((word) => [Number(word & 0xffff_ffffn), Number(word >> 32n)]);
+  return Uint32Array.from([count, ...words]);
+}
+
+/** The cell of the rows of both (1), or what remains of `a` without `b` (-1). */
+export function combinedLanes(a: LaneSketch, b: LaneSketch, sign: 1 | -1): LaneSketch {
+  const result = a.map((word, i) => word ^ (b[i] ?? 0));
+  result[0] = (a[0] ?? 0) + sign * (b[0] ?? 0);
+  return result;
+}
+
+function changedLanes(a: Uint32Array, b: Uint32Array, offset: number): number {
+  const low = ((a[3] ?? 0) ^ (b[offset + 3] ?? 0)) | ((a[5] ?? 0) ^ (b[offset + 5] ?? 0));
+  const high = ((a[4] ?? 0) ^ (b[offset + 4] ?? 0)) | ((a[6] ?? 0) ^ (b[offset + 6] ?? 0));
+  return bitCount(low) + bitCount(high);
+}
+
+function bitCount(word: number): number {
+  let rest = word - ((word >>> 1) & 0x5555_5555);
+  rest = (rest & 0x3333_3333) + ((rest >>> 2) & 0x3333_3333);
+  return Math.imul((rest + (rest >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+}
+
+const FIRST_CAPACITY = 64;
+const MAX_GUARDED = 250_000;
+/** Longer stretches would make more lists than cells. */
+const MAX_STRETCH = 6;
+
+/**
+ * A history of released cells. The lanes are cut into as many stretches as units to watch: a difference of fewer units
+ * leaves one stretch as it was, so cells that share a stretch are all that need a look.
+ */
+export class LaneGuard implements CellGuard {
+  readonly #minUnits: number;
+  /** Lanes of a stretch; stretches do not cross the middle. */
+  readonly #lanes: number;
+  /** Cells by stretch and what it holds. */
+  readonly #lists: (number[] | undefined)[] = [];
+  #cells = new Uint32Array(FIRST_CAPACITY * LANE_WORDS);
+  #seen = new Uint32Array(FIRST_CAPACITY);
+  #comparison = 0;
+  #count = 0;
+
+  /** `minUnits`: what is compared by default; `most`: the largest minimum that lists are made for. */
+  constructor(minUnits: number, most: number) {
+    this.#minUnits = minUnits;
+    this.#lanes = Math.max(1, Math.min(MAX_STRETCH, Math.floor(HALF / Math.ceil(Math.max(minUnits, most, 1) / 2))));
+  }
+
+  get size(): number {
+    return this.#count;
+  }
+
+  /** Compares a cell with all remembered ones; throws `RangeError` for a sketch of another form or too large a minimum. */
+  compare(sketch: LaneSketch, minUnits = this.#minUnits): Closeness {
+    requireLanes(sketch);
+    if (minUnits > MAX_LANE_UNITS) throw new RangeError('lanes cannot watch so large a minimum');
+    let isSame = false;
+    for (const cell of this.#candidates(sketch, minUnits)) {
+      const offset = cell * LANE_WORDS;
+      if (changedLanes(sketch, this.#cells, offset) >= minUnits) continue;
+      if (!sketch.every((word, i) => word === this.#cells[offset + i])) return 'tooClose';
+      isSame = true;
+    }
+    return isSame ? 'same' : 'clear';
+  }
+
+  /** Adds a cell that is released; throws `RangeError` when there is no room, so that a full guard denies. */
+  remember(sketch: LaneSketch): void {
+    requireLanes(sketch);
+    if (this.#count >= MAX_GUARDED) throw new RangeError('the differencing guard is full');
+    if (this.#count >= this.#seen.length) {
+      const cells = new Uint32Array(this.#cells.length * 2);
+      cells.set(this.#cells);
+      this.#cells = cells;
+      this.#seen = new Uint32Array(this.#seen.length * 2);
+      this.#comparison = 0;
+    }
+    this.#cells.set(sketch, this.#count * LANE_WORDS);
+    for (const list of this.#stretches(sketch)) (this.#lists[list] ??= []).push(this.#count);
+    this.#count++;
+  }
+
+  *#candidates(sketch: LaneSketch, minUnits: number): Iterable<number> {
+    const stretches = this.#stretches(sketch);
+    const own = stretches.map((list) => this.#lists[list] ?? []);
+    // With fewer stretches than units, each may have changed; and long lists are slower than looking at everything.
+    if (stretches.length < minUnits || own.reduce((sum, list) => sum + list.length, 0) > this.#count) {
+      for (let cell = 0; cell < this.#count; cell++) yield cell;
+      return;
+    }
+    this.#comparison++;
+    for (const list of own) {
+      for (const cell of list) {
+        if (this.#seen[cell] === this.#comparison) continue;
+        this.#seen[cell] = this.#comparison;
+        yield cell;
+      }
+    }
+  }
+
+  /** The number of the list of each stretch. */
+  #stretches(sketch: LaneSketch): number[] {
+    const perHalf = Math.floor(HALF / this.#lanes);
+    const mask = 2 ** this.#lanes - 1;
+    return Array.from({ length: 2 * perHalf }, (_, i) => {
+      const [half, shift] = [i % 2, Math.floor(i / 2) * this.#lanes];
+      const first = ((sketch[3 + half] ?? 0) >>> shift) & mask;
+      const second = ((sketch[5 + half] ?? 0) >>> shift) & mask;
+      return (i << (2 * this.#lanes)) | (first << this.#lanes) | second;
+    });
+  }
+}
+
+function requireLanes(sketch: Uint32Array): void {
+  if (sketch.length !== LANE_WORDS) throw new RangeError('the sketch has another form than the guard');
+}
