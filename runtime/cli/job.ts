@@ -6,6 +6,7 @@ import type { HomomorphicProgram, Job, JobRequest, ParameterValue } from '../gen
 import type { Init } from '../rpc/call.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { programOf, type ProgramOptions } from './program-option.ts';
+import { explainText } from './explain-text.ts';
 import { type ExitCode, type Output, reasonLines, tableText, UsageError } from './output.ts';
 
 interface JobOptions extends CommonOptions, ProgramOptions {
@@ -69,28 +70,7 @@ export function addJob(program: Command): void {
   ).action((sql: string | undefined, options: JobOptions) =>
     actAs(options, async (glovebox, out) => {
       const answer = await glovebox.jobs.explain({ job: await requestOf(sql, options) });
-      out.answer(answer, () =>
-        answer.wouldRun
-          ? [
-              `would run under ${answer.rules.join(' and ')}`,
-              `guarantee: ${answer.guarantee}`,
-              ...(answer.priceMicros === null
-                ? []
-                : [`price: at most ${(Number(answer.priceMicros) / 1e6).toFixed(2)} ${answer.currency}`]),
-              answer.suppression,
-              ...answer.enforced.map((text) => `  ${text}`),
-              ...answer.errors.map(
-                ({ column, halfWidth, confidence }) =>
-                  `expected error of ${column}: ±${Number(halfWidth.toPrecision(3))} (${confidence * 100} %)`,
-              ),
-              ...answer.budget.map(
-                ({ dataset, microEpsilon, microEpsilonLeft, usesLeft }) =>
-                  `costs epsilon ${Number(microEpsilon) / 1e6} of ${dataset}${microEpsilonLeft === null ? '' : `; then ${Number(microEpsilonLeft) / 1e6} is left`}${usesLeft === null ? '' : `, enough for ${usesLeft} more like it`}`,
-              ),
-              `result: ${answer.columns.map(({ name, type }) => `${name} ${type}`).join(', ')}`,
-            ].join('\n')
-          : `would be refused:\n${reasonLines(answer.reasons)}${answer.repaired === '' ? '' : `\nthis would pass:\n${answer.repaired}`}`,
-      );
+      out.answer(answer, explainText);
       return answer.wouldRun ? 0 : 1;
     }),
   );

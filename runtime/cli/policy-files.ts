@@ -5,8 +5,13 @@ import type { UsagePolicy } from '../policy/model.ts';
 import { policyFromOdrl } from '../policy/odrl/parse.ts';
 import { type CaseResult, type PolicyRef, runPolicyCases } from '../policy-file/cases.ts';
 import { complaintText, parsePolicy } from '../policy-file/parse-policy.ts';
+import { importBigQuery } from '../policy-file/import/bigquery.ts';
+import { importCcl } from '../policy-file/import/ccl.ts';
+import { importCleanRooms } from '../policy-file/import/clean-rooms.ts';
+import type { Imported, ImportOptions } from '../policy-file/import/imported.ts';
+import { importSnowflake } from '../policy-file/import/snowflake.ts';
 import { policyDocumentOf } from '../policy-file/write-document.ts';
-import type { ExitCode, Output } from './output.ts';
+import { type ExitCode, type Output, UsageError } from './output.ts';
 
 /** What `policy import` and `policy test` do; in a file of its own, since other commands need not load the parser. */
 
@@ -29,6 +34,55 @@ export function importOdrl(out: Output, file: string, target: string | null): Ex
   );
   return 0;
 }
+
+/** What a person says beside the file that is imported. */
+export interface ImportChoices {
+  readonly from?: string;
+  readonly odrl?: boolean;
+  readonly dataset?: string;
+  readonly unit?: readonly string[];
+  readonly minUnits?: string;
+  readonly columns?: string;
+  readonly out?: string;
+}
+
+/** Rules of other systems; what cannot be said is listed, in the document too. */
+export function importForeign(out: Output, file: string, choices: ImportChoices): ExitCode {
+  const { unit, minUnits, columns, dataset, out: target } = choices;
+  if (minUnits !== undefined && !/^[1-9]\d{0,5}$/.test(minUnits))
+    throw new UsageError(`--min-units \`${minUnits}\` is not a number of at least 1`);
+  const read = IMPORTERS[choices.from ?? ''];
+  if (read === undefined) throw new UsageError(`\`${choices.from ?? ''}\` is not a form`);
+  const imported = read(readFileSync(file, 'utf8'), {
+    ...(dataset === undefined ? {} : { dataset }),
+    ...(unit === undefined ? {} : { unit: unit.length === 1 && unit[0] === 'row' ? 'row' : unit }),
+    ...(minUnits === undefined ? {} : { minUnits: Number(minUnits) }),
+    ...(columns === undefined ? {} : { columns: columns.split(',').map((name) => name.trim()) }),
+  });
+  const { losses } = imported;
+  const lost = losses.map(({ at, said, becomes }) => `  ${at}: ${said}: ${becomes}`);
+  const lostText = lost.length === 0 ? '' : `\nnot said in the same way:\n${lost.join('\n')}`;
+  if (imported.kind === 'refused') {
+    const { reason } = imported;
+    out.answer({ document: null, reason, losses }, () => `cannot import \`${file}\`: ${reason}${lostText}`);
+    return 1;
+  }
+  const { document } = imported;
+  if (target !== undefined) writeFileSync(target, document);
+  out.answer({ document, losses }, () =>
+    target === undefined
+      ? document
+      : `written to ${target}; read it, then attach it with: glovebox policy attach ${target}${lostText}`,
+  );
+  return 0;
+}
+
+const IMPORTERS: Readonly<Record<string, (source: string, options: ImportOptions) => Imported>> = {
+  'clean-rooms': importCleanRooms,
+  bigquery: importBigQuery,
+  snowflake: importSnowflake,
+  ccl: importCcl,
+};
 
 export function testCases(out: Output, file: string): ExitCode {
   const policyOf = (ref: PolicyRef): UsagePolicy | string => policyIn(file, ref);

@@ -1,9 +1,14 @@
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { PolicyComplaint } from '../gen/messages.ts';
 import { policyInWords } from '../policy/in-words.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
-import { reasonLines } from './output.ts';
+import { reasonLines, UsageError } from './output.ts';
+import { addPolicyCompare } from './policy-compare.ts';
+import type { ImportChoices } from './policy-files.ts';
+
+/** What `policy import` reads. */
+const FORMS = ['odrl', 'clean-rooms', 'bigquery', 'snowflake', 'ccl'];
 
 export function addPolicy(program: Command): void {
   const policy = program.command('policy').description('what providers allow');
@@ -70,14 +75,34 @@ export function addPolicy(program: Command): void {
   withCommon(
     policy
       .command('import <file>')
-      .description('read an ODRL 2.2 offer of our profile and write it as a policy document; needs no runtime'),
-    'glovebox policy import visits.odrl.json --odrl --out visits.yaml',
+      .description(
+        'write somebody else’s rules as a policy document, and list what cannot be said in one; needs no runtime',
+      ),
+    'glovebox policy import rule.json --from clean-rooms --dataset shop/orders --out orders.yaml',
   )
-    .option('--odrl', 'the file is ODRL (JSON-LD); the only form so far')
+    .addOption(
+      new Option(
+        '--from <form>',
+        'odrl: offer of our ODRL 2.2 profile (JSON-LD); clean-rooms: AWS analysis rule (JSON); bigquery, snowflake: DDL; ccl: GRANTs of SCQL 1.x',
+      ).choices(FORMS),
+    )
+    .option('--odrl', 'the same as --from odrl')
+    .option('--dataset <name>', 'the dataset that the document is for, where the source does not name it')
+    .option('--unit <column...>', 'key columns of whom the table protects, or `row`, where the source does not say')
+    .option('--min-units <number>', 'least units behind each cell, where the source does not say')
+    .option('--columns <list>', 'columns of the table, A,B,C, where the source does not list them')
     .option('--out <file>', 'write the document to a file')
-    .action((file: string, options: CommonOptions & { out?: string }) =>
-      act(options, async (out) => (await import('./policy-files.ts')).importOdrl(out, file, options.out ?? null)),
+    .action((file: string, options: CommonOptions & ImportChoices) =>
+      act(options, async (out) => {
+        if (options.from === undefined && options.odrl !== true)
+          throw new UsageError(`say what the file is: --from ${FORMS.join('|')}`);
+        const { importForeign, importOdrl } = await import('./policy-files.ts');
+        return options.odrl === true || options.from === 'odrl'
+          ? importOdrl(out, file, options.out ?? null)
+          : importForeign(out, file, options);
+      }),
     );
+  addPolicyCompare(policy);
   withCommon(
     policy
       .command('test <file>')

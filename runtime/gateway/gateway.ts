@@ -328,6 +328,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     queue,
     results,
     jobNeeds,
+    manifestOf,
     programOf: (message) => submittedProgram(needs, message),
     debugCode: (asker, request, signal) =>
       debugCode(
@@ -369,6 +370,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
 
   const policyNeeds: PolicyNeeds = {
     ...needs,
+    knowledge: jobNeeds.knowledge,
     allowedWebhooks: parts.webhooks ?? [],
     manifestOf,
     prepareLayout: async (manifest, policy) => {

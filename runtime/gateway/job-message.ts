@@ -1,10 +1,8 @@
-import type { ExplainJobResponse, Job as JobMessage, ResultColumn } from '../gen/messages.ts';
-import { priceBefore } from '../job/charge.ts';
+import type { Job as JobMessage, ResultColumn } from '../gen/messages.ts';
 import type { Job } from '../job/job.ts';
 import type { ResultNote } from '../job/needs.ts';
 import { microsOf } from '../metering/money.ts';
 import type { CellIntervals, ColumnAccuracy } from '../job/prepare.ts';
-import type { rehearse } from '../job/run-job.ts';
 import { ruleOf } from '../job/withheld-rules.ts';
 import type { Reason } from '../policy/reason.ts';
 import type { Schema } from '../release/columns.ts';
@@ -13,7 +11,7 @@ import { toldEndMs } from './answer-slots.ts';
 import type { Parts } from './live-jobs.ts';
 import type { GatewayNeeds } from './needs.ts';
 
-/** How jobs are told: those that live, those on record, and those that were only explained. */
+/** How jobs are told: those that live and those on record. */
 
 function blankMessage(): Omit<JobMessage, 'id' | 'state' | 'consumer' | 'submittedAtMs'> {
   return {
@@ -167,7 +165,7 @@ function meterMessage(
 }
 
 /** JSON has no NaN: what came back as null had no value. */
-function errorMessage({ column, halfWidth, confidence, cells }: ColumnAccuracy): JobMessage['errors'][number] {
+export function errorMessage({ column, halfWidth, confidence, cells }: ColumnAccuracy): JobMessage['errors'][number] {
   const numbers = (of: readonly (number | null)[] | undefined): readonly number[] =>
     (of ?? []).map((one) => one ?? Number.NaN);
   return {
@@ -189,10 +187,12 @@ function spendsOf(datasets: readonly string[], microEpsilon: number): JobMessage
     microEpsilonLeft: null,
     uses: 1n,
     usesLeft: null,
+    microEpsilonBefore: null,
+    usesBefore: null,
   }));
 }
 
-function columnsOf(schema: Schema): readonly ResultColumn[] {
+export function columnsOf(schema: Schema): readonly ResultColumn[] {
   return schema.map(({ name, type, nullable }) => ({
     name,
     type: type.kind,
@@ -200,57 +200,4 @@ function columnsOf(schema: Schema): readonly ResultColumn[] {
     scale: type.kind === 'decimal128' ? type.scale : 0,
     nullable,
   }));
-}
-
-export function explained(
-  rehearsed: Awaited<ReturnType<typeof rehearse>>,
-  needs: Pick<GatewayNeeds, 'isolation'>,
-): ExplainJobResponse {
-  const blank: ExplainJobResponse = {
-    wouldRun: false,
-    reasons: [],
-    rules: [],
-    enforced: [],
-    guarantee: '',
-    errors: [],
-    suppression: '',
-    budget: [],
-    priceMicros: null,
-    currency: '',
-    repaired: '',
-    ruleId: '',
-    mode: 'unspecified',
-    columns: [],
-    diagnostics: [],
-    isolation: needs.isolation,
-    datasets: [],
-    queryShape: null,
-  };
-  if (rehearsed.kind === 'denied') {
-    const { reasons, queryShape } = rehearsed;
-    if (queryShape === undefined) return { ...blank, reasons };
-    return { ...blank, reasons, queryShape: { rows: BigInt(queryShape.rows), columns: queryShape.columns } };
-  }
-  const { admission, prepared } = rehearsed;
-  const { terms } = prepared;
-  return {
-    ...blank,
-    wouldRun: true,
-    rules: admission.permits.map(({ permit }) => permit.clause),
-    enforced: prepared.inWords,
-    guarantee: prepared.guarantee,
-    errors: (prepared.errors ?? []).map(errorMessage),
-    suppression:
-      terms.minUnits === null
-        ? 'no threshold'
-        : `cells over fewer than ${terms.minUnits} units are withheld (${terms.smallGroups})`,
-    ruleId: admission.permits[0]?.permit.rule.id ?? '',
-    mode: admission.mode,
-    columns: columnsOf(terms.outputs),
-    datasets: prepared.datasets.map(({ name }) => name),
-    ...priceBefore(
-      admission.permits.filter(({ agreement }) => prepared.datasets.some(({ name }) => name === agreement.dataset)),
-      prepared,
-    ),
-  };
 }

@@ -20,17 +20,18 @@ import { untilSlot } from './answer-slots.ts';
 import { disputesOfJob } from './disputes.ts';
 import { type EndRecord, type StoreLedger, tellingEnd } from './ended-jobs.ts';
 import type { SubmittedProgram } from './javascript-engine.ts';
-import { actorOf, explained, liveMessage, recordMessage } from './job-message.ts';
+import { explainJob } from './explain-job.ts';
+import type { ForecastNeeds } from './forecast-cells.ts';
+import { actorOf, liveMessage, recordMessage } from './job-message.ts';
 import { jobOf } from './job-request.ts';
 import type { JobQueue } from './live-jobs.ts';
 import type { GatewayNeeds } from './needs.ts';
 import type { PartyBody } from './records.ts';
 import { type IssuedTicket, newTicket } from './release-tickets.ts';
 import type { Results } from './results.ts';
-import { spendsBefore } from './spends-before.ts';
 import { StageClock } from './stage-clock.ts';
 
-export interface JobServiceNeeds extends GatewayNeeds {
+export interface JobServiceNeeds extends GatewayNeeds, ForecastNeeds {
   readonly queue: JobQueue;
   readonly results: Results;
   readonly jobNeeds: Omit<JobNeeds, 'ledger'> & { readonly ledger: StoreLedger };
@@ -245,13 +246,8 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
       const asker = { party: caller.party, groups, country: caller.jurisdiction };
       return needs.debugCode({ asker, agreementIds: request.agreementIds }, request, call.signal);
     },
-    explain: async (caller, request, call) => {
-      const rehearsed = await rehearse(needs.jobNeeds, jobOf(needs, caller, request.job, call), call.signal);
-      const answer = explained(rehearsed, needs);
-      return rehearsed.kind === 'denied'
-        ? answer
-        : { ...answer, budget: await spendsBefore(needs, rehearsed.prepared) };
-    },
+    explain: async (caller, request, call) =>
+      await explainJob(needs, jobOf(needs, caller, request.job, call), call.signal),
   };
 }
 

@@ -3,6 +3,7 @@ import type { PolicyServiceHandlers } from '../gen/services.ts';
 import { canonicalJson, type Json } from '../evidence/canonical-json.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
+import type { Knowledge } from '../policy/decide.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { policyInWords } from '../policy/in-words.ts';
 import { policyToOdrl } from '../policy/odrl/compile.ts';
@@ -13,6 +14,7 @@ import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { requireRole } from './access.ts';
 import { isOpenTo } from './agreement-record.ts';
+import { type CompareNeeds, diffPolicies, explainFor } from './compare-policies.ts';
 import { isWebhook } from './duties.ts';
 import { fitProblems } from './fit-policy.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
@@ -20,6 +22,8 @@ import type { AgreementBody, DatasetBody, PolicyBody } from './records.ts';
 import { policyOf } from './records.ts';
 
 export interface PolicyNeeds extends GatewayNeeds {
+  /** Purposes and conditions, as jobs are decided by. */
+  readonly knowledge: Knowledge;
   /** Origins that the operator lets notices be sent to. */
   readonly allowedWebhooks: readonly string[];
   readonly manifestOf: (dataset: string, version: number) => Promise<DatasetManifest>;
@@ -99,6 +103,14 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
     };
   };
 
+  const visible = (caller: Caller, dataset: string, version: number): StoredRecord<PolicyBody> => {
+    const found = versionsOf(needs, dataset).find(({ body }) => version === 0 || body.version === version);
+    if (found === undefined || !maySee(needs, caller, found))
+      throw new Fault('not-found', `no policy of dataset \`${dataset}\` that you may see`);
+    return found;
+  };
+  const comparing: CompareNeeds = { ...needs, visible };
+
   return {
     check: async (_caller, request) => {
       const { complaints, policy } = await checked(request.document, request.fileName, request.dataset);
@@ -176,12 +188,10 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
         throw new Fault('conflict', `policy version ${version} of \`${policy.dataset}\` was attached meanwhile`);
       return { policy: messageOf(record), complaints: [], reasons: [] };
     },
+    explain: (caller, request) => Promise.resolve(explainFor(comparing, caller, request)),
+    diff: (caller, request) => diffPolicies(comparing, caller, request),
     get: (caller, request) => {
-      const found = versionsOf(needs, request.dataset).find(
-        ({ body }) => request.version === 0 || body.version === request.version,
-      );
-      if (found === undefined || !maySee(needs, caller, found))
-        throw new Fault('not-found', `no policy of dataset \`${request.dataset}\` that you may see`);
+      const found = visible(caller, request.dataset, request.version);
       if (!['', 'yaml', 'odrl', 'dsp'].includes(request.format))
         throw new Fault('argument-not-valid', `\`${request.format}\` is not a form: yaml, odrl or dsp`);
       const exported = { odrl: policyToOdrl, dsp: policyToDsp }[request.format];

@@ -3,18 +3,17 @@ import type { Prepared } from '../job/prepare.ts';
 import { remaining } from '../ledger/budget.ts';
 import type { GatewayNeeds } from './needs.ts';
 
-/** What a job would take from privacy budgets, with what would be left of them: nothing is reserved. */
+/** What a job would take from privacy budgets and counted uses, with what is left before and after: nothing is reserved. */
 export async function spendsBefore(
   needs: Pick<GatewayNeeds, 'store'>,
   prepared: Prepared,
 ): Promise<JobMessage['budget']> {
-  if (prepared.microEpsilon === 0) return [];
-  return await Promise.all(
+  const spends = await Promise.all(
     prepared.datasets.map(async ({ name }) => {
       const own = `/${encodeURIComponent(name)}`;
       const lines = prepared.budget.filter(({ budget, limit }) => {
         const [kind = '', , dataset = ''] = budget.split('/');
-        return LOSS_KINDS.has(kind) && `/${dataset}` === own && limit < COUNTED_ONLY;
+        return TOLD_KINDS.has(kind) && `/${dataset}` === own && limit < COUNTED_ONLY;
       });
       const left = await Promise.all(
         lines.map(async ({ budget, amount, limit, windowMs }) => {
@@ -22,20 +21,23 @@ export async function spendsBefore(
           return { isEpsilon: budget.startsWith('microEpsilon/'), rest, amount };
         }),
       );
-      const epsilons = left.filter(({ isEpsilon }) => isEpsilon).map(({ rest, amount }) => positive(rest - amount));
-      const uses = left.filter(({ amount }) => amount > 0n).map(({ rest, amount }) => positive(rest - amount) / amount);
+      const epsilons = left.filter(({ isEpsilon }) => isEpsilon);
+      const uses = left.filter(({ amount }) => amount > 0n);
       return {
         dataset: name,
         microEpsilon: BigInt(prepared.microEpsilon),
-        microEpsilonLeft: least(epsilons),
+        microEpsilonLeft: least(epsilons.map(({ rest, amount }) => positive(rest - amount))),
         uses: 1n,
-        usesLeft: least(uses),
+        usesLeft: least(uses.map(({ rest, amount }) => positive(rest - amount) / amount)),
+        microEpsilonBefore: least(epsilons.map(({ rest }) => rest)),
+        usesBefore: least(uses.map(({ rest, amount }) => rest / amount)),
       };
     }),
   );
+  return spends.filter(({ microEpsilon, usesLeft }) => microEpsilon > 0n || usesLeft !== null);
 }
 
-const LOSS_KINDS = new Set(['microEpsilon', 'nanoRho', 'femtoDelta']);
+const TOLD_KINDS = new Set(['count', 'microEpsilon', 'nanoRho', 'femtoDelta']);
 /** Limits from here on are those of budgets that are counted and not limited. */
 const COUNTED_ONLY = 2n ** 62n;
 const positive = (value: bigint): bigint => (value > 0n ? value : 0n);

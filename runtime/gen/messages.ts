@@ -121,6 +121,13 @@ export type SandboxMethod =
   | 'approved'
   | 'post';
 
+/** What a change of a term does. */
+export type TermChange =
+  | 'unspecified'
+  | 'stricter'
+  | 'looser'
+  | 'other';
+
 /** Acceptance. */
 export interface AcceptAgreementRequest {
   /** The agreement. */
@@ -350,6 +357,10 @@ export interface BudgetSpend {
   readonly uses: bigint;
   /** Uses left; absent when uses are not limited. */
   readonly usesLeft: bigint | null;
+  /** In explanations: privacy loss that was left before; absent when the policy has no such budget. */
+  readonly microEpsilonBefore: bigint | null;
+  /** In explanations: uses that were left before; absent when uses are not limited. */
+  readonly usesBefore: bigint | null;
 }
 
 /** Names a job. */
@@ -362,6 +373,22 @@ export interface CancelJobRequest {
 export interface CancelJobResponse {
   /** The job after the cancellation. */
   readonly job: Job | null;
+}
+
+/** How many cells may be withheld. Made of the policy and of synthetic rows; nothing of the data is in it. */
+export interface CellForecast {
+  /** Groups that the declared values of the keys make; absent when a key has no declared values. */
+  readonly declaredGroups: bigint | null;
+  /** Least number of units behind each cell. */
+  readonly minUnits: bigint;
+  /** Units that the data must have in the rows asked for, if they spread evenly, for every declared group to be told. */
+  readonly unitsNeeded: bigint | null;
+  /** Units of the synthetic twin that was looked at; 0: none was. */
+  readonly twinUnits: bigint;
+  /** Groups of the twin, without the filter. */
+  readonly twinGroups: bigint;
+  /** Groups of the twin that would be withheld. */
+  readonly twinWithheld: bigint;
 }
 
 /** A point. */
@@ -504,6 +531,18 @@ export interface CiphertextObject {
   readonly isRevoked: boolean;
   /** The party that uploaded it. */
   readonly owner: string;
+}
+
+/** Where a clause was written. */
+export interface ClauseOrigin {
+  /** The file that was attached; empty when the reason names no clause of a policy. */
+  readonly fileName: string;
+  /** Line in it, 1-based. */
+  readonly line: number;
+  /** Column, 1-based. */
+  readonly column: number;
+  /** Path in the document, e.g. "columns.cost". */
+  readonly path: string;
 }
 
 /** Code. */
@@ -751,6 +790,30 @@ export interface DecryptedScalar {
   readonly errorBound: number;
 }
 
+/** Two policies of one dataset. */
+export interface DiffPolicyRequest {
+  /** The policy as it is. */
+  readonly before: PolicyRef | null;
+  /** The policy as it may become. */
+  readonly after: PolicyRef | null;
+  /** Also decide the jobs on record again. Only the provider of the dataset, operators and auditors. */
+  readonly withJobs: boolean;
+}
+
+/** How two policies differ. */
+export interface DiffPolicyResponse {
+  /** Terms that differ, in the order of the document. */
+  readonly terms: readonly TermDifference[];
+  /** Jobs on record that would be decided otherwise, newest first. */
+  readonly jobs: readonly JobDifference[];
+  /** Jobs on record that were decided again. */
+  readonly replayed: number;
+  /** Jobs on record of which too little is kept to decide them again. */
+  readonly notReplayed: number;
+  /** What is wrong with a document; then nothing was compared. */
+  readonly complaints: readonly PolicyComplaint[];
+}
+
 /** An objection. */
 export interface Dispute {
   /** Name of the dispute. */
@@ -901,6 +964,58 @@ export interface ExplainJobResponse {
   readonly datasets: readonly string[];
   /** What an encrypted query has to fit; only for programs that take one. */
   readonly queryShape: EncryptedQueryShape | null;
+  /** The enforced form of a query in SQL: what the runtime would run, as somebody writes it who knows the policy alone. Empty for other computations. */
+  readonly enforcedSql: string;
+  /** Where the rules in force were written, one for each agreement that the job would use. */
+  readonly origins: readonly RuleOrigin[];
+  /** For each of `reasons`, in order, where the clause that decided stands in the policy. */
+  readonly clauseOrigins: readonly ClauseOrigin[];
+  /** What was changed to make `repaired`, in words and in order. */
+  readonly repairs: readonly string[];
+  /** What may be withheld, from the policy's own numbers and synthetic rows; absent when nothing can be said. */
+  readonly forecast: CellForecast | null;
+}
+
+/** Names a policy and whom it is explained to. */
+export interface ExplainPolicyRequest {
+  /** The dataset. */
+  readonly dataset: string;
+  /** Version; 0 means the newest. */
+  readonly version: number;
+  /** Explain it as this consumer would meet it; empty: the caller when it is a consumer, else everybody. */
+  readonly consumer: string;
+}
+
+/** A policy in words. */
+export interface ExplainPolicyResponse {
+  /** The dataset. */
+  readonly dataset: string;
+  /** Version. */
+  readonly version: number;
+  /** What the policy protects, one sentence a line. */
+  readonly summary: readonly string[];
+  /** What may be done with each column. */
+  readonly columns: readonly ExplainedColumn[];
+  /** The rules, one sentence each. */
+  readonly rules: readonly string[];
+  /** What is never allowed, one sentence each. */
+  readonly never: readonly string[];
+  /** Duties, one sentence each. */
+  readonly duties: readonly string[];
+  /** Questions that the policy lets be asked, as SQL. */
+  readonly examples: readonly string[];
+}
+
+/** A column in words. */
+export interface ExplainedColumn {
+  /** The table; empty when the dataset has one table. */
+  readonly table: string;
+  /** The column. */
+  readonly column: string;
+  /** What may be asked. */
+  readonly may: readonly string[];
+  /** What may not. */
+  readonly mayNot: readonly string[];
 }
 
 /** What to export. */
@@ -1304,6 +1419,20 @@ export interface Job {
   readonly disputes: readonly string[];
   /** Who submitted it for `consumer` under a mandate; empty when the consumer did. */
   readonly submittedBy: string;
+}
+
+/** A job that would be decided otherwise. */
+export interface JobDifference {
+  /** The job. */
+  readonly jobId: string;
+  /** Who asked. */
+  readonly consumer: string;
+  /** Whether the first policy permits it. */
+  readonly wasPermitted: boolean;
+  /** Whether the second policy permits it. */
+  readonly isPermitted: boolean;
+  /** Why the policy that denies it does. */
+  readonly reasons: readonly Reason[];
 }
 
 /** What a job used. Measured so that it tells nothing about rows. */
@@ -1760,6 +1889,18 @@ export interface PolicyComplaint {
   readonly isError: boolean;
 }
 
+/** A policy: a document, or a version of an attached one. */
+export interface PolicyRef {
+  /** YAML or JSON; empty: `dataset` names an attached policy. */
+  readonly document: string;
+  /** Name of the file, for complaints. */
+  readonly fileName: string;
+  /** The dataset. */
+  readonly dataset: string;
+  /** Version; 0 means the newest. */
+  readonly version: number;
+}
+
 /** How far a job is. */
 export interface Progress {
   /** The step. */
@@ -2083,6 +2224,26 @@ export interface RevokeMandateResponse {
   readonly stoppedJobs: number;
 }
 
+/** A rule of a policy and where it was written. */
+export interface RuleOrigin {
+  /** The dataset of the policy. */
+  readonly dataset: string;
+  /** Version of the policy. */
+  readonly version: number;
+  /** "sha256:…" of the policy, as the agreement pins it. */
+  readonly policyDigest: string;
+  /** The agreement that pins it. */
+  readonly agreementId: string;
+  /** Name of the rule. */
+  readonly ruleId: string;
+  /** The file that was attached. */
+  readonly fileName: string;
+  /** Line in it, 1-based; 0 when not known. */
+  readonly line: number;
+  /** What the rule says, in words. */
+  readonly inWords: string;
+}
+
 /** A program to run. */
 export interface RunHomomorphicRequest {
   /** The job; its computation is a homomorphic program. */
@@ -2397,6 +2558,18 @@ export interface SuspendPartyResponse {
   readonly stoppedJobs: number;
   /** Why it was not suspended. */
   readonly reasons: readonly Reason[];
+}
+
+/** A term that differs. */
+export interface TermDifference {
+  /** Path, e.g. "tables.visits.columns.cost" or "allow.statistics.release.minUnits". */
+  readonly path: string;
+  /** What the change does. */
+  readonly change: TermChange;
+  /** The term before, as text; empty when it was not there. */
+  readonly before: string;
+  /** The term after, as text; empty when it is gone. */
+  readonly after: string;
 }
 
 /** Names an agreement. */

@@ -29,12 +29,16 @@ import type {
   CounterAgreementResponse,
   DebugJobRequest,
   DebugJobResponse,
+  DiffPolicyRequest,
+  DiffPolicyResponse,
   DrainRequest,
   DrainResponse,
   ExitPartyRequest,
   ExitPartyResponse,
   ExplainJobRequest,
   ExplainJobResponse,
+  ExplainPolicyRequest,
+  ExplainPolicyResponse,
   ExportEvidenceRequest,
   ExportEvidenceResponse,
   FetchCiphertextRequest,
@@ -621,6 +625,10 @@ export interface PolicyServiceHandlers {
   get(caller: Caller, request: GetPolicyRequest, call: CallContext): Promise<Answer<GetPolicyResponse>>;
   /** Runs cases {policy, request, expect} through the decision and answers each outcome; reads no row. */
   test(caller: Caller, request: TestPolicyRequest, call: CallContext): Promise<Answer<TestPolicyResponse>>;
+  /** Says in words what a policy lets a party ask and what not. */
+  explain(caller: Caller, request: ExplainPolicyRequest, call: CallContext): Promise<Answer<ExplainPolicyResponse>>;
+  /** Compares two policies term by term; for the provider also says which jobs on record would be decided otherwise. */
+  diff(caller: Caller, request: DiffPolicyRequest, call: CallContext): Promise<Answer<DiffPolicyResponse>>;
 }
 
 /** What providers allow. */
@@ -633,6 +641,10 @@ export interface PolicyServiceClient {
   get(request: Init<GetPolicyRequest>, options?: CallOptions): Promise<GetPolicyResponse>;
   /** Runs cases {policy, request, expect} through the decision and answers each outcome; reads no row. */
   test(request: Init<TestPolicyRequest>, options?: CallOptions): Promise<TestPolicyResponse>;
+  /** Says in words what a policy lets a party ask and what not. */
+  explain(request: Init<ExplainPolicyRequest>, options?: CallOptions): Promise<ExplainPolicyResponse>;
+  /** Compares two policies term by term; for the provider also says which jobs on record would be decided otherwise. */
+  diff(request: Init<DiffPolicyRequest>, options?: CallOptions): Promise<DiffPolicyResponse>;
 }
 
 /** Handlers by service. */

@@ -96,6 +96,7 @@ export function prepareDifferential(
       ...differentialLossLines(consumer, permits, lossOf(plan), release.microEpsilonPerJob),
     ],
     microEpsilon: release.microEpsilonPerJob,
+    enforcedSql: query.enforced.canonical,
     inWords: [...query.enforced.inWords, ...noiseInWords(query, plan, shared)],
     errors: predictedErrors(query, shared),
     guarantee: `differential privacy per privacy unit with epsilon ${release.microEpsilonPerJob / 1e6}${keys.kind === 'private' || release.noise === 'gaussian' ? ` and delta ${release.delta}` : ''}: adding or removing one unit (at most ${query.rowsPerUnit} rows of each count) changes the probability of any result by at most that factor`,

@@ -182,6 +182,7 @@ export function prepareSql(
       budget: budgetLines(job.asker.party, touched),
       microEpsilon: 0,
       inWords: enforced.inWords,
+      enforcedSql: enforced.canonical,
       guarantee: guaranteeOf(terms, units),
       image: engine.image,
       isOrdered: true,

@@ -17,7 +17,10 @@ export interface Prepared {
     readonly rows?: number;
   }[];
   /** Columns that the result rests on; absent when not known one by one: every column of the datasets then counts. */
-  readonly columns?: readonly UsedColumn[];
+  readonly columns?: readonly (UsedColumn & {
+    /** Rights and functions that were needed, e.g. `filter`, `sum`. */
+    readonly uses?: readonly string[];
+  })[];
   /** SHA-256 of the canonical form: equal for re-spellings of the same question. */
   readonly digest: string;
   readonly terms: ReleaseTerms;
@@ -28,6 +31,8 @@ export interface Prepared {
   readonly budget: readonly BudgetLine[];
   readonly microEpsilon: number;
   readonly inWords: readonly string[];
+  /** What would run, as SQL of our own that rests on the query and the policy alone; absent when it is no SQL. */
+  readonly enforcedSql?: string;
   /** What the consumer and the receipt are told about the result, one sentence. */
   readonly guarantee: string;
   /** Digest of the sandbox image that will run it. */

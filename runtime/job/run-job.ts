@@ -128,6 +128,7 @@ async function reserve(
         clause: admission.clause,
         image: prepared.image,
         microEpsilon: prepared.microEpsilon,
+        footprint: prepared.columns === undefined ? null : JSON.stringify(prepared.columns),
         ...(prepared.repeats === undefined ? {} : { repeats: prepared.repeats }),
       },
       permits,

@@ -126,6 +126,11 @@ export async function startSmallRuntime(
       explain: () =>
         Promise.resolve({
           wouldRun: true,
+          enforcedSql: '',
+          origins: [],
+          clauseOrigins: [],
+          repairs: [],
+          forecast: null,
           reasons: [],
           rules: ['at least 10 patients behind every cell'],
           enforced: [],

@@ -1,0 +1,382 @@
+import type { Reason } from '../../policy/reason.ts';
+import { type Clause, type ClauseName, type Item, type SelectBlock, selectBlocks, type Span } from './clauses.ts';
+import type { KnownColumn } from './known-columns.ts';
+import { offsetOf, type Token, tokensOf } from './tokens.ts';
+import { functionsInstead, nearestName } from './instead.ts';
+
+/** One edited text and what the edit did. */
+export interface Candidate {
+  readonly text: string;
+  readonly change: string;
+}
+
+/** What no edit of ours can mend. */
+const HOPELESS: ReadonlySet<string> = new Set(['sql-syntax', 'query-too-long', 'query-not-utf8', 'query-too-deep']);
+
+interface Edit extends Span {
+  readonly by: string;
+}
+
+/** Most columns of `SELECT *` that become aggregates. */
+const MAX_STAR_COLUMNS = 6;
+
+/** Edits that may answer one reason, the one that keeps most of the question first. */
+export function candidatesFor(text: string, why: Reason, columns: readonly KnownColumn[]): readonly Candidate[] {
+  if (HOPELESS.has(why.code)) return [];
+  const tokens = tokensOf(text);
+  if (tokens === null) return [];
+  const blocks = selectBlocks(tokens);
+  const offset = why.at === null ? null : offsetOf(text, why.at);
+  const query: Query = { text, tokens, blocks, columns };
+  switch (why.code) {
+    case 'sql-several-statements':
+      return firstStatement(query);
+    case 'rows-not-released':
+    case 'rows-picked':
+    case 'column-not-grouped':
+      return [...blocks]
+        .reverse()
+        .flatMap((block) => [...aggregated(query, block, offset), ...withoutPicking(query, block)]);
+    case 'outer-join-private':
+      return innerJoins(query);
+    case 'column-unknown':
+    case 'table-unknown':
+      return [...renamed(query, offset), ...atPlace(query, offset)];
+    default:
+      return atPlace(query, offset);
+  }
+}
+
+interface Query {
+  readonly text: string;
+  readonly tokens: readonly Token[];
+  readonly blocks: readonly SelectBlock[];
+  readonly columns: readonly KnownColumn[];
+}
+
+/** What can be done with the item that a reason points at. */
+function atPlace(query: Query, offset: number | null): readonly Candidate[] {
+  if (offset === null) return [];
+  const block = query.blocks.findLast(({ start, end }) => start <= offset && offset <= end);
+  const clause = block?.clauses.findLast(({ start, end }) => start <= offset && offset <= end);
+  if (block === undefined || clause === undefined) return [];
+  const item = clause.items.find(({ start, end }) => start <= offset && offset < end) ?? clause.items.at(-1);
+  if (item === undefined) return [];
+  const said = shortText(query.text.slice(item.start, item.end));
+  const dropped = { clause: clause.name, item, said };
+  switch (clause.name) {
+    case 'select':
+      return [...otherFunctions(query, item, offset), ...withoutOutput(query, block, dropped)];
+    case 'where':
+      return drop(query, block, [{ clause, item }], `without the condition \`${said}\``);
+    case 'group':
+      return withoutKey(query, block, dropped);
+    case 'having':
+    case 'qualify':
+    case 'order':
+      return drop(query, block, [{ clause, item }], `without \`${said}\` in ${WORDS[clause.name]}`);
+    case 'limit':
+      return apply(query, [{ start: clause.start, end: clause.end, by: '' }], 'without LIMIT');
+    case 'from':
+    case 'window':
+      return [];
+  }
+}
+
+const WORDS: Readonly<Record<ClauseName, string>> = {
+  select: 'SELECT',
+  from: 'FROM',
+  where: 'WHERE',
+  group: 'GROUP BY',
+  having: 'HAVING',
+  qualify: 'QUALIFY',
+  window: 'WINDOW',
+  order: 'ORDER BY',
+  limit: 'LIMIT',
+};
+
+interface Dropped {
+  readonly clause: ClauseName;
+  readonly item: Item;
+  readonly said: string;
+}
+
+/** `min(cost)` → `quantile_cont(cost, 0.05)`, `avg(cost)`, … as far as the policy grants them on that column. */
+function otherFunctions(query: Query, item: Item, offset: number): readonly Candidate[] {
+  const at = item.tokens.findLastIndex(
+    ({ kind, start }, index) => kind === 'word' && item.tokens[index + 1]?.text === '(' && start <= offset,
+  );
+  const name = item.tokens[at];
+  if (name === undefined) return [];
+  const close = closing(item.tokens, at + 1);
+  const inside = item.tokens.slice(at + 2, close).filter(({ text }) => text !== 'distinct' && text !== 'all');
+  const end = item.tokens[close]?.end;
+  const [first, last] = [inside[0], inside.at(-1)];
+  if (end === undefined || first === undefined || last === undefined) return [];
+  const comma = inside.findIndex(({ kind, text }) => kind === 'mark' && text === ',');
+  const argument = comma === -1 ? inside : inside.slice(0, comma);
+  const value = query.text.slice(first.start, argument.at(-1)?.end ?? last.end);
+  const column = columnOf(query, argument);
+  if (column === undefined) return [];
+  return functionsInstead(name.text, column).flatMap((make) =>
+    apply(
+      query,
+      [{ start: name.start, end, by: make(value) }],
+      `\`${make(value)}\` in place of \`${shortText(query.text.slice(name.start, end))}\``,
+    ),
+  );
+}
+
+/** Leaves an output out; one that is alone becomes `count(*)`. A key of the same text goes with it. */
+function withoutOutput(query: Query, block: SelectBlock, { item, said }: Dropped): readonly Candidate[] {
+  const select = clauseOf(block, 'select');
+  if (select === undefined) return [];
+  const also = keysLike(query, block, item);
+  if (select.items.length > 1)
+    return drop(query, block, [{ clause: select, item }, ...also], `without the column \`${said}\``);
+  return drop(query, block, also, `\`count(*)\` in place of \`${said}\``, [
+    { start: item.start, end: item.end, by: 'count(*)' },
+  ]);
+}
+
+/** Leaves a key out of GROUP BY, and out of SELECT and ORDER BY where the same is written. */
+function withoutKey(query: Query, block: SelectBlock, { item, said }: Dropped): readonly Candidate[] {
+  const [group, select] = [clauseOf(block, 'group'), clauseOf(block, 'select')];
+  if (group === undefined || select === undefined) return [];
+  const position = item.tokens.length === 1 && item.tokens[0]?.kind === 'number' ? Number(item.tokens[0].text) : null;
+  const output =
+    position === null
+      ? select.items.find(
+          (one) => expressionText(query, one) === expressionText(query, item) || aliasOf(one) === nameIn(item),
+        )
+      : select.items[position - 1];
+  if (output === undefined) return drop(query, block, [{ clause: group, item }], `without the key \`${said}\``);
+  const what = `without the key \`${shortText(query.text.slice(output.start, output.end))}\``;
+  const also = [{ clause: group, item }, ...keysLike(query, block, output).filter((one) => one.item !== item)];
+  return select.items.length > 1
+    ? drop(query, block, [{ clause: select, item: output }, ...also], what)
+    : drop(query, block, also, what, [{ start: output.start, end: output.end, by: 'count(*)' }]);
+}
+
+/** Keys and orders that repeat an output, by its text, its alias or its position. */
+function keysLike(query: Query, block: SelectBlock, output: Item): readonly Place[] {
+  const select = clauseOf(block, 'select');
+  const position = String((select?.items.indexOf(output) ?? -1) + 1);
+  const names = new Set([expressionText(query, output), aliasOf(output) ?? '', nameIn(output) ?? '', position]);
+  names.delete('');
+  return (['group', 'order'] as const).flatMap((name) => {
+    const clause = clauseOf(block, name);
+    if (clause === undefined) return [];
+    return clause.items.flatMap((item) =>
+      names.has(expressionText(query, item)) || names.has(nameIn(item) ?? '') ? [{ clause, item }] : [],
+    );
+  });
+}
+
+/** Rows become aggregates: grantable columns are keys, measures are averaged, and the rows are counted. */
+function aggregated(query: Query, block: SelectBlock, offset: number | null): readonly Candidate[] {
+  const [select, from, group] = [clauseOf(block, 'select'), clauseOf(block, 'from'), clauseOf(block, 'group')];
+  if (select === undefined || from === undefined) return [];
+  if (offset !== null && !(block.start <= offset && offset <= block.end)) return [];
+  const outputs = select.items.map((item) => outputInstead(query, item));
+  const kept = [...new Set(outputs.flatMap(({ by }) => by))];
+  const isCounted = kept.some((one) => /\bcount\s*\(/i.test(one));
+  const list = isCounted ? kept : [...kept, 'count(*)'];
+  const keys = [...new Set(outputs.flatMap(({ key }) => (key === null ? [] : [key])))];
+  const whole = { start: select.items[0]?.start ?? select.end, end: select.items.at(-1)?.end ?? select.end };
+  const limits = block.clauses.filter(({ name }) => name === 'limit' || name === 'order');
+  const edits: Edit[] = [
+    { ...whole, by: list.join(', ') },
+    ...limits.map(({ start, end }) => ({ start, end, by: '' })),
+  ];
+  const after = block.clauses.findLast(({ name }) => name === 'from' || name === 'where') ?? from;
+  if (group !== undefined)
+    edits.push({ start: group.start, end: group.end, by: keys.length === 0 ? '' : `group by ${keys.join(', ')}` });
+  else if (keys.length > 0) edits.push({ start: after.end, end: after.end, by: ` group by ${keys.join(', ')}` });
+  const change =
+    keys.length === 0
+      ? `aggregates (${shortText(list.join(', '))}) in place of rows`
+      : `aggregates (${shortText(list.join(', '))}) for each ${keys.join(', ')} in place of rows`;
+  return apply(query, edits, change);
+}
+
+/** What stands in an aggregated query where this output stood, and the key that it needs. */
+function outputInstead(query: Query, item: Item): { readonly by: readonly string[]; readonly key: string | null } {
+  const written = query.text.slice(item.start, item.end);
+  if (item.tokens.some(({ text }, index) => AGGREGATES.has(text) && item.tokens[index + 1]?.text === '('))
+    return { by: [written], key: null };
+  const isStar = item.tokens.at(-1)?.text === '*' && item.tokens.length <= 3;
+  if (isStar) {
+    const used = tablesNamed(query);
+    const averaged = query.columns
+      .filter(({ table, functions }) => used.has(table.toLowerCase()) && functions.has('avg'))
+      .slice(0, MAX_STAR_COLUMNS);
+    return { by: averaged.map(({ name }) => `avg(${quotedIfNeeded(name)})`), key: null };
+  }
+  const column = columnOf(query, withoutAlias(item.tokens));
+  if (column === undefined) return { by: [], key: null };
+  const expression = expressionText(query, item);
+  if (column.isPublic || column.rights.has('group')) return { by: [written], key: expression };
+  const [best] = ['avg', 'sum', 'count'].filter((one) => column.functions.has(one as 'avg'));
+  return { by: best === undefined ? [] : [`${best}(${expression})`], key: null };
+}
+
+const AGGREGATES: ReadonlySet<string> = new Set(
+  'count sum avg min max stddev stddev_samp stddev_pop variance var_samp var_pop corr regr_slope median quantile_cont histogram approx_quantile approx_count_distinct count_if countif sum_if'.split(
+    ' ',
+  ),
+);
+
+/** Without ORDER BY and LIMIT, which would pick rows. */
+function withoutPicking(query: Query, block: SelectBlock): readonly Candidate[] {
+  const picking = block.clauses.filter(({ name }) => name === 'order' || name === 'limit');
+  return picking.length === 0
+    ? []
+    : apply(
+        query,
+        picking.map(({ start, end }) => ({ start, end, by: '' })),
+        'without ORDER BY and LIMIT over rows',
+      );
+}
+
+function innerJoins(query: Query): readonly Candidate[] {
+  const edits = query.tokens.flatMap(({ kind, text, start }, index): readonly Edit[] => {
+    if (kind !== 'word' || !['left', 'right', 'full'].includes(text)) return [];
+    const next = query.tokens[index + 1];
+    const join = next?.text === 'outer' ? query.tokens[index + 2] : next;
+    return join?.kind === 'word' && join.text === 'join' ? [{ start, end: join.end, by: 'join' }] : [];
+  });
+  return edits.length === 0 ? [] : apply(query, edits, 'inner joins in place of outer ones');
+}
+
+function firstStatement(query: Query): readonly Candidate[] {
+  const end = query.tokens.find(({ kind, text }) => kind === 'mark' && text === ';')?.start;
+  return end === undefined ? [] : [{ text: query.text.slice(0, end).trim(), change: 'the first statement only' }];
+}
+
+/** A misspelt name becomes the one of the policy that is nearest to it. */
+function renamed(query: Query, offset: number | null): readonly Candidate[] {
+  if (offset === null) return [];
+  const at = query.tokens.findIndex(({ start, end }) => start <= offset && offset < end);
+  const names = [...new Set(query.columns.flatMap(({ name, table }) => [name, table]))];
+  return query.tokens.slice(Math.max(0, at), at + 3).flatMap((token): readonly Candidate[] => {
+    if (at < 0 || (token.kind !== 'word' && token.kind !== 'quoted')) return [];
+    const nearest = nearestName(token.text, names);
+    if (nearest === null) return [];
+    const by = quotedIfNeeded(nearest);
+    // The same name, misspelt everywhere in the same way.
+    const edits = query.tokens
+      .filter((one) => one.kind === token.kind && one.text === token.text)
+      .map(({ start, end }) => ({ start, end, by }));
+    return apply(query, edits, `\`${nearest}\` in place of \`${token.text}\``);
+  });
+}
+
+interface Place {
+  readonly clause: Clause;
+  readonly item: Item;
+}
+
+/** Removes items with their commas or ANDs; a clause that is left empty goes as a whole. */
+function drop(
+  query: Query,
+  block: SelectBlock,
+  places: readonly Place[],
+  change: string,
+  more: readonly Edit[] = [],
+): readonly Candidate[] {
+  const edits: Edit[] = [...more];
+  for (const clause of block.clauses) {
+    const gone = new Set(places.filter((one) => one.clause === clause).map(({ item }) => item));
+    if (gone.size === 0) continue;
+    const kept = clause.items.filter((item) => !gone.has(item));
+    const [first, last] = [clause.items[0], clause.items.at(-1)];
+    if (first === undefined || last === undefined) continue;
+    if (kept.length === 0) edits.push({ start: clause.start, end: clause.end, by: '' });
+    else {
+      const glue = clause.name === 'where' || clause.name === 'having' ? ' and ' : ', ';
+      const by = kept.map(({ start, end }) => query.text.slice(start, end)).join(glue);
+      edits.push({ start: first.start, end: last.end, by });
+    }
+  }
+  return apply(query, edits, change);
+}
+
+/** The text after edits, which must not overlap. */
+function apply(query: Query, edits: readonly Edit[], change: string): readonly Candidate[] {
+  let text = query.text;
+  let before = Number.POSITIVE_INFINITY;
+  for (const { start, end, by } of edits.toSorted((a, b) => b.start - a.start)) {
+    if (end > before) return [];
+    text = `${text.slice(0, start)}${by}${text.slice(end)}`;
+    before = start;
+  }
+  return text === query.text ? [] : [{ text: text.trim(), change }];
+}
+
+const clauseOf = (block: SelectBlock, name: ClauseName): Clause | undefined =>
+  block.clauses.find((clause) => clause.name === name);
+
+/** The only known column that an expression is, `t.cost` or `cost`; undefined for anything else. */
+function columnOf(query: Query, tokens: readonly Token[]): KnownColumn | undefined {
+  const isPath = tokens.every(({ kind, text }, index) =>
+    index % 2 === 0 ? kind === 'word' || kind === 'quoted' : text === '.',
+  );
+  const name = tokens.at(-1)?.text.toLowerCase();
+  if (!isPath || name === undefined) return undefined;
+  const used = tablesNamed(query);
+  const found = query.columns.filter((column) => column.name.toLowerCase() === name);
+  return found.find(({ table }) => used.has(table.toLowerCase())) ?? found[0];
+}
+
+const tablesNamed = ({ tokens }: Query): ReadonlySet<string> =>
+  new Set(
+    tokens
+      .filter(({ kind }) => kind === 'word' || kind === 'quoted')
+      .flatMap(({ text }) => text.toLowerCase().split('/')),
+  );
+
+/** `cost AS c` and `cost c` without the alias. */
+function withoutAlias(tokens: readonly Token[]): readonly Token[] {
+  const as = tokens.findLastIndex(({ kind, text }) => kind === 'word' && text === 'as');
+  if (as > 0 && as === tokens.length - 2) return tokens.slice(0, as);
+  const [before, last] = tokens.slice(-2);
+  const isBare = last?.kind === 'word' || last?.kind === 'quoted';
+  return tokens.length > 1 && isBare && before !== undefined && before.text !== '.' && before.kind !== 'mark'
+    ? tokens.slice(0, -1)
+    : tokens;
+}
+
+function aliasOf(item: Item): string | null {
+  const bare = withoutAlias(item.tokens);
+  return bare.length === item.tokens.length ? null : (item.tokens.at(-1)?.text.toLowerCase() ?? null);
+}
+
+/** The last name of a plain column. */
+function nameIn(item: Item): string | null {
+  const order = item.tokens.filter(
+    ({ kind, text }) => kind !== 'word' || !['asc', 'desc', 'nulls', 'first', 'last'].includes(text),
+  );
+  const last = order.at(-1);
+  const isPath = order.every(({ kind, text }, index) => (index % 2 === 0 ? kind !== 'mark' : text === '.'));
+  return isPath && last !== undefined ? last.text.toLowerCase() : null;
+}
+
+function expressionText(query: Query, item: Item): string {
+  const bare = withoutAlias(item.tokens);
+  return query.text.slice(bare[0]?.start ?? 0, bare.at(-1)?.end ?? 0).toLowerCase();
+}
+
+function closing(tokens: readonly Token[], open: number): number {
+  let depth = 0;
+  for (let i = open; i < tokens.length; i++) {
+    if (tokens[i]?.text === '(' && tokens[i]?.kind === 'mark') depth++;
+    if (tokens[i]?.text === ')' && tokens[i]?.kind === 'mark' && --depth === 0) return i;
+  }
+  return tokens.length;
+}
+
+const quotedIfNeeded = (name: string): string =>
+  /^[a-z_][a-z0-9_]*$/i.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+
+const shortText = (text: string): string => (text.length > 80 ? `${text.slice(0, 79)}…` : text).replaceAll(/\s+/g, ' ');

@@ -1,0 +1,9 @@
+GRANT SELECT PLAINTEXT(ID, credit_rank, income, age) ON demo.ta TO alice;
+GRANT SELECT PLAINTEXT_AFTER_JOIN(ID) ON demo.ta TO bob;
+GRANT SELECT PLAINTEXT_AFTER_GROUP_BY(credit_rank) ON demo.ta TO bob;
+GRANT SELECT PLAINTEXT_AFTER_AGGREGATE(income) ON demo.ta TO bob;
+GRANT SELECT PLAINTEXT_AFTER_COMPARE(age) ON demo.ta TO bob;
+GRANT SELECT PLAINTEXT(ID, order_amount, is_active) ON demo.tb TO bob;
+GRANT SELECT PLAINTEXT_AFTER_JOIN(ID) ON demo.tb TO alice;
+GRANT SELECT PLAINTEXT_AFTER_COMPARE(is_active) ON demo.tb TO alice;
+GRANT SELECT PLAINTEXT_AFTER_AGGREGATE(order_amount) ON demo.tb TO alice;
