@@ -1,5 +1,7 @@
+import { endWhenNobodyReads } from './closed-output.ts';
 import { commandLine } from './program.ts';
 
+endWhenNobodyReads(process.argv.slice(2));
 try {
   await commandLine().parseAsync();
 } catch (error) {

@@ -5,7 +5,7 @@ import type { Admission } from '../identity/party.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { Step } from '../store/jobs.ts';
 import type { StoredRecord } from '../store/records.ts';
-import { requireRole } from './access.ts';
+import { checkNote, requireRole } from './access.ts';
 import { endAgreementsOf } from './agreement-ends.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 import { partyMessage, partySubject } from './party-record.ts';
@@ -61,6 +61,7 @@ export function admissionHandlers(needs: GatewayNeeds): AdmissionHandlers {
     },
     suspend: async (caller, request) => {
       requireRole(caller, 'suspend parties', 'operator');
+      checkNote(request.note);
       if (request.name === caller.party) throw new Fault('wrong-state', 'a party cannot suspend itself');
       const party = await move(request.name, 'suspend', request.note);
       return { party: partyMessage(party), stoppedJobs: stopJobsOf(request.name), reasons: [] };

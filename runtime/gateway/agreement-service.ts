@@ -13,13 +13,13 @@ import {
 import { canonicalJson, type Json } from '../evidence/canonical-json.ts';
 import type { EvidenceKind } from '../evidence/entry.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
-import { widenings } from '../policy/refine.ts';
+import { steerings, widenings } from '../policy/refine.ts';
 import { reason } from '../policy/reason.ts';
 import { parsePricePlan } from '../policy-file/price-plan.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { Step } from '../store/jobs.ts';
-import { pageOf, requireRole } from './access.ts';
+import { checkDocument, checkNote, pageOf, requireRole } from './access.ts';
 import {
   agreementEvent,
   type AgreementNotes,
@@ -42,6 +42,7 @@ export interface AgreementNeeds extends GatewayNeeds {
   readonly counterPolicy: (
     document: string,
     base: PolicyBody,
+    isProvider: boolean,
   ) => Promise<
     | { readonly kind: 'policy'; readonly body: PolicyBody }
     | { readonly kind: 'complaints'; readonly complaints: readonly string[] }
@@ -61,9 +62,7 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
     ...projectHandlers(needs),
     offer: async (caller, request) => {
       requireRole(caller, 'offer agreements', 'provider');
-      const policy = attachedPolicy(needs, request.dataset, request.policyVersion);
-      if (policy.body.provider !== caller.party)
-        throw new Fault('not-found', `no dataset \`${request.dataset}\` of yours has a policy`);
+      const policy = attachedPolicy(needs, caller, request.dataset, request.policyVersion);
       const consumer = store.peek<PartyBody>('party', request.consumer);
       if (consumer === undefined) throw new Fault('not-found', `no party \`${request.consumer}\``);
       if (!consumer.body.roles.includes('consumer'))
@@ -131,6 +130,7 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
       return { agreement: await withDuties(needs, record) };
     },
     suspend: async (caller, request) => {
+      checkNote(request.note);
       const moved = await act(needs, caller, request.id, 'suspend', request.note);
       return { agreement: messageOf(moved), stoppedJobs: stopJobsOf(needs, moved.id), reasons: [] };
     },
@@ -139,16 +139,19 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
       reasons: [],
     }),
     terminate: async (caller, request) => {
+      checkNote(request.note);
       const moved = await act(needs, caller, request.id, 'terminate', request.note);
       return { agreement: messageOf(moved), stoppedJobs: stopJobsOf(needs, moved.id), reasons: [] };
     },
     counter: async (caller, request) => {
+      checkDocument(caller, request.policyDocument);
       const record = mine(needs, caller, request.id);
       const base = termsOfRecord(record);
+      const by = actorOf(caller, record);
       const pinned = policyOfAgreement(needs, record.body);
       let policy: StoredRecord<PolicyBody> = pinned;
       if (request.policyDocument !== '') {
-        const checked = await needs.counterPolicy(request.policyDocument, pinned.body);
+        const checked = await needs.counterPolicy(request.policyDocument, pinned.body, by === record.body.provider);
         if (checked.kind === 'complaints') {
           const reasons = checked.complaints.map((message) => reason('policy-not-valid', message));
           return { agreement: null, refines: false, reasons };
@@ -166,8 +169,9 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
         counterOffers: base.counterOffers,
         pricesDigest: base.pricesDigest,
       });
-      const widens = widenings(policyOf(pinned.body), policyOf(policy.body));
-      const by = actorOf(caller, record);
+      const [pinnedTerms, askedTerms] = [policyOf(pinned.body), policyOf(policy.body)];
+      const steers = steerings(pinnedTerms, askedTerms);
+      const widens = [...new Set([...widenings(pinnedTerms, askedTerms), ...steers])];
       const answer = counterAgreement(contractOf(record), { by, terms, widens }, needs.nowMs());
       if (answer.kind === 'refused') throw new Fault('wrong-state', answer.reason);
       const now = { atMs: needs.nowMs(), keys: {} };
@@ -184,9 +188,15 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
         agreement: messageOf(counterOffer),
         refines: allWidens.length === 0,
         reasons: allWidens.map((term) =>
-          reason('counter-widens', `\`${term}\` allows more than the offer`, {
-            remedy: `\`${base.datasets[0]?.provider ?? ''}\` has to accept it; narrow it to have it accepted at once`,
-          }),
+          reason(
+            'counter-widens',
+            steers.includes(term)
+              ? `\`${term}\` chooses what is looked at in another way than the offer`
+              : `\`${term}\` allows more than the offer`,
+            {
+              remedy: `\`${base.datasets[0]?.provider ?? ''}\` has to accept it; ${steers.includes(term) ? 'leave it as offered' : 'narrow it'} to have it accepted at once`,
+            },
+          ),
         ),
       };
     },
@@ -369,16 +379,22 @@ function policyOfAgreement(needs: GatewayNeeds, body: AgreementBody): StoredReco
   return policy;
 }
 
-function attachedPolicy(needs: GatewayNeeds, dataset: string, version: number): StoredRecord<PolicyBody> {
+/** A policy that the caller attached; one of others answers as if it did not exist. */
+function attachedPolicy(
+  needs: GatewayNeeds,
+  caller: Caller,
+  dataset: string,
+  version: number,
+): StoredRecord<PolicyBody> {
   const [newest] = needs.store
     .peekAll<PolicyBody>('policy')
-    .filter(({ state, body }) => state === 'attached' && body.dataset === dataset)
+    .filter(({ state, body }) => state === 'attached' && body.dataset === dataset && body.provider === caller.party)
     .filter(({ body }) => version === 0 || body.version === version)
     .toSorted((a, b) => b.body.version - a.body.version);
   if (newest === undefined)
     throw new Fault(
       'not-found',
-      `dataset \`${dataset}\` has no policy${version === 0 ? '' : ` version ${version}`}: attach one first`,
+      `no dataset \`${dataset}\` of yours has a policy${version === 0 ? '' : ` version ${version}`}: attach one first`,
     );
   return newest;
 }

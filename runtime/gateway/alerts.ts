@@ -1,6 +1,7 @@
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import type { LedgerJob } from '../job/needs.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
+import { recordedDecisions } from './recorded-decisions.ts';
 import { type Decided, type Finding, RiskDetectors, type Severity, shapeOf } from '../risk/detect.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
@@ -63,8 +64,18 @@ export class AlertBook {
 
   static async open(needs: AlertNeeds): Promise<AlertBook> {
     const book = new AlertBook(needs);
-    for (const record of (await needs.store.list('alert', { limit: 1000 })) as readonly AlertRecord[])
+    const records = (await needs.store.list('alert', { limit: 1000 })) as readonly AlertRecord[];
+    for (const record of records.toReversed()) {
       if (record.body.delivery === 'pending') book.#undelivered.set(record.id, record);
+      const { detector, severity, dataset } = record.body;
+      book.#detectors.rememberTold(
+        { detector: detector as Finding['detector'], severity, party: record.owner, dataset },
+        record.atMs,
+      );
+    }
+    // What was decided before a restart counts like what comes after it.
+    for (const { decision, atMs } of await recordedDecisions(needs.store))
+      book.#detectors.remember(book.#decidedOf(decision, atMs));
     return book;
   }
 
@@ -112,11 +123,10 @@ export class AlertBook {
     return seen;
   }
 
-  #decidedOf({ job, verdict, codes, lines, violationAs }: LedgerDecision): Decided {
-    const { sha256, nowMs } = this.#needs;
+  #decidedOf({ job, verdict, codes, lines, violationAs }: LedgerDecision, atMs = this.#needs.nowMs()): Decided {
+    const { sha256 } = this.#needs;
     const { kind, text, datasets, digest } = job.details;
     const question = typeof text === 'string' ? text : typeof digest === 'string' ? digest : job.id;
-    const atMs = nowMs();
     return {
       atMs,
       hour: new Date(atMs).getHours(),

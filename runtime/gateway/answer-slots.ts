@@ -4,9 +4,9 @@ import { answerTime } from '../release/quantum.ts';
 /** Slots in which answers leave: how long a computation took tells only its slot (8 % wide), not its rows. */
 const ANSWER_STEPS = { stepMs: 5, growth: 1.08 } as const;
 
-/** Waits until an answer may leave that was ready after `elapsedMs`. */
-export async function untilSlot(elapsedMs: number): Promise<void> {
-  await delay(answerTime(elapsedMs, ANSWER_STEPS) - elapsedMs);
+/** Waits until an answer may leave that was ready after `elapsedMs`; rejects when the signal is aborted before. */
+export async function untilSlot(elapsedMs: number, signal?: AbortSignal): Promise<void> {
+  await delay(answerTime(elapsedMs, ANSWER_STEPS) - elapsedMs, undefined, signal === undefined ? {} : { signal });
 }
 
 /** The end of a job as it is told: that of its slot, so that a record does not tell what the answer's time hides. */

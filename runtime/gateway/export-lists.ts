@@ -2,6 +2,7 @@ import type { Caller } from '../identity/party.ts';
 import { parseExportList } from '../policy-file/export-list.ts';
 import type { ExportList } from '../policy/export-list.ts';
 import { Fault } from '../rpc/fault.ts';
+import type { Expectation } from '../store/jobs.ts';
 import { requireRole } from './access.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 
@@ -13,6 +14,11 @@ type ListBody = { readonly digest: string; readonly document: string; readonly l
 export function exportListOf(needs: Pick<GatewayNeeds, 'store'>): ExportList | null {
   const record = needs.store.peek<ListBody>('setting', IN_FORCE);
   return record === undefined ? null : (JSON.parse(record.body.list) as ExportList);
+}
+
+/** The state in which the setting is while this list is in force; null: none was ever set. */
+export function listInForce(list: ExportList | null): Expectation {
+  return { table: 'setting', id: IN_FORCE, state: list === null ? null : String(list.version) };
 }
 
 /** What the operator says about export: a list is replaced by a later version only, and each is on record. */

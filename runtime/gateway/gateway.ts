@@ -39,7 +39,7 @@ import { type DataDirectory, writePrivate } from './data-directory.ts';
 import { decryptorLinks } from './decryptor-link.ts';
 import { encryptedManifest, verifyEncrypted } from './encrypted-dataset.ts';
 import { deliverByHttp, DutyBook } from './duties.ts';
-import { exportListOf } from './export-lists.ts';
+import { exportListOf, listInForce } from './export-lists.ts';
 import { evidenceService } from './evidence-service.ts';
 import { homomorphicEngine } from './homomorphic-engine.ts';
 import { homomorphicService } from './homomorphic-service.ts';
@@ -308,13 +308,14 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
         await alerts.saw({ job, verdict: 'deny', codes: reasons, lines: [], violationAs });
         return answer;
       },
-      release: async ({ duties: owed, sketches, question, ...input }) => {
+      release: async ({ duties: owed, sketches, question, judgedBy, ...input }) => {
         const records = duties.recordsFor(input.jobId, owed);
+        const expects = judgedBy === undefined ? [] : [listInForce(judgedBy)];
         const kept = [
           ...sketchRecords(input.jobId, sketches, nowMs()),
           ...questionRecords(input.jobId, question, nowMs()),
         ];
-        const answer = await store.commitRelease({ ...input, records: [...records, ...kept] });
+        const answer = await store.commitRelease({ ...input, records: [...records, ...kept], expects });
         if (answer.kind === 'released') duties.took(records);
         return answer;
       },
@@ -415,7 +416,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     agreements: agreementService({
       ...needs,
       duties,
-      counterPolicy: (document, base) => counterPolicy(policyNeeds, document, base),
+      counterPolicy: (document, base, isProvider) => counterPolicy(policyNeeds, { document, base, isProvider }),
     }),
     parties: partyService(needs),
     evidence: evidenceService(needs),

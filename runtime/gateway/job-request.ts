@@ -15,6 +15,10 @@ type Needs = Pick<GatewayNeeds, 'store' | 'nowMs' | 'randomBytes' | 'sha256'> & 
   readonly programOf: (message: JavaScriptProgram) => SubmittedProgram;
 };
 
+/** Most agreements that one job names, and most characters of a name in a request: all of it goes on record. */
+export const MAX_AGREEMENTS = 64;
+export const MAX_NAME_CHARACTERS = 256;
+
 /** The job that a request asks for. Throws the fault that says what is wrong with it. */
 export function jobOf(needs: Needs, caller: Caller, request: JobRequest | null, call: CallContext): Job {
   if (!hasRole(caller, 'consumer'))
@@ -26,6 +30,15 @@ export function jobOf(needs: Needs, caller: Caller, request: JobRequest | null, 
     );
   if (request.idempotencyKey.length > 128)
     throw new Fault('argument-not-valid', 'the idempotency key is longer than 128 characters');
+  if (request.agreementIds.length > MAX_AGREEMENTS)
+    throw new Fault('argument-not-valid', `the job names more than ${MAX_AGREEMENTS} agreements`);
+  for (const [what, name] of [
+    ['rule', request.ruleId],
+    ['purpose', request.purpose],
+    ...request.agreementIds.map((one) => ['agreement', one] as const),
+  ] as const)
+    if (name.length > MAX_NAME_CHARACTERS)
+      throw new Fault('argument-not-valid', `the name of a ${what} is longer than ${MAX_NAME_CHARACTERS} characters`);
   const id =
     request.idempotencyKey === ''
       ? newId(needs, 'job')

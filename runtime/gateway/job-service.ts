@@ -15,7 +15,8 @@ import { rehearse, runJob } from '../job/run-job.ts';
 import type { Answer, CallContext } from '../rpc/call.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
-import { pageOf } from './access.ts';
+import { MAX_PAGE as MAX_RECORDS, type RecordFilter } from '../store/records.ts';
+import { endOf, pageOf } from './access.ts';
 import { untilSlot } from './answer-slots.ts';
 import { disputesOfJob } from './disputes.ts';
 import { type EndRecord, type StoreLedger, tellingEnd } from './ended-jobs.ts';
@@ -88,9 +89,15 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
         try {
           let end: EndRecord | null = null;
           const ledger = tellingEnd(needs.jobNeeds.ledger, (recorded) => (end = recorded));
-          const ended = await runJob({ ...needs.jobNeeds, ledger }, one, stages.timing(run));
+          let hasWaited = false;
+          const wait = async (): Promise<void> => {
+            hasWaited = true;
+            await untilSlot(performance.now() - since, run.signal);
+          };
+          const ended = await runJob({ ...needs.jobNeeds, ledger }, one, { ...stages.timing(run), untilSlot: wait });
           if (end !== null) ends.set(ended, end);
-          await untilSlot(performance.now() - since);
+          // What touched rows waited before it was recorded; from there on nothing depends on them.
+          if (!hasWaited) await untilSlot(performance.now() - since);
           // For the operator's log alone: how long each stage took says something of the data.
           needs.log({ level: 'debug', event: 'job.stages', facts: { job: one.id, ...stages.stop() } });
           needs.log({
@@ -194,18 +201,27 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     list: async (caller, request) => {
       const everyone = hasRole(caller, 'operator', 'auditor');
       const owner = everyone ? (request.consumer === '' ? undefined : request.consumer) : caller.party;
-      const records = await needs.store.jobs(owner === undefined ? {} : { owner });
       const live = needs.queue.list().filter(({ job }) => owner === undefined || job.asker.party === owner);
       const running = new Set(live.map(({ job }) => job.id));
-      const recorded = records
-        .filter(({ id }) => !running.has(id))
-        .map((record) => ({
-          ...recordMessage(needs, record),
-          disputes: disputesOfJob(needs, { id: record.id, agreements: record.body.agreements }),
-        }));
-      const all = [...live.map(({ job, stage }) => liveMessage(job, stage)), ...recorded]
-        .filter(({ state }) => request.states.length === 0 || request.states.includes(state))
-        .filter(({ datasets }) => request.dataset === '' || datasets.includes(request.dataset));
+      const isAskedFor = ({ state, datasets }: JobMessage): boolean =>
+        (request.states.length === 0 || request.states.includes(state)) &&
+        (request.dataset === '' || datasets.includes(request.dataset));
+      const all = live.map(({ job, stage }) => liveMessage(job, stage)).filter(isAskedFor);
+      const wanted = endOf(request.page);
+      for (let filter: RecordFilter | null = owner === undefined ? {} : { owner }; filter !== null;) {
+        const records: readonly JobRecord[] = await needs.store.jobs(filter);
+        const messages = records
+          .filter(({ id }) => !running.has(id))
+          .map((record) => ({
+            ...recordMessage(needs, record),
+            disputes: disputesOfJob(needs, { id: record.id, agreements: record.body.agreements }),
+          }));
+        all.push(...messages.filter(isAskedFor));
+        const last = records.at(-1);
+        // One more than is shown says that there is another page.
+        const isEnough = last === undefined || records.length < MAX_RECORDS || all.length > wanted;
+        filter = isEnough ? null : { ...filter, before: { atMs: last.atMs, id: last.id } };
+      }
       const { items, nextPageToken } = pageOf(all, request.page);
       return { jobs: items, nextPageToken };
     },

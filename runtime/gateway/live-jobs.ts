@@ -19,6 +19,9 @@ export const DEFAULT_JOB_LIMITS: JobLimits = {
   queued: 1024,
 };
 
+/** When these begin depends on rows: whoever watches sees a job run until its end is told. */
+const AFTER_ROWS: ReadonlySet<Stage> = new Set(['disclose', 'record', 'release']);
+
 export interface LiveJob {
   readonly job: Job;
   readonly scope: { readonly agreements: readonly string[]; readonly datasets: readonly string[] };
@@ -99,6 +102,7 @@ export class JobQueue implements LiveJobs {
         return await run(job, {
           signal: abort.signal,
           report: (stage) => {
+            if (AFTER_ROWS.has(stage)) return;
             state.stage = stage;
             state.parts = null;
             for (const wake of watchers) wake();

@@ -6,7 +6,7 @@ import type { Alert, StopScope } from '../gen/messages.ts';
 import type { OperatorServiceHandlers } from '../gen/services.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import { Fault } from '../rpc/fault.ts';
-import { requireRole } from './access.ts';
+import { checkNote, requireRole } from './access.ts';
 import type { AlertBody, AlertBook, AlertRecord } from './alerts.ts';
 import { exportLists } from './export-lists.ts';
 import type { JobQueue } from './live-jobs.ts';
@@ -81,6 +81,7 @@ export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
   let isCopying = false;
   return {
     stopAll: async (caller, request) => {
+      checkNote(request.note);
       const scope = scopeFor(caller, request.scope, 'stop');
       // An operator's switch is not replaced by a provider's: who could throw it again could lift it.
       const before = needs.store.peek('switch', scope);
@@ -91,6 +92,7 @@ export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
       return { stoppedJobs: needs.queue.stop(covers(scope)), logIndex };
     },
     resumeAll: async (caller, request) => {
+      checkNote(request.note);
       const scope = scopeFor(caller, request.scope, 'resume');
       if (!isStopped(scope))
         throw new Fault(

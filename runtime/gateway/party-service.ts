@@ -14,6 +14,8 @@ import type { CredentialBody, PartyBody } from './records.ts';
 /** Days a credential is valid when the operator names none, and at most. */
 export const DEFAULT_CREDENTIAL_DAYS = 365;
 export const MAX_CREDENTIAL_DAYS = 3650;
+/** Most credentials of one party that can be used at once. */
+export const MAX_VALID_CREDENTIALS = 32;
 /** Whom the runtime's own certificate names when it calls a decryptor; no party may have it. */
 export const RUNTIME_PARTY = 'runtime';
 const PARTY_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
@@ -86,6 +88,17 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
     renew: async (caller, request) => {
       if (caller.party !== request.name) requireRole(caller, 'renew the credentials of others', 'operator');
       const party = find(request.name);
+      // Each is kept in memory for as long as it can be used.
+      const valid = needs.store
+        .peekAll<CredentialBody>('credential')
+        .filter(
+          ({ owner, state, body }) => owner === party.id && state === 'valid' && body.expiresAtMs > needs.nowMs(),
+        );
+      if (valid.length >= MAX_VALID_CREDENTIALS && !request.revokeOld)
+        throw new Fault(
+          'wrong-state',
+          `party \`${party.id}\` has ${valid.length} valid credentials: renew with revokeOld, or wait for one to expire`,
+        );
       const issued = await needs.issueCredential({
         party: party.id,
         roles: party.body.roles,

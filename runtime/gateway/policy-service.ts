@@ -12,11 +12,11 @@ import { runPolicyCases } from '../policy-file/cases.ts';
 import { type Complaint, complaintText, parsePolicy } from '../policy-file/parse-policy.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
-import { requireRole } from './access.ts';
+import { checkDocument, requireRole } from './access.ts';
 import { isOpenTo } from './agreement-record.ts';
 import { type CompareNeeds, diffPolicies, explainFor } from './compare-policies.ts';
 import { isWebhook } from './duties.ts';
-import { fitProblems } from './fit-policy.ts';
+import { fitProblems, tableFor } from './fit-policy.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 import type { AgreementBody, DatasetBody, PolicyBody } from './records.ts';
 import { policyOf } from './records.ts';
@@ -32,13 +32,17 @@ export interface PolicyNeeds extends GatewayNeeds {
 }
 
 /**
- * Reads the document of a counter-offer: it must be for the same dataset, fit it, and have a layout, as an attached
- * one. It keeps the version that it answers; its digest is its own.
+ * Reads the document of a counter-offer: it must be for the same dataset and fit it, as an attached one. It keeps the
+ * version that it answers; its digest is its own. What a consumer asks for is held against what its offer shows of the
+ * dataset, and nothing of it touches rows: the layout is made when it is used, which is when both have agreed.
  */
 export async function counterPolicy(
   needs: Pick<PolicyNeeds, 'store' | 'manifestOf' | 'prepareLayout' | 'sha256'>,
-  document: string,
-  base: PolicyBody,
+  {
+    document,
+    base,
+    isProvider,
+  }: { readonly document: string; readonly base: PolicyBody; readonly isProvider: boolean },
 ): Promise<
   | { readonly kind: 'policy'; readonly body: PolicyBody }
   | { readonly kind: 'complaints'; readonly complaints: readonly string[] }
@@ -54,9 +58,10 @@ export async function counterPolicy(
     };
   const record = needs.store.peek<DatasetBody>('dataset', policy.dataset);
   if (record === undefined) return { kind: 'complaints', complaints: [`dataset \`${policy.dataset}\` is gone`] };
-  const manifest = await needs.manifestOf(policy.dataset, record.body.version);
+  const whole = await needs.manifestOf(policy.dataset, record.body.version);
+  const manifest = isProvider ? whole : shownBy(policyOf(base), whole);
   const problems = fitProblems(policy, manifest).map(({ path, message }) => `${path.join('.')}: ${message}`);
-  const complaints = problems.length > 0 ? problems : await needs.prepareLayout(manifest, policy);
+  const complaints = problems.length > 0 || !isProvider ? problems : await needs.prepareLayout(manifest, policy);
   if (complaints.length > 0) return { kind: 'complaints', complaints };
   const digest = needs.sha256(canonicalJson(policy as unknown as Json));
   return {
@@ -65,9 +70,24 @@ export async function counterPolicy(
   };
 }
 
+/** The tables and columns that a policy names: what its consumer knows of a dataset. */
+function shownBy(policy: UsagePolicy, manifest: DatasetManifest): DatasetManifest {
+  const tables = manifest.tables.flatMap((table) => {
+    const ruled = policy.tables.find((one) => tableFor(one, manifest)?.name === table.name);
+    if (ruled === undefined) return [];
+    const named = new Set([
+      ...ruled.columns.map(({ name }) => name),
+      ...ruled.privacyUnits.flatMap(({ columns, via }) => [...columns, ...via.slice(0, 1).map(({ from }) => from)]),
+    ]);
+    return [{ ...table, columns: table.columns.filter(({ name }) => named.has(name)) }];
+  });
+  return { ...manifest, tables };
+}
+
 /** What providers allow: documents are checked, versioned and immutable. */
 export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers> {
   const checked = async (
+    caller: Caller,
     document: string,
     fileName: string,
     dataset: string,
@@ -92,7 +112,9 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
     }
     const named = parsed.document.metadata.version ?? null;
     const record = needs.store.peek<DatasetBody>('dataset', policy.dataset);
-    if (record === undefined) return { complaints: [], policy, named, manifest: null };
+    // What does not fit tells the dataset's schema: others are told only of the document itself.
+    const isInsider = record !== undefined && (record.owner === caller.party || hasRole(caller, 'operator', 'auditor'));
+    if (!isInsider) return { complaints: [], policy, named, manifest: null };
     const manifest = await needs.manifestOf(policy.dataset, record.body.version);
     const problems = fitProblems(policy, manifest);
     return {
@@ -112,8 +134,9 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
   const comparing: CompareNeeds = { ...needs, visible };
 
   return {
-    check: async (_caller, request) => {
-      const { complaints, policy } = await checked(request.document, request.fileName, request.dataset);
+    check: async (caller, request) => {
+      checkDocument(caller, request.document);
+      const { complaints, policy } = await checked(caller, request.document, request.fileName, request.dataset);
       return {
         isValid: complaints.length === 0,
         complaints,
@@ -123,6 +146,7 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
     attach: async (caller, request) => {
       requireRole(caller, 'attach policies', 'provider');
       const { complaints, policy, named, manifest } = await checked(
+        caller,
         request.document,
         request.fileName,
         request.dataset,
@@ -199,7 +223,8 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
         exported === undefined ? '' : JSON.stringify(exported(policyOf(found.body), found.body.provider), null, 2);
       return Promise.resolve({ policy: messageOf(found), odrl });
     },
-    test: (caller, request) => {
+    test: async (caller, request) => {
+      checkDocument(caller, request.cases);
       const answer = runPolicyCases(request.cases, request.fileName === '' ? 'cases.yaml' : request.fileName, {
         nowMs: needs.nowMs(),
         policyOf: (ref) => {

@@ -84,6 +84,11 @@ export interface Ledger {
     readonly question: string | null;
     /** What the release obliges to: recorded with it, or it does not happen. */
     readonly duties: readonly DutyOnRelease[];
+    /**
+     * The export list that the release was judged by, null when none was set: another one in force is refused as `changed`
+     * in the same transaction. Absent: nothing is listed here.
+     */
+    readonly judgedBy?: ExportList | null;
   }): Promise<
     | { readonly kind: 'released'; readonly receipts: readonly string[] }
     | { readonly kind: 'refused'; readonly reason: { readonly code: string } }
@@ -168,5 +173,10 @@ export interface JobRun {
   readonly report: (stage: Stage) => void;
   /** Tells how many of the parts that a job declared are done; never called for anything that depends on rows. */
   readonly progress?: (done: number, total: number) => void;
+  /**
+   * Resolves at the end of the slot of time that the computation ended in; rejects when the job is aborted before. What is
+   * recorded after it (times of entries, tickets and usage, places in the log) tells the slot and not the rows.
+   */
+  readonly untilSlot?: () => Promise<void>;
 }
 export type StopReason = 'cancelled' | 'stopped' | 'deadline';

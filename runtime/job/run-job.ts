@@ -5,6 +5,7 @@ import { admit, type Admission, type AgreementForJob, agreementsOf } from './adm
 import { disclose, type Disclosed } from './disclose.ts';
 import { decisionEvents, denialEvent, failureEvent, releaseEvents } from './events.ts';
 import { exportLines, gradeOf } from './export-control.ts';
+import { MAX_QUERY_BYTES } from '../query/text.ts';
 import type { Job, Outcome } from './job.ts';
 import type { AdmittedPermit, JobNeeds, JobRun, LedgerJob, StopReason } from './needs.ts';
 import type { Prepared } from './prepare.ts';
@@ -15,6 +16,9 @@ export const TICKET_LIFE_MS = 15 * 60_000;
 
 /** Most duties of one policy. */
 const MAX_DUTIES = 1000;
+
+/** How often a release is judged again because the export list was replaced under it; then the job is stopped. */
+const MAX_JUDGEMENTS = 5;
 
 /**
  * One job, from request to released result. Each step is a call; nothing leaves before the last one, and whatever is
@@ -51,15 +55,19 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
       earlier === null || needs.repeats === undefined
         ? await disclose(needs, job.id, prepared, run)
         : await discloseAgain(needs.repeats, job.id, prepared, earlier);
-    if (result.kind === 'denied') return await end(needs, job, 'failed', result.reasons);
-
     run.report('record');
+    if (result.kind === 'denied') {
+      await run.untilSlot?.();
+      return await end(needs, job, 'failed', result.reasons);
+    }
     const kept = earlier === null ? question : null;
     const { holds } = reserved;
-    const outcome = await record(needs, job, { admission, prepared, result, holds, question: kept }, run.signal);
+    const outcome = await record(needs, job, { admission, prepared, result, holds, question: kept }, run);
     run.report('release');
     return outcome;
   } catch (error) {
+    // A failure may come of rows like an answer; waiting fails only when the job is aborted meanwhile.
+    if (!run.signal.aborted) await run.untilSlot?.().catch(() => undefined);
     if (run.signal.aborted)
       return end(needs, job, run.signal.reason === 'cancelled' ? 'cancelled' : 'stopped', [stopReason(run.signal)]);
     await end(needs, job, 'failed', [GENERIC_FAILURE]);
@@ -172,88 +180,108 @@ async function reserve(
   }
 }
 
-async function record(
-  needs: JobNeeds,
-  job: Job,
-  of: {
-    readonly admission: Admission;
-    readonly prepared: Prepared;
-    readonly result: Disclosed;
-    readonly holds: readonly CreditHold[];
-    readonly question: string | null;
-  },
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const { admission, prepared, result, holds, question } = of;
-  const secret = needs.randomBytes(32);
-  const expiresAtMs = needs.nowMs() + TICKET_LIFE_MS;
+/** What is recorded when a result leaves. */
+interface Releasable {
+  readonly admission: Admission;
+  readonly prepared: Prepared;
+  readonly result: Disclosed;
+  readonly holds: readonly CreditHold[];
+  readonly question: string | null;
+}
+
+async function record(needs: JobNeeds, job: Job, of: Releasable, run: JobRun): Promise<Outcome> {
+  const { result } = of;
   try {
-    signal.throwIfAborted();
-    // The list may have changed while the job ran: what would be refused now does not leave.
-    const listed = exportLines(needs, job, permitsFor(admission, prepared), prepared);
-    if ('kind' in listed) {
-      await result.discard();
-      return await end(needs, job, 'stopped', listed.reasons);
+    await run.untilSlot?.();
+    // The file is made durable once, however often the release is judged.
+    let settling: Promise<void> | null = null;
+    const settledOnce = { ...result, settle: (): Promise<void> => (settling ??= result.settle()) };
+    for (let turn = 0; turn < MAX_JUDGEMENTS; turn += 1) {
+      const outcome = await judgeAndRecord(needs, job, { ...of, result: settledOnce }, run.signal);
+      if (outcome !== 'changed') return outcome;
     }
-    const { rows, bytes, sha256, withheld } = result;
-    const usage = usageOf(job, permitsFor(admission, prepared), prepared, result, { nowMs: needs.nowMs(), holds });
-    const recorded = needs.ledger.release({
-      jobId: job.id,
-      used: usedCredit(usage, holds),
-      events: releaseEvents(needs, job, prepared, result, {
-        grade: gradeOf(permitsFor(admission, prepared), prepared),
-        usage,
-      }),
-      sketches: result.sketches,
-      question,
-      usage,
-      ticket: { digest: needs.sha256(secret), expiresAtMs },
-      duties: permitsFor(admission, prepared).flatMap(({ agreement, permit }, at) =>
-        // Several datasets, several policies: each duty keeps a number of its own.
-        permit.duties.map((duty, index) => ({ agreement: agreement.id, index: at * MAX_DUTIES + index, duty })),
-      ),
-      result: {
-        rows,
-        bytes,
-        sha256,
-        schema: JSON.stringify(result.schema),
-        withheldCells: withheld.cells === null ? null : String(withheld.cells),
-        withheldReasons: withheld.reasons.map(({ code }) => code),
-        guarantee: prepared.guarantee,
-        meter: meterNote(usage),
-        errors: result.errors.map(({ column, halfWidth, confidence, cells }) => ({
-          column,
-          halfWidth: String(halfWidth),
-          confidence: String(confidence),
-          ...(cells === undefined ? {} : { cells: JSON.stringify(cells) }),
-        })),
-      },
-    });
-    // Both are on disk before anybody is told of the release; they need not wait for each other.
-    const [answer] = await bothOf(recorded, result.settle());
-    if (answer.kind === 'refused') {
-      await result.discard();
-      return await end(needs, job, 'stopped', [
-        reason(answer.reason.code, BLOCKED[answer.reason.code] ?? 'the job was stopped before its result left'),
-      ]);
-    }
-    const receipt = answer.receipts.at(-1) ?? '';
-    const { schema } = result;
-    return {
-      kind: 'released',
-      ticket: { secret, expiresAtMs },
-      schema,
-      rows,
-      bytes,
-      withheld,
-      receipt,
-      mode: admission.mode,
-      guarantee: prepared.guarantee,
-    };
+    await result.discard();
+    return await end(needs, job, 'stopped', [reason('stopped', BLOCKED['stopped'] ?? '')]);
   } catch (error) {
     await result.discard();
     throw error;
   }
+}
+
+/** `changed`: the list by which it was judged was replaced before the commit; nothing is recorded, nothing left. */
+async function judgeAndRecord(
+  needs: JobNeeds,
+  job: Job,
+  { admission, prepared, result, holds, question }: Releasable,
+  signal: AbortSignal,
+): Promise<Outcome | 'changed'> {
+  signal.throwIfAborted();
+  const secret = needs.randomBytes(32);
+  const expiresAtMs = needs.nowMs() + TICKET_LIFE_MS;
+  // The list may have changed while the job ran: what would be refused now does not leave.
+  const list = needs.exportList?.();
+  const listed = exportLines(needs, job, permitsFor(admission, prepared), prepared);
+  if ('kind' in listed) {
+    await result.discard();
+    return await end(needs, job, 'stopped', listed.reasons);
+  }
+  const { rows, bytes, sha256, withheld } = result;
+  const usage = usageOf(job, permitsFor(admission, prepared), prepared, result, { nowMs: needs.nowMs(), holds });
+  const recorded = needs.ledger.release({
+    jobId: job.id,
+    used: usedCredit(usage, holds),
+    sketches: result.sketches,
+    question,
+    ...(list === undefined ? {} : { judgedBy: list }),
+    events: releaseEvents(needs, job, prepared, result, {
+      grade: gradeOf(permitsFor(admission, prepared), prepared),
+      usage,
+    }),
+    usage,
+    ticket: { digest: needs.sha256(secret), expiresAtMs },
+    duties: permitsFor(admission, prepared).flatMap(({ agreement, permit }, at) =>
+      // Several datasets, several policies: each duty keeps a number of its own.
+      permit.duties.map((duty, index) => ({ agreement: agreement.id, index: at * MAX_DUTIES + index, duty })),
+    ),
+    result: {
+      rows,
+      bytes,
+      sha256,
+      schema: JSON.stringify(result.schema),
+      withheldCells: withheld.cells === null ? null : String(withheld.cells),
+      withheldReasons: withheld.reasons.map(({ code }) => code),
+      guarantee: prepared.guarantee,
+      meter: meterNote(usage),
+      errors: result.errors.map(({ column, halfWidth, confidence, cells }) => ({
+        column,
+        halfWidth: String(halfWidth),
+        confidence: String(confidence),
+        ...(cells === undefined ? {} : { cells: JSON.stringify(cells) }),
+      })),
+    },
+  });
+  // Both are on disk before anybody is told of the release; they need not wait for each other.
+  const [answer] = await bothOf(recorded, result.settle());
+  if (answer.kind === 'refused') {
+    if (answer.reason.code === 'changed') return 'changed';
+    await result.discard();
+    return await end(needs, job, 'stopped', [
+      reason(answer.reason.code, BLOCKED[answer.reason.code] ?? 'the job was stopped before its result left'),
+    ]);
+  }
+  const receipt = answer.receipts.at(-1) ?? '';
+  const { schema } = result;
+  return {
+    kind: 'released',
+    ticket: { secret, expiresAtMs },
+    schema,
+    rows,
+    bytes,
+    withheld,
+    receipt,
+    mode: admission.mode,
+    guarantee: prepared.guarantee,
+  };
 }
 
 /** Waits for both, whatever becomes of either; rejects with the first failure. */
@@ -334,7 +362,9 @@ function ledgerJob(
     notAfterMs: ends.length === 0 ? null : Math.min(...ends),
     details: {
       kind: job.computation.kind,
-      text: job.computation.kind === 'sql' ? job.computation.text : null,
+      // A text that is too long to be read is not kept either: refusals must not fill the disk.
+      text:
+        job.computation.kind === 'sql' && job.computation.text.length <= MAX_QUERY_BYTES ? job.computation.text : null,
       purpose: job.purpose,
       rule: job.rule,
       ...(job.actor === null ? {} : { actor: job.actor.party }),

@@ -1,4 +1,3 @@
-import { LineCounter, parseDocument } from 'yaml';
 import * as z from 'zod';
 import { decide, type Request } from '../policy/decide.ts';
 import type { UsagePolicy } from '../policy/model.ts';
@@ -8,6 +7,7 @@ import type { Reason } from '../policy/reason.ts';
 import { evaluateCondition } from './condition.ts';
 import { instant } from './document.ts';
 import { MAX_POLICY_BYTES } from './parse-policy.ts';
+import { readYaml } from './read-yaml.ts';
 import type { Complaint } from './parse-policy.ts';
 
 /** Most cases in one file. */
@@ -75,27 +75,14 @@ export function runPolicyCases(
     readonly policyOf: (ref: PolicyRef) => UsagePolicy | string;
   },
 ): CasesAnswer {
-  const lines = new LineCounter();
   if (Buffer.byteLength(text) > MAX_POLICY_BYTES)
     return complain(file, 1, 1, '', `the file is larger than ${MAX_POLICY_BYTES} bytes`);
-  const source = parseDocument(text, {
-    lineCounter: lines,
-    strict: true,
-    uniqueKeys: true,
-    merge: false,
-    schema: 'core',
-  });
-  const [broken] = [...source.errors, ...source.warnings];
-  if (broken !== undefined) {
-    const { line, col } = lines.linePos(broken.pos[0]);
-    return complain(file, line, col, '', broken.message.split('\n')[0] ?? '');
+  const read = readYaml(text);
+  if (read.kind === 'troubles') {
+    const [trouble] = read.troubles;
+    return complain(file, trouble?.line ?? 1, trouble?.column ?? 1, '', trouble?.message ?? 'not YAML');
   }
-  let plain: unknown;
-  try {
-    plain = source.toJS({ maxAliasCount: 0 });
-  } catch {
-    return complain(file, 1, 1, '', 'aliases (`*name`) are not accepted: write the value out');
-  }
+  const { source, lines, value: plain } = read;
   // A file may also be the list of cases alone.
   const isList = Array.isArray(plain);
   const placed = (whole: readonly PropertyKey[], message: string): CasesAnswer => {

@@ -1,9 +1,10 @@
-import { parseDocument } from 'yaml';
 import * as z from 'zod';
 import { type ExportList, isField } from '../policy/export-list.ts';
 import { durationMs } from './normalise.ts';
+import { readYaml } from './read-yaml.ts';
 
 const MAX_BYTES = 256 * 1024;
+const MAX_COMPLAINTS = 50;
 
 const document = z.strictObject({
   apiVersion: z.literal('glovebox/v1'),
@@ -36,21 +37,19 @@ export function parseExportList(
   | { readonly kind: 'complaints'; readonly complaints: readonly string[] } {
   if (Buffer.byteLength(text) > MAX_BYTES)
     return { kind: 'complaints', complaints: [`larger than ${MAX_BYTES} bytes`] };
-  const source = parseDocument(text, { strict: true, uniqueKeys: true, merge: false, schema: 'core' });
-  const broken = [...source.errors, ...source.warnings];
-  if (broken.length > 0)
-    return { kind: 'complaints', complaints: broken.map(({ message }) => message.split('\n')[0] ?? '') };
-  let value: unknown;
-  try {
-    value = source.toJS({ maxAliasCount: 0 });
-  } catch {
-    return { kind: 'complaints', complaints: ['aliases are not read'] };
-  }
-  const parsed = document.safeParse(value);
+  const read = readYaml(text);
+  if (read.kind === 'troubles')
+    return {
+      kind: 'complaints',
+      complaints: read.troubles.map(({ line, column, message }) => `${line}:${column} ${message}`),
+    };
+  const parsed = document.safeParse(read.value);
   if (!parsed.success)
     return {
       kind: 'complaints',
-      complaints: parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`),
+      complaints: parsed.error.issues
+        .slice(0, MAX_COMPLAINTS)
+        .map(({ path, message }) => `${path.join('.')}: ${message}`),
     };
   const { metadata, inside, fields, perDestination } = parsed.data;
   const limit =

@@ -1,9 +1,9 @@
-import { LineCounter, parseDocument } from 'yaml';
 import type * as z from 'zod';
 import type { UsagePolicy } from '../policy/model.ts';
 import { type PolicyDocument, policyDocument } from './document.ts';
 import { checkMeaning } from './meaning.ts';
 import { normalise } from './normalise.ts';
+import { readYaml } from './read-yaml.ts';
 
 /** Largest policy file accepted, bytes of UTF-8. */
 export const MAX_POLICY_BYTES = 256 * 1024;
@@ -45,23 +45,9 @@ export function parsePolicy(text: string, file: string, version = 1): ParsedPoli
       message: `the file is larger than ${MAX_POLICY_BYTES} bytes`,
     });
   }
-  const lines = new LineCounter();
-  const source = parseDocument(text, {
-    lineCounter: lines,
-    strict: true,
-    uniqueKeys: true,
-    merge: false,
-    schema: 'core',
-  });
-  const broken = [...source.errors, ...source.warnings];
-  if (broken.length > 0) {
-    return complain(
-      ...broken.map((error) => {
-        const place = lines.linePos(error.pos[0]);
-        return { file, line: place.line, column: place.col, path: '', message: firstLine(error.message) };
-      }),
-    );
-  }
+  const read = readYaml(text);
+  if (read.kind === 'troubles') return complain(...read.troubles.map((one) => ({ file, path: '', ...one })));
+  const { source, lines } = read;
   const placeOf = (path: Path): { line: number; column: number } => {
     for (let length = path.length; length >= 0; length--) {
       const node = source.getIn(path.slice(0, length), true) as
@@ -76,16 +62,17 @@ export function parsePolicy(text: string, file: string, version = 1): ParsedPoli
   };
   const at = (path: Path, message: string): Complaint => ({ file, ...placeOf(path), path: path.join('.'), message });
 
-  let plain: unknown;
-  try {
-    plain = source.toJS({ maxAliasCount: 0 });
-  } catch {
-    return complain(at([], 'aliases (`*name`) are not accepted in a policy: write the value out'));
+  const parsed = policyDocument.safeParse(read.value);
+  if (!parsed.success) {
+    // Places are looked up one by one: no more of them than are shown.
+    const complaints: Complaint[] = [];
+    for (const issue of parsed.error.issues.slice(0, MAX_COMPLAINTS))
+      if (complaints.length < MAX_COMPLAINTS) complaints.push(...complaintsOf(issue, at));
+    return complain(...complaints);
   }
-  const parsed = policyDocument.safeParse(plain);
-  if (!parsed.success) return complain(...parsed.error.issues.flatMap((issue) => complaintsOf(issue, at)));
   const wrong = checkMeaning(parsed.data);
-  if (wrong.length > 0) return complain(...wrong.map(({ path, message }) => at(path, message)));
+  if (wrong.length > 0)
+    return complain(...wrong.slice(0, MAX_COMPLAINTS).map(({ path, message }) => at(path, message)));
   return {
     kind: 'policy',
     policy: normalise(parsed.data, parsed.data.metadata.version ?? version),
@@ -107,7 +94,7 @@ function complain(...complaints: readonly Complaint[]): ParsedPolicy {
 function complaintsOf(issue: z.core.$ZodIssue, at: (path: Path, message: string) => Complaint): readonly Complaint[] {
   const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => at([...path, key], `unknown key \`${key}\``));
+    return issue.keys.slice(0, MAX_COMPLAINTS).map((key) => at([...path, key], `unknown key \`${key}\``));
   }
   if (issue.code === 'invalid_union') {
     // The branch that got furthest says best what is wrong.

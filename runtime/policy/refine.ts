@@ -30,6 +30,37 @@ export function widenings(base: UsagePolicy, offer: UsagePolicy): readonly strin
   return wider;
 }
 
+/**
+ * Terms of `offer` that allow nothing more and yet choose what is looked at, by values of rows: which rows there are, at
+ * what they are clipped, whose units are counted, whose share holds a group back. A consumer who chose them freely could
+ * compare answers before and after a choice (all rows, then all but one), which no threshold on a single answer sees. The
+ * provider has to agree to each.
+ */
+export function steerings(base: UsagePolicy, offer: UsagePolicy): readonly string[] {
+  const tables = offer.tables.flatMap((table) => {
+    const before = base.tables.find(({ name }) => name === table.name);
+    if (before === undefined) return [];
+    const path = `tables.${table.name ?? ''}`;
+    const columns = table.columns.flatMap(({ name, grants }) => {
+      const known = before.columns.find((one) => one.name === name)?.grants ?? [];
+      const isClippedAsBefore = grants.every(({ bounds }) => known.some((one) => same(one.bounds, bounds)));
+      return isClippedAsBefore ? [] : [`${path}.columns.${name}.bounds`];
+    });
+    return [
+      ...(table.rows === before.rows ? [] : [`${path}.rows`]),
+      ...(same(table.privacyUnits, before.privacyUnits) ? [] : [`${path}.privacyUnits`]),
+      ...columns,
+    ];
+  });
+  const rules = offer.allow.flatMap(({ id, release }) => {
+    const before = base.allow.find((one) => one.id === id)?.release;
+    const isChosen =
+      before?.mode === 'aggregate' && release.mode === 'aggregate' && !same(before.dominance, release.dominance);
+    return isChosen ? [`allow.${id}.release.dominance`] : [];
+  });
+  return [...tables, ...rules];
+}
+
 function tableWidenings(base: TablePolicy, offer: TablePolicy): readonly string[] {
   const path = `tables.${offer.name ?? ''}`;
   const wider: string[] = [];

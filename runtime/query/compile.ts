@@ -9,7 +9,7 @@ import type { Footprint } from './footprint.ts';
 import { readQuery } from './parse/read.ts';
 import { Refusal, refuse, toReason } from './refusal.ts';
 import { Rights } from './rights.ts';
-import { placeOf } from './text.ts';
+import { MAX_STATEMENTS, placeOf } from './text.ts';
 import { printType } from './types.ts';
 
 export interface Permitted {
@@ -86,6 +86,7 @@ function compile(
     shownBlocks: 0,
     nextRelation: 0,
     nextBlock: 0,
+    compiled: 0,
   };
   const relation = releasedOnly(compileAny(state, query, NO_TABLES), null);
   // A dataset is touched when FROM names a table of it, even if no column is used: `select count(*) from visits`.
@@ -101,6 +102,13 @@ function compile(
 }
 
 function enforced(state: State, relation: ReleasedRelation, maxRows: number, isOrdered: boolean): EnforcedQuery {
+  if (state.setup.length > MAX_STATEMENTS)
+    refuse(
+      'query-too-large',
+      `it aggregates private rows in more places than can be run at once: ${state.setup.length} steps, at most ${MAX_STATEMENTS}`,
+      null,
+      'ask in several queries',
+    );
   const names = distinctNames(relation.columns.map(({ name }) => name));
   const outputs = relation.columns.map(({ type, role }, index) => ({ name: names[index] ?? '', type, role }));
   // What a sub-query brings into the answer is certified with it; one that yields no row brings nothing.

@@ -7,6 +7,12 @@ export const MAX_QUERY_BYTES = 16 * 1024;
 export const MAX_DEPTH = 200;
 /** Most nodes in one syntax tree. */
 export const MAX_NODES = 20_000;
+/** Most queries that one query is made of, each counted as often as it is used. */
+export const MAX_COMPILED = 500;
+/** Longest expression as it is printed, characters. */
+export const MAX_PRINTED = 32 * 1024;
+/** Most statements that one query is run as; with its result and summary no more than the parser's worker plans. */
+export const MAX_STATEMENTS = 60;
 /** Most columns, keys, cells or relations in one query. */
 export const MAX_ITEMS = 200;
 

@@ -89,14 +89,27 @@ export class RiskDetectors {
 
   /** What is worth telling about this decision after those before it; the same is told once in `againAfterMs`. */
   observe(decided: Decided): readonly Finding[] {
-    const found = [
+    return this.#found(decided).filter((finding) => this.#isNews(finding, decided.atMs));
+  }
+
+  /** Takes in a decision of before a restart, oldest first, and tells nothing. */
+  remember(decided: Decided): void {
+    this.#found(decided);
+  }
+
+  /** Takes in what was told before a restart, oldest first: it is not told again too soon. */
+  rememberTold(finding: Pick<Finding, 'detector' | 'severity' | 'party' | 'dataset'>, atMs: number): void {
+    this.#isNews(finding, atMs);
+  }
+
+  #found(decided: Decided): readonly Finding[] {
+    return [
       ...this.#denied(decided),
       ...this.#differing(decided),
       ...this.#burning(decided),
       ...this.#newCode(decided),
       ...this.#oddHour(decided),
     ];
-    return found.filter((finding) => this.#isNews(finding, decided.atMs));
   }
 
   #denied({ verdict, party, codes, atMs, question, datasets, violationAs }: Decided): Finding[] {
@@ -162,7 +175,7 @@ export class RiskDetectors {
     return isOdd ? [{ detector: 'odd-hour', severity: 'low', party, dataset: '', count: hour }] : [];
   }
 
-  #isNews({ detector, party, dataset, severity }: Finding, atMs: number): boolean {
+  #isNews({ detector, party, dataset, severity }: Omit<Finding, 'count'>, atMs: number): boolean {
     const key = keyOf(detector, party, dataset);
     const told = this.#told.get(key);
     const rank = SEVERITIES.indexOf(severity);

@@ -74,6 +74,15 @@ export interface ReleaseInput {
   /** Records that belong to the release, e.g. sketches of released cells for the differencing guard. */
   readonly records?: readonly StoredRecord[];
   readonly result?: Json;
+  /** What the release was judged by: each record must still be in this state (null: not exist), else it is refused. */
+  readonly expects?: readonly Expectation[];
+}
+
+/** The state that a record must be in; null: it must not exist. */
+export interface Expectation {
+  readonly table: StoredRecord['table'];
+  readonly id: string;
+  readonly state: string | null;
 }
 
 export type ReleaseOutcome =
@@ -136,6 +145,8 @@ export type Blocked =
   | { readonly code: 'party-not-admitted'; readonly party: string }
   | { readonly code: 'agreement-not-active'; readonly agreement: string; readonly state: string }
   | { readonly code: 'agreement-ended' }
+  /** What the release was judged by is another one now. */
+  | { readonly code: 'changed' }
   | { readonly code: 'stopped'; readonly scope: string };
 
 export interface RedeemInput {

@@ -94,6 +94,8 @@ export function releaseJob(tables: Tables, input: ReleaseInput): WithoutReceipts
   if (job.state !== 'running') return refused({ code: 'wrong-state', state: job.state });
   const blocked = blockedBy(tables, job.owner, job.body);
   if (blocked !== undefined) return refused(blocked);
+  const holds = (input.expects ?? []).every(({ table, id, state }) => (rows.get(table, id)?.state ?? null) === state);
+  if (!holds) return refused({ code: 'changed' });
   const reservation = reservationOf(tables, job.id);
   settleOrFault(tables, reservation, commit(reservation, new Map(input.used ?? [])));
   step('release:committed');

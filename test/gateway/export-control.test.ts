@@ -93,3 +93,28 @@ test('what is graded core never leaves', async () => {
   assert.deepEqual(await codes(SUM_QUERY), ['grade-core']);
   assert.deepEqual(await codes(COUNT_QUERY), []);
 });
+
+test('a list that is set between the last look and the commit stops the release all the same', async () => {
+  await using world = await runtimeWorld();
+  const { hospital } = await agreedWorld(world, POLICY());
+  const abroad = await world.party('abroad', ['consumer'], 'DE');
+  const { agreement } = await hospital.agreements.offer({ dataset: 'visits', consumer: 'abroad' });
+  await abroad.agreements.accept({ id: agreement?.id ?? '' });
+  const { store } = world.runtime;
+  let version = 0;
+  const commitRelease = store.commitRelease.bind(store);
+  store.commitRelease = async (input) => {
+    version += 1;
+    await world.operator.operator.setExportList({ document: LIST(version) });
+    return await commitRelease(input);
+  };
+  const submit = async (text: string): Promise<string> => {
+    const { job } = await abroad.jobs.submit({ job: { computation: { kind: 'sql', sql: { text } } }, wait: true });
+    return [job?.state, ...(job?.reasons.map(({ code }) => code) ?? [])].join(' ');
+  };
+  assert.equal(await submit(SUM_QUERY), 'stopped export-listed');
+  // What the new list allows is judged by it and leaves; a list that changes under every look lets nothing out.
+  assert.equal(await submit(COUNT_QUERY), 'stopped stopped');
+  store.commitRelease = commitRelease;
+  assert.equal(await submit(COUNT_QUERY), 'released');
+});

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasEnded } from '../../runtime/client/jobs.ts';
 import type { Job } from '../../runtime/gen/messages.ts';
-import { TICKET_LIFE_MS } from '../../runtime/job/run-job.ts';
+import { runJob, TICKET_LIFE_MS } from '../../runtime/job/run-job.ts';
+import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
+import type { JobNeeds } from '../../runtime/job/needs.ts';
+import { newJob, startJobWorld } from '../job/world.ts';
 import { POLICY, addDataset, COUNT_QUERY, runtimeWorld, VISITS } from './runtime-world.ts';
 
 test('jobs as their party is told of them', async (t) => {
@@ -98,4 +101,37 @@ test('jobs as their party is told of them', async (t) => {
       assert.ok((await acme.jobs.get({ id: released?.id ?? '' })).job?.receipt);
     },
   );
+});
+
+test('what is recorded of a job that read rows is recorded at the end of its slot, after the wait and not before', async () => {
+  await using world = await startJobWorld();
+  const slotMs = 60_000;
+  for (const text of ['released', 'failed'] as const) {
+    let waited = 0;
+    const stages: string[] = [];
+    const nowMs = (): number => Date.now() + waited;
+    const broken: Partial<JobNeeds> =
+      text === 'failed' ? { openResult: () => Promise.reject(new Error('the worker broke down')) } : {};
+    const job = newJob();
+    const run = {
+      signal: new AbortController().signal,
+      report: (stage: string) => void stages.push(stage),
+      untilSlot: async (): Promise<void> => {
+        assert.equal((await world.store.job(job.id))?.state, 'running', 'nothing of the end is on record yet');
+        waited = slotMs;
+      },
+    };
+    const before = Date.now();
+    await runJob({ ...world.needs, ...broken, nowMs }, job, run).catch(() => undefined);
+    assert.equal(waited, slotMs, 'it waited');
+    const record = await world.store.job(job.id);
+    assert.equal(record?.state, text);
+    const last = await world.store.receipt(record.body.evidence.at(-1) ?? -1);
+    const verified = verifyReceipt(last ?? '', world.store.verifierKey);
+    assert.ok(verified.kind === 'verified' && verified.event.atMs >= before + slotMs, 'the entry');
+    for (const { body } of await world.store.list<{ expiresAtMs: number }>('ticket'))
+      assert.ok(body.expiresAtMs >= before + slotMs + TICKET_LIFE_MS, 'the ticket');
+    for (const { body } of await world.store.list('usage'))
+      assert.ok(Date.parse((body as { time: string }).time) >= before + slotMs, 'the usage');
+  }
 });

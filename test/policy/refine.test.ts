@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
 import { purposeIncludes } from '../../runtime/policy/purposes.ts';
-import { widenings } from '../../runtime/policy/refine.ts';
+import { steerings, widenings } from '../../runtime/policy/refine.ts';
 
 const text = readFileSync(join(import.meta.dirname, '..', '..', 'policies', 'hospital-visits.yaml'), 'utf8');
 function policy(from = '', to = ''): Parameters<typeof widenings>[0] {
@@ -20,7 +20,6 @@ const narrower: readonly (readonly [string, string])[] = [
   ['max: 500', 'max: 5'],
   ['per: P30D', 'per: P60D'],
   ['notAfter: 2027-01-01', 'notAfter: 2026-06-01'],
-  ['bounds: [0, 3000]', 'bounds: [10, 100]'],
   ['functions: [sum, avg, count]', 'functions: [sum]'],
   ['rights: [group, filter, order]', 'rights: [group]'],
   ['epsilonTotal: 4', 'epsilonTotal: 1'],
@@ -31,6 +30,20 @@ for (const [from, to] of narrower) {
     assert.equal(widenings(policy(from, to), policy()).length, 1);
   });
 }
+
+test('what chooses rows, clips, units or held-back groups in another way is named, however narrow it looks', () => {
+  assert.deepEqual(steerings(policy(), policy()), []);
+  for (const [from, to, term] of [
+    ['bounds: [0, 3000]', 'bounds: [10, 100]', /bounds$/],
+    ['columns:  ', 'rows: "patient_id <> 7"\ncolumns:', /rows$/],
+    ['privacyUnit: [patient_id]', 'privacyUnit: [patient_id, ward]', /privacyUnits$/],
+    ['share: 0.5', 'share: 0.4', /dominance$/],
+  ] as const) {
+    const [found, ...others] = steerings(policy(), policy(from, to));
+    assert.match(found ?? '', term);
+    assert.deepEqual(others, []);
+  }
+});
 
 test('leaving out a deny rule or a duty widens', () => {
   assert.deepEqual(

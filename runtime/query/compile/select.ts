@@ -6,6 +6,7 @@ import { printTyped } from '../print.ts';
 import { privateBases } from '../rows.ts';
 import type { Query, Select, SelectItem, Syntax, Union } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
+import { MAX_COMPILED } from '../text.ts';
 import { BOOLEAN, commonType, familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
 import { compilePerUnit } from './per-unit.ts';
@@ -15,6 +16,15 @@ import type { Relation, ReleasedRelation, Scope, State } from './state.ts';
 
 /** Compiles a query: private rows stay rows until an aggregate turns them into released values. */
 export function compileAny(state: State, query: Query, outer: Scope, derived = false): Relation {
+  state.compiled += 1;
+  // A WITH that is named twice is compiled twice: thirty that each name the one before twice would be a billion.
+  if (state.compiled > MAX_COMPILED)
+    refuse(
+      'query-too-large',
+      `its parts and what WITH names stand in it more than ${MAX_COMPILED} times`,
+      null,
+      'ask in several queries',
+    );
   const scope = withTables(state, query, outer);
   return query.kind === 'union' ? compileUnion(state, query, scope) : compileSelect(state, query, scope, derived);
 }

@@ -26,6 +26,8 @@ export interface State {
   shownBlocks: number;
   nextRelation: number;
   nextBlock: number;
+  /** Queries that were compiled so far. */
+  compiled: number;
 }
 
 export interface Column {

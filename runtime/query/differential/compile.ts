@@ -147,6 +147,7 @@ function stateOf(context: QueryContext): State {
     nextBlock: 0,
     sketches: null,
     shownBlocks: 0,
+    compiled: 0,
   };
 }
 

@@ -2,6 +2,7 @@ import type { SqlType } from '../catalogue.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
+import { MAX_PRINTED } from '../text.ts';
 import type { Literal, Query, Syntax, WindowSyntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { digitsOf, familyOf, isFloating, printType } from '../types.ts';
@@ -24,6 +25,18 @@ export interface Sight {
 
 /** Resolves the names of an expression and works out its type. Throws Refusal. */
 export function resolve(syntax: Syntax, sight: Sight): Typed {
+  const typed = resolveAny(syntax, sight);
+  // `x + x AS y`, then `y + y AS z`: names stand for what they name, and thirty such steps are a billion parts.
+  if (typed.kind !== 'constant' && typed.sql.length > MAX_PRINTED)
+    refuse(
+      'query-too-large',
+      `an expression is longer than ${MAX_PRINTED} characters once its names are written out`,
+      syntax.at,
+    );
+  return typed;
+}
+
+function resolveAny(syntax: Syntax, sight: Sight): Typed {
   const found = sight.intercept(syntax);
   if (found !== null) return found;
   const at = syntax.at;
