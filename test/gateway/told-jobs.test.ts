@@ -129,6 +129,7 @@ test('what is recorded of a job that read rows is recorded at the end of its slo
     const last = await world.store.receipt(record.body.evidence.at(-1) ?? -1);
     const verified = verifyReceipt(last ?? '', world.store.verifierKey);
     assert.ok(verified.kind === 'verified' && verified.event.atMs >= before + slotMs, 'the entry');
+    if (text === 'failed') continue;
     for (const { body } of await world.store.list<{ expiresAtMs: number }>('ticket'))
       assert.ok(body.expiresAtMs >= before + slotMs + TICKET_LIFE_MS, 'the ticket');
     for (const { body } of await world.store.list('usage'))
