@@ -16,7 +16,8 @@ import { checkDocument, requireRole } from './access.ts';
 import { isOpenTo } from './agreement-record.ts';
 import { type CompareNeeds, diffPolicies, explainFor } from './compare-policies.ts';
 import { isWebhook } from './duties.ts';
-import { fitProblems, tableFor } from './fit-policy.ts';
+import { fitProblems } from './fit-policy.ts';
+import { findStoredTable } from '../dataset/catalogue.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 import type { AgreementBody, DatasetBody, PolicyBody } from './records.ts';
 import { policyOf } from './records.ts';
@@ -73,7 +74,7 @@ export async function counterPolicy(
 /** The tables and columns that a policy names: what its consumer knows of a dataset. */
 function shownBy(policy: UsagePolicy, manifest: DatasetManifest): DatasetManifest {
   const tables = manifest.tables.flatMap((table) => {
-    const ruled = policy.tables.find((one) => tableFor(one, manifest)?.name === table.name);
+    const ruled = policy.tables.find((one) => findStoredTable(manifest, one)?.name === table.name);
     if (ruled === undefined) return [];
     const named = new Set([
       ...ruled.columns.map(({ name }) => name),
