@@ -12,6 +12,7 @@ import { measurement, type Measurement } from '../measurement.ts';
 import { PlainDuckDb } from '../world/plain-duckdb.ts';
 import { startServer } from '../world/server.ts';
 import { type BenchWorld, prepareWorld } from '../world/setup.ts';
+import { againstPastCells } from './past-cells.ts';
 
 export interface ScaleOptions {
   readonly cache: string;
@@ -43,6 +44,8 @@ export async function benchScale(
   measured.push(
     ...(await againstState(world, { ...options, axis: 'log entries', sizes: logSteps, grow: moreEntries })),
   );
+  options.progress('past cells');
+  measured.push(...againstPastCells(isQuick ? [1000, 4000, 16_000] : [1000, 10_000, 100_000], options.runs));
   return { measurements: measured, isolation };
 }
 
