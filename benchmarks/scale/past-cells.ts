@@ -5,7 +5,7 @@ import { measurement, type Measurement } from '../measurement.ts';
 
 const MIN_UNITS = 10;
 /** Units of a cell. Cells of fewer share more lanes by chance, and more of them are looked at. */
-const UNITS = 200;
+const UNITS = 100;
 const COMPARISONS = 200;
 
 interface Form {
@@ -24,7 +24,8 @@ const FORMS: readonly Form[] = [
   {
     name: 'lanes (large tables)',
     guard: () => new LaneGuard(MIN_UNITS, MIN_UNITS),
-    cell: (units) => lanesOf(units.map((unit) => ({ lane: Number(unit % 64n), tag: unit }))),
+    // The lane is of the unit and the tag of the row: two hashes.
+    cell: (units) => lanesOf(units.map((unit) => ({ lane: Number(unit >> 58n), tag: mixed(unit) }))),
   },
 ];
 
@@ -67,9 +68,12 @@ function* hashes(): Generator<bigint, never> {
   let state = 2026n;
   for (;;) {
     state = BigInt.asUintN(64, state + 0x9e37_79b9_7f4a_7c15n);
-    let word = state;
-    word = BigInt.asUintN(64, (word ^ (word >> 30n)) * 0xbf58_476d_1ce4_e5b9n);
-    word = BigInt.asUintN(64, (word ^ (word >> 27n)) * 0x94d0_49bb_1331_11ebn);
-    yield word ^ (word >> 31n);
+    yield mixed(state);
   }
+}
+
+function mixed(state: bigint): bigint {
+  const half = BigInt.asUintN(64, (state ^ (state >> 30n)) * 0xbf58_476d_1ce4_e5b9n);
+  const word = BigInt.asUintN(64, (half ^ (half >> 27n)) * 0x94d0_49bb_1331_11ebn);
+  return word ^ (word >> 31n);
 }
