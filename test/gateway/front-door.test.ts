@@ -45,8 +45,8 @@ const OWN =
   'ResolveDispute ListDisputes ListProjects BudgetService.Get List ' +
   'CatalogService.List Get Verify Twin CodeService.Submit Review Approve Reject Revoke List ' +
   'EvidenceService.GetReceipt GetCheckpoint Verify HomomorphicService.GetUpload Run ChooseParameters List RevokeKey ' +
-  'SetDecryptor GetTranscriptKey ImageService.List Get JobService.Get List Watch Cancel MeterService.Report TopUp ' +
-  'Settle PartyService.WhoAmI Exit GrantMandate RevokeMandate ListMandates PolicyService.Check Get Test';
+  'SetDecryptor GetTranscriptKey Fetch Withdraw ImageService.List Get JobService.Get List Watch Cancel MeterService.Report TopUp ' +
+  'Settle PartyService.WhoAmI Exit GrantMandate RevokeMandate ListMandates PolicyService.Check Get Test Explain Diff';
 
 const PLACES = {
   AgreementService: 'agreements',
