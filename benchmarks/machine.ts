@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import type { MachineFacts } from './measurement.ts';
 
 export function machineFacts(isolation: string, loadAtStart: readonly number[]): MachineFacts {
@@ -17,20 +18,19 @@ export function machineFacts(isolation: string, loadAtStart: readonly number[]):
 
 /** Versions of what does the work; read from the installed packages, not from what was asked for. */
 export function versions(glovebox: string): Record<string, string> {
-  const { resolve } = createRequire(import.meta.url);
+  const require = createRequire(import.meta.url);
   const found = ['@duckdb/node-api', '@grpc/grpc-js', 'apache-arrow', 'isolated-vm', 'node-seal'].map((name) => [
     name,
-    versionOf(resolve, name),
+    versionOf(require, name),
   ]);
   return { glovebox, node: process.version, ...(Object.fromEntries(found) as Record<string, string>) };
 }
 
-function versionOf(resolve: (name: string) => string, name: string): string {
-  try {
-    const path = resolve(name);
-    const folder = path.slice(0, path.lastIndexOf(`node_modules/${name}/`) + `node_modules/${name}/`.length);
-    return (JSON.parse(readFileSync(`${folder}package.json`, 'utf8')) as { version: string }).version;
-  } catch {
-    return 'unknown';
+/** Looks where Node.js would: some packages show `require` neither their manifest nor an entry. */
+function versionOf({ resolve }: NodeJS.Require, name: string): string {
+  for (const folder of resolve.paths(name) ?? []) {
+    const path = join(folder, name, 'package.json');
+    if (existsSync(path)) return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
   }
+  return 'unknown';
 }
