@@ -27,3 +27,17 @@ export class StoreFault extends Error {
     this.code = code;
   }
 }
+
+/** Whatever was thrown while the state was read or written, as a fault. */
+export function asFault(error: unknown): StoreFault {
+  if (error instanceof StoreFault) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof RangeError) return new StoreFault('state-misuse', message, { cause: error });
+  return new StoreFault('state-write-failed', `the state could not be written: ${message}`, { cause: error });
+}
+
+/** A fault as it goes to another thread. */
+export function faultOf(error: unknown): { readonly code: StoreFaultCode; readonly message: string } {
+  const { code, message } = asFault(error);
+  return { code, message };
+}

@@ -1,29 +1,7 @@
-import { backup } from 'node:sqlite';
 import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { formatVerifierKey } from '../evidence/note.ts';
-import { sha256Hex } from '../evidence/entry.ts';
-import { layoutOf, openDatabase } from './database.ts';
-import { EvidenceFiles } from './evidence-files.ts';
-import { EvidenceRows } from './evidence-rows.ts';
-import { StoreFault } from './fault.ts';
-import { loadSigningKey, sealKeyOf, signerOf } from './keys.ts';
-import { LedgerRows } from './ledger-rows.ts';
-import {
-  denyJob,
-  endInterruptedJobs,
-  failJob,
-  redeemTicket,
-  releaseJob,
-  reserveJob,
-  startJob,
-  transact,
-} from './operations.ts';
-import type { Tables } from './operations.ts';
-import { isWrite, type WorkerData } from './protocol.ts';
-import type { Call, Hello, ReadRequest, Recovered, Reopened, Reply, WriteRequest } from './protocol.ts';
-import { MIRRORED } from './records.ts';
-import { digestBytes, digestOfAll, readSeal, RowDigest, Rows, sealMac } from './rows.ts';
+import { Engine } from './engine.ts';
+import { faultOf, StoreFault } from './fault.ts';
+import type { Call, Hello, Reopened, Reply, WorkerData } from './protocol.ts';
 
 /** At most this many transactions share one commit: bounds what waits for it. */
 const MAX_GROUP = 1024;
@@ -31,8 +9,6 @@ const MAX_GROUP = 1024;
 const PUBLISH_AFTER_MS = 100;
 /** After a failed write the state is opened anew at the next call, but not more often than this. */
 const REOPEN_EVERY_MS = 250;
-/** Pages of a backup that are copied in one step: 4 MiB. */
-const BACKUP_PAGES = 1024;
 /** After the log's files could not be written. */
 const PUBLISH_AGAIN_MS = 1000;
 
@@ -52,41 +28,76 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
   }
   const waiting: Call[] = [];
   let isScheduled = false;
+  /** While a copy is made the engine may be used between two of its steps only. */
+  let isCopying = false;
   let triedAtMs = -Infinity;
   let publishing: NodeJS.Timeout | undefined;
+  let isPublishDue = false;
 
   const flush = (): void => {
     isScheduled = false;
+    if (isCopying) return;
+    receive();
+    const closing = takeOne('close');
+    if (closing !== undefined) {
+      close(closing);
+      return;
+    }
+    if (engine.isBroken && performance.now() - triedAtMs >= REOPEN_EVERY_MS) {
+      triedAtMs = performance.now();
+      reopen(waiting[0]?.nowMs ?? data.nowMs);
+    }
+    const copy = takeOne('backup');
+    answerGroup();
+    if (copy?.request.do === 'backup') copyTo(copy.id, copy.request.file);
+    else if (waiting.length > 0) schedule();
+  };
+  const receive = (): void => {
     for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
       waiting.push(...(more.message as Call[]));
     }
-    const group = waiting.splice(0, MAX_GROUP);
-    const closing = group.find((call) => call.request.do === 'close');
-    if (engine.isBroken && closing === undefined && performance.now() - triedAtMs >= REOPEN_EVERY_MS) {
-      triedAtMs = performance.now();
-      reopen(group[0]?.nowMs ?? data.nowMs);
+  };
+  const takeOne = (kind: 'close' | 'backup'): Call | undefined => {
+    const index = waiting.findIndex(({ request }) => request.do === kind);
+    return index < 0 ? undefined : waiting.splice(index, 1)[0];
+  };
+  /** Reads and writes that wait; another copy and closing wait on. */
+  const answerGroup = (): void => {
+    const later: Call[] = [];
+    const group: Call[] = [];
+    for (const call of waiting.splice(0)) {
+      const isForNow = group.length < MAX_GROUP && call.request.do !== 'backup' && call.request.do !== 'close';
+      (isForNow ? group : later).push(call);
     }
-    if (closing !== undefined) {
-      clearTimeout(publishing);
-      const calls = [...group.filter((call) => call !== closing), ...waiting.splice(0)];
-      port.postMessage([...engine.run(calls), engine.close(closing)]);
-      port.close();
-      return;
-    }
-    for (const { id, request } of group) if (request.do === 'backup') copyTo(id, request.file);
-    port.postMessage(engine.run(group.filter(({ request }) => request.do !== 'backup')));
+    waiting.push(...later);
+    port.postMessage(engine.run(group));
     step('answered');
     if (engine.hasUnpublished) publishing ??= setTimeout(publish, PUBLISH_AFTER_MS);
-    if (waiting.length > 0) schedule();
   };
-  /** Between two steps of the copy other calls are answered; what they write goes into the copy too. */
   const copyTo = (id: number, file: string): void => {
-    engine.copyTo(file).then(
-      () => port.postMessage([{ id, answer: null }]),
-      (error: unknown) => port.postMessage([{ id, fault: faultOf(error) }]),
+    isCopying = true;
+    const between = (): void => {
+      receive();
+      answerGroup();
+      if (isPublishDue) publishNow();
+    };
+    const end = (reply: Reply): void => {
+      isCopying = false;
+      port.postMessage([reply]);
+      if (isPublishDue) publishNow();
+      schedule();
+    };
+    engine.copyTo(file, between).then(
+      () => end({ id, answer: null }),
+      (error: unknown) => end({ id, fault: faultOf(error) }),
     );
   };
   const publish = (): void => {
+    if (isCopying) isPublishDue = true;
+    else publishNow();
+  };
+  const publishNow = (): void => {
+    isPublishDue = false;
     publishing = undefined;
     try {
       engine.publish();
@@ -94,6 +105,16 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
       // The database holds all of it; the files follow when the disk takes them again, at the latest at the next start.
       publishing = setTimeout(publish, PUBLISH_AGAIN_MS);
     }
+  };
+  const close = (closing: Call): void => {
+    clearTimeout(publishing);
+    const replies: Reply[] = [];
+    for (let copy = takeOne('backup'); copy !== undefined; copy = takeOne('backup')) {
+      replies.push({ id: copy.id, fault: faultOf(new StoreFault('state-closed', 'the store was closed')) });
+    }
+    replies.push(...engine.run(waiting.splice(0)), engine.close(closing));
+    port.postMessage(replies);
+    port.close();
   };
   /**
    * A disk that was full is seldom full for ever. Opening makes every check of a start, and ends what was under way, so
@@ -121,314 +142,4 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
     schedule();
   });
   port.postMessage(engine.hello);
-}
-
-class Engine {
-  readonly hello: Extract<Hello, { kind: 'ready' }>;
-  readonly #database: DatabaseSync;
-  readonly #sealKey: Buffer;
-  readonly #digest: RowDigest;
-  readonly #rows: Rows;
-  readonly #ledger: LedgerRows;
-  readonly #log: EvidenceRows;
-  readonly #files: EvidenceFiles;
-  readonly #step: (name: string) => void;
-  readonly #sql: Record<'begin' | 'commit' | 'savepoint' | 'release' | 'seal', StatementSync>;
-  #latestMs: number;
-  #publishedCheckpoint = '';
-  /** Set when a write failed in a way after which nothing the database says can be trusted. */
-  #broken: StoreFault | undefined;
-
-  constructor(data: WorkerData, step: (name: string) => void) {
-    const layout = layoutOf(data.path);
-    const { database, isNew } = openDatabase(layout.database);
-    try {
-      this.#database = database;
-      this.#step = step;
-      const privateKey = data.privateKey ?? loadSigningKey(layout.key, isNew || !hasSeal(database));
-      const signer = signerOf(privateKey, data.origin);
-      this.#sealKey = sealKeyOf(privateKey);
-      this.#digest = new RowDigest(this.#sealKey);
-      const seal = readSeal(database, this.#sealKey);
-      this.#digest.value = digestOfAll(database, this.#sealKey);
-      if (seal === undefined ? this.#digest.value !== 0n : seal.digest !== this.#digest.value) {
-        throw new StoreFault('state-tampered', 'the rows of the state are not those that were sealed');
-      }
-      this.#latestMs = Math.max(seal?.latestMs ?? 0, data.nowMs);
-      this.#rows = new Rows(database, this.#digest);
-      this.#ledger = new LedgerRows(database, this.#digest);
-      this.#log = new EvidenceRows(database, signer);
-      this.#log.load(database, seal);
-      this.#files = new EvidenceFiles(layout.evidence, this.#log, signer.verifier);
-      this.#sql = {
-        begin: database.prepare('begin immediate'),
-        commit: database.prepare('commit'),
-        savepoint: database.prepare('savepoint one'),
-        release: database.prepare('release one'),
-        seal: database.prepare('insert or replace into seal values (1, ?, ?, ?, ?, ?)'),
-      };
-      const recovered = { ...this.#recover(), clockBehindMs: this.#latestMs - data.nowMs };
-      const records = MIRRORED.flatMap((table) => this.#rows.all(table));
-      this.hello = { kind: 'ready', records, verifierKey: formatVerifierKey(signer.verifier), recovered };
-    } catch (error) {
-      database.close();
-      throw isDamage(error)
-        ? new StoreFault('state-tampered', `the state is damaged: ${error.message}`, { cause: error })
-        : error;
-    }
-  }
-
-  get hasUnpublished(): boolean {
-    return this.#publishedCheckpoint !== this.#log.checkpoint;
-  }
-
-  publish(): void {
-    if (!this.hasUnpublished) return;
-    this.#files.publish();
-    this.#publishedCheckpoint = this.#log.checkpoint;
-    this.#step('published');
-  }
-
-  /** Whether a write failed so that nothing here can be trusted; a failure that another try cannot heal does not count. */
-  get isBroken(): boolean {
-    return this.#broken?.code === 'state-write-failed';
-  }
-
-  get #isInTransaction(): boolean {
-    return this.#database.isOpen && this.#database.isTransaction;
-  }
-
-  async copyTo(file: string): Promise<void> {
-    if (this.#broken !== undefined) throw this.#broken;
-    await backup(this.#database, file, { rate: BACKUP_PAGES });
-  }
-
-  /** Gives the database up as it is. */
-  abandon(): void {
-    if (this.#database.isOpen) this.#database.close();
-  }
-
-  breakWith(error: unknown): void {
-    this.#broken = asFault(error);
-  }
-
-  close(call: Call): Reply {
-    try {
-      if (!this.#database.isOpen) return { id: call.id, answer: null };
-      this.publish();
-      this.#database.close();
-      return { id: call.id, answer: null };
-    } catch (error) {
-      return { id: call.id, fault: faultOf(error) };
-    }
-  }
-
-  /** Runs calls in order; all that write share one commit, each on its own savepoint. */
-  run(calls: readonly Call[]): Reply[] {
-    if (calls.length === 0) return [];
-    const outcomes: (() => Reply)[] = [];
-    const writes = calls.some((call) => isWrite(call.request));
-    const before = { digest: this.#digest.value, size: this.#log.tree.size, checkpoint: this.#log.checkpoint };
-    const latestBefore = this.#latestMs;
-    let isCommitting = false;
-    try {
-      if (this.#broken !== undefined) throw this.#broken;
-      if (writes) {
-        this.#sql.begin.run();
-        this.#step('begun');
-      }
-      for (const call of calls) {
-        // The clock may stand still, never go back: a window that has slid on stays where it is.
-        this.#latestMs = Math.max(this.#latestMs, call.nowMs);
-        outcomes.push(isWrite(call.request) ? this.#write(call.id, call.request) : this.#read(call.id, call.request));
-      }
-      if (writes) {
-        isCommitting = true;
-        this.#seal();
-        this.#step('sealed');
-        this.#sql.commit.run();
-        this.#step('committed');
-      }
-    } catch (error) {
-      this.#rollBack(before);
-      this.#latestMs = latestBefore;
-      // After a failed commit or sync the disk may hold either state: only a new start, which checks, may go on.
-      if (isCommitting || this.#isInTransaction) this.#broken ??= asFault(error);
-      return calls.map(({ id }) => ({ id, fault: faultOf(error) }));
-    }
-    return outcomes.map((reply) => reply());
-  }
-
-  #write(id: number, request: WriteRequest): () => Reply {
-    const before = { digest: this.#digest.value, size: this.#log.tree.size, checkpoint: this.#log.checkpoint };
-    this.#sql.savepoint.run();
-    try {
-      const answer = this.#dispatch(request);
-      // An answer that is a refusal leaves no trace, whatever the operation had written before it knew.
-      if (isRefusal(answer)) this.#undo(before);
-      this.#sql.release.run();
-      return () => ({ id, answer: this.#withReceipts(request, answer) });
-    } catch (error) {
-      this.#undo(before);
-      this.#sql.release.run();
-      const fault = faultOf(error);
-      return () => ({ id, fault });
-    }
-  }
-
-  #dispatch(request: WriteRequest): object {
-    const tables: Tables = {
-      rows: this.#rows,
-      ledger: this.#ledger,
-      log: this.#log,
-      nowMs: this.#latestMs,
-      step: this.#step,
-    };
-    switch (request.do) {
-      case 'reserve':
-        return reserveJob(tables, request.input);
-      case 'start':
-        return startJob(tables, request.jobId);
-      case 'release':
-        return releaseJob(tables, request.input);
-      case 'deny':
-        return denyJob(tables, request.input);
-      case 'fail':
-        return failJob(tables, request.input);
-      case 'redeem':
-        return redeemTicket(tables, request.input);
-      case 'transact':
-        return transact(tables, request.steps);
-    }
-  }
-
-  #read(id: number, request: ReadRequest): () => Reply {
-    return () => {
-      try {
-        return { id, answer: this.#lookUp(request) };
-      } catch (error) {
-        return { id, fault: faultOf(error) };
-      }
-    };
-  }
-
-  /** Runs after the commit of its group, so that nobody reads what could still be undone. */
-  #lookUp(request: ReadRequest): unknown {
-    switch (request.do) {
-      case 'get':
-        return this.#rows.get(request.table, request.id);
-      case 'list':
-        return this.#rows.list(request.table, request.filter);
-      case 'balance':
-        return this.#ledger.balance(request.budget, request.windowMs, this.#latestMs);
-      case 'receipt':
-        return this.#log.receipt(request.position, request.against);
-      case 'entries':
-        return this.#log.entries(request.from, request.to);
-      case 'positions':
-        return this.#log.positionsOf(request.kind, request.limit);
-      case 'checkpoint':
-        return this.#log.checkpoint;
-      case 'consistency':
-        return this.#log.tree.consistencyProof(request.from, request.to);
-      case 'publish':
-        return this.publish();
-      case 'backup':
-      case 'close':
-        throw new StoreFault('state-misuse', 'this is not a read');
-    }
-  }
-
-  #withReceipts(request: WriteRequest, answer: object): object {
-    if (!('evidence' in answer) || request.do === 'reserve' || request.do === 'transact') return answer;
-    const receipts = (answer.evidence as number[]).map((position) => this.#log.receipt(position) ?? '');
-    return { ...answer, receipts };
-  }
-
-  #seal(): void {
-    const seal = {
-      digest: this.#digest.value,
-      logSize: this.#log.tree.size,
-      latestMs: this.#latestMs,
-      checkpoint: this.#log.sign(),
-    };
-    const mac = sealMac(this.#sealKey, seal);
-    this.#sql.seal.run(digestBytes(seal.digest), seal.logSize, seal.latestMs, seal.checkpoint, mac);
-  }
-
-  #undo(before: Before): void {
-    this.#database.exec('rollback to one');
-    this.#digest.value = before.digest;
-    this.#log.tree.truncate(before.size);
-  }
-
-  #rollBack(before: Before): void {
-    try {
-      if (this.#isInTransaction) this.#database.exec('rollback');
-    } catch {
-      // What was thrown first is what the caller hears; `run` sees that the transaction is still open.
-    }
-    this.#digest.value = before.digest;
-    this.#log.restore(before.size, before.checkpoint);
-  }
-
-  /** Brings state and files to rest after whatever ended the last process. */
-  #recover(): Omit<Recovered, 'clockBehindMs'> {
-    const repairedFiles = this.#files.rebuild();
-    this.#sql.begin.run();
-    const tables = { rows: this.#rows, ledger: this.#ledger, log: this.#log, nowMs: this.#latestMs, step: this.#step };
-    const interruptedJobs = endInterruptedJobs(tables, (job, reservation) => ({
-      kind: 'job.failed',
-      atMs: this.#latestMs,
-      subjects: [{ name: `job/${job.id}`, sha256: sha256Hex(job.id) }],
-      facts: { reason: 'interrupted', reservation },
-    }));
-    if (repairedFiles > 0) {
-      this.#log.append({
-        kind: 'alert',
-        atMs: this.#latestMs,
-        subjects: [{ name: 'log', sha256: sha256Hex(this.#log.checkpoint) }],
-        facts: { reason: 'log-files-repaired', files: repairedFiles },
-      });
-    }
-    this.#seal();
-    this.#step('recovered');
-    this.#sql.commit.run();
-    this.#files.publish();
-    this.#publishedCheckpoint = this.#log.checkpoint;
-    return { interruptedJobs, repairedFiles };
-  }
-}
-
-interface Before {
-  readonly digest: bigint;
-  readonly size: number;
-  readonly checkpoint: string;
-}
-
-function hasSeal(database: DatabaseSync): boolean {
-  return database.prepare('select 1 from seal').get() !== undefined;
-}
-
-function isRefusal(answer: object): boolean {
-  return 'kind' in answer && (answer.kind === 'refused' || answer.kind === 'exhausted' || answer.kind === 'known');
-}
-
-/** What SQLite says about a file whose pages or rows are not what they should be. */
-function isDamage(error: unknown): error is Error {
-  return (
-    error instanceof Error && /malformed|not a database|constraint failed|no such (table|column)/.test(error.message)
-  );
-}
-
-function asFault(error: unknown): StoreFault {
-  if (error instanceof StoreFault) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  if (error instanceof RangeError) return new StoreFault('state-misuse', message, { cause: error });
-  return new StoreFault('state-write-failed', `the state could not be written: ${message}`, { cause: error });
-}
-
-function faultOf(error: unknown): { readonly code: StoreFault['code']; readonly message: string } {
-  const { code, message } = asFault(error);
-  return { code, message };
 }

@@ -151,9 +151,10 @@ it('a copy that is taken while the state is written without a pause is a whole s
     await Promise.all(Array.from({ length: 3000 }, (_, n) => put(n)));
     let written = 3000;
     let isCopying = true;
-    const writing = (async () => {
+    const write = async (): Promise<void> => {
       while (isCopying) await put(written++);
-    })();
+    };
+    const writing = Promise.all([write(), write(), write()]);
     const copy = join(path, 'copy.db');
     await store.backup(copy).finally(() => (isCopying = false));
     await writing;
