@@ -1,19 +1,15 @@
-import { isTopUpSigned } from '../contract/top-up.ts';
 import type { TopUpCreditRequest, TopUpCreditResponse } from '../gen/messages.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
-import { agreementBudget, MAX_AMOUNT, remaining } from '../ledger/budget.ts';
+import { agreementBudget, remaining } from '../ledger/budget.ts';
 import { planOf } from '../metering/agreed-prices.ts';
 import { microsOf } from '../metering/money.ts';
 import { creditLimit } from '../metering/price.ts';
 import { Fault } from '../rpc/fault.ts';
-import { pricesOf, signingKey, type StoredAgreement } from './agreement-record.ts';
-import { orderOf } from './budget-grant.ts';
+import { pricesOf, type StoredAgreement } from './agreement-record.ts';
 import type { GatewayNeeds } from './needs.ts';
+import { applyTopUp } from './top-up.ts';
 
-/**
- * Enlarges an agreement's credit by a signed order of who received the money: its provider, or a clearing party. The same
- * order again is refused; the order, its signature and its effect are recorded together.
- */
+/** Enlarges an agreement's credit by a signed order of who received the money: its provider, or a clearing party. */
 export async function topUpCredit(
   needs: GatewayNeeds,
   caller: Caller,
@@ -30,35 +26,7 @@ export async function topUpCredit(
   if (pricesOf(record, needs.sha256) === null)
     throw new Fault('wrong-state', `agreement \`${record.id}\` has no price plan, so it has no credit`);
   const budget = agreementBudget('credit', { agreement: record.id });
-  const order = orderOf(request.order);
-  if (order.budget !== budget)
-    throw new Fault('argument-not-valid', `the order is for the budget \`${order.budget}\`, not for \`${budget}\``);
-  if (order.by !== caller.party) throw new Fault('argument-not-valid', 'the order is not yours');
-  const raw = caller.signingPublicKey;
-  if (raw === null || !isTopUpSigned(order, request.signature, signingKey(raw)))
-    throw new Fault('signature-not-valid', 'the order is not signed with your key');
-  const { toppedUp } = await needs.store.balance(budget);
-  if (toppedUp + BigInt(order.amount) > MAX_AMOUNT / 4n)
-    throw new Fault('argument-not-valid', 'the credit would be larger than a credit can be');
-  const outcome = await needs.store.transact([
-    {
-      do: 'topUp',
-      id: order.id,
-      budget,
-      amount: BigInt(order.amount),
-      body: { order: request.order, signature: request.signature },
-    },
-    {
-      do: 'record',
-      event: {
-        kind: 'budget.toppedUp',
-        atMs: needs.nowMs(),
-        subjects: [{ name: `topUp/${order.id}`, sha256: needs.sha256(request.order) }],
-        facts: { by: needs.pseudonymOf(caller.party), amount: order.amount, kind: 'credit' },
-      },
-    },
-  ]);
-  if (outcome.kind === 'refused') throw new Fault('conflict', `the order \`${order.id}\` was applied before`);
+  await applyTopUp(needs, caller, { ...request, budget, kind: 'credit' });
   const left = await creditLeft(needs, record.id);
   return { creditLeftMicros: left?.micros ?? 0n, currency: left?.currency ?? '' };
 }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import type { ColumnGrant, DifferentialPrivacyRelease } from '../../runtime/policy/model.ts';
+import type { ColumnGrant } from '../../runtime/policy/model.ts';
 import type { CatalogueTable, QueryContext, SqlType } from '../../runtime/query/catalogue.ts';
 import { compileDifferential, type DifferentialQuery } from '../../runtime/query/differential/compile.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
 import { exactId } from '../../runtime/release/mechanisms/mechanism.ts';
+import { RELEASE } from './differential-world.ts';
 
 const grant = (more: Partial<ColumnGrant>): ColumnGrant => ({
   consumers: null,
@@ -63,24 +64,10 @@ const visits: CatalogueTable = {
   joins: 'allowed',
   rowCount: 5n,
 };
-const release: DifferentialPrivacyRelease = {
-  mode: 'differentialPrivacy',
-  microEpsilonPerJob: 1_000_000,
-  microEpsilonTotal: 4_000_000,
-  microEpsilonDataset: null,
-  accounting: 'pure',
-  deltaTotal: null,
-  delta: 1e-6,
-  maxRowsPerUnit: 2,
-  minUnits: null,
-  noise: 'laplace',
-  budgetPeriodMs: null,
-  maxRows: 100,
-};
 const context: QueryContext = {
   consumer: 'acme',
   tables: [visits],
-  release,
+  release: RELEASE,
   clause: 'visits v1 allow[private]',
   parameters: {},
 };

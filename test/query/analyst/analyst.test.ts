@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import type { Cell } from '../../../runtime/release/column-values.ts';
-import { OpenWorld, type Seen } from '../redteam/world.ts';
+import { linesOf, plainLinesOf } from '../redteam/lines.ts';
+import { OpenWorld } from '../redteam/world.ts';
 import { CLINICAL, SHOP } from './queries.ts';
 import { CLINIC, SALES } from './worlds.ts';
+
+const DIGITS = 10;
 
 /** Names that only the catalogue knows, as the engine calls the table. */
 const ENGINE_NAMES: readonly (readonly [string, string])[] = [
@@ -25,8 +27,8 @@ for (const [world, groups] of [
           assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? seen.message : '');
           if (seen.kind !== 'answer') return;
           const plain = ENGINE_NAMES.reduce((text, [ours, theirs]) => text.replaceAll(ours, theirs), sql);
-          const expected = (await open.plain(plain)).rows.map((row) => row.map(shown).join(' | '));
-          const got = linesOf(seen);
+          const expected = plainLinesOf((await open.plain(plain)).rows, DIGITS);
+          const got = linesOf(seen, DIGITS);
           const isOrdered = sql.includes('ORDER BY') && !sql.includes('OVER (');
           assert.deepEqual(isOrdered ? got : got.toSorted(), isOrdered ? expected : expected.toSorted());
           assert.ok(got.length > 0);
@@ -34,25 +36,4 @@ for (const [world, groups] of [
       }
     }
   });
-}
-
-function linesOf(seen: Seen & { kind: 'answer' }): string[] {
-  return seen.rows.map((row) => row.map((cell, i) => typed(cell, seen.types[i] ?? '{}')).join(' | '));
-}
-
-/** A released cell as the engine would show the value. */
-function typed(cell: Cell, type: string): string {
-  const { kind, scale } = JSON.parse(type) as { kind: string; scale?: number };
-  if (cell === null) return shown(null);
-  if (kind === 'date32') return new Date(Number(cell) * 86_400_000).toISOString().slice(0, 10);
-  if (kind === 'timestampMicros')
-    return shown(new Date(Number(cell) / 1000).toISOString().replace('T', ' ').slice(0, 19));
-  return shown(kind === 'decimal128' ? Number(cell) / 10 ** (scale ?? 0) : cell);
-}
-
-function shown(value: unknown): string {
-  if (value === null || value === undefined) return 'NULL';
-  const text = (value as { toString(): string }).toString();
-  if (/^-?\d+(\.\d+)?(e[-+]\d+)?$/.test(text)) return Number(Number(text).toPrecision(10)).toString();
-  return text.replace(/ 00:00:00$/, '');
 }

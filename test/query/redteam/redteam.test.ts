@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import type { Cell } from '../../../runtime/release/column-values.ts';
 import { HONEST } from './honest.ts';
+import { linesOf, plainLinesOf } from './lines.ts';
 import { leaksOf, type Person } from './oracle.ts';
-import { OpenWorld, type Seen } from './world.ts';
+import { OpenWorld } from './world.ts';
 import { BANK, FACTORY, HOSPITAL, TRADE } from './worlds.ts';
 
+const DIGITS = 11;
 const WORLDS = { HOSPITAL, BANK, FACTORY, TRADE };
 
 const patient = (i: number): Person => ({ key: `p${i}`, rows: { visits: `patient = ${i}`, patients: `pid = ${i}` } });
@@ -103,31 +104,10 @@ for (const [name, queries] of Object.entries(HONEST)) {
         assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? seen.message : '');
         if (seen.kind !== 'answer') return;
         const expected = await world.plain(sql.replace(/(bank|hospital\.records)\./, ''));
-        const [ours, theirs] = [textOf(seen), expected.rows.map((row) => row.map(shown).join(' | '))];
+        const [ours, theirs] = [linesOf(seen, DIGITS), plainLinesOf(expected.rows, DIGITS)];
         const isOrdered = sql.includes('ORDER BY');
         assert.deepEqual(isOrdered ? ours : ours.toSorted(), isOrdered ? theirs : theirs.toSorted());
       });
     }
   });
-}
-
-function textOf(seen: Seen & { kind: 'answer' }): string[] {
-  return seen.rows.map((row) => row.map((cell, i) => typed(cell, seen.types[i] ?? '{}')).join(' | '));
-}
-
-/** A released cell as the engine would show the value. */
-function typed(cell: Cell, type: string): string {
-  const { kind, scale } = JSON.parse(type) as { kind: string; scale?: number };
-  if (cell === null) return shown(null);
-  if (kind === 'date32') return new Date(Number(cell) * 86_400_000).toISOString().slice(0, 10);
-  if (kind === 'timestampMicros')
-    return shown(new Date(Number(cell) / 1000).toISOString().replace('T', ' ').slice(0, 19));
-  return shown(kind === 'decimal128' ? Number(cell) / 10 ** (scale ?? 0) : cell);
-}
-
-function shown(value: unknown): string {
-  if (value === null || value === undefined) return 'NULL';
-  const text = (value as { toString(): string }).toString();
-  if (/^-?\d+(\.\d+)?(e[-+]\d+)?$/.test(text)) return Number(Number(text).toPrecision(11)).toString();
-  return text.replace(/ 00:00:00$/, '');
 }
