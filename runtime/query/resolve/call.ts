@@ -1,13 +1,15 @@
 import type { SqlType } from '../catalogue.ts';
-import { COMPARISONS, DATE_PARTS, DIFFERENCES, SCALARS, type ScalarFunction, TRUNCATIONS } from '../functions.ts';
+import { COMPARISONS, SCALARS, type ScalarFunction } from '../functions.ts';
 import { printable } from '../parse/literal.ts';
-import { literalType, printTyped } from '../print.ts';
+import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { partsOf, type Typed } from '../typed.ts';
-import { BIGINT, BOOLEAN, commonType, DATE, digitsOf, DOUBLE, familyOf, printType, TEXT, TIMESTAMP } from '../types.ts';
-import { arithmetic, constantValue, negate, type Operator, type Over } from './arithmetic.ts';
-import { fold, matchConstant, readText } from './constant.ts';
+import { BOOLEAN, DOUBLE, familyOf, printType } from '../types.ts';
+import { arithmetic, negate, type Operator, type Over } from './arithmetic.ts';
+import { fold, matchConstant } from './constant.ts';
 import { buildTextCall } from './text-call.ts';
+import { alignPair, agree, needs, argument } from './align.ts';
+import { buildDateCall, operateOnDates } from './date-call.ts';
 
 /** Builds a typed call of an operator or a scalar function, or refuses what the tables do not hold. */
 export function buildCall(name: string, args: readonly Typed[], over: Over, at: Place): Typed {
@@ -118,84 +120,6 @@ function smallWhole(arg: Typed, name: string, at: Place): void {
   }
 }
 
-function buildDateCall(name: string, args: readonly Typed[], at: Place): Typed | null {
-  const done = (type: SqlType, sql: string): Typed => ({ kind: 'call', name, args, type, digits: null, sql, at });
-  switch (name) {
-    case 'date_part':
-    case 'datepart': {
-      const unit = partName(args, DATE_PARTS, name, at);
-      needs(args[1], 'date', name, at);
-      return done(BIGINT, `CAST(date_part('${unit}', ${printTyped(argument(args, 1))}) AS BIGINT)`);
-    }
-    case 'date_trunc':
-    case 'datetrunc': {
-      const unit = partName(args, TRUNCATIONS, name, at);
-      needs(args[1], 'date', name, at);
-      return done(TIMESTAMP, `TRY(CAST(date_trunc('${unit}', ${printTyped(argument(args, 1))}) AS TIMESTAMP))`);
-    }
-    case 'strftime': {
-      // Both orders are DuckDB's.
-      const [head, second] = args;
-      if (
-        head?.kind === 'constant' &&
-        head.literal.kind === 'text' &&
-        second !== undefined &&
-        second.kind !== 'constant'
-      )
-        return buildDateCall(name, [second, head], at);
-      needs(args[0], 'date', name, at);
-      const format = args[1]?.kind === 'constant' && args[1].literal.kind === 'text' ? args[1].literal.value : '';
-      if (!DATE_FORMAT.test(format)) {
-        refuse('wrong-arguments', '`strftime` needs a constant format of plain parts', at, "for example '%Y-%m'");
-      }
-      return done(TEXT, `strftime(${printTyped(argument(args, 0))}, ${printTyped(argument(args, 1))})`);
-    }
-    case 'date_diff':
-    case 'datediff':
-    case 'date_sub':
-    case 'datesub': {
-      const unit = partName(args, DIFFERENCES, name, at);
-      needs(args[1], 'date', name, at);
-      needs(args[2], 'date', name, at);
-      const [from, to] = [asTimestamp(argument(args, 1), at), asTimestamp(argument(args, 2), at)];
-      const real = name.includes('diff') ? 'date_diff' : 'date_sub';
-      return done(BIGINT, `TRY(${real}('${unit}', ${from}, ${to}))`);
-    }
-    case 'make_date': {
-      const numbers = args.map((arg) =>
-        arg.kind === 'constant' && arg.literal.kind === 'integer' ? String(arg.literal.value) : 'x',
-      );
-      const literal = readText(numbers.map((one, i) => one.padStart(i === 0 ? 4 : 2, '0')).join('-'), DATE);
-      if (literal === null || args.length !== 3)
-        refuse('wrong-arguments', '`make_date` needs three constants that are a date', at, "write DATE '2024-02-01'");
-      return constant(literal, at);
-    }
-    default:
-      return null;
-  }
-}
-
-const DATE_FORMAT = /^(?:[A-Za-z0-9 .,:/_-]|%[YymdHMSjBbAaVGu]){1,40}$/;
-
-function asTimestamp(arg: Typed, at: Place): string {
-  return `CAST(${printTyped(matchConstant(arg, TIMESTAMP, at))} AS TIMESTAMP)`;
-}
-
-function partName(args: readonly Typed[], known: readonly string[], name: string, at: Place): string {
-  const first = args[0];
-  const unit = first?.kind === 'constant' && first.literal.kind === 'text' ? first.literal.value.toLowerCase() : '';
-  const singular = { years: 'year', months: 'month', days: 'day', dayofweek: 'dow', dayofyear: 'doy' }[unit] ?? unit;
-  if (!known.includes(singular)) {
-    refuse(
-      'wrong-arguments',
-      `\`${name}\` does not know the part '${printable(unit)}'`,
-      at,
-      `use one of ${known.join(', ')}`,
-    );
-  }
-  return singular;
-}
-
 function operate(operator: Operator, args: readonly Typed[], over: Over, at: Place): Typed {
   const [left, right] = args;
   if (left === undefined || args.length > 2) refuse('wrong-arguments', `\`${operator}\` takes two values`, at);
@@ -206,46 +130,6 @@ function operate(operator: Operator, args: readonly Typed[], over: Over, at: Pla
   }
   const dated = operateOnDates(operator, left, right, at);
   return fold(dated ?? arithmetic(operator, left, right, over, at));
-}
-
-/** date ± whole days, date ± interval, date - date (days). Far dates become NULL, not errors. */
-function operateOnDates(operator: Operator, left: Typed, right: Typed, at: Place): Typed | null {
-  const families = [left, right].map((side) => (side.type === null ? null : familyOf(side.type)));
-  if (!families.includes('date') || (operator !== '+' && operator !== '-')) return null;
-  const done = (type: SqlType, sql: string): Typed => ({
-    kind: 'call',
-    name: operator,
-    args: [left, right],
-    type,
-    digits: null,
-    sql,
-    at,
-  });
-  const [a, b] = [printTyped(left), printTyped(right)];
-  if (families[0] === 'date' && families[1] === 'interval') {
-    return done(TIMESTAMP, `TRY(CAST((${a} ${operator} ${b}) AS TIMESTAMP))`);
-  }
-  if (families[0] === 'interval' && families[1] === 'date' && operator === '+') {
-    return done(TIMESTAMP, `TRY(CAST((${b} + ${a}) AS TIMESTAMP))`);
-  }
-  if (
-    left.type?.kind === 'date' &&
-    families[1] === 'number' &&
-    right.kind === 'constant' &&
-    right.literal.kind === 'integer'
-  ) {
-    smallDays(right, at);
-    return done(DATE, `TRY((${a} ${operator} CAST(${b} AS INTEGER)))`);
-  }
-  if (operator === '-' && left.type?.kind === 'date' && right.type?.kind === 'date') {
-    return done(BIGINT, `TRY(CAST((${a} - ${b}) AS BIGINT))`);
-  }
-  return refuse('type-mismatch', `\`${operator}\` cannot combine these types`, at);
-}
-
-function smallDays(arg: Typed, at: Place): void {
-  const value = arg.kind === 'constant' ? constantValue(arg.literal) : null;
-  if (value === null || Math.abs(value) > 100_000) refuse('constant-too-large', 'add at most 100000 days', at);
 }
 
 function compare(name: string, left: Typed, right: Typed, at: Place): Typed {
@@ -282,86 +166,4 @@ function membership(name: string, args: readonly Typed[], at: Place): Typed {
     sql: `(${left} ${name.toUpperCase()} (${list}))`,
     at,
   };
-}
-
-/** Both sides in types that DuckDB compares without a cast that can fail. */
-function alignPair(left: Typed, right: Typed, at: Place): readonly [Typed, Typed] {
-  if (left.type === null || right.type === null) return [left, right];
-  const a = left.kind === 'constant' ? matchConstant(left, right.type, at) : left;
-  const b = right.kind === 'constant' ? matchConstant(right, left.type, at) : right;
-  const [typeA, typeB] = [a.type, b.type];
-  if (typeA === null || typeB === null) return [a, b];
-  const type = commonType(typeA, typeB);
-  if (type === null) {
-    refuse(
-      'type-mismatch',
-      `cannot compare ${printType(typeA)} with ${printType(typeB)}`,
-      at,
-      'compare values of one type',
-    );
-  }
-  // Only a mix of wide numbers can overflow in DuckDB's own promotion; go through DOUBLE there, as DuckDB does for floats.
-  const tight = type.kind === 'double' && digitsOf(typeA) !== null && digitsOf(typeB) !== null;
-  return tight ? [toDouble(a), toDouble(b)] : [a, b];
-}
-
-function toDouble(arg: Typed): Typed {
-  return {
-    kind: 'call',
-    name: 'cast',
-    args: [arg],
-    type: DOUBLE,
-    digits: null,
-    sql: `CAST(${printTyped(arg)} AS DOUBLE)`,
-    at: arg.at,
-  };
-}
-
-/** One type for all, e.g. for CASE branches and COALESCE. */
-export function agree(args: readonly Typed[], at: Place): { type: SqlType; args: Typed[] } {
-  const typed = args.filter((arg) => arg.type !== null);
-  const lead = typed.find((arg) => arg.kind !== 'constant') ?? typed[0];
-  if (lead?.type === undefined || lead.type === null) return { type: TEXT, args: [...args] };
-  let type: SqlType = lead.type;
-  const aligned = args.map((arg) =>
-    arg.kind === 'constant' && arg.type !== null ? matchConstant(arg, lead.type ?? TEXT, at) : arg,
-  );
-  for (const arg of aligned) {
-    if (arg.type === null) continue;
-    const next = commonType(type, arg.type);
-    if (next === null) refuse('type-mismatch', `cannot combine ${printType(type)} with ${printType(arg.type)}`, at);
-    type = next;
-  }
-  const sameType = (arg: Typed): boolean => arg.type === null || printType(arg.type) === printType(type);
-  return {
-    type,
-    args: aligned.map((arg) =>
-      sameType(arg) && arg.kind !== 'constant'
-        ? arg
-        : ({
-            kind: 'call',
-            name: 'cast',
-            args: [arg],
-            type,
-            digits: null,
-            sql: `CAST(${printTyped(arg)} AS ${printType(type)})`,
-            at: arg.at,
-          } satisfies Typed),
-    ),
-  };
-}
-
-function needs(arg: Typed | undefined, family: string, name: string, at: Place): void {
-  if (arg === undefined) refuse('wrong-arguments', `\`${name}\` needs more values`, at);
-  if (arg.type !== null && familyOf(arg.type) !== family) {
-    refuse('type-mismatch', `\`${name}\` needs ${family}, not ${printType(arg.type)}`, arg.at ?? at);
-  }
-}
-
-function argument(args: readonly Typed[], index: number): Typed {
-  return args[index] ?? refuse('wrong-arguments', 'a value is missing');
-}
-
-export function constant(literal: Parameters<typeof literalType>[0], at: Place): Typed {
-  return { kind: 'constant', literal, type: literalType(literal), at };
 }

@@ -7,7 +7,8 @@ import type { Literal, Query, Syntax, WindowSyntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { digitsOf, familyOf, isFloating, printType } from '../types.ts';
 import { constantValue, type Over } from './arithmetic.ts';
-import { agree, buildCall, constant } from './call.ts';
+import { buildCall } from './call.ts';
+import { agree, constant } from './align.ts';
 import { intervalOf, matchConstant, readText } from './constant.ts';
 
 /** What an expression can see. Each place where expressions stand (WHERE, GROUP BY, output …) makes its own. */

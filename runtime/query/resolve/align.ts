@@ -1,0 +1,89 @@
+import type { SqlType } from '../catalogue.ts';
+import { literalType, printTyped } from '../print.ts';
+import { type Place, refuse } from '../refusal.ts';
+import type { Typed } from '../typed.ts';
+import { commonType, digitsOf, DOUBLE, familyOf, printType, TEXT } from '../types.ts';
+import { matchConstant } from './constant.ts';
+
+/** Both sides in types that DuckDB compares without a cast that can fail. */
+export function alignPair(left: Typed, right: Typed, at: Place): readonly [Typed, Typed] {
+  if (left.type === null || right.type === null) return [left, right];
+  const a = left.kind === 'constant' ? matchConstant(left, right.type, at) : left;
+  const b = right.kind === 'constant' ? matchConstant(right, left.type, at) : right;
+  const [typeA, typeB] = [a.type, b.type];
+  if (typeA === null || typeB === null) return [a, b];
+  const type = commonType(typeA, typeB);
+  if (type === null) {
+    refuse(
+      'type-mismatch',
+      `cannot compare ${printType(typeA)} with ${printType(typeB)}`,
+      at,
+      'compare values of one type',
+    );
+  }
+  // Only a mix of wide numbers can overflow in DuckDB's own promotion; go through DOUBLE there, as DuckDB does for floats.
+  const tight = type.kind === 'double' && digitsOf(typeA) !== null && digitsOf(typeB) !== null;
+  return tight ? [toDouble(a), toDouble(b)] : [a, b];
+}
+
+function toDouble(arg: Typed): Typed {
+  return {
+    kind: 'call',
+    name: 'cast',
+    args: [arg],
+    type: DOUBLE,
+    digits: null,
+    sql: `CAST(${printTyped(arg)} AS DOUBLE)`,
+    at: arg.at,
+  };
+}
+
+/** One type for all, e.g. for CASE branches and COALESCE. */
+export function agree(args: readonly Typed[], at: Place): { type: SqlType; args: Typed[] } {
+  const typed = args.filter((arg) => arg.type !== null);
+  const lead = typed.find((arg) => arg.kind !== 'constant') ?? typed[0];
+  if (lead?.type === undefined || lead.type === null) return { type: TEXT, args: [...args] };
+  let type: SqlType = lead.type;
+  const aligned = args.map((arg) =>
+    arg.kind === 'constant' && arg.type !== null ? matchConstant(arg, lead.type ?? TEXT, at) : arg,
+  );
+  for (const arg of aligned) {
+    if (arg.type === null) continue;
+    const next = commonType(type, arg.type);
+    if (next === null) refuse('type-mismatch', `cannot combine ${printType(type)} with ${printType(arg.type)}`, at);
+    type = next;
+  }
+  const sameType = (arg: Typed): boolean => arg.type === null || printType(arg.type) === printType(type);
+  return {
+    type,
+    args: aligned.map((arg) =>
+      sameType(arg) && arg.kind !== 'constant'
+        ? arg
+        : ({
+            kind: 'call',
+            name: 'cast',
+            args: [arg],
+            type,
+            digits: null,
+            sql: `CAST(${printTyped(arg)} AS ${printType(type)})`,
+            at: arg.at,
+          } satisfies Typed),
+    ),
+  };
+}
+
+/** Refuses a missing argument, and one of another type family than `family`. */
+export function needs(arg: Typed | undefined, family: string, name: string, at: Place): void {
+  if (arg === undefined) refuse('wrong-arguments', `\`${name}\` needs more values`, at);
+  if (arg.type !== null && familyOf(arg.type) !== family) {
+    refuse('type-mismatch', `\`${name}\` needs ${family}, not ${printType(arg.type)}`, arg.at ?? at);
+  }
+}
+
+export function argument(args: readonly Typed[], index: number): Typed {
+  return args[index] ?? refuse('wrong-arguments', 'a value is missing');
+}
+
+export function constant(literal: Parameters<typeof literalType>[0], at: Place): Typed {
+  return { kind: 'constant', literal, type: literalType(literal), at };
+}

@@ -1,0 +1,129 @@
+import type { SqlType } from '../catalogue.ts';
+import { DATE_PARTS, DIFFERENCES, TRUNCATIONS } from '../functions.ts';
+import { printable } from '../parse/literal.ts';
+import { printTyped } from '../print.ts';
+import { type Place, refuse } from '../refusal.ts';
+import type { Typed } from '../typed.ts';
+import { BIGINT, DATE, familyOf, TEXT, TIMESTAMP } from '../types.ts';
+import { constantValue, type Operator } from './arithmetic.ts';
+import { matchConstant, readText } from './constant.ts';
+import { needs, argument, constant } from './align.ts';
+
+/** Parts, differences, truncations and texts of dates; null for any other name. */
+export function buildDateCall(name: string, args: readonly Typed[], at: Place): Typed | null {
+  const done = (type: SqlType, sql: string): Typed => ({ kind: 'call', name, args, type, digits: null, sql, at });
+  switch (name) {
+    case 'date_part':
+    case 'datepart': {
+      const unit = partName(args, DATE_PARTS, name, at);
+      needs(args[1], 'date', name, at);
+      return done(BIGINT, `CAST(date_part('${unit}', ${printTyped(argument(args, 1))}) AS BIGINT)`);
+    }
+    case 'date_trunc':
+    case 'datetrunc': {
+      const unit = partName(args, TRUNCATIONS, name, at);
+      needs(args[1], 'date', name, at);
+      return done(TIMESTAMP, `TRY(CAST(date_trunc('${unit}', ${printTyped(argument(args, 1))}) AS TIMESTAMP))`);
+    }
+    case 'strftime': {
+      // Both orders are DuckDB's.
+      const [head, second] = args;
+      if (
+        head?.kind === 'constant' &&
+        head.literal.kind === 'text' &&
+        second !== undefined &&
+        second.kind !== 'constant'
+      )
+        return buildDateCall(name, [second, head], at);
+      needs(args[0], 'date', name, at);
+      const format = args[1]?.kind === 'constant' && args[1].literal.kind === 'text' ? args[1].literal.value : '';
+      if (!DATE_FORMAT.test(format)) {
+        refuse('wrong-arguments', '`strftime` needs a constant format of plain parts', at, "for example '%Y-%m'");
+      }
+      return done(TEXT, `strftime(${printTyped(argument(args, 0))}, ${printTyped(argument(args, 1))})`);
+    }
+    case 'date_diff':
+    case 'datediff':
+    case 'date_sub':
+    case 'datesub': {
+      const unit = partName(args, DIFFERENCES, name, at);
+      needs(args[1], 'date', name, at);
+      needs(args[2], 'date', name, at);
+      const [from, to] = [asTimestamp(argument(args, 1), at), asTimestamp(argument(args, 2), at)];
+      const real = name.includes('diff') ? 'date_diff' : 'date_sub';
+      return done(BIGINT, `TRY(${real}('${unit}', ${from}, ${to}))`);
+    }
+    case 'make_date': {
+      const numbers = args.map((arg) =>
+        arg.kind === 'constant' && arg.literal.kind === 'integer' ? String(arg.literal.value) : 'x',
+      );
+      const literal = readText(numbers.map((one, i) => one.padStart(i === 0 ? 4 : 2, '0')).join('-'), DATE);
+      if (literal === null || args.length !== 3)
+        refuse('wrong-arguments', '`make_date` needs three constants that are a date', at, "write DATE '2024-02-01'");
+      return constant(literal, at);
+    }
+    default:
+      return null;
+  }
+}
+
+const DATE_FORMAT = /^(?:[A-Za-z0-9 .,:/_-]|%[YymdHMSjBbAaVGu]){1,40}$/;
+
+function asTimestamp(arg: Typed, at: Place): string {
+  return `CAST(${printTyped(matchConstant(arg, TIMESTAMP, at))} AS TIMESTAMP)`;
+}
+
+function partName(args: readonly Typed[], known: readonly string[], name: string, at: Place): string {
+  const first = args[0];
+  const unit = first?.kind === 'constant' && first.literal.kind === 'text' ? first.literal.value.toLowerCase() : '';
+  const singular = { years: 'year', months: 'month', days: 'day', dayofweek: 'dow', dayofyear: 'doy' }[unit] ?? unit;
+  if (!known.includes(singular)) {
+    refuse(
+      'wrong-arguments',
+      `\`${name}\` does not know the part '${printable(unit)}'`,
+      at,
+      `use one of ${known.join(', ')}`,
+    );
+  }
+  return singular;
+}
+
+/** date ± whole days, date ± interval, date - date (days). Far dates become NULL, not errors. */
+export function operateOnDates(operator: Operator, left: Typed, right: Typed, at: Place): Typed | null {
+  const families = [left, right].map((side) => (side.type === null ? null : familyOf(side.type)));
+  if (!families.includes('date') || (operator !== '+' && operator !== '-')) return null;
+  const done = (type: SqlType, sql: string): Typed => ({
+    kind: 'call',
+    name: operator,
+    args: [left, right],
+    type,
+    digits: null,
+    sql,
+    at,
+  });
+  const [a, b] = [printTyped(left), printTyped(right)];
+  if (families[0] === 'date' && families[1] === 'interval') {
+    return done(TIMESTAMP, `TRY(CAST((${a} ${operator} ${b}) AS TIMESTAMP))`);
+  }
+  if (families[0] === 'interval' && families[1] === 'date' && operator === '+') {
+    return done(TIMESTAMP, `TRY(CAST((${b} + ${a}) AS TIMESTAMP))`);
+  }
+  if (
+    left.type?.kind === 'date' &&
+    families[1] === 'number' &&
+    right.kind === 'constant' &&
+    right.literal.kind === 'integer'
+  ) {
+    smallDays(right, at);
+    return done(DATE, `TRY((${a} ${operator} CAST(${b} AS INTEGER)))`);
+  }
+  if (operator === '-' && left.type?.kind === 'date' && right.type?.kind === 'date') {
+    return done(BIGINT, `TRY(CAST((${a} - ${b}) AS BIGINT))`);
+  }
+  return refuse('type-mismatch', `\`${operator}\` cannot combine these types`, at);
+}
+
+function smallDays(arg: Typed, at: Place): void {
+  const value = arg.kind === 'constant' ? constantValue(arg.literal) : null;
+  if (value === null || Math.abs(value) > 100_000) refuse('constant-too-large', 'add at most 100000 days', at);
+}
