@@ -1,0 +1,122 @@
+import type { SqlType } from '../catalogue.ts';
+import { RELEASED_AGGREGATES } from '../functions.ts';
+import { printable } from '../parse/literal.ts';
+import { printTyped } from '../print.ts';
+import { type Place, refuse } from '../refusal.ts';
+import { constantValue } from '../resolve/arithmetic.ts';
+import { resolve, type Sight } from '../resolve/expression.ts';
+import type { Syntax, WindowSyntax } from '../syntax.ts';
+import type { Typed } from '../typed.ts';
+import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT } from '../types.ts';
+import { condition } from './select.ts';
+import { direction } from './print-select.ts';
+
+/** count, sum, quantile, … of released values: free post-processing. */
+export function releasedAggregate(syntax: Syntax & { kind: 'call' }, base: Sight): Typed {
+  const { name, at } = syntax;
+  if (!RELEASED_AGGREGATES.includes(name))
+    refuse('function-not-allowed', `the aggregate \`${printable(name)}\` is not offered`, at);
+  const args = syntax.args.map((arg) => resolve(arg, base));
+  const filter = syntax.filter === null ? '' : ` FILTER (WHERE ${printTyped(condition(resolve(syntax.filter, base)))})`;
+  return aggregateCall(name, args, syntax.distinct, filter, at);
+}
+
+/** A window over released values. */
+export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): Typed {
+  const args = window.args.map((arg) => resolve(arg, sight));
+  const partitions = window.partitions.map((one) => printTyped(resolve(one, sight)));
+  const orders = window.orders.map((one) => `${printTyped(resolve(one.expression, sight))}${direction(one)}`);
+  const amount = (syntax: Syntax | null): string => {
+    if (syntax === null) return '';
+    const typed = resolve(syntax, sight);
+    if (typed.kind !== 'constant' || typed.literal.kind !== 'integer')
+      refuse('wrong-arguments', 'a window frame needs whole constants', at);
+    return `${typed.literal.value} `;
+  };
+  const frame =
+    window.frame === null || window.name === 'row_number'
+      ? ''
+      : ` ${window.frame.unit} BETWEEN ${amount(window.startOffset)}${window.frame.start} AND ${amount(window.endOffset)}${window.frame.end}`;
+  const over = ` OVER (${[partitions.length === 0 ? '' : `PARTITION BY ${partitions.join(', ')}`, orders.length === 0 ? '' : `ORDER BY ${orders.join(', ')}`].filter(Boolean).join(' ')}`;
+  const done = (type: SqlType, call: string, hasFrame: boolean): Typed => ({
+    kind: 'call',
+    name: `window ${window.name}`,
+    args,
+    type,
+    digits: null,
+    sql: `${call}${over}${hasFrame ? frame : ''})`,
+    at,
+  });
+  const [arg] = args;
+  if (RANKINGS.includes(window.name)) {
+    const isShare = window.name === 'percent_rank' || window.name === 'cume_dist';
+    return done(isShare ? DOUBLE : BIGINT, `${window.name === 'rank_dense' ? 'dense_rank' : window.name}()`, false);
+  }
+  if (window.name === 'ntile') return done(BIGINT, `ntile(${amount(window.args[0] ?? null).trim()})`, false);
+  if (window.name === 'lag' || window.name === 'lead') {
+    if (arg?.type === undefined || arg.type === null) refuse('wrong-arguments', `\`${window.name}\` needs a value`, at);
+    const offset = window.offset === null ? '1' : amount(window.offset).trim();
+    const fallback = window.fallback === null ? '' : `, ${printTyped(resolve(window.fallback, sight))}`;
+    return done(arg.type, `${window.name}(${printTyped(arg)}, ${offset}${fallback})`, false);
+  }
+  if (
+    window.name === 'first_value' ||
+    window.name === 'last_value' ||
+    window.name === 'first' ||
+    window.name === 'last'
+  ) {
+    if (arg?.type === undefined || arg.type === null) refuse('wrong-arguments', `\`${window.name}\` needs a value`, at);
+    return done(
+      arg.type,
+      `${window.name.startsWith('first') ? 'first_value' : 'last_value'}(${printTyped(arg)})`,
+      true,
+    );
+  }
+  if (!RELEASED_AGGREGATES.includes(window.name))
+    refuse('function-not-allowed', `the window function \`${printable(window.name)}\` is not offered`, at);
+  const call = aggregateCall(window.name, args, false, '', at);
+  return done(call.type ?? DOUBLE, printTyped(call), true);
+}
+
+function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, filter: string, at: Place): Typed {
+  const done = (type: SqlType, sql: string): Typed => ({
+    kind: 'call',
+    name,
+    args,
+    type,
+    digits: null,
+    sql: `${sql}${filter}`,
+    at,
+  });
+  const [arg] = args;
+  if (name === 'count_star') return done(BIGINT, 'count(*)');
+  if (arg === undefined || arg.type === null) refuse('wrong-arguments', `\`${name}\` needs a value`, at);
+  const sql = printTyped(arg);
+  const family = familyOf(arg.type);
+  if (name === 'count') return done(BIGINT, `count(${distinct ? 'DISTINCT ' : ''}${sql})`);
+  if (name === 'min' || name === 'max') return done(arg.type, `${name}(${sql})`);
+  if (name === 'bool_and' || name === 'bool_or') {
+    if (family !== 'boolean') refuse('type-mismatch', `\`${name}\` needs a condition`, at);
+    return done(BOOLEAN, `${name}(${sql})`);
+  }
+  if (family !== 'number' || distinct) refuse('type-mismatch', `\`${name}\` needs a number`, at);
+  if (name === 'sum') {
+    if (arg.type.kind === 'integer') return done(HUGEINT, `sum(${sql})`);
+    return arg.type.kind === 'decimal'
+      ? done({ kind: 'decimal', width: 38, scale: arg.type.scale }, `sum(${sql})`)
+      : done(DOUBLE, `fsum(${sql})`);
+  }
+  const real = `CAST(${sql} AS DOUBLE)`;
+  if (QUANTILES.includes(name)) {
+    const second = args[1];
+    const q = second?.kind === 'constant' ? constantValue(second.literal) : null;
+    if (q === null || q < 0 || q > 1) refuse('wrong-arguments', 'a quantile needs a constant between 0 and 1', at);
+    const isCont = name === 'quantile_cont' || name === 'approx_quantile';
+    return done(DOUBLE, `quantile_${isCont ? 'cont' : 'disc'}(${real}, ${q})`);
+  }
+  return done(DOUBLE, `${name === 'mean' ? 'avg' : name}(${real})`);
+}
+
+const QUANTILES: readonly string[] = ['quantile', 'quantile_cont', 'quantile_disc', 'approx_quantile'];
+
+const RANKINGS: readonly string[] = ['row_number', 'rank', 'dense_rank', 'rank_dense', 'percent_rank', 'cume_dist'];
