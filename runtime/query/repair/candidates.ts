@@ -1,21 +1,13 @@
 import type { Reason } from '../../policy/reason.ts';
-import { type Clause, type ClauseName, type Item, type SelectBlock, selectBlocks, type Span } from './clauses.ts';
+import { type Clause, type ClauseName, type Item, type SelectBlock, selectBlocks } from './clauses.ts';
 import type { KnownColumn } from './known-columns.ts';
 import { offsetOf, type Token, tokensOf } from './tokens.ts';
 import { functionsInstead, nearestName } from './instead.ts';
-
-/** One edited text and what the edit did. */
-export interface Candidate {
-  readonly text: string;
-  readonly change: string;
-}
+import { type Candidate, type Edit, type Query, type Place, drop, apply } from './edit.ts';
+import { columnOf, tablesNamed, withoutAlias, aliasOf, nameIn, expressionText } from './item-names.ts';
 
 /** What no edit of ours can mend. */
 const HOPELESS: ReadonlySet<string> = new Set(['sql-syntax', 'query-too-long', 'query-not-utf8', 'query-too-deep']);
-
-interface Edit extends Span {
-  readonly by: string;
-}
 
 /** Most columns of `SELECT *` that become aggregates. */
 const MAX_STAR_COLUMNS = 6;
@@ -45,13 +37,6 @@ export function candidatesFor(text: string, why: Reason, columns: readonly Known
     default:
       return atPlace(query, offset);
   }
-}
-
-interface Query {
-  readonly text: string;
-  readonly tokens: readonly Token[];
-  readonly blocks: readonly SelectBlock[];
-  readonly columns: readonly KnownColumn[];
 }
 
 /** What can be done with the item that a reason points at. */
@@ -272,100 +257,8 @@ function renamed(query: Query, offset: number | null): readonly Candidate[] {
   });
 }
 
-interface Place {
-  readonly clause: Clause;
-  readonly item: Item;
-}
-
-/** Removes items with their commas or ANDs; a clause that is left empty goes as a whole. */
-function drop(
-  query: Query,
-  block: SelectBlock,
-  places: readonly Place[],
-  change: string,
-  more: readonly Edit[] = [],
-): readonly Candidate[] {
-  const edits: Edit[] = [...more];
-  for (const clause of block.clauses) {
-    const gone = new Set(places.filter((one) => one.clause === clause).map(({ item }) => item));
-    if (gone.size === 0) continue;
-    const kept = clause.items.filter((item) => !gone.has(item));
-    const [first, last] = [clause.items[0], clause.items.at(-1)];
-    if (first === undefined || last === undefined) continue;
-    if (kept.length === 0) edits.push({ start: clause.start, end: clause.end, by: '' });
-    else {
-      const glue = clause.name === 'where' || clause.name === 'having' ? ' and ' : ', ';
-      const by = kept.map(({ start, end }) => query.text.slice(start, end)).join(glue);
-      edits.push({ start: first.start, end: last.end, by });
-    }
-  }
-  return apply(query, edits, change);
-}
-
-/** The text after edits, which must not overlap. */
-function apply(query: Query, edits: readonly Edit[], change: string): readonly Candidate[] {
-  let text = query.text;
-  let before = Number.POSITIVE_INFINITY;
-  for (const { start, end, by } of edits.toSorted((a, b) => b.start - a.start)) {
-    if (end > before) return [];
-    text = `${text.slice(0, start)}${by}${text.slice(end)}`;
-    before = start;
-  }
-  return text === query.text ? [] : [{ text: text.trim(), change }];
-}
-
 const clauseOf = (block: SelectBlock, name: ClauseName): Clause | undefined =>
   block.clauses.find((clause) => clause.name === name);
-
-/** The only known column that an expression is, `t.cost` or `cost`; undefined for anything else. */
-function columnOf(query: Query, tokens: readonly Token[]): KnownColumn | undefined {
-  const isPath = tokens.every(({ kind, text }, index) =>
-    index % 2 === 0 ? kind === 'word' || kind === 'quoted' : text === '.',
-  );
-  const name = tokens.at(-1)?.text.toLowerCase();
-  if (!isPath || name === undefined) return undefined;
-  const used = tablesNamed(query);
-  const found = query.columns.filter((column) => column.name.toLowerCase() === name);
-  return found.find(({ table }) => used.has(table.toLowerCase())) ?? found[0];
-}
-
-const tablesNamed = ({ tokens }: Query): ReadonlySet<string> =>
-  new Set(
-    tokens
-      .filter(({ kind }) => kind === 'word' || kind === 'quoted')
-      .flatMap(({ text }) => text.toLowerCase().split('/')),
-  );
-
-/** `cost AS c` and `cost c` without the alias. */
-function withoutAlias(tokens: readonly Token[]): readonly Token[] {
-  const as = tokens.findLastIndex(({ kind, text }) => kind === 'word' && text === 'as');
-  if (as > 0 && as === tokens.length - 2) return tokens.slice(0, as);
-  const [before, last] = tokens.slice(-2);
-  const isBare = last?.kind === 'word' || last?.kind === 'quoted';
-  return tokens.length > 1 && isBare && before !== undefined && before.text !== '.' && before.kind !== 'mark'
-    ? tokens.slice(0, -1)
-    : tokens;
-}
-
-function aliasOf(item: Item): string | null {
-  const bare = withoutAlias(item.tokens);
-  return bare.length === item.tokens.length ? null : (item.tokens.at(-1)?.text.toLowerCase() ?? null);
-}
-
-/** The last name of a plain column. */
-function nameIn(item: Item): string | null {
-  const order = item.tokens.filter(
-    ({ kind, text }) => kind !== 'word' || !['asc', 'desc', 'nulls', 'first', 'last'].includes(text),
-  );
-  const last = order.at(-1);
-  const isPath = order.every(({ kind, text }, index) => (index % 2 === 0 ? kind !== 'mark' : text === '.'));
-  return isPath && last !== undefined ? last.text.toLowerCase() : null;
-}
-
-function expressionText(query: Query, item: Item): string {
-  const bare = withoutAlias(item.tokens);
-  return query.text.slice(bare[0]?.start ?? 0, bare.at(-1)?.end ?? 0).toLowerCase();
-}
 
 function closing(tokens: readonly Token[], open: number): number {
   let depth = 0;
