@@ -1,6 +1,5 @@
 import type { AgreementForJob } from '../job/admit.ts';
-import { pricesOf } from './agreement-record.ts';
-import { pinnedPolicy } from './agreement-service.ts';
+import { pricesOf, pinnedPolicy } from './agreement-record.ts';
 import { heldByDispute } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
 import type { GatewayNeeds } from './needs.ts';

@@ -5,8 +5,9 @@ import type { EvidenceKind } from '../evidence/entry.ts';
 import type { Step } from '../store/jobs.ts';
 import type { AgreedPrices } from '../metering/agreed-prices.ts';
 import type { StoredRecord } from '../store/records.ts';
+import { Fault } from '../rpc/fault.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
-import type { AgreementBody, AgreementState } from './records.ts';
+import type { AgreementBody, AgreementState, PolicyBody } from './records.ts';
 
 export type StoredAgreement = StoredRecord<AgreementBody>;
 
@@ -153,4 +154,24 @@ export function agreementEvent(
       ...more,
     }),
   };
+}
+
+/** The policy that an agreement pins, only when it is exactly what was signed. */
+export function pinnedPolicy(
+  needs: Pick<GatewayNeeds, 'store'>,
+  body: AgreementBody,
+): StoredRecord<PolicyBody> | undefined {
+  const policy = needs.store.peek<PolicyBody>('policy', body.policyRecord);
+  // INVARIANT: an agreement is worth nothing without exactly the policy that was signed.
+  return policy?.body.digest === body.policyDigest ? policy : undefined;
+}
+
+/** One transaction that happens only when the agreement is still as it was read. */
+export async function durably(needs: GatewayNeeds, read: StoredAgreement, steps: readonly Step[]): Promise<void> {
+  const outcome = await needs.store.transact([
+    { do: 'expect', table: 'agreement', id: read.id, state: read.state },
+    ...steps,
+  ]);
+  if (outcome.kind === 'refused')
+    throw new Fault('conflict', `agreement \`${read.id}\` was changed meanwhile: look at it again`);
 }

@@ -6,7 +6,7 @@ import type { AllowRule, DifferentialPrivacyRelease, UseCount } from '../policy/
 import { pageOf } from './access.ts';
 import { limitsOf } from '../job/loss-lines.ts';
 import { FEMTO_PER_DELTA, femtoDeltaOf, microEpsilonOf } from '../release/accounting.ts';
-import { pinnedPolicy } from './agreement-service.ts';
+import { pinnedPolicy } from './agreement-record.ts';
 import { grantBudget } from './budget-grant.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { type AgreementBody, policyOf } from './records.ts';

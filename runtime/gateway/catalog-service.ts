@@ -3,31 +3,29 @@ import { join } from 'node:path';
 import type { RegisterDatasetRequest, RegisterDatasetResponse } from '../gen/messages.ts';
 import type { CatalogServiceHandlers } from '../gen/services.ts';
 import type { Registered } from '../dataset/ingest.ts';
-import type { DatasetManifest } from '../dataset/metadata.ts';
-import { type SourceFile } from '../dataset/source.ts';
+import type { SourceFile } from '../dataset/source.ts';
 import type { Verification } from '../dataset/verify.ts';
-import { type Caller } from '../identity/party.ts';
+import type { Caller } from '../identity/party.ts';
 import { reason } from '../policy/reason.ts';
 import { grantsFor } from '../policy/rights.ts';
 import { Fault } from '../rpc/fault.ts';
 import { ipcStream } from '../rpc/ipc-stream.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf, requireRole } from './access.ts';
-import { evidence, type GatewayNeeds, newId } from './needs.ts';
+import { evidence, newId } from './needs.ts';
 import { twinTables } from './twin-tables.ts';
 import { versionsOf } from './policy-service.ts';
 import { type DatasetBody, type PartyBody, policyOf } from './records.ts';
-import { faultOf, isInsider, maySee, policySeenBy, messageOf } from './dataset-message.ts';
+import { faultOf, isInsider, type ManifestNeeds, maySee, policySeenBy, messageOf } from './dataset-message.ts';
 import { UploadedFiles } from './uploaded-files.ts';
 
-export interface CatalogNeeds extends GatewayNeeds {
+export interface CatalogNeeds extends ManifestNeeds {
   readonly uploads: string;
   readonly register: (
     dataset: string,
     sources: readonly SourceFile[],
     onProgress: (progress: IngestStep) => void,
   ) => Promise<Registered>;
-  readonly manifestOf: (dataset: string, version: number) => Promise<DatasetManifest>;
   readonly verify: (dataset: string, version: number, digest: string) => Promise<Verification>;
 }
 

@@ -1,16 +1,20 @@
 import type { Dataset as DatasetMessage, DatasetTable } from '../gen/messages.ts';
 import { DatasetError } from '../dataset/dataset-error.ts';
+import type { DatasetManifest } from '../dataset/metadata.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
 import type { TablePolicy } from '../policy/model.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
-import { isOpenTo } from './agreement-record.ts';
-import { pinnedPolicy } from './agreement-service.ts';
+import { isOpenTo, pinnedPolicy } from './agreement-record.ts';
 import { findStoredTable } from '../dataset/catalogue.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { versionsOf } from './policy-service.ts';
 import { type AgreementBody, type DatasetBody, type PolicyBody, policyOf } from './records.ts';
-import type { CatalogNeeds } from './catalog-service.ts';
+
+/** What describing a dataset needs beside the records. */
+export interface ManifestNeeds extends GatewayNeeds {
+  readonly manifestOf: (dataset: string, version: number) => Promise<DatasetManifest>;
+}
 
 /** What a provider did wrong is told in full: it is the provider's own data. */
 export function faultOf(error: unknown): unknown {
@@ -44,7 +48,7 @@ export function policySeenBy(
 
 /** A consumer is shown the columns that its policy names, with their rights, and no exact counts of rows or bytes. */
 export async function messageOf(
-  needs: CatalogNeeds,
+  needs: ManifestNeeds,
   caller: Caller,
   dataset: StoredRecord<DatasetBody>,
   version = 0,

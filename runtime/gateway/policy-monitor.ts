@@ -1,6 +1,6 @@
 import { admit } from '../job/admit.ts';
 import type { JobNeeds } from '../job/needs.ts';
-import { expireAgreements } from './agreement-service.ts';
+import { expireAgreements } from './expire-agreements.ts';
 import type { JobQueue, LiveJob } from './live-jobs.ts';
 import type { GatewayNeeds } from './needs.ts';
 import type { PartyBody } from './records.ts';
