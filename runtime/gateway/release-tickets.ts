@@ -1,7 +1,7 @@
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import type { Caller } from '../identity/party.ts';
 import type { ResultNote } from '../job/needs.ts';
-import { TICKET_LIFE_MS } from '../job/run-job.ts';
+import { TICKET_LIFE_MS } from '../job/record.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';

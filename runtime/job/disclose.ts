@@ -1,5 +1,4 @@
-import type { Denied } from '../policy/reason.ts';
-import { denied } from '../policy/reason.ts';
+import { type Denied, denied } from '../policy/reason.ts';
 import type { Basis, ReleaseTerms } from '../release/candidate.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import { passGate, releasedSchema } from '../release/gate.ts';
@@ -8,7 +7,7 @@ import type { WithheldNote } from './job.ts';
 import type { JobNeeds, JobRun, Usage } from './needs.ts';
 import type { ColumnAccuracy, Prepared } from './prepare.ts';
 import { rulesInForce } from './withheld-rules.ts';
-import { GENERIC_FAILURE } from './run-job.ts';
+import { GENERIC_FAILURE } from './end-job.ts';
 
 /** A result that passed the gate and lies, whole, in a file that nobody can fetch yet. */
 export interface Disclosed {

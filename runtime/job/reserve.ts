@@ -1,0 +1,82 @@
+import { type Denied, denied, reason } from '../policy/reason.ts';
+import { type CreditHold, creditHolds } from './charge.ts';
+import type { Admission, AgreementForJob } from './admit.ts';
+import { decisionEvents } from './events.ts';
+import type { Job } from './job.ts';
+import type { JobNeeds } from './needs.ts';
+import type { Prepared } from './prepare.ts';
+import { permitsFor, ledgerJob, BLOCKED } from './ledger-job.ts';
+
+/**
+ * Step 4: budget, counters and credit are reserved, durable, before the job starts. A job for which no free one is left
+ * is tried again as a paid one.
+ */
+export async function reserve(
+  needs: JobNeeds,
+  job: Job,
+  agreements: readonly AgreementForJob[],
+  admission: Admission,
+  prepared: Prepared,
+  usedUp: ReadonlySet<string> = new Set(),
+): Promise<{ readonly kind: 'reserved'; readonly holds: readonly CreditHold[] } | Denied> {
+  const permits = permitsFor(admission, prepared);
+  const holds = creditHolds(permits, prepared, usedUp);
+  const answer = await needs.ledger.reserve({
+    job: ledgerJob(
+      job,
+      agreements,
+      {
+        digest: prepared.digest,
+        mode: admission.mode,
+        clause: admission.clause,
+        image: prepared.image,
+        microEpsilon: prepared.microEpsilon,
+        footprint: prepared.columns === undefined ? null : JSON.stringify(prepared.columns),
+        ...(prepared.repeats === undefined ? {} : { repeats: prepared.repeats }),
+      },
+      permits,
+    ),
+    lines: [...prepared.budget, ...holds.map(({ line }) => line)],
+    startsNow: true,
+    events: decisionEvents(needs, job, agreements, admission, prepared),
+  });
+  switch (answer.kind) {
+    case 'reserved':
+      return { kind: 'reserved', holds };
+    case 'exhausted': {
+      const hold = holds.find(({ line }) => line.budget === answer.budget);
+      // No free job is left: this one is paid. At most one try more for each agreement.
+      if (hold?.isFree === true)
+        return await reserve(needs, job, agreements, admission, prepared, new Set([...usedUp, hold.agreement]));
+      if (hold !== undefined)
+        return denied(
+          reason('credit-exhausted', `the credit of agreement \`${hold.agreement}\` does not bear this job`, {
+            clause: admission.clause,
+            remedy: 'pay, so that the provider tops up the credit; `job explain` tells the price before',
+          }),
+        );
+      return denied(
+        reason(
+          'budget-exhausted',
+          `the budget \`${describeBudget(answer.budget)}\` is used up: ${answer.spent} of ${answer.limit} spent or reserved`,
+          {
+            clause: admission.clause,
+            remedy: 'wait until the period ends, or ask the provider for a signed top-up',
+          },
+        ),
+      );
+    }
+    case 'known':
+      return denied(
+        reason('job-known', `job \`${job.id}\` was submitted before`, { remedy: 'use another idempotency key' }),
+      );
+    case 'refused':
+      return denied(reason(answer.reason.code, BLOCKED[answer.reason.code] ?? 'the job may not start now'));
+  }
+}
+
+/** `count/dataset/hospital%2Fvisits/…` → `count of hospital/visits`. */
+function describeBudget(budget: string): string {
+  const [kind = '', , name = ''] = budget.split('/').map(decodeURIComponent);
+  return `${kind} of ${name}`;
+}
