@@ -6,14 +6,12 @@ import type { CallContext } from '../rpc/call.ts';
 import { verifyCodeApproval } from '../rpc/code-statement.ts';
 import { Fault } from '../rpc/fault.ts';
 import { approvalDigest } from '../sandbox/javascript/approval.ts';
-import type { ApprovedComputation } from '../sandbox/javascript/computation.ts';
 import { computationOfMessage } from '../sandbox/javascript/from-message.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf } from './access.ts';
 import { activeAgreements } from './active-agreements.ts';
 import type { DutyBook } from './duties.ts';
 import {
-  approvalsOf,
   capacitiesOf,
   type CodeBody,
   codeRecord,
@@ -25,9 +23,11 @@ import {
 import type { SubmittedProgram } from './javascript-engine.ts';
 import type { JobQueue } from './live-jobs.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
-import { versionsOf } from './policy-service.ts';
-import { type DatasetBody, policyOf } from './records.ts';
+import type { DatasetBody } from './records.ts';
 import { sourceDifference } from './source-difference.ts';
+import { reviewText, findingsOf } from './code-review.ts';
+import { stateOf, lastApproved, isReviewing } from './code-quorum.ts';
+import { problemOfReviewer, verdictOf, withVerdict } from './code-verdict.ts';
 
 export interface CodeServiceNeeds extends GatewayNeeds {
   readonly duties: Pick<DutyBook, 'blocking'>;
@@ -37,8 +37,6 @@ export interface CodeServiceNeeds extends GatewayNeeds {
 /** Life of an approval, days. */
 export const DEFAULT_APPROVAL_DAYS = 180;
 export const MAX_APPROVAL_DAYS = 730;
-const DAY_MS = 86_400_000;
-const MAX_VERDICTS = 64;
 
 /** Switch that stops every release of one piece of code; named in the scopes of its jobs. */
 export const codeScope = (digest: string): string => `code/${digest}`;
@@ -220,73 +218,6 @@ function submitted(
   return { program: { ...program, method: 'approved', codeDigest: '', microEpsilon: 0n }, dataset, reasons: [] };
 }
 
-function problemOfReviewer(
-  needs: CodeServiceNeeds,
-  caller: Caller,
-  record: StoredRecord<CodeBody>,
-  capacity: string,
-): Reason | null {
-  if (record.state !== 'open')
-    return reason('code-closed', `the code is ${record.state}`, { remedy: 'submit a changed version' });
-  if (record.owner === caller.party)
-    return reason('own-code', 'nobody judges code that they submitted', { remedy: 'ask another reviewer' });
-  const capacities = capacitiesOf(needs, caller.party, record.body.dataset);
-  if (!capacities.includes(capacity) || !isReviewing(needs, record, capacity)) {
-    const open = capacities.filter((one) => isReviewing(needs, record, one));
-    return reason('not-a-reviewer', `you may not judge this code as \`${capacity}\``, {
-      remedy: open.length === 0 ? 'the policy names no capacity of yours' : `your capacities: ${open.join(', ')}`,
-    });
-  }
-  if (record.body.verdicts.length >= MAX_VERDICTS)
-    return reason('too-many-verdicts', 'too many reviewers have judged it');
-  return null;
-}
-
-/** Whether the newest policy of the dataset asks for approvals in this capacity; the owner may always judge. */
-function isReviewing(needs: CodeServiceNeeds, record: StoredRecord<CodeBody>, capacity: string): boolean {
-  return capacity === 'owner' || rulesFor(needs, record).some(({ by }) => by.includes(capacity));
-}
-
-function rulesFor(
-  needs: CodeServiceNeeds,
-  record: StoredRecord<CodeBody>,
-): readonly { readonly quorum: number; readonly by: readonly string[] }[] {
-  const [newest] = versionsOf(needs, record.body.dataset);
-  if (newest === undefined) return [];
-  return policyOf(newest.body).allow.flatMap(({ mode, when }) =>
-    mode === 'approvedCode' && when.approvals !== null ? [when.approvals] : [],
-  );
-}
-
-function verdictOf(
-  needs: CodeServiceNeeds,
-  caller: Caller,
-  capacity: string,
-  approves: boolean,
-  note: string,
-  days: number,
-  signature: { readonly protectedHeader: string; readonly signature: string } | null,
-): CodeVerdictBody {
-  if (note.length > 2000) throw new Fault('argument-not-valid', 'the note is longer than 2000 characters');
-  const atMs = needs.nowMs();
-  return {
-    reviewer: caller.party,
-    capacity,
-    approves,
-    note,
-    atMs,
-    days,
-    expiresAtMs: approves ? atMs + days * DAY_MS : 0,
-    protectedHeader: signature?.protectedHeader ?? '',
-    signature: signature?.signature ?? '',
-  };
-}
-
-const withVerdict = (record: StoredRecord<CodeBody>, verdict: CodeVerdictBody): readonly CodeVerdictBody[] => [
-  ...record.body.verdicts.filter(({ reviewer }) => reviewer !== verdict.reviewer),
-  verdict,
-];
-
 function messageOf(needs: CodeServiceNeeds, record: StoredRecord<CodeBody>): CodeMessage {
   const { name, dataset, verdicts } = record.body;
   const approvals = verdicts.filter(({ approves }) => approves);
@@ -309,72 +240,6 @@ function messageOf(needs: CodeServiceNeeds, record: StoredRecord<CodeBody>): Cod
     outputs: [],
     program: null,
   };
-}
-
-function stateOf(needs: CodeServiceNeeds, record: StoredRecord<CodeBody>): CodeMessage['state'] {
-  if (record.state === 'rejected' || record.state === 'revoked') return record.state;
-  if (isQuorate(needs, record, approvalsOf(needs, record))) return 'approved';
-  const wasApproved = isQuorate(
-    needs,
-    record,
-    record.body.verdicts.filter(({ approves }) => approves),
-  );
-  return wasApproved ? 'expired' : 'submitted';
-}
-
-/** Whether these approvals reach the quorum of a rule of the newest policy: one capacity per reviewer, each once. */
-function isQuorate(
-  needs: CodeServiceNeeds,
-  record: StoredRecord<CodeBody>,
-  approvals: readonly CodeVerdictBody[],
-): boolean {
-  return rulesFor(needs, record).some(
-    ({ quorum, by }) =>
-      new Set(approvals.map(({ capacity }) => capacity).filter((one) => by.includes(one))).size >= quorum,
-  );
-}
-
-/** The newest other version of the same name and dataset that has its quorum. */
-function lastApproved(needs: CodeServiceNeeds, record: StoredRecord<CodeBody>): StoredRecord<CodeBody> | undefined {
-  return needs.store
-    .peekAll<CodeBody>('approval')
-    .filter(
-      (one) =>
-        one.id !== record.id &&
-        one.body.name === record.body.name &&
-        one.body.dataset === record.body.dataset &&
-        stateOf(needs, one) === 'approved',
-    )
-    .toSorted((a, b) => b.atMs - a.atMs)[0];
-}
-
-/** Everything that the digest covers, as text: a reviewer sees also that a column was added. */
-function reviewText(record: StoredRecord<CodeBody>): string {
-  const { source, table, columns, libraries, result, outputs, groupColumn, groupKeys, maxRowsPerGroup } = programOfText(
-    record.body.program,
-  );
-  const shape = { table, columns, libraries, result, outputs, groupColumn, groupKeys, maxRowsPerGroup };
-  return `${JSON.stringify(shape, null, 1)}\n${source}`;
-}
-
-/** What a reviewer should look at twice. */
-function findingsOf(record: StoredRecord<CodeBody>): readonly Reason[] {
-  const parsed = computationOfMessage(programOfText(record.body.program));
-  if (parsed.kind === 'refused') return parsed.reasons.map((text) => reason('program-not-valid', text));
-  const computation = parsed.computation as ApprovedComputation;
-  const texts = computation.result.filter(({ kind }) => kind === 'text').map(({ name }) => name);
-  return [
-    reason('reads', `reads ${computation.columns.join(', ')} of ${computation.table}`),
-    ...(texts.length === 0
-      ? []
-      : [reason('returns-text', `returns texts, which can hold values of rows: ${texts.join(', ')}`)]),
-    ...(computation.maxRowsPerGroup > 1
-      ? [reason('many-rows', `returns up to ${computation.maxRowsPerGroup} rows per group, which can be single rows`)]
-      : []),
-    ...(/eval|Function\s*\(|\[\s*['"`]constructor/.test(computation.source)
-      ? [reason('makes-code', 'seems to make code at run time')]
-      : []),
-  ];
 }
 
 /** The submitter, reviewers that the policy names, the provider, operators and auditors. */
