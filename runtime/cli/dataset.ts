@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { registerFiles, type FileToUpload } from '../client/upload.ts';
 import type { Dataset } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
+import { addDatasetGrade, gradeOf } from './dataset-grade.ts';
 import type { EncryptOptions } from './encrypt-columns.ts';
 import { reasonLines, tableText, UsageError } from './output.ts';
 
@@ -41,16 +42,24 @@ export function addDataset(program: Command): void {
         options: CommonOptions & {
           from: readonly string[];
           description: string;
-          grade?: 'public' | 'internal' | 'important' | 'core';
+          grade?: string;
         } & Partial<EncryptOptions>,
       ) =>
         actAs(options, async (glovebox, out) => {
           if (options.encrypt !== undefined) {
             const { encryptColumns } = await import('./encrypt-columns.ts');
-            return encryptColumns(glovebox, out, name, { ...options, encrypt: options.encrypt });
+            const grade = options.grade === undefined ? null : gradeOf(options.grade);
+            const exit = await encryptColumns(glovebox, out, name, { ...options, encrypt: options.encrypt });
+            // The columns are ciphertext: nothing is recognised in them, so the word is the grade.
+            if (exit === 0 && grade !== null) await glovebox.catalogue.grade({ name, grade });
+            return exit;
           }
           const files = options.from.map(fileOf);
-          const header = { name, description: options.description, grade: options.grade ?? ('unspecified' as const) };
+          const header = {
+            name,
+            description: options.description,
+            grade: options.grade === undefined ? ('unspecified' as const) : gradeOf(options.grade),
+          };
           let registered: Dataset | null = null;
           for await (const { event, reasons } of registerFiles(glovebox.catalogue, header, files, {
             timeoutMs: REGISTER_TIMEOUT_MS,
@@ -125,6 +134,7 @@ export function addDataset(program: Command): void {
       out.answer({ dataset: found }, () => (found === null ? '' : describe(found)));
     }),
   );
+  addDatasetGrade(dataset);
   withCommon(
     dataset.command('twin <name>').description('synthetic rows of the same shape, made of the policy alone'),
     'glovebox dataset twin clinical --table colon --out colon-twin.arrow',

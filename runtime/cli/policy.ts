@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { PolicyComplaint } from '../gen/messages.ts';
+import { gradeProblems } from '../policy/grade-pack.ts';
 import { policyInWords } from '../policy/in-words.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
+import { gradeOf } from './dataset-grade.ts';
 import { reasonLines, UsageError } from './output.ts';
 import { addPolicyCompare } from './policy-compare.ts';
 import type { ImportChoices } from './policy-files.ts';
@@ -17,20 +19,28 @@ export function addPolicy(program: Command): void {
       .command('check <file>')
       .description('read a policy document and say what is wrong, with its place; needs no runtime'),
     'glovebox policy check visits.yaml',
-  ).action((file: string, options: CommonOptions) =>
-    act(options, async (out) => {
-      const { complaintText, parsePolicy } = await import('../policy-file/parse-policy.ts');
-      const parsed = parsePolicy(readFileSync(file, 'utf8'), file);
-      if (parsed.kind === 'complaints') {
-        const { complaints } = parsed;
-        out.answer({ isValid: false, complaints }, () => complaints.map(complaintText).join('\n'));
-        return 1;
-      }
-      const inWords = policyInWords(parsed.policy);
-      out.answer({ isValid: true, complaints: [], inWords }, () => inWords.join('\n'));
-      return 0;
-    }),
-  );
+  )
+    .option('--grade <grade>', 'hold it against the rules of a data grade: public, internal, important or core')
+    .action((file: string, options: CommonOptions & { grade?: string }) =>
+      act(options, async (out) => {
+        const { complaintText, parsePolicy } = await import('../policy-file/parse-policy.ts');
+        const grade = options.grade === undefined ? null : gradeOf(options.grade);
+        const parsed = parsePolicy(readFileSync(file, 'utf8'), file);
+        const complaints =
+          parsed.kind === 'complaints'
+            ? parsed.complaints
+            : gradeProblems(parsed.policy, { grade, isConfirmed: true, proposed: [] }).map(({ path, message }) =>
+                parsed.complaintAt(path, message),
+              );
+        if (parsed.kind === 'complaints' || complaints.length > 0) {
+          out.answer({ isValid: false, complaints }, () => complaints.map(complaintText).join('\n'));
+          return 1;
+        }
+        const inWords = policyInWords(parsed.policy);
+        out.answer({ isValid: true, complaints: [], inWords }, () => inWords.join('\n'));
+        return 0;
+      }),
+    );
   withCommon(
     policy.command('attach <file>').description('attach a document as the next version of its dataset’s policy'),
     'glovebox policy attach visits.yaml',

@@ -1,6 +1,7 @@
 /**
  * Metadata recognition at registration: what a column probably is, told from its name and from its values, and the
- * grade that follows. It is advice: a person confirms it, nothing is enforced by it.
+ * grade that follows. It is advice: what values speak for waits for a person's word (policy/grade-pack.ts), what only a
+ * name speaks for is shown.
  *
  * Sources: GB 11643-1999 (identity number, ISO 7064 MOD 11-2 check), Luhn's algorithm (ISO/IEC 7812-1, bank cards),
  * mobile numbers of mainland China (11 digits, 13–19), RFC 5321 (mailbox form, simplified).

@@ -10,6 +10,7 @@ export const EVIDENCE_KINDS = [
   'party.suspended',
   'party.exited',
   'dataset.registered',
+  'dataset.graded',
   'dataset.verified',
   'dataset.retired',
   'policy.attached',

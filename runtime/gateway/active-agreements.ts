@@ -1,5 +1,6 @@
 import type { AgreementForJob } from '../job/admit.ts';
 import { pricesOf, pinnedPolicy } from './agreement-record.ts';
+import { heldByGrade } from './dataset-grade.ts';
 import { heldByDispute } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
 import type { GatewayNeeds } from './needs.ts';
@@ -31,7 +32,11 @@ export function activeAgreements(
           notBeforeMs,
           notAfterMs,
           prices: pricesOf(record, needs.sha256),
-          blockedBy: [...heldByDispute(needs, id), ...needs.duties.blocking(id, pinned.duties)],
+          blockedBy: [
+            ...heldByGrade(needs, dataset, pinned),
+            ...heldByDispute(needs, id),
+            ...needs.duties.blocking(id, pinned.duties),
+          ],
         },
       ];
     })

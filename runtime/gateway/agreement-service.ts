@@ -16,6 +16,7 @@ import {
   durably,
 } from './agreement-record.ts';
 import { counter, type CounterNeeds } from './counter-offer.ts';
+import { gradeReasons } from './dataset-grade.ts';
 import { disputeHandlers } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
 import type { GatewayNeeds } from './needs.ts';
@@ -43,6 +44,8 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
     offer: async (caller, request) => {
       requireRole(caller, 'offer agreements', 'provider');
       const policy = attachedPolicy(needs, caller, request.dataset, request.policyVersion);
+      const unmet = gradeReasons(needs, policy.body.dataset, policyOf(policy.body));
+      if (unmet.length > 0) return { agreement: null, reasons: unmet };
       const consumer = store.peek<PartyBody>('party', request.consumer);
       if (consumer === undefined) throw new Fault('not-found', `no party \`${request.consumer}\``);
       if (!consumer.body.roles.includes('consumer'))

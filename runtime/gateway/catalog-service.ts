@@ -12,6 +12,8 @@ import { Fault } from '../rpc/fault.ts';
 import { ipcStream } from '../rpc/ipc-stream.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf, requireRole } from './access.ts';
+import { gradeAtRegistration } from './dataset-grade.ts';
+import { gradeHandler } from './grade-dataset.ts';
 import { evidence, newId } from './needs.ts';
 import { twinTables } from './twin-tables.ts';
 import { versionsOf } from './policy-service.ts';
@@ -49,6 +51,7 @@ export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandl
     return dataset;
   };
   return {
+    ...gradeHandler(needs, recording),
     registerDataset: (caller, request, call) => register(needs, recording, caller, request, call.signal),
     list: async (caller, request) => {
       const seen = needs.store
@@ -179,6 +182,8 @@ async function* register(
       if ((await Promise.race([over, moved.promise])) === 'over') break;
     }
     const { manifest, findings } = await registering;
+    // As it is now: its grade may have been confirmed while the files came in.
+    const latest = needs.store.peek<DatasetBody>('dataset', manifest.dataset);
     const record: StoredRecord<DatasetBody> = {
       table: 'dataset',
       id: manifest.dataset,
@@ -189,7 +194,7 @@ async function* register(
         version: manifest.version,
         digest: manifest.digest,
         description: header.description,
-        grade: header.grade === 'unspecified' ? null : header.grade,
+        ...gradeAtRegistration(findings, header.grade === 'unspecified' ? null : header.grade, latest?.body),
         registeredAtMs: needs.nowMs(),
         findings: findingTexts(findings),
       },
@@ -201,8 +206,7 @@ async function* register(
       { provider: needs.pseudonymOf(caller.party), tables: manifest.tables.length },
     );
     // Two registrations of one provider may end in another order than they began: the newer version stays.
-    const latest = needs.store.peek<DatasetBody>('dataset', manifest.dataset)?.body.version ?? 0;
-    if (latest >= manifest.version || recording.has(manifest.dataset))
+    if ((latest?.body.version ?? 0) >= manifest.version || recording.has(manifest.dataset))
       throw new Fault('conflict', `dataset \`${manifest.dataset}\` was registered meanwhile: look at it again`);
     recording.add(manifest.dataset);
     const recorded = await needs.store

@@ -2,11 +2,13 @@ import type { Dataset as DatasetMessage, DatasetTable } from '../gen/messages.ts
 import { DatasetError } from '../dataset/dataset-error.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
-import type { TablePolicy } from '../policy/model.ts';
+import { packInWords } from '../policy/grade-pack.ts';
+import type { Grade, TablePolicy } from '../policy/model.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { isOpenTo, pinnedPolicy } from './agreement-record.ts';
 import { findStoredTable } from '../dataset/catalogue.ts';
+import { proposedGradeOf } from './dataset-grade.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { versionsOf } from './policy-service.ts';
 import { type AgreementBody, type DatasetBody, type PolicyBody, policyOf } from './records.ts';
@@ -76,7 +78,7 @@ export async function messageOf(
               : type.kind,
         nullable: true,
         rights: rightsOf(ruled, name),
-        suggestedGrade: 'unspecified' as const,
+        suggestedGrade: inside ? suggestedFor(body, table.name, name) : ('unspecified' as const),
         recognisedAs: inside
           ? (body.findings.find((finding) => finding.startsWith(`${table.name}.${name}: `))?.split(': ')[1] ?? '')
           : '',
@@ -105,9 +107,15 @@ export async function messageOf(
     policyVersion: record?.body.version ?? 0,
     policyDigest: record === undefined ? '' : `sha256:${record.body.digest}`,
     findings: inside ? body.findings : [],
+    proposedGrade: inside ? proposedGradeOf(body) : ('unspecified' as const),
+    isGradeConfirmed: body.gradeConfirmed !== undefined,
+    gradeRules: inside && body.grade !== null ? packInWords(body.grade) : [],
   };
 }
 
 function rightsOf(table: TablePolicy | undefined, column: string): readonly string[] {
   return [...new Set(table?.columns.find(({ name }) => name === column)?.grants.flatMap(({ rights }) => rights))];
 }
+
+const suggestedFor = ({ proposedGrades }: DatasetBody, table: string, column: string): Grade | 'unspecified' =>
+  proposedGrades?.find((one) => one.table === table && one.column === column)?.grade ?? 'unspecified';

@@ -4,6 +4,7 @@ import { canonicalJson, type Json } from '../evidence/canonical-json.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import type { Knowledge } from '../policy/decide.ts';
+import { gradeProblems } from '../policy/grade-pack.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { policyInWords } from '../policy/in-words.ts';
 import { policyToOdrl } from '../policy/odrl/compile.ts';
@@ -16,6 +17,7 @@ import { checkDocument, requireRole } from './access.ts';
 import { isOpenTo } from './agreement-record.ts';
 import { type CompareNeeds, diffPolicies, explainFor } from './compare-policies.ts';
 import { isWebhook } from './duties.ts';
+import { datasetGradeOf, GRADE_NOT_MET } from './dataset-grade.ts';
 import { fitProblems } from './fit-policy.ts';
 import { findStoredTable } from '../dataset/catalogue.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
@@ -61,7 +63,13 @@ export async function counterPolicy(
   if (record === undefined) return { kind: 'complaints', complaints: [`dataset \`${policy.dataset}\` is gone`] };
   const whole = await needs.manifestOf(policy.dataset, record.body.version);
   const manifest = isProvider ? whole : shownBy(policyOf(base), whole);
-  const problems = fitProblems(policy, manifest).map(({ path, message }) => `${path.join('.')}: ${message}`);
+  const unmet = gradeProblems(policy, datasetGradeOf(record.body));
+  const problems = [
+    ...[...fitProblems(policy, manifest), ...(isProvider ? unmet : [])].map(
+      ({ path, message }) => `${path.join('.')}: ${message}`,
+    ),
+    ...(isProvider || unmet.length === 0 ? [] : [GRADE_NOT_MET(policy.dataset).message]),
+  ];
   const complaints = problems.length > 0 || !isProvider ? problems : await needs.prepareLayout(manifest, policy);
   if (complaints.length > 0) return { kind: 'complaints', complaints };
   const digest = needs.sha256(canonicalJson(policy as unknown as Json));
@@ -117,7 +125,7 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
     const isInsider = record !== undefined && (record.owner === caller.party || hasRole(caller, 'operator', 'auditor'));
     if (!isInsider) return { complaints: [], policy, named, manifest: null };
     const manifest = await needs.manifestOf(policy.dataset, record.body.version);
-    const problems = fitProblems(policy, manifest);
+    const problems = [...fitProblems(policy, manifest), ...gradeProblems(policy, datasetGradeOf(record.body))];
     return {
       complaints: problems.map(({ path, message }) => complaintOf(parsed.complaintAt(path, message))),
       policy,

@@ -1,5 +1,6 @@
 import type { Admission, PartyRole } from '../identity/party.ts';
-import type { Release, UsagePolicy } from '../policy/model.ts';
+import type { ProposedGrade } from '../policy/grade-pack.ts';
+import type { Grade, Release, UsagePolicy } from '../policy/model.ts';
 
 /** Bodies of the records that the gateway keeps in the store; all plain JSON. */
 
@@ -115,7 +116,11 @@ export type DatasetBody = {
   /** `sha256:…` of the manifest: names, schemas, row counts and digests of all files. */
   readonly digest: string;
   readonly description: string;
-  readonly grade: 'public' | 'internal' | 'important' | 'core' | null;
+  readonly grade: Grade | null;
+  /** How the provider's word for the grade came, having been shown the proposals; absent: it has not. */
+  readonly gradeConfirmed?: { readonly by: string; readonly atMs: number; readonly note: string };
+  /** Grades that recognition proposes for columns, above `internal`; absent in earlier versions. */
+  readonly proposedGrades?: readonly ProposedGrade[];
   readonly registeredAtMs: number;
   /** What metadata recognition found, for the provider: `table.column: what`. */
   readonly findings: readonly string[];

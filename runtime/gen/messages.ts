@@ -669,6 +669,12 @@ export interface Dataset {
   readonly policyDigest: string;
   /** What registration noticed, for the provider only. */
   readonly findings: readonly string[];
+  /** The grade that registration proposes, for the provider only. */
+  readonly proposedGrade: Grade;
+  /** Whether its provider confirmed the grade, having been shown the proposal. */
+  readonly isGradeConfirmed: boolean;
+  /** What rules have to say at least so that the dataset can be offered, for the provider only. */
+  readonly gradeRules: readonly string[];
 }
 
 /** A column. */
@@ -1206,6 +1212,26 @@ export interface GetUploadResponse {
   readonly stored: bigint;
   /** Whether it is complete and checked. */
   readonly isComplete: boolean;
+}
+
+/** A person's word for a grade. */
+export interface GradeDatasetRequest {
+  /** The dataset. */
+  readonly name: string;
+  /** Its grade. */
+  readonly grade: Grade;
+  /** Why; needed for a grade below the proposed one. Kept with the dataset, never in the log. */
+  readonly note: string;
+}
+
+/** The graded dataset. */
+export interface GradeDatasetResponse {
+  /** The dataset. */
+  readonly dataset: Dataset | null;
+  /** Agreements under which nothing can be used from now on, since their rules are not strict enough. */
+  readonly blockedAgreements: readonly string[];
+  /** Running jobs that were stopped. */
+  readonly stoppedJobs: number;
 }
 
 /** An order to enlarge a budget. */

@@ -67,6 +67,8 @@ import type {
   GetTranscriptKeyResponse,
   GetUploadRequest,
   GetUploadResponse,
+  GradeDatasetRequest,
+  GradeDatasetResponse,
   GrantBudgetRequest,
   GrantBudgetResponse,
   GrantMandateRequest,
@@ -287,6 +289,8 @@ export interface CatalogServiceHandlers {
   verify(caller: Caller, request: VerifyDatasetRequest, call: CallContext): AsyncIterable<VerifyDatasetResponse>;
   /** Streams a synthetic twin as Arrow IPC: the same schema, no information from rows beyond what the policy publishes. */
   twin(caller: Caller, request: TwinDatasetRequest, call: CallContext): AsyncIterable<TwinDatasetResponse>;
+  /** Says how sensitive a dataset is, having been shown what recognition proposes. Its provider's word alone, on record. */
+  grade(caller: Caller, request: GradeDatasetRequest, call: CallContext): Promise<Answer<GradeDatasetResponse>>;
 }
 
 /** The catalogue of datasets. Consumers see schema and policy of what they have an agreement for or an offer of; never rows. */
@@ -301,6 +305,8 @@ export interface CatalogServiceClient {
   verify(request: Init<VerifyDatasetRequest>, options?: CallOptions): AsyncIterable<VerifyDatasetResponse>;
   /** Streams a synthetic twin as Arrow IPC: the same schema, no information from rows beyond what the policy publishes. */
   twin(request: Init<TwinDatasetRequest>, options?: CallOptions): AsyncIterable<TwinDatasetResponse>;
+  /** Says how sensitive a dataset is, having been shown what recognition proposes. Its provider's word alone, on record. */
+  grade(request: Init<GradeDatasetRequest>, options?: CallOptions): Promise<GradeDatasetResponse>;
 }
 
 /** Submission, review and approval of code by digest. */

@@ -1,3 +1,4 @@
+import { strictestGrade } from './grade-pack.ts';
 import type { Grade, Mode, UsagePolicy } from './model.ts';
 import { type Denied, denied, reason } from './reason.ts';
 
@@ -76,8 +77,6 @@ function partsOf(field: string): { readonly dataset: string; readonly table: str
   return dataset === undefined || table === undefined || column === undefined ? null : { dataset, table, column };
 }
 
-const GRADES: readonly Grade[] = ['public', 'internal', 'important', 'core'];
-
 /**
  * The grade of a result: the highest grade of what it rests on. Modes that release statistics alone lower `important` to
  * `internal`; nothing lowers `core`. A column without a grade has the one of its policy.
@@ -93,7 +92,7 @@ export function gradeOfResult(policies: readonly UsagePolicy[], lineage: Lineage
       ),
     );
   const known = grades.length > 0 ? grades : policies.map(({ grade }) => grade);
-  const highest = GRADES.findLast((grade) => known.includes(grade)) ?? 'core';
+  const highest = strictestGrade(known) ?? 'core';
   return highest === 'important' && mode !== 'approvedCode' ? 'internal' : highest;
 }
 

@@ -12,6 +12,7 @@ const ROLES: Readonly<Record<string, readonly PartyRole[]>> = {
   'AgreementService.Offer': ['provider'],
   'BudgetService.Grant': ['provider'],
   'CatalogService.RegisterDataset': ['provider'],
+  'CatalogService.Grade': ['provider'],
   'EvidenceService.ListEntries': ['operator', 'auditor'],
   'EvidenceService.Export': ['operator', 'auditor'],
   'HomomorphicService.Upload': ['provider', 'consumer'],
