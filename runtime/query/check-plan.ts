@@ -54,7 +54,7 @@ const EXPRESSIONS = new Set([
 const FUNCTIONS = new Set(
   `count sum avg min max fsum favg bit_or bit_count var_samp var_pop variance stddev stddev_samp stddev_pop corr regr_slope
    quantile_cont quantile_disc median arg_max bool_and bool_or
-   & + - * / // % ** ^ || fmod mod abs ceil floor round trunc sign sqrt ln log10 log2 exp pow greatest least isfinite
+   & | << >> + - * / // % ** ^ || fmod mod abs ceil floor round trunc sign sqrt ln log10 log2 exp pow greatest least isfinite
    lower upper trim ltrim rtrim length left right substring concat contains starts_with prefix ^@ ends_with suffix ~~ !~~ ~~* !~~* like_escape
    year quarter month week day dayofmonth dayofweek isodow dayofyear hour dayname monthname last_day date_part date_trunc
    date_diff date_sub strftime row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value
@@ -67,7 +67,7 @@ const FUNCTIONS = new Set(
 );
 
 /** What only statements that sketch contributors call: a hash of a group key in an answer would be the key. */
-const GUARD_FUNCTIONS = new Set(['hash', '>>', 'xor', 'bit_xor']);
+const GUARD_FUNCTIONS = new Set(['hash', 'xor', 'bit_xor']);
 
 /** All statements of a query in the order in which they are planned; those that make tables are run. */
 export function statementsToPlan({ setup, guard, result, summary }: EnforcedQuery): {

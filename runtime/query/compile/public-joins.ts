@@ -42,8 +42,9 @@ export function countingUnmatched(scope: RowScope): RowScope {
     open.delete(next);
     placed.add(next.relation);
     for (const link of links) used.add(link);
-    bases.push({ ...next, leftOn: links.map(({ expression }) => expression) });
-    predicates.push(isThere(first.left.relation === next.relation ? first.left : first.right, first.expression.at));
+    const found = isThere(first.left.relation === next.relation ? first.left : first.right, first.expression.at);
+    bases.push({ ...next, leftOn: links.map(({ expression }) => expression), found });
+    predicates.push(found);
   }
   if (open.size > 0) return scope;
   return {

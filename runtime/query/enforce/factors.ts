@@ -55,25 +55,44 @@ function mean(sql: string): string {
   return `avg(CASE WHEN abs(${sql}) < ${LARGEST} THEN ${sql} END)`;
 }
 
-/** Bits of the units on each side of the cuts `sp.c0`, `sp.c1`, …: `l` for low, `h` for high. */
+/** Up to so many units both sides of a cut fit into one column: half of its 64 bits each, which few units seldom share. */
+const MAX_PACKED_UNITS = 16;
+const HALF = "CAST('4294967295' AS UBIGINT)";
+
+const isPacked = (block: Block): boolean => block.terms.minUnits <= MAX_PACKED_UNITS;
+
+/**
+ * Bits of the units on each side of the cuts `sp.c0`, `sp.c1`, …: `l` for low, `h` for high, or `q` with low bits for
+ * low and high bits for high. Each aggregate costs as much as the cell itself, hence one for both where it will do.
+ */
 export function cutBits(block: Block, look: Look): string[] {
   return look.factors.flatMap(({ sql, within }, f) =>
-    block.units.flatMap((_, u) =>
-      (['l', 'h'] as const).map((side) => {
-        const cut = `${sql} ${side === 'l' ? '<=' : '>'} sp.c${f}`;
-        const where = within === null ? cut : `${within} AND ${cut}`;
+    block.units.flatMap((_, u) => {
+      const bits = look.oneHot[u] ?? '';
+      const inside = within === null ? '' : `${within} AND `;
+      if (isPacked(block)) {
+        const half = `((${bits} & ${HALF}) | (${bits} >> 32))`;
+        const sides = `WHEN ${inside}${sql} > sp.c${f} THEN ${half} << 32 WHEN ${inside}${sql} <= sp.c${f} THEN ${half}`;
+        return [`bit_or(CASE ${sides} ELSE CAST('0' AS UBIGINT) END) AS q${f}_${u}`];
+      }
+      return (['l', 'h'] as const).map((side) => {
+        const cut = `${inside}${sql} ${side === 'l' ? '<=' : '>'} sp.c${f}`;
         // Not FILTER: with many groups, selecting rows for each aggregate costs more than adding nothing.
-        const bit = `CASE WHEN ${where} THEN ${look.oneHot[u] ?? ''} ELSE CAST('0' AS UBIGINT) END`;
+        const bit = `CASE WHEN ${cut} THEN ${bits} ELSE CAST('0' AS UBIGINT) END`;
         return `coalesce(bit_count(bit_or(${bit})), 0) AS ${side}${f}_${u}`;
-      }),
-    ),
+      });
+    }),
   );
 }
 
 /** Whether the bits of a group prove the rule for a factor. */
 function proven(block: Block, f: number, from: string): string {
   const k = block.terms.minUnits;
-  return all(block.units.map((_, u) => `${from}l${f}_${u} >= ${k} AND ${from}h${f}_${u} >= ${k}`));
+  const sides = (u: number): readonly string[] =>
+    isPacked(block)
+      ? [`bit_count(${from}q${f}_${u} & ${HALF})`, `bit_count(${from}q${f}_${u} >> 32)`]
+      : [`${from}l${f}_${u}`, `${from}h${f}_${u}`];
+  return all(block.units.flatMap((_, u) => sides(u).map((bits) => `coalesce(${bits}, 0) >= ${k}`)));
 }
 
 /** Whether the bits leave any factor open. */

@@ -39,9 +39,10 @@ export function sampleOf(block: Block): { readonly from: string; readonly isSmal
   );
   if (heavy.length === 0) return { from: `${printScope(block.scope, predicates(block))} LIMIT ${limit}`, isSmall };
   // The other tables are read whole, so the sample is taken ahead of the joins; conditions on other tables, and joins
-  // beyond those that link the tables, could leave next to nothing of it.
+  // beyond those that link the tables, could leave next to nothing of it. That a partner is found nearly always holds.
   const own = block.scope.predicates.filter((term) => isOnly(term, base));
-  const isThinned = own.length < block.scope.predicates.length;
+  const others = block.scope.predicates.filter((term) => !own.includes(term));
+  const isThinned = others.some((term) => block.scope.bases.every(({ found }) => found !== term));
   if (isThinned || block.scope.equalities.length >= block.scope.bases.length) return null;
   const beside = heavy.reduce((sum, { table }) => sum + Number(table.rowCount), 0);
   if (!isSmall || beside > Number(base.table.rowCount) * MAX_SHARE_BESIDE) return null;
@@ -52,7 +53,7 @@ export function sampleOf(block: Block): { readonly from: string; readonly isSmal
   const where = own.length === 0 ? '' : ` WHERE ${own.map(printTyped).join(' AND ')}`;
   const names = columns.map((name) => reference(base.relation, name));
   const sql = `(SELECT ${names.join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${limit})`;
-  return { from: printScope(block.scope, [], '', { relation: base.relation, sql }), isSmall };
+  return { from: printScope(block.scope, others.map(printTyped), '', { relation: base.relation, sql }), isSmall };
 }
 
 /** Rows that nearly always prove every group; null when that is unknown, or too many. */
