@@ -5,7 +5,6 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import {
   FrameDecoder,
@@ -17,6 +16,7 @@ import {
   type FrameType,
 } from './channel.ts';
 import type { WorkerGroup } from './cgroup.ts';
+import { childrenOf, killStarting, type ProcessUsage, usageOf } from './process-table.ts';
 import { endOf, startFailure, WorkerFault, type EndReason, type WorkerEnd } from './worker-end.ts';
 import type { CommandLine } from './jail.ts';
 
@@ -55,7 +55,6 @@ const limits = {
   startTextBytes: 4096,
   queuedBytes: 8 * 1024 * 1024,
   watchMs: 100,
-  stopTries: 1000,
   settleMs: 2000,
 } as const;
 
@@ -261,7 +260,7 @@ export class WorkerProcess {
     if (this.#end === undefined && !this.#isClosed) {
       this.#end = { reason, detail };
       if (this.#isReady || !this.#isNamespaced) this.#child.kill('SIGKILL');
-      else void this.#killStarting();
+      else void killStarting(this.#child);
       this.#waiter?.reject(new WorkerFault(this.#end));
       this.#waiter = undefined;
       // A pipe that nobody reads would hold back `close` for as long as unread bytes wait in it.
@@ -276,27 +275,6 @@ export class WorkerProcess {
   async #joinGroup(group: WorkerGroup | undefined): Promise<void> {
     const pid = group === undefined ? undefined : await this.innerPid();
     if (pid !== undefined) addQuietly(group, pid);
-  }
-
-  /**
-   * bubblewrap's own child asks to die with its parent only after a moment in which it waits for it: killed then, the
-   * parent leaves an orphan that waits for ever (seen with 0.8.0). So the parent is stopped, its children are killed
-   * while it cannot make another, and then the parent.
-   */
-  async #killStarting(): Promise<void> {
-    const pid = this.#child.pid;
-    if (pid === undefined) return;
-    this.#child.kill('SIGSTOP');
-    for (let tries = 0; tries < limits.stopTries; tries += 1) {
-      const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') X');
-      if (/\) [TXZ]/.test(stat)) break;
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-    for (const child of children.trim().split(' ').map(Number)) {
-      if (child > 0) killQuietly(child);
-    }
-    this.#child.kill('SIGKILL');
   }
 
   #receive(chunk: Buffer): void {
@@ -358,19 +336,14 @@ export class WorkerProcess {
   }
 
   /** Reads resident memory and CPU time from outside; undefined when the process is gone. */
-  async usage(): Promise<{ readonly rssMiB: number; readonly cpuMs: number } | undefined> {
+  async usage(): Promise<ProcessUsage | undefined> {
     const pid = await this.innerPid();
     if (pid === undefined) return undefined;
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-    if (stat === undefined) return undefined;
-    // Fields after the last `)`: the name in the parentheses may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-    const rssMiB = Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
-    const cpuMs = (Number(fields[11]) + Number(fields[12])) * 10; // clock ticks: 100 a second on Linux
-    this.#peakRssMiB = Math.max(this.#peakRssMiB, rssMiB);
-    this.#cpuMs = Math.max(this.#cpuMs, cpuMs);
-    return { rssMiB, cpuMs };
+    const seen = await usageOf(pid);
+    if (seen === undefined) return undefined;
+    this.#peakRssMiB = Math.max(this.#peakRssMiB, seen.rssMiB);
+    this.#cpuMs = Math.max(this.#cpuMs, seen.cpuMs);
+    return seen;
   }
 
   /** pid, as seen by the host, of the process inside the jail. */
@@ -378,11 +351,7 @@ export class WorkerProcess {
     const outer = this.#child.pid;
     if (outer === undefined || this.#isClosed) return undefined;
     if (!this.#isNamespaced) return outer;
-    if (this.#innerPid === undefined) {
-      const children = await readFile(`/proc/${outer}/task/${outer}/children`, 'utf8').catch(() => '');
-      const first = Number(children.trim().split(' ')[0]);
-      if (first > 0) this.#innerPid = first;
-    }
+    this.#innerPid ??= (await childrenOf(outer))[0];
     return this.#innerPid;
   }
 
@@ -403,14 +372,6 @@ function addQuietly(group: WorkerGroup | undefined, pid: number): void {
     group?.add(pid);
   } catch {
     // it is gone already; its end is reported by `close`
-  }
-}
-
-function killQuietly(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it is gone already
   }
 }
 
