@@ -17,7 +17,10 @@ export interface RulePack {
   readonly mayBeOffered: boolean;
   /** Fewest privacy units behind a released cell, in every mode that has such a limit and adds no noise. */
   readonly minUnits: number;
-  /** Most privacy loss of one job and of all jobs of a consumer, in micro-epsilon; null: not limited by the grade. */
+  /**
+   * Most privacy loss of one job, and of all jobs of a consumer where a rule says a total, in micro-epsilon; null: not
+   * limited by the grade.
+   */
   readonly microEpsilonPerJob: number | null;
   readonly microEpsilonTotal: number | null;
   /** Fewest people that approve code which is bound by nothing but its review. */
@@ -133,7 +136,7 @@ export function packInWords(grade: Grade): readonly string[] {
   const said = [
     ...(minUnits > 1 ? [`\`minUnits\` of at least ${minUnits}`] : []),
     ...(microEpsilonPerJob === null ? [] : [`\`epsilonPerJob\` of at most ${microEpsilonPerJob / 1e6}`]),
-    ...(microEpsilonTotal === null ? [] : [`\`epsilonTotal\`, of at most ${microEpsilonTotal / 1e6}`]),
+    ...(microEpsilonTotal === null ? [] : [`\`epsilonTotal\` of at most ${microEpsilonTotal / 1e6}`]),
     ...(approvals > 0 ? [`approved code: a \`quorum\` of at least ${approvals}`] : []),
     ...(codeNeedsJail ? ['code: `isolation: { atLeast: namespaced }`'] : []),
   ];
@@ -162,11 +165,11 @@ function shortfalls({ when, release }: AllowRule, defaults: Conditions, pack: Ru
         term: `epsilonPerJob is ${perJob / 1e6}`,
         least: `at most ${pack.microEpsilonPerJob / 1e6}`,
       });
-    if (pack.microEpsilonTotal !== null && (total === null || total > pack.microEpsilonTotal))
+    if (pack.microEpsilonTotal !== null && total !== null && total > pack.microEpsilonTotal)
       found.push({
-        path: ['release', ...(total === null ? [] : ['epsilonTotal'])],
-        term: total === null ? 'it has no epsilonTotal' : `epsilonTotal is ${total / 1e6}`,
-        least: `one of at most ${pack.microEpsilonTotal / 1e6}`,
+        path: ['release', 'epsilonTotal'],
+        term: `epsilonTotal is ${total / 1e6}`,
+        least: `at most ${pack.microEpsilonTotal / 1e6}`,
       });
   }
   const isCode = CODE_MODES.includes(release.mode);

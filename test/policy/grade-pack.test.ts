@@ -40,7 +40,7 @@ for (const [from, to, place] of [
   ['epsilonPerJob: 0.5, epsilonTotal: 4', 'epsilonPerJob: 6, epsilonTotal: 8', 'allow.1.release.epsilonPerJob'],
   ['epsilonTotal: 4', 'epsilonTotal: 21', 'allow.1.release.epsilonTotal'],
   ['programs: [sum, mean, dot, linear], minUnits: 10', 'programs: [sum], minUnits: 3', 'allow.2.release.minUnits'],
-  [', epsilonTotal: 10, outputs', ', outputs', 'allow.3.release'],
+  ['epsilonPerJob: 1, outputs', 'epsilonPerJob: 1, epsilonTotal: 30, outputs', 'allow.3.release.epsilonTotal'],
   ['atLeast: namespaced', 'atLeast: confined', 'allow.3.when'],
   ['quorum: 2', 'quorum: 1', 'allow.4.when'],
   ['release: { minUnits: 10, maxRows: 200 }', 'release: { minUnits: 4, maxRows: 200 }', 'allow.4.release.minUnits'],
