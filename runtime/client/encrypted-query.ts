@@ -9,6 +9,7 @@ import {
   encryptQuery,
   QUERY_BLOCK_ROWS,
   QUERY_PROFILE,
+  type QueryOutput,
   readQuery,
 } from '../homomorphic/query.ts';
 import type { Init } from '../rpc/call.ts';
@@ -75,7 +76,8 @@ export async function runEncryptedQuery(
   const facts = queryFactsOf(queryShape);
   if (facts === null) return { kind: 'refused', job: null, reasons };
   const name = program.name as EncryptedQueryProgramName;
-  const output = program.parameters?.['rows'] === 1 ? 'rows' : 'total';
+  const { rows: wantsRows, mean: wantsMean } = program.parameters ?? {};
+  const output = wantsRows === 1 ? 'rows' : wantsMean === 1 ? 'mean' : 'total';
   const scale = scaleOf(facts, model);
   // a model that does not fit is said before keys are made
   const vector = vectorOf(name, facts, model, scale);
@@ -148,7 +150,7 @@ function vectorOf(
 
 function answersOf(
   name: EncryptedQueryProgramName,
-  output: 'total' | 'rows',
+  output: QueryOutput,
   { columns }: QueryFacts,
   model: EncryptedModel,
   scale: Scale,
@@ -171,15 +173,15 @@ function answersOf(
     });
   }
   const total = Number(numbers[0] ?? 0n) / unit;
-  const { count } = model;
-  // without the number of rows nobody can say what the intercept adds to a total
-  if (count === undefined || name === 'queryDot') return [{ name: 'total', row: null, value: total }];
-  const mean = total / count + intercept;
-  return [
-    { name: 'total', row: null, value: total + intercept * count },
+  const meanAnswers = (mean: number): readonly QueryAnswer[] => [
     { name: 'mean', row: null, value: mean },
     ...(isRisk ? [{ name: 'risk at the mean', row: null, value: logistic(mean) }] : []),
   ];
+  if (output === 'mean') return meanAnswers(total + intercept);
+  const { count } = model;
+  // without the number of rows nobody can say what the intercept adds to a total
+  if (count === undefined || name === 'queryDot') return [{ name: 'total', row: null, value: total }];
+  return [{ name: 'total', row: null, value: total + intercept * count }, ...meanAnswers(total / count + intercept)];
 }
 
 const logistic = (value: number): number => 1 / (1 + Math.exp(-value));

@@ -9,6 +9,7 @@ import {
   QUERY_CIPHERTEXT_LIMIT,
   QUERY_PROFILE,
   type QueryColumn,
+  type QueryOutput,
   type QueryHeader,
 } from '../homomorphic/query.ts';
 import { type JobInput, runHomomorphicJob } from '../homomorphic/run-job.ts';
@@ -19,7 +20,7 @@ import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
 import { type ColumnBatch, viewOf } from '../release/columns.ts';
 import type { HomomorphicEngineNeeds } from './homomorphic-engine.ts';
-import { publicRows, queryColumnOf, rowsQuery, totalsQuery } from './query-columns.ts';
+import { meanColumns, meansQuery, publicRows, queryColumnOf, rowsQuery, totalsQuery } from './query-columns.ts';
 import { type CiphertextBody, objectId } from './records.ts';
 
 const BIGINT_BYTES = 8;
@@ -59,7 +60,7 @@ export async function openEncryptedQuery(
       }),
     );
   const isModel = program.name === 'queryLinear' || program.name === 'queryLogistic';
-  const output = program.parameters['rows'] === 1 ? 'rows' : 'total';
+  const output = outputOf(program);
   const meetsRows = !isModel || output === 'rows';
   if (meetsRows && !maySingleOut) return singles();
   const dataset = await needs.sql.open(permit, asker.party, asker.groups);
@@ -73,7 +74,7 @@ export async function openEncryptedQuery(
   const [unit, ...others] = table.units;
   if (unit === undefined || others.length > 0 || table.isPublic)
     return denied(reason('unit-not-counted', 'the table has not exactly one privacy unit to count'));
-  const columns: QueryColumn[] = [];
+  const bounded: QueryColumn[] = [];
   for (const name of program.columns) {
     const column = queryColumnOf(table, name);
     if (column === null) {
@@ -83,8 +84,9 @@ export async function openEncryptedQuery(
         }),
       );
     }
-    columns.push(column);
+    bounded.push(column);
   }
+  const columns = output === 'mean' ? meanColumns(bounded) : bounded;
   const rows = publicRows(table.rowCount);
   const unitColumns = permit.permit.policy.tables
     .flatMap(({ privacyUnits }) => privacyUnits.flatMap((one) => one.columns))
@@ -122,7 +124,7 @@ export async function openEncryptedQuery(
   }
   const limit = QUERY_PROFILE.plainModulus / 2n;
   for (const { column, low, high } of columns) {
-    if ((meetsRows ? 1n : BigInt(rows)) * (-low > high ? -low : high) > limit)
+    if ((output === 'total' ? BigInt(rows) : 1n) * (-low > high ? -low : high) > limit)
       throw new HomomorphicFault('out-of-range', `the total of column ${column} could leave the plaintext modulus`);
   }
   const { lines, securityBits, resultBytes } = explainQuery(header, columns);
@@ -141,13 +143,18 @@ export async function openEncryptedQuery(
       `an encrypted query fits ${facts}`,
       meetsRows
         ? 'rows are met one by one, in the order of their privacy unit: the answer may rest on one row'
-        : 'the model meets the totals of the columns, never a row: whatever it holds, one row cannot be singled out',
+        : `the model meets the ${output}s of the columns, never a row: whatever it holds, one row cannot be singled out`,
     ],
-    guarantee: `an encrypted query (BGV, ${securityBits}-bit security): the runtime saw no weight, and only the asker can decrypt; ${meetsRows ? 'the answer may rest on a single row, as the rule allows' : 'the answer is a function of column totals over at least the rule’s minimum of privacy units'}; missing values count as zero; no noise was added`,
+    guarantee: `an encrypted query (BGV, ${securityBits}-bit security): the runtime saw no weight, and only the asker can decrypt; ${meetsRows ? 'the answer may rest on a single row, as the rule allows' : `the answer is a function of column ${output}s, each over at least the rule’s minimum of privacy units that have a value`}; missing values ${output === 'mean' ? 'are left out' : 'count as zero'}; no noise was added`,
     resultBytes,
     extraction: chargeOf(header, columns),
     run: (_jobId, signal) =>
-      run(needs, { dataset, table, unit: unit.hash, order, columns, header, digest, meetsRows }, asker.party, signal),
+      run(
+        needs,
+        { dataset, table, unit: unit.hash, order, columns, header, digest, meetsRows },
+        asker.party,
+        signal,
+      ),
   };
 }
 
@@ -168,7 +175,8 @@ async function run(
 ): Promise<ProgramResult> {
   const { dataset, table, columns, header, digest } = input;
   let plaintext: readonly JobInput[];
-  const totals = needs.sql.run(totalsQuery(table, input.unit, columns), [dataset], party, signal);
+  const numbersOf = header.output === 'mean' ? meansQuery : totalsQuery;
+  const totals = needs.sql.run(numbersOf(table, input.unit, columns), [dataset], party, signal);
   const values: bigint[] = [];
   for await (const batch of totals.batches)
     if (batch.rowCount === 1) values.push(...batch.columns.map((column) => viewOf(column.values).getBigInt64(0, true)));
@@ -183,11 +191,12 @@ async function run(
     if (read === null || ended.kind === 'failed') return { kind: 'failed' };
     cpuMsOfSql += ended.cpuMs;
     plaintext = read.map(blocksOfRows);
-  } else plaintext = sums.map((sum) => totalAlone(sum, header.rows));
+  } else plaintext = sums.map((sum) => [totalAlone(sum)]);
+  const given = input.meetsRows ? header.rows : QUERY_BLOCK_ROWS;
   const started = performance.now();
   const worker = await needs.pool.lease({ kind: 'homomorphic', party, signal });
   try {
-    const { output } = await runHomomorphicJob(worker, { kind: 'encryptedQuery', rows: header.rows }, [
+    const { output } = await runHomomorphicJob(worker, { kind: 'encryptedQuery', rows: header.rows, given }, [
       needs.files.read(party, digest),
       ...plaintext,
     ]);
@@ -203,13 +212,11 @@ async function run(
   }
 }
 
-/** A column of zeros but for its first row, which holds the total. */
-function* totalAlone(total: bigint, rows: number): Generator<Uint8Array, void> {
-  for (let at = 0; at < rows; at += QUERY_BLOCK_ROWS) {
-    const block = new Uint8Array(Math.min(QUERY_BLOCK_ROWS, rows - at) * BIGINT_BYTES);
-    if (at === 0) viewOf(block).setBigInt64(0, total, true);
-    yield block;
-  }
+/** A block of zeros but for its first row, which holds the total or the mean. */
+function totalAlone(total: bigint): Uint8Array {
+  const block = new Uint8Array(QUERY_BLOCK_ROWS * BIGINT_BYTES);
+  viewOf(block).setBigInt64(0, total, true);
+  return block;
 }
 
 /**
@@ -240,3 +247,7 @@ function* blocksOfRows(values: BigInt64Array): Generator<Uint8Array, void> {
   for (let at = 0; at < bytes.byteLength; at += QUERY_BLOCK_ROWS * BIGINT_BYTES)
     yield bytes.subarray(at, at + QUERY_BLOCK_ROWS * BIGINT_BYTES);
 }
+
+/** What a program asks a model for. */
+const outputOf = ({ parameters }: HomomorphicProgram): QueryOutput =>
+  parameters['rows'] === 1 ? 'rows' : parameters['mean'] === 1 ? 'mean' : 'total';

@@ -4,6 +4,8 @@ import type { EnforcedQuery } from '../query/enforced.ts';
 
 /** Digits after the point that are kept of a column of floating-point numbers. */
 export const FLOAT_DECIMALS = 2;
+/** Digits, before and after the point together, of the largest mean: four more are left for weights. */
+const MEAN_DIGITS = 7;
 
 /** What the policy and the catalogue say of a column: bounds in scaled whole numbers. */
 export function queryColumnOf(table: CatalogueTable, name: string): QueryColumn | null {
@@ -35,10 +37,52 @@ export function publicRows(rowCount: bigint): number {
   return rows;
 }
 
-/** Our own SQL: distinct units, and each column's total, clipped and scaled row by row; missing and not finite is zero. */
+/**
+ * The columns as a mean is told of them: with as many digits more as leave room for weights. A mean lies within the same
+ * bounds as its values, so bounds grow with the digits and with nothing else.
+ */
+export function meanColumns(columns: readonly QueryColumn[]): readonly QueryColumn[] {
+  const most = columns.reduce((top, { low, high }) => {
+    const magnitude = -low > high ? -low : high;
+    return magnitude > top ? magnitude : top;
+  }, 1n);
+  const more = Math.max(0, MEAN_DIGITS - most.toString().length);
+  const factor = 10n ** BigInt(more);
+  return columns.map(({ column, decimals, low, high }) => ({
+    column,
+    decimals: decimals + more,
+    low: low * factor,
+    high: high * factor,
+  }));
+}
+
+/**
+ * Our own SQL: the fewest distinct units that have a value in each column, and each column's total, clipped and scaled
+ * row by row; missing and not finite is zero. Units without a value do not count: a total over a column that few fill in
+ * is about those few, however many rows there are.
+ */
 export function totalsQuery(table: CatalogueTable, unit: string, columns: readonly QueryColumn[]): EnforcedQuery {
-  const sums = columns.map((column, i) => `CAST(coalesce(sum(${clipped(column)}), 0) AS BIGINT) AS s${i}`);
-  const result = `SELECT CAST(count(DISTINCT ${quoted(unit)}) AS BIGINT) AS units, ${sums.join(', ')} FROM ${table.physical}`;
+  return numberOfEach(table, unit, columns, (column) => `coalesce(sum(${clipped(column)}), 0)`);
+}
+
+/** As `totalsQuery`, each column's mean over the values that are present, rounded to the column's digits. */
+export function meansQuery(table: CatalogueTable, unit: string, columns: readonly QueryColumn[]): EnforcedQuery {
+  return numberOfEach(table, unit, columns, (column) => {
+    const count = `count(*) FILTER (WHERE ${present(column)})`;
+    const total = `CAST(coalesce(sum(${clipped(column)}), 0) AS DOUBLE)`;
+    return `CASE WHEN ${count} = 0 THEN 0 ELSE round(${total} / ${count}) END`;
+  });
+}
+
+function numberOfEach(
+  table: CatalogueTable,
+  unit: string,
+  columns: readonly QueryColumn[],
+  numberOf: (column: QueryColumn) => string,
+): EnforcedQuery {
+  const units = columns.map((column) => `count(DISTINCT ${quoted(unit)}) FILTER (WHERE ${present(column)})`);
+  const numbers = columns.map((column, i) => `CAST(${numberOf(column)} AS BIGINT) AS s${i}`);
+  const result = `SELECT CAST(least(${units.join(', ')}) AS BIGINT) AS units, ${numbers.join(', ')} FROM ${table.physical}`;
   return wholeNumbers(table, result, ['units', ...columns.map((_, i) => `s${i}`)]);
 }
 
@@ -63,10 +107,17 @@ export function rowsQuery(
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
-function clipped({ column, decimals, low, high }: QueryColumn): string {
-  const value = `CAST(${quoted(column)} AS DOUBLE)`;
-  const scaled = `CAST(round(${value} * ${10 ** decimals}) AS HUGEINT)`;
-  return `CASE WHEN isfinite(${value}) AND abs(${value}) < 1e15 THEN greatest(least(${scaled}, ${high}), ${low}) ELSE 0 END`;
+const asDouble = (column: string): string => `CAST(${quoted(column)} AS DOUBLE)`;
+
+/** Whether a row has a value that counts: neither missing nor infinite, nor too large for any bounds. */
+function present({ column }: QueryColumn): string {
+  return `isfinite(${asDouble(column)}) AND abs(${asDouble(column)}) < 1e15`;
+}
+
+function clipped(column: QueryColumn): string {
+  const { decimals, low, high } = column;
+  const scaled = `CAST(round(${asDouble(column.column)} * ${10 ** decimals}) AS HUGEINT)`;
+  return `CASE WHEN ${present(column)} THEN greatest(least(${scaled}, ${high}), ${low}) ELSE 0 END`;
 }
 
 function wholeNumbers(table: CatalogueTable, result: string, names: readonly string[]): EnforcedQuery {

@@ -27,8 +27,11 @@ export type HomomorphicJob =
       readonly columns: readonly { readonly header: ColumnHeader; readonly totals: ColumnTotals }[];
       readonly relinearisationKeys: readonly ProfileId[];
     }
-  /** Answer an encrypted query. Inputs: the query file, then each column as little-endian 64-bit scaled integers. */
-  | { readonly kind: 'encryptedQuery'; readonly rows: number };
+  /**
+   * Answer an encrypted query. Inputs: the query file, then `given` little-endian 64-bit scaled integers of each column:
+   * all of its rows, or for one number over totals or means a first block that holds just these.
+   */
+  | { readonly kind: 'encryptedQuery'; readonly rows: number; readonly given: number };
 
 /** What an upload turned out to be. */
 export type Inspected =
@@ -69,9 +72,9 @@ export function parseJob(input: Readonly<Record<string, unknown>>): HomomorphicJ
       return { kind: 'inspect', what };
     }
     case 'encryptedQuery': {
-      const rows = input['rows'];
-      if (typeof rows !== 'number' || !Number.isSafeInteger(rows) || rows < 1) throw malformed();
-      return { kind: 'encryptedQuery', rows };
+      const { rows, given } = input;
+      if (!isCount(rows) || !isCount(given) || given < 1 || given > rows) throw malformed();
+      return { kind: 'encryptedQuery', rows, given };
     }
     case 'encryptedData': {
       const { columns, relinearisationKeys } = input;

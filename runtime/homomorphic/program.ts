@@ -28,7 +28,7 @@ export interface HomomorphicProgram {
   readonly columns: readonly string[];
   /** One per column for `linear` and `logistic`; empty otherwise. */
   readonly weights: readonly number[];
-  /** `intercept`, `weightDecimals`, `value`, `sample`, `rows`, `range`, `c0`…`c3`, `decimals`, as the program takes them. */
+  /** `intercept`, `weightDecimals`, `value`, `sample`, `rows`, `mean`, `range`, `c0`…`c3`, `decimals`, as the program takes them. */
   readonly parameters: Readonly<Record<string, number>>;
 }
 
@@ -99,13 +99,13 @@ export const PROGRAMS: Readonly<Record<HomomorphicProgram['name'], Rule>> = {
   queryLinear: {
     shape: 'encryptedQuery',
     columns: [1, many],
-    optional: ['rows'],
-    says: 'the total of a score by an encrypted model; with rows: 1 the score of each row',
+    optional: ['rows', 'mean'],
+    says: 'the total of a score by an encrypted model; with mean: 1 the score of the columns’ means, with rows: 1 of each row',
   },
   queryLogistic: {
     shape: 'encryptedQuery',
     columns: [1, many],
-    optional: ['rows'],
+    optional: ['rows', 'mean'],
     says: 'as queryLinear; the consumer applies the logistic function to what it decrypts',
   },
   lookup: { shape: 'encryptedQuery', columns: [1, many], says: 'columns of one record chosen by an encrypted index' },
@@ -179,7 +179,8 @@ function readParameters(input: unknown, name: string, rule: Rule): Readonly<Reco
       value === undefined || (Number.isInteger(value) && value >= 0 && value <= PROGRAM_LIMITS.weightDecimals);
     if (!isWhole) refuse(`${key} is a whole number from 0 to ${PROGRAM_LIMITS.weightDecimals}`);
   }
-  for (const key of ['sample', 'rows'])
+  if (parameters['rows'] === 1 && parameters['mean'] === 1) refuse('rows and mean are two answers: ask for one');
+  for (const key of ['sample', 'rows', 'mean'])
     if (parameters[key] !== undefined && parameters[key] !== 0 && parameters[key] !== 1) refuse(`${key} is 0 or 1`);
   if (parameters['range'] !== undefined && !(parameters['range'] > 0 && parameters['range'] <= 64)) {
     refuse('range is above 0 and at most 64');

@@ -29,7 +29,7 @@ const DIGIT_BITS = 32;
  * answer. Without that the consumer divides the result by its own query and reads the provider's block.
  *
  * Each result ciphertext gets (1) a fresh encryption of zero under the consumer's public key, (2) noise flooding that
- * fills the room left to the brim, (3) for totals, uniformly random slots that add up to zero, so that whatever the
+ * fills the room left to the brim, (3) for totals and means, uniformly random slots that add up to zero, so that whatever the
  * query really holds, one linear functional of the rows comes out and nothing else, (4) modulus switching to two primes.
  *
  * Known limit: whether a public key and a query are well formed cannot be seen without the secret key. Only seeded keys
@@ -43,13 +43,25 @@ export class QueryRun implements Disposable {
   readonly #products = new ProductAccumulator(BODY);
   readonly #transform = new NumberTransform(BODY);
   readonly #randomBytes: (length: number) => Uint8Array;
+  readonly #rows: number;
   readonly #results: Uint8Array[] = [];
   #released = 0;
   #column = 0;
   #block = 0;
 
-  constructor(backend: Backend, query: EncryptedQuery, randomBytes: (length: number) => Uint8Array) {
+  /** `given` rows of each column follow: all, or fewer when the rest are zeros and one number comes out anyway. */
+  constructor(
+    backend: Backend,
+    query: EncryptedQuery,
+    randomBytes: (length: number) => Uint8Array,
+    given = query.header.rows,
+  ) {
+    const { name, output, rows } = query.header;
+    const isWhole = output === 'rows' || name === 'queryDot' || name === 'lookup';
+    if (given > rows || (isWhole && given !== rows))
+      throw new HomomorphicFault('worker-failed', 'the query wants another number of rows than are given');
     this.#query = query;
+    this.#rows = given;
     this.#randomBytes = randomBytes;
     this.#context = backend.open(QUERY_PROFILE);
     this.#context.usePublicKey(query.publicKey);
@@ -65,9 +77,8 @@ export class QueryRun implements Disposable {
    * column by column, within it the blocks in order. Short blocks are filled with zeros.
    */
   take(values: BigInt64Array): void {
-    const { header } = this.#query;
-    const isLast = this.#block === blocksOf(header.rows) - 1;
-    const expected = isLast ? header.rows - this.#block * QUERY_BLOCK_ROWS : QUERY_BLOCK_ROWS;
+    const isLast = this.#block === blocksOf(this.#rows) - 1;
+    const expected = isLast ? this.#rows - this.#block * QUERY_BLOCK_ROWS : QUERY_BLOCK_ROWS;
     if (values.length !== expected || this.#isDone())
       throw new HomomorphicFault('worker-failed', 'a block of values has the wrong size');
     const slots = new BigInt64Array(QUERY_BLOCK_ROWS);
@@ -101,13 +112,13 @@ export class QueryRun implements Disposable {
 
   #isDone(): boolean {
     const { header } = this.#query;
-    return this.#isVector() ? this.#column >= header.columns.length : this.#block >= blocksOf(header.rows);
+    return this.#isVector() ? this.#column >= header.columns.length : this.#block >= blocksOf(this.#rows);
   }
 
   #advance(): void {
     const { header } = this.#query;
     if (this.#isVector()) {
-      if (++this.#block < blocksOf(header.rows)) return;
+      if (++this.#block < blocksOf(this.#rows)) return;
       this.#block = 0;
       this.#column++;
       this.#release();
@@ -128,7 +139,7 @@ export class QueryRun implements Disposable {
     hidden.add(floodBody(this.#transform, this.#randomBytes));
     const shape = freshShape(QUERY_PROFILE, 'full');
     using result = he.load(shape, assembleCiphertext(shape, hidden.take()));
-    if (this.#query.header.output === 'total') {
+    if (this.#query.header.output !== 'rows') {
       using shares = he.encodeIntegers(sharesOfZero(this.#randomBytes));
       he.addPlainTo(result, shares);
     }

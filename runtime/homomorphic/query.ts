@@ -33,13 +33,16 @@ export interface QueryColumn {
   readonly high: bigint;
 }
 
+/** What a model is asked for: one number over totals, one over means, or the score of every row. */
+export type QueryOutput = 'total' | 'mean' | 'rows';
+
 /** Everything public about an encrypted query. */
 export interface QueryHeader {
   readonly format: 'glovebox-encrypted-query/1';
   readonly name: EncryptedQueryProgramName;
   readonly columns: readonly string[];
-  /** Whether every row's score leaves, or only their total; rows only where the policy allows it. */
-  readonly output: 'total' | 'rows';
+  /** What leaves; rows only where the policy allows it. */
+  readonly output: QueryOutput;
   readonly rows: number;
   readonly ciphertexts: number;
 }
@@ -74,7 +77,7 @@ export function encryptQuery(
   query: {
     readonly name: EncryptedQueryProgramName;
     readonly columns: readonly QueryColumn[];
-    readonly output: 'total' | 'rows';
+    readonly output: QueryOutput;
     readonly rows: number;
     readonly vector: BigInt64Array;
   },
@@ -247,9 +250,10 @@ export function parseQueryHeader(text: string): QueryHeader {
     PROGRAMS[name as EncryptedQueryProgramName].shape === 'encryptedQuery';
   if (!isQuery) return refuse('it names no query program');
   const program = parseProgram({ name, columns });
-  if (output !== 'total' && output !== 'rows') return refuse('its output is neither total nor rows');
-  if (output === 'rows' && name !== 'queryLinear' && name !== 'queryLogistic')
-    return refuse('only scores are given row by row');
+  if (output !== 'total' && output !== 'mean' && output !== 'rows')
+    return refuse('its output is neither total, nor mean, nor rows');
+  if (output !== 'total' && name !== 'queryLinear' && name !== 'queryLogistic')
+    return refuse('only a model has means and scores row by row');
   if (typeof rows !== 'number' || !Number.isSafeInteger(rows) || rows < 1)
     return refuse('its row count is not a number');
   const expected = ciphertextCount(program.name as EncryptedQueryProgramName, program.columns.length, rows);

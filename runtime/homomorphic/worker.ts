@@ -62,8 +62,8 @@ async function run(job: HomomorphicJob): Promise<HomomorphicResult> {
       const query = readQuery(await wholeOf(0));
       if (query.header.rows !== job.rows)
         throw new HomomorphicFault('bad-ciphertext', 'the query is made for another number of rows');
-      using answer = new QueryRun(backend, query, (length) => new Uint8Array(randomBytes(length)));
-      await feed(answer, query.header);
+      using answer = new QueryRun(backend, query, (length) => new Uint8Array(randomBytes(length)), job.given);
+      await feed(answer, query.header, job.given);
       await channel.sendData(answer.finish());
       return { kind: 'encryptedQuery', digest: query.digest, ciphertexts: queryResultCount(query.header) };
     }
@@ -96,10 +96,10 @@ function useRelinearisationKeys(profiles: readonly ProfileId[], bundle: Uint8Arr
 }
 
 /** Hands the plaintext columns to a query in the order it wants them. */
-async function feed(answer: QueryRun, header: QueryHeader): Promise<void> {
+async function feed(answer: QueryRun, header: QueryHeader, given: number): Promise<void> {
   const readers = header.columns.map((_, i) => new BlockReader(chunksOf(1 + i)));
-  const blocks = blocksOf(header.rows);
-  const rowsOf = (block: number): number => Math.min(QUERY_BLOCK_ROWS, header.rows - block * QUERY_BLOCK_ROWS);
+  const blocks = blocksOf(given);
+  const rowsOf = (block: number): number => Math.min(QUERY_BLOCK_ROWS, given - block * QUERY_BLOCK_ROWS);
   const give = async (reader: BlockReader, block: number): Promise<void> => {
     answer.take(await reader.take(rowsOf(block)));
     for (const ready of answer.takeReady()) await channel.sendData(ready);

@@ -211,12 +211,13 @@ function problemOfRequest(
   }
   const grants = permit.policy.tables.flatMap(({ columns }) => columns);
   for (const name of request.columns) {
-    const rights = grants
+    const held = grants
       .filter((column) => column.name === name)
       .flatMap((column) => column.grants)
-      .filter(({ consumers }) => consumers === null || consumers.includes(asker.party))
-      .flatMap((grant) => grant.rights);
-    const needed = BY_CATEGORY.has(request.name) ? (['group', 'aggregate'] as const) : (['aggregate'] as const);
+      .filter(({ consumers }) => consumers === null || consumers.includes(asker.party));
+    const rights = held.flatMap((grant) => grant.rights);
+    const byCategory = BY_CATEGORY.has(request.name);
+    const needed = byCategory ? (['group', 'aggregate'] as const) : (['aggregate'] as const);
     if (!needed.some((right) => rights.includes(right))) {
       return denied(
         reason('column-right-missing', `column \`${name.slice(0, 128)}\` may not be used by \`${request.name}\``, {
@@ -225,11 +226,31 @@ function problemOfRequest(
         }),
       );
     }
+    const wanted = functionOf(request);
+    const functions = held.flatMap((grant) => (grant.rights.includes('aggregate') ? grant.functions : []));
+    if (!byCategory && !functions.includes(wanted)) {
+      return denied(
+        reason(
+          'column-right-missing',
+          `\`${request.name}\` gives what \`${wanted}\` of column \`${name.slice(0, 128)}\` gives`,
+          {
+            clause: `columns.${name.slice(0, 128)}`,
+            remedy: `of this column only ${[...new Set(functions)].join(', ')} may be computed`,
+          },
+        ),
+      );
+    }
   }
   return null;
 }
 
 const BY_CATEGORY: ReadonlySet<string> = new Set(['histogram', 'countEqual']);
+
+/** The aggregate function of SQL that tells as much of a column: whoever may not have it may not have the program. */
+function functionOf({ name, parameters }: HomomorphicRequest): 'sum' | 'avg' | 'count' {
+  if (name === 'count') return 'count';
+  return name === 'mean' || parameters['mean'] === 1 ? 'avg' : 'sum';
+}
 
 function problemOfTerms(open: OpenProgram, release: HomomorphicRelease, clause: string): Denied | null {
   if (!release.schemes.includes(open.scheme)) {

@@ -263,3 +263,74 @@ test('a rule over single units without a cap on queries still meets no single ro
     );
   }
 });
+
+const filledIn = { always: 1, often: 3, hardly: 400 } as const;
+type Filled = keyof typeof filledIn;
+const valueOf = (column: Filled, row: number): number | null =>
+  row % filledIn[column] === 0 ? ((row * 7919) % 4000) / 8 - 100 : null;
+
+/** A dataset of which one column is hardly ever filled in, under a rule that wants ten units. */
+async function gaps(name: string, functions: string): Promise<Glovebox> {
+  const hospital = await world.party(`${name}-hospital`, ['provider']);
+  const party = await world.party(`${name}-consumer`, ['consumer']);
+  const names = Object.keys(filledIn) as readonly Filled[];
+  const lines = clinic.id.map((id, row) => [id, ...names.map((column) => valueOf(column, row) ?? '')].join(','));
+  await addDataset(world, hospital, name, [`id,${names.join(',')}`, ...lines].join('\n'));
+  const { complaints } = await hospital.policies.attach({
+    document: `
+apiVersion: glovebox/v1
+kind: UsagePolicy
+metadata: { dataset: ${name}, grade: internal }
+privacyUnit: [id]
+columns:
+  id: { rights: [countDistinct] }
+${names.map((column) => `  ${column}: { rights: [aggregate], functions: [${functions}], bounds: [-100, 400] }`).join('\n')}
+allow:
+  - { id: models, mode: homomorphic, release: { programs: [queryLinear, queryLogistic], schemes: [bgv], securityBits: 128, minUnits: 10 } }
+`,
+  });
+  assert.deepEqual(complaints, []);
+  const { agreement } = await hospital.agreements.offer({ dataset: name, consumer: `${name}-consumer` });
+  await party.agreements.accept({ id: agreement?.id ?? '' });
+  return party;
+}
+
+const meanOf = (column: Filled): number => {
+  const values = clinic.id.flatMap((_, row) => valueOf(column, row) ?? []);
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+};
+
+test('a model meets the means of columns without anybody telling how many rows there are; missing values are left out', async () => {
+  const party = await gaps('means', 'avg');
+  const weights = { always: 0.5, often: -0.25 };
+  const request = {
+    program: { name: 'queryLogistic', columns: ['always', 'often'], parameters: { mean: 1 } },
+    model: { weights, intercept: 1, decimals: 2 },
+  };
+  const outcome = await runEncryptedQuery(party, request);
+  assert.ok(outcome.kind === 'answered', outcome.kind === 'refused' ? JSON.stringify(outcome.reasons) : '');
+  assert.match(outcome.job.guarantee, /column means, each over at least/);
+  const truth = 1 + 0.5 * meanOf('always') - 0.25 * meanOf('often');
+  assert.deepEqual(
+    outcome.answers.map(({ name }) => name),
+    ['mean', 'risk at the mean'],
+  );
+  assert.ok(Math.abs((outcome.answers[0]?.value ?? 0) - truth) < 2e-5, `${outcome.answers[0]?.value} is not ${truth}`);
+  const total = await runEncryptedQuery(party, { ...request, program: { ...request.program, parameters: {} } });
+  assert.deepEqual(total.kind === 'refused' && total.reasons.map(({ code }) => code), ['column-right-missing']);
+  const both = { ...request.program, parameters: { mean: 1, rows: 1 } };
+  const odd = await runEncryptedQuery(party, { ...request, program: both });
+  assert.deepEqual(odd.kind === 'refused' && odd.reasons.map(({ code }) => code), ['bad-program']);
+});
+
+test('a column that hardly anybody fills in gives no total and no mean, alone or beside one that everybody does', async () => {
+  const party = await gaps('gaps', 'sum, avg');
+  const ask = (columns: readonly Filled[], parameters: Record<string, number>): ReturnType<typeof runEncryptedQuery> =>
+    runEncryptedQuery(party, {
+      program: { name: 'queryLinear', columns, parameters },
+      model: { weights: Object.fromEntries(columns.map((column) => [column, 1])), decimals: 0 },
+    });
+  assert.equal((await ask(['often'], {})).kind, 'answered');
+  assert.equal((await ask(['hardly'], { mean: 1 })).kind, 'refused');
+  assert.equal((await ask(['always', 'hardly'], {})).kind, 'refused');
+});

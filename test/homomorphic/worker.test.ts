@@ -93,7 +93,7 @@ test('an encrypted model scores plaintext rows in the jail', async () => {
     { name: 'queryLinear', columns, output: 'rows', rows: age.length, vector: BigInt64Array.from([5n, -2n]) },
   );
   const bytes = (values: number[]): Uint8Array => new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
-  const { result, output } = await inJail({ kind: 'encryptedQuery', rows: age.length }, [
+  const { result, output } = await inJail({ kind: 'encryptedQuery', rows: age.length, given: age.length }, [
     pieces(query),
     pieces(bytes(age)),
     pieces(bytes(time)),
@@ -115,7 +115,7 @@ test('damaged input ends the job with a code, and the next job is served', async
   damaged[5007] = 0xff;
   await assert.rejects(inJail({ kind: 'ingest' }, [[damaged]]), { name: 'HomomorphicFault' });
   await assert.rejects(inJail({ kind: 'ingest' }, [[damaged.subarray(0, 1000)]]), { code: 'bad-column' });
-  await assert.rejects(inJail({ kind: 'encryptedQuery', rows: 5 }, [[damaged]]), { code: 'bad-ciphertext' });
+  await assert.rejects(inJail({ kind: 'encryptedQuery', rows: 5, given: 5 }, [[damaged]]), { code: 'bad-ciphertext' });
   const stored = await ingested(column.file);
   const program = parseProgram({ name: 'sum', columns: ['time'] });
   const swapped = Buffer.from(stored.file);
