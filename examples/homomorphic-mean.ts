@@ -94,6 +94,7 @@ const outcome = await verifyAndDecrypt(
     openColumn: async () => [upload.bytes],
     isAgreed: async ({ consumer }) => consumer === 'acme',
     claimOnce: async (jobId) => !claimed.has(jobId) && claimed.add(jobId) !== undefined,
+    countApproximate: async () => claimed.size,
     randomBytes: (length) => randomBytes(length),
   },
   { transcript, result: writeResult(parts) },

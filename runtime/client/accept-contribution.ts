@@ -47,6 +47,7 @@ export async function acceptContribution(
       dataset: contribution.dataset,
       columns: contribution.columns.map(({ totals }) => totals.digest),
       addsContributions: true,
+      multipliesContributions: options.mayMultiply === true,
     });
     if (registered.reasons.length > 0) return { kind: 'refused', reasons: registered.reasons };
     return {

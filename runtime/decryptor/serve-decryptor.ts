@@ -51,6 +51,7 @@ const PATH = '/glovebox.decryptor.v1.DecryptorService/Decrypt';
 export async function serveDecryptor(options: DecryptorOptions): Promise<RunningDecryptor> {
   const { vault } = options;
   const claims = await ClaimFile.open(vault.claims);
+  const approximate = await ClaimFile.open(vault.approximateClaims);
   const { certificate, key } = await vault.certificate([options.host], options.nowMs());
   let waiting = 0;
   let last: Promise<unknown> = Promise.resolve();
@@ -88,7 +89,7 @@ export async function serveDecryptor(options: DecryptorOptions): Promise<Running
         void (async () => {
           const started = performance.now();
           const outcome = await received(call)
-            .then((request) => inTurn(() => decrypt(options, claims, request)))
+            .then((request) => inTurn(() => decrypt(options, { claims, approximate }, request)))
             .catch((reason: unknown): DecryptOutcome => {
               options.log('decryptor.refused', { reason });
               return { kind: 'refused' };
@@ -117,6 +118,7 @@ export async function serveDecryptor(options: DecryptorOptions): Promise<Running
       server.forceShutdown();
       await last;
       await claims[Symbol.asyncDispose]();
+      await approximate[Symbol.asyncDispose]();
     },
   };
 }
@@ -124,7 +126,7 @@ export async function serveDecryptor(options: DecryptorOptions): Promise<Running
 /** An instance for this request only: the secret key is gone from memory with it. */
 async function decrypt(
   options: DecryptorOptions,
-  claims: ClaimFile,
+  { claims, approximate }: { readonly claims: ClaimFile; readonly approximate: ClaimFile },
   request: { readonly transcript: SignedTranscript; readonly result: Uint8Array },
 ): Promise<DecryptOutcome> {
   const { vault, secret, open } = options;
@@ -148,6 +150,10 @@ async function decrypt(
         return isMeant && (await options.isAgreed(transcript, first.dataset));
       },
       claimOnce: (jobId) => claims.claimOnce(jobId),
+      countApproximate: async (jobId) => {
+        await approximate.claimOnce(jobId);
+        return approximate.size;
+      },
       randomBytes: (length) => new Uint8Array(randomBytes(length)),
       log: ({ jobId, reason }) => options.log('decryptor.refused', { job: jobId, reason }),
     },

@@ -34,6 +34,11 @@ export class Vault {
     return join(this.#folder, 'claims');
   }
 
+  /** Jobs of which an approximate result left: they are counted for as long as the key lives. */
+  get approximateClaims(): string {
+    return join(this.#folder, 'approximate-claims');
+  }
+
   /** Where the certificate lies that the runtime is told: public. */
   get certificateFile(): string {
     return join(this.#folder, 'decryptor.pem');

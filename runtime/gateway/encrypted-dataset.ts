@@ -220,7 +220,7 @@ function made(
 
 /** The current version with contributed columns beside those that it has; a text says what is wrong with it. */
 function grown(
-  { dataset }: RegisterEncryptedRequest,
+  { dataset, multipliesContributions }: RegisterEncryptedRequest,
   existing: StoredRecord<DatasetBody> | undefined,
   found: readonly StoredRecord<CiphertextBody>[],
 ): WholeDataset | string {
@@ -234,7 +234,10 @@ function grown(
     if (header.groups.length > 0 && current.groupColumn === '')
       return `column \`${body.column}\` has groups without a name`;
   }
-  const columns = [...current.columns, ...found.map(entryOf)];
+  const columns = [
+    ...current.columns,
+    ...found.map((one) => ({ ...entryOf(one), mayMultiply: multipliesContributions })),
+  ];
   const names = new Set([current.unitColumn, current.groupColumn, ...columns.map(({ column }) => column)]);
   if (columns.length > MAX_COLUMNS) return `it would have more than ${MAX_COLUMNS} columns`;
   if (names.size !== columns.length + (current.groupColumn === '' && !names.has('') ? 1 : 2))

@@ -149,12 +149,7 @@ export async function openEncryptedQuery(
     resultBytes,
     extraction: chargeOf(header, columns),
     run: (_jobId, signal) =>
-      run(
-        needs,
-        { dataset, table, unit: unit.hash, order, columns, header, digest, meetsRows },
-        asker.party,
-        signal,
-      ),
+      run(needs, { dataset, table, unit: unit.hash, order, columns, header, digest, meetsRows }, asker.party, signal),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { ColumnTotals } from '../homomorphic/column.ts';
+import { PRODUCTS } from '../homomorphic/contribution.ts';
 import { explainProgram } from '../homomorphic/explain.ts';
 import { HomomorphicFault } from '../homomorphic/fault.ts';
 import { planProgram, type Plan } from '../homomorphic/plan.ts';
@@ -125,8 +126,18 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
       }),
     );
   }
-  const records = program.columns.map((name) => {
-    const { digest = '', owner = dataset.owner } = encrypted.columns.find(({ column }) => column === name) ?? {};
+  const named = program.columns.map((name) => encrypted.columns.find(({ column }) => column === name));
+  const singled = PRODUCTS.has(program.name) ? named.find((column) => column?.mayMultiply === false) : undefined;
+  if (singled !== undefined) {
+    return denied(
+      reason('contribution-not-for', `the key holder does not let column \`${singled.column}\` into products`, {
+        remedy:
+          'another provider chose its values, and a factor can single out a row: `dataset accept --products` allows it',
+      }),
+    );
+  }
+  const records = program.columns.map((name, i) => {
+    const { digest = '', owner = dataset.owner } = named[i] ?? {};
     const record = needs.store.peek<CiphertextBody>('ciphertext', objectId(owner, digest));
     if (record === undefined)
       throw new HomomorphicFault(

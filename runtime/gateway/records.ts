@@ -166,7 +166,14 @@ export type EncryptedBody = {
   readonly units: number;
   readonly groupUnits: readonly number[];
   /** Digests of the uploaded columns, by column; `owner` when it is not the dataset's. */
-  readonly columns: readonly { readonly column: string; readonly digest: string; readonly owner?: string }[];
+  readonly columns: readonly {
+    readonly column: string;
+    readonly digest: string;
+    /** Who contributed it; absent: the owner of the dataset. */
+    readonly owner?: string;
+    /** Whether the decryptor lets a contributed column into products; absent: nobody said, the decryptor decides. */
+    readonly mayMultiply?: boolean;
+  }[];
 };
 
 /** Where a dataset's results are decrypted. */

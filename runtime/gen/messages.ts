@@ -2031,6 +2031,8 @@ export interface RegisterEncryptedRequest {
   readonly columns: readonly string[];
   /** Adds columns that other providers contributed to the current version; only the dataset and these are named then. */
   readonly addsContributions: boolean;
+  /** The decryptor multiplies these contributed columns with others, too; else dot and covariance over them are refused. */
+  readonly multipliesContributions: boolean;
 }
 
 /** The dataset. */

@@ -34,6 +34,11 @@ export class ClaimFile implements AsyncDisposable {
     }
   }
 
+  /** How many jobs are claimed. */
+  get size(): number {
+    return this.#claimed.size;
+  }
+
   /** True once per job name, and only after the claim is on disk; claims are made one after another. */
   claimOnce(jobId: string): Promise<boolean> {
     const claim = this.#last.then(() => this.#claim(createHash('sha256').update(jobId).digest('hex')));

@@ -2,9 +2,9 @@ import type { KeyObject } from 'node:crypto';
 import type { Backend } from './backend.ts';
 import type { ColumnInput } from './plan.ts';
 import { planProgram, type Plan } from './plan.ts';
-import { decryptTotals, deriveScalars, presentRows, type ReleasedScalar } from './derive.ts';
+import { categoryCounts, decryptTotals, deriveScalars, presentRows, type ReleasedScalar } from './derive.ts';
 import { HomomorphicFault } from './fault.ts';
-import { floodLogistic } from './flood.ts';
+import { approximateLimit, floodLogistic } from './flood.ts';
 import { readResult } from './result-file.ts';
 import { runOverColumns, type ColumnSource } from './run-columns.ts';
 import { openTranscript, resultDigest, type SignedTranscript, type Transcript } from './transcript.ts';
@@ -34,6 +34,8 @@ export interface DecryptorNeeds {
   isAgreed(transcript: Transcript): Promise<boolean>;
   /** Durably marks a job as decrypted; false when it was before. Must be on disk before it answers true. */
   claimOnce(jobId: string): Promise<boolean>;
+  /** Durably counts one more approximate result under this key, and says how many there are with it. */
+  countApproximate(jobId: string): Promise<number>;
   /** Fresh random bytes, for flooding approximate results. */
   randomBytes(length: number): Uint8Array;
   /** Where the true reason of a refusal goes; never to the caller. */
@@ -78,6 +80,8 @@ export async function verifyAndDecrypt(needs: DecryptorNeeds, request: DecryptRe
     const plan = planProgram(transcript.program, pinned);
     await recompute(needs, plan, transcript, request.result);
     if (!(await needs.claimOnce(transcript.jobId))) throw refusal('it was decrypted before');
+    if (plan.logistic !== null && (await needs.countApproximate(jobId)) > approximateLimit(plan))
+      throw refusal('as many approximate results left under this key as flooding covers');
     const { name } = plan.program;
     const totals = decryptTotals(plan, readResult(plan, request.result), needs.backend);
     for (const [i, present] of presentRows(plan, totals).entries()) {
@@ -86,7 +90,8 @@ export async function verifyAndDecrypt(needs: DecryptorNeeds, request: DecryptRe
         throw refusal('too few values are present');
     }
     const scalars = floodLogistic(plan, deriveScalars(plan, totals), (length) => needs.randomBytes(length));
-    const released = withhold(plan, scalars, pinned[0] as PinnedColumn, minUnits);
+    const counts = name === 'histogram' || name === 'countEqual' ? categoryCounts(plan, totals) : [];
+    const released = withhold(plan, { scalars, counts }, pinned[0] as PinnedColumn, minUnits);
     return { kind: 'released', jobId, units, ...released };
   } catch (reason) {
     needs.log?.({ jobId, reason });
@@ -134,11 +139,12 @@ async function recompute(needs: DecryptorNeeds, plan: Plan, transcript: Transcri
 
 /**
  * Keeps back what rests on too few units. When the kept-back part is so small that it follows from the rest and the
- * public row count, the next smallest is kept back with it.
+ * public row count, the next smallest is kept back with it. One category alone is kept back exactly when the histogram
+ * keeps it back: asked one by one they would otherwise tell what the histogram does not.
  */
 function withhold(
   plan: Plan,
-  scalars: readonly ReleasedScalar[],
+  { scalars, counts }: { readonly scalars: readonly ReleasedScalar[]; readonly counts: readonly ReleasedScalar[] },
   column: PinnedColumn,
   minUnits: number,
 ): { readonly scalars: readonly ReleasedScalar[]; readonly withheld: number } {
@@ -151,14 +157,24 @@ function withhold(
       const present = count === undefined ? Number.POSITIVE_INFINITY : unitsOf(count);
       return { group, size: Math.min(column.groupUnits[i] ?? 0, present) };
     });
-    return keepLarge(scalars, sizes, minUnits);
+    // a unit may have rows in several groups: then the largest alone is sure to be behind several together
+    const isApart = column.groupUnits.reduce((sum, units) => sum + units, 0) === column.units;
+    const together = (hidden: readonly Size[]): number =>
+      hidden.reduce((sum, { size }) => (isApart ? sum + size : Math.max(sum, size)), 0);
+    return keepLarge(scalars, { sizes, hidden: [], together }, minUnits);
   }
   if (name === 'histogram' || name === 'countEqual') {
     // the units of a category are encrypted too: its rows bound them from below
-    const sizes = scalars.map((scalar) => ({ group: scalar.group ?? '', size: unitsOf(scalar.number) }));
-    if (name === 'countEqual' && unitsOf(column.totals.rows - (scalars[0]?.number ?? 0)) < minUnits)
-      return { scalars: [], withheld: 1 };
-    return keepLarge(scalars, sizes, minUnits);
+    const sizes = counts.map(({ group, number }): Counted => ({
+      group: group ?? '',
+      size: unitsOf(number),
+      rows: number,
+    }));
+    // rows in no category: nobody is told how many, and everybody can subtract
+    const rows = column.totals.rows - counts.reduce((sum, { number }) => sum + number, 0);
+    const hidden: readonly Counted[] = rows > 0 ? [{ group: null, size: unitsOf(rows), rows }] : [];
+    const together = (all: readonly Counted[]): number => unitsOf(all.reduce((sum, one) => sum + one.rows, 0));
+    return keepLarge(scalars, { sizes, hidden, together }, minUnits);
   }
   return { scalars, withheld: 0 };
 }
@@ -169,22 +185,34 @@ function unitsIn(rows: number, column: PinnedColumn | undefined): number {
   return rows >= column.totals.rows ? column.units : Math.ceil(rows / Math.max(1, column.maxRowsPerUnit));
 }
 
-function keepLarge(
+interface Size {
+  readonly group: string | null;
+  readonly size: number;
+}
+
+interface Counted extends Size {
+  readonly rows: number;
+}
+
+/** From the smallest on, until what is hidden rests on enough units `together`. */
+function keepLarge<T extends Size>(
   scalars: readonly ReleasedScalar[],
-  sizes: readonly { readonly group: string; readonly size: number }[],
+  parts: {
+    readonly sizes: readonly T[];
+    readonly hidden: readonly T[];
+    readonly together: (hidden: readonly T[]) => number;
+  },
   minUnits: number,
 ): { readonly scalars: readonly ReleasedScalar[]; readonly withheld: number } {
-  const ascending = sizes.toSorted((a, b) => a.size - b.size);
-  const kept = new Set(sizes.map(({ group }) => group));
-  let hidden = 0;
-  for (const { group, size } of ascending) {
-    const isSmall = size < minUnits;
-    const isDerivable = kept.size < sizes.length && hidden < minUnits;
-    if (!isSmall && !isDerivable) break;
-    kept.delete(group);
-    hidden += size;
+  const hidden = [...parts.hidden];
+  for (const part of parts.sizes.toSorted((a, b) => a.size - b.size)) {
+    const isDerivable = hidden.length > 0 && parts.together(hidden) < minUnits;
+    if (part.size >= minUnits && !isDerivable) break;
+    hidden.push(part);
   }
-  return { scalars: scalars.filter((scalar) => kept.has(scalar.group ?? '')), withheld: sizes.length - kept.size };
+  const kept = scalars.filter(({ group }) => !hidden.some((part) => part.group === (group ?? '')));
+  const groupsOf = (all: readonly ReleasedScalar[]): number => new Set(all.map(({ group }) => group)).size;
+  return { scalars: kept, withheld: groupsOf(scalars) - groupsOf(kept) };
 }
 
 function refusal(reason: string): HomomorphicFault {

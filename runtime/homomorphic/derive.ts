@@ -87,7 +87,7 @@ export function deriveScalars(plan: Plan, totals: Totals): readonly ReleasedScal
     case 'logistic': {
       const mean = rows === 0n ? 0 : totals.real('score') / Number(rows) + (plan.logistic?.cubic[0] ?? 0);
       return [
-        { name: 'mean', group: null, number: mean, exact: null, errorBound: plan.logistic?.errorBound ?? 0 },
+        { name: 'mean', group: null, number: mean, exact: null, errorBound: plan.logistic?.meanErrorBound ?? 0 },
         exactly('count', rows, 0),
       ];
     }
@@ -104,18 +104,25 @@ export function deriveScalars(plan: Plan, totals: Totals): readonly ReleasedScal
           { ...quotient('mean', sum, present, decimals), group },
         ];
       });
-    case 'countEqual':
     case 'histogram':
-      return plan.outputs.map((output) => {
-        const index = Number(output.label.slice('category '.length));
-        return { ...exactly('count', totals.exact(output.label), 0), group: String(header?.categories[index] ?? '') };
-      });
+      return categoryCounts(plan, totals);
+    case 'countEqual':
+      return categoryCounts(plan, totals).filter(({ group }) => group === String(program.parameters['value']));
     case 'queryDot':
     case 'queryLinear':
     case 'queryLogistic':
     case 'lookup':
       throw new HomomorphicFault('bad-program', `nothing can be released of ${program.name}`);
   }
+}
+
+/** Rows of every public category: what a histogram tells, and what decides whether one of them may be told. */
+export function categoryCounts(plan: Plan, totals: Totals): readonly ReleasedScalar[] {
+  const categories = plan.inputs[0]?.header.categories ?? [];
+  return plan.outputs.map((output) => {
+    const index = Number(output.label.slice('category '.length));
+    return { ...exactly('count', totals.exact(output.label), 0), group: String(categories[index] ?? '') };
+  });
 }
 
 /** Present values of each input column: decrypted counts where they are encrypted, rows otherwise. */

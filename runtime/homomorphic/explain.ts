@@ -1,4 +1,5 @@
 import { rowsPerBlock } from './column.ts';
+import { approximateLimit } from './flood.ts';
 import { bodyBytes, ciphertextBytes, freshShape } from './layout.ts';
 import { bitsLeft, floodBits, FLOODING_BITS, queryCapacity } from './noise.ts';
 import { segmentCount, stepOf, type Plan } from './plan.ts';
@@ -23,7 +24,7 @@ export interface HomomorphicExplanation {
   readonly degree: number;
   readonly modulusBits: number;
   readonly securityBits: number;
-  /** Whether the numbers are exact; else `errorBound` holds for each row's value. */
+  /** Whether the numbers are exact; else `errorBound` holds, before flooding. */
   readonly isExact: boolean;
   readonly errorBound: number;
   /** Fewest noise bits left at decryption, by the static worst case. */
@@ -84,7 +85,7 @@ export function explainProgram(plan: Plan): HomomorphicExplanation {
     0,
   );
   const rows = plan.inputs[0]?.totals.rows ?? 0;
-  const errorBound = plan.logistic?.errorBound ?? 0;
+  const errorBound = plan.logistic?.meanErrorBound ?? 0;
   const keyMaterialAtRuntime = plan.logistic === null ? 'none' : 'relinearisation key';
   const result = {
     shape: 'encryptedData' as const,
@@ -112,7 +113,12 @@ export function explainProgram(plan: Plan): HomomorphicExplanation {
       `${rows} rows in ${plan.inputs[0]?.totals.blocks ?? 0} blocks of ${rowsPerBlock(plan.inputs[0]?.header ?? { channels: [] })}: ${inputBytes} bytes read, ${resultCiphertexts} result ciphertexts, ${resultBytes} bytes`,
       plan.logistic === null
         ? 'exact: overflow is excluded by the declared bounds'
-        : `approximate: the encryption adds at most ${errorBound.toExponential(1)} to a score, the polynomial's own error comes on top; released flooded and rounded`,
+        : `approximate: the encryption adds at most ${errorBound.toExponential(1)} to the mean, the polynomial's own error comes on top; released flooded and rounded`,
+      ...(plan.logistic === null
+        ? []
+        : [
+            `after ${approximateLimit(plan)} approximate results under one key no such result leaves any more: flooding would not cover them`,
+          ]),
       `at least ${result.noiseBitsLeft} bits of noise budget are left in the worst case`,
       `key material at the runtime: ${keyMaterialAtRuntime}`,
       `about ${Math.max(1, Math.round(result.estimateMs))} ms of computing on one core`,
@@ -122,7 +128,9 @@ export function explainProgram(plan: Plan): HomomorphicExplanation {
 
 /** Explains an encrypted query over plaintext columns. */
 export function explainQuery(header: QueryHeader, columns: readonly QueryColumn[]): HomomorphicExplanation {
-  const blocks = blocksOf(header.rows);
+  // one number over totals or means: the totals alone are met, in one block
+  const isModel = header.name === 'queryLinear' || header.name === 'queryLogistic';
+  const blocks = isModel && header.output !== 'rows' ? 1 : blocksOf(header.rows);
   const products = blocks * header.columns.length;
   const count = queryResultCount(header);
   const resultBytes = count * bodyBytes(queryResultShape());

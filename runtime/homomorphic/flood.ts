@@ -1,5 +1,6 @@
 import type { ReleasedScalar } from './derive.ts';
 import { HomomorphicFault } from './fault.ts';
+import type { LogisticPlan } from './logistic.ts';
 import type { Plan } from './plan.ts';
 
 /** Fewest bits by which flooding must cover the error of an approximate result before it may leave. */
@@ -7,11 +8,44 @@ const LEAST_FLOOD_BITS = 20;
 const DEFAULT_DECIMALS = 3;
 
 /**
+ * Bits by which the noise of one released number covers the error that encryption left in it; more decimals, fewer bits.
+ * Sigma over sqrt(12) times the error bound, squared, is the statistical margin (Li, Micciancio, Schultz, Sorrell, ePrint
+ * 2022/816).
+ */
+export function floodMarginBits(meanErrorBound: number, decimals: number): number {
+  const sigma = 10 ** -decimals / 2;
+  return 2 * Math.log2(sigma / (Math.sqrt(12) * (meanErrorBound / 10)));
+}
+
+/** Decimals to which a logistic program's number is told. */
+export function toldDecimals(parameters: Readonly<Record<string, number>>): number {
+  return parameters['decimals'] ?? DEFAULT_DECIMALS;
+}
+
+/** Refuses a precision that flooding cannot cover even once: `no-parameters`, before anything runs. */
+export function checkFlood({ meanErrorBound }: LogisticPlan, decimals: number): void {
+  if (floodMarginBits(meanErrorBound, decimals) >= LEAST_FLOOD_BITS) return;
+  throw new HomomorphicFault(
+    'no-parameters',
+    `cannot release ${decimals} decimals of an approximate result: flooding needs a coarser precision`,
+  );
+}
+
+/**
+ * How many approximate results may leave under one key before such a result is the last: the margin of tau results is
+ * that of one less log2(tau), by the same theorem, and must not fall below the least.
+ */
+export function approximateLimit(plan: Plan): number {
+  if (plan.logistic === null) return Number.POSITIVE_INFINITY;
+  const bits = floodMarginBits(plan.logistic.meanErrorBound, toldDecimals(plan.program.parameters));
+  return Math.floor(2 ** Math.min(50, bits - LEAST_FLOOD_BITS));
+}
+
+/**
  * Approximate (CKKS) numbers leave only after flooding: an exact decryption of an approximate scheme carries the
  * encryption noise, and with it the secret key (Li and Micciancio, ePrint 2020/1533). Normal noise as large as the
- * declared precision allows is added and the number is rounded to that precision; sigma over sqrt(12) times the error
- * bound, squared, is the statistical margin (Li, Micciancio, Schultz, Sorrell, ePrint 2022/816). Only one number per
- * result leaves, never a vector of slots.
+ * declared precision allows is added and the number is rounded to that precision. Only one number per result leaves,
+ * never a vector of slots, and under one key only `approximateLimit` of them.
  */
 export function floodLogistic(
   plan: Plan,
@@ -19,17 +53,10 @@ export function floodLogistic(
   randomBytes: (length: number) => Uint8Array,
 ): readonly ReleasedScalar[] {
   if (plan.logistic === null) return scalars;
-  const decimals = plan.program.parameters['decimals'] ?? DEFAULT_DECIMALS;
+  const decimals = toldDecimals(plan.program.parameters);
+  checkFlood(plan.logistic, decimals);
   const step = 10 ** -decimals;
   const sigma = step / 2;
-  const error = plan.logistic.errorBound / 10;
-  const bits = 2 * Math.log2(sigma / (Math.sqrt(12) * error));
-  if (bits < LEAST_FLOOD_BITS) {
-    throw new HomomorphicFault(
-      'no-parameters',
-      `cannot release ${decimals} decimals of an approximate result: flooding needs a coarser precision`,
-    );
-  }
   return scalars.map((scalar) => {
     if (scalar.exact !== null) return scalar;
     const noisy = scalar.number + sigma * standardNormal(randomBytes);

@@ -23,12 +23,15 @@ export interface LogisticPlan {
   readonly blocksPerSegment: bigint;
   /** Bound on the absolute error of one row's score by the encryption, not by the polynomial. */
   readonly errorBound: number;
+  /** The same of the mean that is told. */
+  readonly meanErrorBound: number;
 }
 
 /** Checks a logistic program against its columns' bounds; a score outside the declared range throws `no-parameters`. */
 export function logisticPlanOf(
   program: HomomorphicProgram,
   bounds: readonly { readonly low: number; readonly high: number }[],
+  totals: { readonly rows: number; readonly blocks: number },
 ): LogisticPlan {
   const { parameters, weights } = program;
   const intercept = parameters['intercept'] ?? 0;
@@ -63,14 +66,25 @@ export function logisticPlanOf(
   const blocks = Math.floor(room / peak);
   if (blocks < 1)
     throw new HomomorphicFault('no-parameters', 'cannot run logistic: its polynomial grows too large over its range');
+  const errorBound = errorBoundOf(weights, reach, cubic);
   return {
     weights,
     cubic,
     scale,
     primeCount: 1,
     blocksPerSegment: BigInt(blocks),
-    errorBound: errorBoundOf(weights, reach, cubic),
+    errorBound,
+    meanErrorBound: meanErrorOf(errorBound, totals),
   };
+}
+
+/**
+ * Slots of one ciphertext err independently of each other, because the canonical embedding of independent coefficients is
+ * unitary up to its scale; so their sum errs by sqrt(slots) of one, those that are only filled up included. Blocks are
+ * counted as if they all erred alike.
+ */
+function meanErrorOf(errorBound: number, { rows, blocks }: { readonly rows: number; readonly blocks: number }): number {
+  return (errorBound * Math.sqrt(slotCount(PROFILES['ckks-deep'])) * blocks) / Math.max(1, rows);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { channelMagnitude, rowsPerBlock, type ChannelRole, type ColumnHeader, type ColumnTotals } from './column.ts';
 import { HomomorphicFault } from './fault.ts';
+import { checkFlood, toldDecimals } from './flood.ts';
 import { logisticPlanOf, type LogisticPlan } from './logistic.ts';
 import { productCapacity, weightCapacity } from './noise.ts';
 import { PROFILES, type ProfileId } from './profiles.ts';
@@ -94,12 +95,10 @@ export function planProgram(program: HomomorphicProgram, inputs: readonly Column
       return checked({ ...base, outputs });
     }
     case 'countEqual': {
-      const index = first.header.categories.indexOf(program.parameters['value'] ?? Number.NaN);
-      if (index < 0) refuse(program, 'the value is not one of the public categories');
-      return checked({
-        ...base,
-        outputs: categoryOutputs(program, inputs).filter((output) => output.label === `category ${index}`),
-      });
+      if (!first.header.categories.includes(program.parameters['value'] ?? Number.NaN))
+        refuse(program, 'the value is not one of the public categories');
+      // every category is counted, though one is told: what a histogram keeps back, its counts one by one must, too
+      return checked({ ...base, outputs: categoryOutputs(program, inputs) });
     }
     case 'histogram':
       return checked({ ...base, outputs: categoryOutputs(program, inputs) });
@@ -274,7 +273,9 @@ function logisticOutputs(program: HomomorphicProgram, inputs: readonly ColumnInp
   const logistic = logisticPlanOf(
     program,
     inputs.map(({ header }) => ({ low: Number(header.low), high: Number(header.high) })),
+    inputs[0]?.totals ?? { rows: 0, blocks: 0 },
   );
+  checkFlood(logistic, toldDecimals(program.parameters));
   const output: PlanOutput = {
     label: 'score',
     profile: 'ckks-deep',

@@ -112,7 +112,7 @@ test('attack A: full-precision CKKS decryptions give the whole secret key; flood
 
   const holder = await keyHolder(['ckks-deep']);
   const column = await encrypted(holder, { column: 'x', programs: ['logistic'], low: 0, high: 1, decimals: 0 }, [
-    { values: [0.5] },
+    { values: new Float64Array(4096).fill(0.5) },
   ]);
   const plan = planProgram(parseProgram({ name: 'logistic', columns: ['x'], weights: [1] }), [column]);
   const release = (value: number): number =>
