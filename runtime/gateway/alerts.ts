@@ -1,7 +1,9 @@
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import type { LedgerJob } from '../job/needs.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
-import { recordedDecisions } from './recorded-decisions.ts';
+import { placesOf } from './alert-places.ts';
+import type { Delivery } from './deliver.ts';
+import { MAX_RECORDED_DECISIONS, recordedDecisions } from './recorded-decisions.ts';
 import { type Decided, type Finding, RiskDetectors, type Severity, shapeOf } from '../risk/detect.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
@@ -24,6 +26,10 @@ export type AlertRecord = StoredRecord<AlertBody>;
 
 export const MAX_ATTEMPTS = 8;
 const FIRST_RETRY_MS = 1000;
+/** A decision is looked at within this time after it was made, milliseconds; what is older was. */
+const IN_FLIGHT_MS = 60_000;
+/** Alerts that are read at once. */
+const PAGE = 1000;
 /** Limits above this are counters, not budgets. */
 const NO_LIMIT = 2n ** 60n;
 
@@ -33,9 +39,12 @@ export interface AlertNeeds {
   readonly newId: () => string;
   readonly sha256: (content: string) => string;
   readonly pseudonymOf: (party: string) => string;
+  /** How severe the policies of a job take it that one of their deny rules is hit. */
+  readonly violationOf: (job: LedgerJob) => Severity;
   /** Null: alerts are only listed. */
   readonly webhook: string | null;
-  readonly deliver: (url: string, receipt: string) => Promise<void>;
+  /** May deliver one alert twice, where a crash fell between the delivery and its record: `id` tells. */
+  readonly deliver: (url: string, receipt: string, as: Delivery) => Promise<void>;
   readonly log: (event: LogEvent) => void;
 }
 
@@ -45,7 +54,6 @@ export interface LedgerDecision {
   readonly verdict: Decided['verdict'];
   readonly codes: readonly string[];
   readonly lines: readonly BudgetLine[];
-  readonly violationAs: Severity;
 }
 
 /**
@@ -64,8 +72,8 @@ export class AlertBook {
 
   static async open(needs: AlertNeeds): Promise<AlertBook> {
     const book = new AlertBook(needs);
-    const records = (await needs.store.list('alert', { limit: 1000 })) as readonly AlertRecord[];
-    for (const record of records.toReversed()) {
+    const records = await allAlerts(needs.store);
+    for (const record of records) {
       if (record.body.delivery === 'pending') book.#undelivered.set(record.id, record);
       const { detector, severity, dataset } = record.body;
       book.#detectors.rememberTold(
@@ -73,10 +81,39 @@ export class AlertBook {
         record.atMs,
       );
     }
-    // What was decided before a restart counts like what comes after it.
-    for (const { decision, atMs } of await recordedDecisions(needs.store))
-      book.#detectors.remember(book.#decidedOf(decision, atMs));
+    await book.#findPlaces();
+    await book.#replay();
     return book;
+  }
+
+  /** Between an alert's entry and the note of its place lies a crash: the log knows. */
+  async #findPlaces(): Promise<void> {
+    const lost = [...this.#undelivered.values()].filter(({ body }) => body.position < 0);
+    const places = await placesOf(this.#needs.store, new Set(lost.map(({ id }) => id)));
+    for (const record of lost) {
+      const placed = { ...record, body: { ...record.body, position: places.get(record.id) ?? -1 } };
+      this.#undelivered.set(record.id, placed);
+      await this.#needs.store.put(placed);
+    }
+  }
+
+  /**
+   * What was decided before a restart counts like what comes after it. Decisions whose alert may not have been written
+   * when the process ended, the last ones, are looked at as if they were made now: what was told is not told again.
+   */
+  async #replay(): Promise<void> {
+    const decisions = await recordedDecisions(this.#needs.store);
+    const last = decisions.at(-1)?.atMs ?? 0;
+    const isWhole = decisions.length < MAX_RECORDED_DECISIONS;
+    const lost: Finding[] = [];
+    for (const { decision, atMs } of decisions) {
+      const decided = this.#decidedOf(decision, atMs);
+      if (last - atMs > IN_FLIGHT_MS) this.#detectors.remember(decided);
+      else lost.push(...this.#detectors.observe(decided));
+    }
+    // What is new or odd can only be said by who has seen everything.
+    for (const finding of lost)
+      if (isWhole || (finding.detector !== 'new-code' && finding.detector !== 'odd-hour')) await this.#raise(finding);
   }
 
   /** Looks at a decision that was made; resolves when what it led to is on record. Never rejects. */
@@ -123,8 +160,8 @@ export class AlertBook {
     return seen;
   }
 
-  #decidedOf({ job, verdict, codes, lines, violationAs }: LedgerDecision, atMs = this.#needs.nowMs()): Decided {
-    const { sha256 } = this.#needs;
+  #decidedOf({ job, verdict, codes, lines }: LedgerDecision, atMs = this.#needs.nowMs()): Decided {
+    const { sha256, violationOf } = this.#needs;
     const { kind, text, datasets, digest } = job.details;
     const question = typeof text === 'string' ? text : typeof digest === 'string' ? digest : job.id;
     return {
@@ -138,7 +175,7 @@ export class AlertBook {
       shape: sha256(typeof text === 'string' ? shapeOf(text) : question),
       code: kind === 'javascript' && typeof digest === 'string' ? digest : null,
       draws: lines.filter(({ limit }) => limit < NO_LIMIT),
-      violationAs,
+      violationAs: verdict === 'deny' ? violationOf(job) : 'low',
     };
   }
 
@@ -184,7 +221,7 @@ export class AlertBook {
     try {
       const receipt = await store.receipt(record.body.position);
       if (receipt === undefined || webhook === null) throw new Error('there is nothing to deliver, or nowhere');
-      await deliver(webhook, receipt);
+      await deliver(webhook, receipt, { event: 'alert', id: `alert/${record.id}` });
     } catch {
       delivery = attempts >= MAX_ATTEMPTS ? 'failed' : 'pending';
       if (delivery === 'failed') log({ level: 'error', event: 'alert.undelivered', facts: { id: record.id } });
@@ -195,5 +232,20 @@ export class AlertBook {
     if (delivery === 'pending') this.#undelivered.set(tried.id, tried);
     else this.#undelivered.delete(tried.id);
     await store.put(tried);
+  }
+}
+
+/** Every alert, oldest first. */
+async function allAlerts(store: Pick<Store, 'list'>): Promise<readonly AlertRecord[]> {
+  const found: AlertRecord[] = [];
+  for (let before: { readonly atMs: number; readonly id: string } | undefined; ;) {
+    const page = (await store.list('alert', {
+      limit: PAGE,
+      ...(before === undefined ? {} : { before }),
+    })) as readonly AlertRecord[];
+    found.push(...page);
+    const last = page.at(-1);
+    if (last === undefined || page.length < PAGE) return found.toReversed();
+    before = { atMs: last.atMs, id: last.id };
   }
 }

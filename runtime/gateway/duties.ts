@@ -5,6 +5,7 @@ import { type Reason, reason } from '../policy/reason.ts';
 import type { Step } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
 import type { StoredRecord } from '../store/records.ts';
+import type { Delivery } from './deliver.ts';
 
 /** pending: to be done. fulfilled: done, with evidence. overdue: its time is over, and the next use waits for it. */
 export type DutyState = 'pending' | 'fulfilled' | 'overdue';
@@ -37,7 +38,7 @@ export interface DutyNeeds {
   readonly pseudonymOf: (party: string) => string;
   readonly removeResult: (jobId: string) => Promise<void>;
   /** Delivers a job's receipt to a webhook; rejects when it was not taken. */
-  readonly deliver: (url: string, receipt: string) => Promise<void>;
+  readonly deliver: (url: string, receipt: string, as: Delivery) => Promise<void>;
   readonly allowedWebhooks: readonly string[];
 }
 
@@ -191,7 +192,7 @@ export class DutyBook {
         try {
           if (receipt === undefined || !this.#needs.allowedWebhooks.includes(new URL(to).origin))
             throw new Error('the operator has not allowed this webhook');
-          await this.#needs.deliver(to, receipt);
+          await this.#needs.deliver(to, receipt, { event: 'release', id: `duty/${record.id}` });
           await this.#done(record, { proof: 'delivered' });
         } catch {
           await this.#retry(record);
@@ -275,17 +276,3 @@ async function* pages(store: Store, filter: { readonly state: DutyState }): Asyn
     before = { atMs: last.atMs, id: last.id };
   }
 }
-
-/** Sends a receipt by HTTP POST. It is signed already, by the log: whoever holds the log's key can verify it offline. */
-export async function deliverByHttp(url: string, receipt: string): Promise<void> {
-  const answer = await fetch(url, {
-    method: 'POST',
-    body: receipt,
-    headers: { 'content-type': 'text/plain; charset=utf-8', 'glovebox-event': 'release' },
-    redirect: 'error',
-    signal: AbortSignal.timeout(WEBHOOK_TIMEOUT_MS),
-  });
-  await answer.body?.cancel();
-  if (!answer.ok) throw new Error(`the webhook answered ${answer.status}`);
-}
-const WEBHOOK_TIMEOUT_MS = 5000;

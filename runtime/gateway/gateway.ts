@@ -16,7 +16,8 @@ import { pseudonymOf } from '../evidence/entry.ts';
 import type { Caller } from '../identity/party.ts';
 import type { Budget } from '../gen/messages.ts';
 import { PARTY_ROLES } from '../identity/party.ts';
-import type { JobNeeds } from '../job/needs.ts';
+import type { AgreementForJob } from '../job/admit.ts';
+import type { JobNeeds, LedgerJob } from '../job/needs.ts';
 import { prepareJavaScript } from '../job/prepare-javascript.ts';
 import { prepareHomomorphic } from '../job/prepare-homomorphic.ts';
 import { prepareSql } from '../job/prepare-sql.ts';
@@ -38,7 +39,8 @@ import { CiphertextFiles } from './ciphertext-files.ts';
 import { type DataDirectory, writePrivate } from './data-directory.ts';
 import { decryptorLinks } from './decryptor-link.ts';
 import { encryptedManifest, verifyEncrypted } from './encrypted-dataset.ts';
-import { deliverByHttp, DutyBook } from './duties.ts';
+import { deliverByHttp } from './deliver.ts';
+import { DutyBook } from './duties.ts';
 import { exportListOf, listInForce } from './export-lists.ts';
 import { evidenceService } from './evidence-service.ts';
 import { homomorphicEngine } from './homomorphic-engine.ts';
@@ -263,8 +265,11 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     deliver: deliverByHttp,
     allowedWebhooks: parts.webhooks ?? [],
   });
+  const agreementsOf = ({ party, agreements }: LedgerJob): readonly AgreementForJob[] =>
+    activeAgreements({ ...needs, duties }, party).filter(({ id }) => agreements.includes(id));
   const alerts = await AlertBook.open({
     ...needs,
+    violationOf: (job) => strictestAlert(agreementsOf(job).map(({ policy }) => policy.onViolation.alert)),
     newId: () => newId(needs, 'alert'),
     webhook: parts.alertWebhook ?? null,
     deliver: deliverByHttp,
@@ -287,15 +292,12 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       reserve: async (input) => {
         const answer = await store.reserve(input);
         if (answer.kind === 'reserved')
-          await alerts.saw({ job: input.job, verdict: 'permit', codes: [], lines: input.lines, violationAs: 'low' });
+          await alerts.saw({ job: input.job, verdict: 'permit', codes: [], lines: input.lines });
         return answer;
       },
       deny: async (input) => {
         const { job, reasons, state } = input;
-        const policies = activeAgreements({ ...needs, duties }, job.party).filter(({ id }) =>
-          job.agreements.includes(id),
-        );
-        const owed = policies.flatMap(({ id, policy }, at) =>
+        const owed = agreementsOf(job).flatMap(({ id, policy }, at) =>
           policy.duties.map((duty, index) => ({ agreement: id, index: at * MAX_DUTIES + index, duty })),
         );
         // A denial for a duty that is open must not add to what is open.
@@ -304,8 +306,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
         const answer = await store.recordDenial({ ...input, records });
         if (answer.kind !== 'denied' || state !== undefined) return answer;
         duties.took(records);
-        const violationAs = strictestAlert(policies.map(({ policy }) => policy.onViolation.alert));
-        await alerts.saw({ job, verdict: 'deny', codes: reasons, lines: [], violationAs });
+        await alerts.saw({ job, verdict: 'deny', codes: reasons, lines: [] });
         return answer;
       },
       release: async ({ duties: owed, sketches, question, judgedBy, ...input }) => {

@@ -31,7 +31,7 @@ export async function recordedDecisions(
       details: details as LedgerJob['details'],
     };
     const verdict = state === 'denied' ? 'deny' : 'permit';
-    return [{ atMs, decision: { job, verdict, codes: reasons, lines: drawn, violationAs: 'low' } as const }];
+    return [{ atMs, decision: { job, verdict, codes: reasons, lines: drawn } as const }];
   });
 }
 
