@@ -23,6 +23,7 @@ import { addParty } from './party.ts';
 import { addPolicy } from './policy.ts';
 import { addProject } from './project.ts';
 import { addServe } from './serve.ts';
+import { addTable } from './table.ts';
 import { addTop } from './top.ts';
 
 /** The command line. One file per object; `object verb`, as `dataset add`. */
@@ -38,6 +39,7 @@ export function commandLine(): Command {
 
   addDemo(program);
   addServe(program);
+  addTable(program);
   addConfiguration(program);
   addParty(program);
   addDataset(program);

@@ -9,6 +9,7 @@ import type {
   ImageServiceClient,
   OperatorServiceClient,
   PolicyServiceClient,
+  TableServiceClient,
 } from '../gen/services.ts';
 import { parseCredential, type CredentialBundle } from '../identity/credential.ts';
 import type { CallOptions } from '../rpc/call.ts';
@@ -44,6 +45,8 @@ export interface Glovebox extends AsyncDisposable {
   readonly code: CodeServiceClient;
   readonly homomorphic: HomomorphicServiceClient;
   readonly operator: OperatorServiceClient;
+  /** The consumer's own tables; `uploadTable` sends one. */
+  readonly tables: TableServiceClient;
   /** Reads the result behind a ticket as an Arrow table; a ticket works once. */
   readTable(ticket: Uint8Array, options?: CallOptions): Promise<Table>;
   /** The same batch by batch, for results larger than memory. */
@@ -75,6 +78,7 @@ export function connect(options: ConnectOptions): Glovebox {
     code: codeClient(channel, credential),
     homomorphic: serviceClient(channel, 'HomomorphicService'),
     operator: serviceClient(channel, 'OperatorService'),
+    tables: serviceClient(channel, 'TableService'),
     readTable: (ticket, call) => readTable(channel, ticket, call),
     readBatches: (ticket, call) => readBatches(channel, ticket, call),
     close,

@@ -2,8 +2,16 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { RegisterDatasetHeader, RegisterDatasetRequest, RegisterDatasetResponse } from '../gen/messages.ts';
-import type { CatalogServiceClient } from '../gen/services.ts';
+import type {
+  ConsumerTable,
+  RegisterDatasetHeader,
+  RegisterDatasetRequest,
+  RegisterDatasetResponse,
+  UploadTableHeader,
+  UploadTableRequest,
+} from '../gen/messages.ts';
+import { GloveboxError } from './error.ts';
+import type { CatalogServiceClient, TableServiceClient } from '../gen/services.ts';
 import type { CallOptions, Init } from '../rpc/call.ts';
 import { DEFAULT_RPC_LIMITS } from '../rpc/limits.ts';
 
@@ -26,12 +34,33 @@ export function registerFiles(
   return catalogue.registerDataset(parts(header, files), options);
 }
 
+/** Uploads a file as a table of the caller's own, in place of an earlier one of that name. */
+export async function uploadTable(
+  tables: TableServiceClient,
+  header: Init<UploadTableHeader>,
+  file: FileToUpload,
+  options?: CallOptions,
+): Promise<ConsumerTable> {
+  async function* sent(): AsyncGenerator<Init<UploadTableRequest>, void, void> {
+    yield { part: { kind: 'header', header } };
+    yield* bytesOf([file]);
+  }
+  for await (const { table } of tables.upload(sent(), options)) if (table !== null) return table;
+  throw new GloveboxError('the runtime ended the upload without a table', { status: 13, code: 'internal' });
+}
+
 async function* parts(
   header: Init<RegisterDatasetHeader>,
   files: readonly FileToUpload[],
 ): AsyncGenerator<Init<RegisterDatasetRequest>, void, void> {
-  const digest = createHash('sha256');
   yield { part: { kind: 'header', header } };
+  yield* bytesOf(files);
+}
+
+type FilePart = Exclude<Init<UploadTableRequest>['part'], null | undefined | { kind: 'header' }>;
+
+async function* bytesOf(files: readonly FileToUpload[]): AsyncGenerator<{ readonly part: FilePart }, void, void> {
+  const digest = createHash('sha256');
   for (const file of files) {
     const { size } = await stat(file.path);
     const { table = '', format = '', sourceTable = '' } = file;

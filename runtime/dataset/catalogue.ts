@@ -115,6 +115,9 @@ export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[
       columns,
       units: policy.privacyUnits.map((unit, i) => unitColumns(unit, i, manifest, stored, columns)),
       joins: policy.joins,
+      ...(policy.consumerTables === false
+        ? {}
+        : { consumerTables: policy.consumerTables === 'onUnit' ? ('unit' as const) : ('columns' as const) }),
       rowCount: BigInt(rowCounts.get(stored.name) ?? stored.rowCount),
     };
   });

@@ -13,6 +13,8 @@ export const EVIDENCE_KINDS = [
   'dataset.graded',
   'dataset.verified',
   'dataset.retired',
+  'table.uploaded',
+  'table.removed',
   'policy.attached',
   'policy.revoked',
   'exportList.set',

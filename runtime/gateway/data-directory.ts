@@ -14,6 +14,8 @@ export interface DataDirectory {
   readonly ciphertexts: string;
   /** Root of `datasets/` and `layouts/`. */
   readonly data: string;
+  /** The same for tables that consumers brought. */
+  readonly tables: string;
   readonly authorityFile: string;
   readonly operatorCredential: string;
   readonly localCredential: string;
@@ -30,6 +32,7 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
     backups: join(path, 'backups'),
     ciphertexts: join(path, 'ciphertexts'),
     data: path,
+    tables: join(path, 'tables'),
     authorityFile: join(path, 'keys', 'authority.json'),
     operatorCredential: join(path, 'operator.credential.json'),
     localCredential: join(path, 'local.credential.json'),

@@ -61,6 +61,7 @@ import { operatorService } from './operator-service.ts';
 import { admitParty, identify, partyService } from './party-service.ts';
 import { type OutsideOptions, OutsideCheckpoints } from './outside-checkpoints.ts';
 import { enforcePolicies } from './policy-monitor.ts';
+import { ConsumerTables } from './consumer-tables.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
 import { releasedRows } from './released-rows.ts';
 import {
@@ -75,6 +76,7 @@ import {
 import { questionRecords, repeatsIn } from './repeats.ts';
 import { Results } from './results.ts';
 import { historiesIn, sketchRecords } from './sketch-records.ts';
+import { tableService } from './table-service.ts';
 import { guestPathOf, layoutSpecFor, sqlEngine } from './sql-engine.ts';
 
 /** The parts that a gateway is made of; container.ts makes them, tests may replace single ones. */
@@ -226,9 +228,15 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     (await manifests.get(manifestFile(directory.data, dataset, version), () =>
       readManifest(directory.data, dataset, version),
     ));
+  const tables = await ConsumerTables.open({
+    ...needs,
+    layout: { ...layout, root: directory.tables },
+    reader: (party) => jailedReader(pool, party),
+  });
   const engine = sqlEngine({
     pool,
     layout,
+    tables,
     image: await pool.imageDigest('sql'),
     manifestOf: async (dataset) => {
       const record = store.peek<DatasetBody>('dataset', dataset);
@@ -424,6 +432,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     budgets: budgetService(needs),
     meters: meterService(needs),
     images: imageService(images),
+    tables: tableService({ ...needs, uploads: directory.uploads, tables }),
     code: codeService({ ...needs, queue, duties }),
     homomorphic: homomorphicService({
       ...needs,
@@ -499,6 +508,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     budgets: () => budgetsOf(needs, () => true),
     sweep: async () => {
       await results.sweep(nowMs());
+      await tables.sweep();
       await sweepTickets(store, nowMs());
     },
   };

@@ -28,6 +28,23 @@ export type MandateBody = {
 /** A set of a consumer's agreements under one name. */
 export type ProjectBody = { readonly name: string; readonly agreements: readonly string[] };
 
+/** A table that a consumer brought; its bytes lie in files of the runtime's own. */
+export type ConsumerTableBody = {
+  readonly name: string;
+  /** Its name on disk, and the version there. */
+  readonly stored: string;
+  readonly version: number;
+  /** Digest of the stored version's manifest. */
+  readonly manifest: string;
+  /** SHA-256 of the stored table, 64 hexadecimal digits: what evidence and questions name. */
+  readonly digest: string;
+  readonly bytes: number;
+  readonly rows: number;
+  readonly columns: readonly { readonly name: string; readonly type: string; readonly isKey: boolean }[];
+  readonly uploadedAtMs: number;
+  readonly expiresAtMs: number;
+};
+
 export type DisputeBody = {
   readonly agreement: string;
   readonly job: string;

@@ -15,6 +15,7 @@ import { statementsToPlan } from '../query/check-plan.ts';
 import type { LayoutSpec } from '../query/layout.ts';
 import { numberText, parseLossless } from '../query/lossless-json.ts';
 import type { ColumnBatch } from '../release/columns.ts';
+import { type ConsumerTables, type OpenedTable, STORED_NAME } from './consumer-tables.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 
 /** Up to so many rows one thread is faster than two that wait for each other. */
@@ -31,6 +32,8 @@ export interface SqlEngineNeeds {
   readonly layout: LayoutNeeds;
   readonly image: string;
   readonly manifestOf: (dataset: string) => Promise<DatasetManifest>;
+  /** Tables that consumers brought; absent: there are none. */
+  readonly tables?: Pick<ConsumerTables, 'find' | 'list'>;
   /** Whether a dataset's columns are ciphertext, which SQL cannot read. */
   readonly isEncrypted?: (dataset: string) => boolean;
 }
@@ -45,6 +48,8 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
   const { pool } = needs;
   // What `open` knows of a dataset, for the empty tables that `plan` makes of it; by the layout's path.
   const opened = new Map<string, Opened>();
+  /** The same for tables that consumers brought, of which there is no end: the latest ones. */
+  const brought = new Map<string, Opened>();
 
   const inParser = async <T>(signal: AbortSignal, use: (link: WorkerLink) => Promise<T>): Promise<T> => {
     const worker = await pool.lease({ kind: 'parser', party: 'runtime', signal });
@@ -79,7 +84,10 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
         ...new Set(tables.map(({ physical }) => physical.split('.')[0]?.replaceAll('"', '') ?? '')),
       ].flatMap((alias) => {
         const table = tables.find(({ physical }) => physical.startsWith(`"${alias}".`));
-        const known = [...opened.values()].find(({ manifest }) => manifest.dataset === table?.dataset);
+        const known =
+          table?.brought === true
+            ? brought.get(alias)
+            : [...opened.values()].find(({ manifest }) => manifest.dataset === table?.dataset);
         if (known === undefined) throw new Error('a plan is asked for a dataset that was not opened');
         return emptySchemaOf(alias, known.manifest, known.spec);
       });
@@ -134,6 +142,36 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
         );
       }
     },
+    bring: async (party, wanted) => {
+      const names = (needs.tables?.list(party) ?? []).map(({ body }) => body.name).filter((name) => wanted.has(name));
+      const found: OpenDataset[] = [];
+      for (const name of names) {
+        try {
+          const table = (await needs.tables?.find(party, name)) ?? null;
+          if (table === null) continue;
+          const dataset = broughtDataset(table);
+          brought.delete(dataset.database);
+          brought.set(dataset.database, table);
+          for (const [oldest] of brought) {
+            if (brought.size <= MAX_BROUGHT) break;
+            brought.delete(oldest);
+          }
+          found.push(dataset);
+        } catch (error) {
+          if (!(error instanceof DatasetError)) throw error;
+          return denied(
+            reason(
+              'consumer-table-changed',
+              `your table \`${name}\` cannot be used: its bytes are not what you uploaded`,
+              {
+                remedy: 'upload it again',
+              },
+            ),
+          );
+        }
+      }
+      return found;
+    },
     run: (enforced, datasets, party, signal, guard) => {
       let summary: ExecutionSummary = { kind: 'failed' };
       async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
@@ -159,7 +197,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           if (outcome.kind === 'done') {
             const rowsScanned = datasets
               .flatMap(({ tables }) => tables)
-              .filter(({ physical }) => enforced.reads?.includes(physical) ?? true)
+              .filter(({ physical, brought: isOwn }) => isOwn !== true && (enforced.reads?.includes(physical) ?? true))
               .reduce((sum, { rowCount }) => sum + Number(rowCount), 0);
             summary = {
               kind: 'done',
@@ -176,6 +214,46 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
       }
       return { batches: batches(), summary: () => summary };
     },
+  };
+}
+
+/** Tables of consumers whose shapes are remembered; a plan is made right after its tables were opened. */
+const MAX_BROUGHT = 1024;
+
+/**
+ * INVARIANT: the name under which a worker attaches the table holds the digest of its bytes, so statements, and with them
+ * questions that are answered from the record, are the same only for the same table.
+ */
+function broughtDataset({ record, manifest, layout }: OpenedTable): OpenDataset {
+  const { name, digest } = record.body;
+  const database = `b${digest}`;
+  const [table] = manifest.tables;
+  const [laidOut] = layout.tables;
+  if (table === undefined || laidOut === undefined) throw new Error('a table without a table');
+  const columns = table.columns.map((column) => {
+    const { distinctValues, ...facts } = laidOut.columns[column.name] ?? { distinctValues: 0 };
+    return { ...column, grants: [], ...('isComplete' in facts ? { distinctValues, facts } : {}) };
+  });
+  return {
+    kind: 'open',
+    name: manifest.dataset,
+    version: manifest.version,
+    digest,
+    file: layout.path,
+    database,
+    tables: [
+      {
+        dataset: manifest.dataset,
+        names: [name, `my.${name}`],
+        physical: `"${database}"."${STORED_NAME}"`,
+        isPublic: true,
+        brought: true,
+        columns,
+        units: [],
+        joins: 'allowed',
+        rowCount: BigInt(laidOut.rowCount),
+      },
+    ],
   };
 }
 

@@ -11,10 +11,8 @@ import {
 } from '../dataset/source.ts';
 import { Fault } from '../rpc/fault.ts';
 
-/** Largest upload of one dataset, bytes. */
-const MAX_UPLOAD_BYTES = 256 * 2 ** 30;
-/** Most files of one dataset. */
-const MAX_UPLOAD_FILES = 256;
+/** Largest upload of one dataset, and most files of it. */
+const DATASET_UPLOAD = { bytes: 256 * 2 ** 30, files: 256 } as const;
 
 type Header = Extract<NonNullable<RegisterDatasetRequest['part']>, { kind: 'header' }>['header'];
 
@@ -23,6 +21,7 @@ type FilePart = Extract<NonNullable<RegisterDatasetRequest['part']>, { kind: 'fi
 /** Takes an upload apart into files, and checks that it came whole: header, then each file with its chunks, then the end. */
 export class UploadedFiles {
   readonly #folder: string;
+  readonly #limits: { readonly bytes: number; readonly files: number };
   readonly #sources: SourceFile[] = [];
   readonly #hash = createHash('sha256');
   #header: Header | null = null;
@@ -36,8 +35,10 @@ export class UploadedFiles {
   #total = 0;
   #isWhole = false;
 
-  constructor(folder: string) {
+  /** `limits`: bytes of all files together, and files. */
+  constructor(folder: string, limits: { readonly bytes: number; readonly files: number } = DATASET_UPLOAD) {
     this.#folder = folder;
+    this.#limits = limits;
   }
 
   get current(): string {
@@ -56,16 +57,16 @@ export class UploadedFiles {
       case 'file':
         if (this.#header === null) throw new Fault('argument-not-valid', 'the upload begins with a header');
         await this.#closeFile();
-        if (this.#sources.length >= MAX_UPLOAD_FILES)
-          throw new Fault('argument-not-valid', `a dataset has at most ${MAX_UPLOAD_FILES} files`);
+        if (this.#sources.length >= this.#limits.files)
+          throw new Fault('argument-not-valid', `an upload has at most ${this.#limits.files} files`);
         await this.#openFile(part.file);
         return 0;
       case 'chunk': {
         const file = this.#file;
         if (file === null) throw new Fault('argument-not-valid', 'a chunk belongs to no file');
         this.#total += part.chunk.byteLength;
-        if (this.#total > MAX_UPLOAD_BYTES)
-          throw new Fault('message-too-large', `an upload has at most ${MAX_UPLOAD_BYTES} bytes`);
+        if (this.#total > this.#limits.bytes)
+          throw new Fault('message-too-large', `an upload has at most ${this.#limits.bytes} bytes`);
         if (file.head.length < FORMAT_HEAD_BYTES)
           file.head = Buffer.concat([file.head, part.chunk.subarray(0, FORMAT_HEAD_BYTES)]);
         this.#hash.update(part.chunk);

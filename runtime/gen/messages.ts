@@ -611,6 +611,34 @@ export interface ColumnError {
   readonly noiseScale: readonly number[];
 }
 
+/** A table that a consumer brought. */
+export interface ConsumerTable {
+  /** SQL name; also known as `my.<name>`. */
+  readonly name: string;
+  /** Its columns. */
+  readonly columns: readonly ConsumerTableColumn[];
+  /** Number of rows. */
+  readonly rowCount: bigint;
+  /** Bytes that it takes of the caller's quota. */
+  readonly bytes: bigint;
+  /** "sha256:…" of the stored table: what evidence names. */
+  readonly digest: string;
+  /** When it was uploaded, milliseconds since the epoch. */
+  readonly uploadedAtMs: number;
+  /** When it is deleted, milliseconds since the epoch. */
+  readonly expiresAtMs: number;
+}
+
+/** A column of such a table. */
+export interface ConsumerTableColumn {
+  /** Name. */
+  readonly name: string;
+  /** SQL type. */
+  readonly type: string;
+  /** Whether no value stands in it twice: such a column can be joined on. */
+  readonly isKey: boolean;
+}
+
 /** What the owner of a column allows when it is encrypted under another provider's key. */
 export interface ContributionTerms {
   /** Programs that may read it, by name. */
@@ -1702,6 +1730,19 @@ export interface ListProjectsResponse {
   readonly projects: readonly Project[];
 }
 
+/** Nothing to say. */
+export type ListTablesRequest = Readonly<Record<never, never>>;
+
+/** Tables and what is left. */
+export interface ListTablesResponse {
+  /** By name. */
+  readonly tables: readonly ConsumerTable[];
+  /** Bytes that the caller's tables may take together. */
+  readonly quotaBytes: bigint;
+  /** Tables that the caller may have. */
+  readonly quotaTables: number;
+}
+
 /** A mandate. */
 export interface Mandate {
   /** Name of the mandate. */
@@ -2064,6 +2105,15 @@ export interface RejectCodeResponse {
   /** Why the rejection was not taken. */
   readonly reasons: readonly Reason[];
 }
+
+/** Names a table. */
+export interface RemoveTableRequest {
+  /** Its name. */
+  readonly name: string;
+}
+
+/** Done. */
+export type RemoveTableResponse = Readonly<Record<never, never>>;
 
 /** Whose credential. */
 export interface RenewPartyRequest {
@@ -2723,6 +2773,35 @@ export interface UploadProgress {
   readonly total: bigint;
   /** The file or table in hand. */
   readonly subject: string;
+}
+
+/** What is uploaded. */
+export interface UploadTableHeader {
+  /** SQL name: lower-case letters, digits and `_`, beginning with a letter, at most 63. */
+  readonly name: string;
+  /** Days until it is deleted, 1 to 365; 0: 30. */
+  readonly days: number;
+}
+
+/** Part of an upload: one header, one file, its chunks, the end. */
+export interface UploadTableRequest {
+  /** The part. */
+  readonly part:
+    /** First of all. */
+    | { readonly kind: 'header'; readonly header: UploadTableHeader }
+    /** Starts the file: CSV, Parquet or Arrow IPC. */
+    | { readonly kind: 'file'; readonly file: UploadFile }
+    /** Bytes of the file, at most 1 MiB. */
+    | { readonly kind: 'chunk'; readonly chunk: Uint8Array }
+    /** Nothing follows. */
+    | { readonly kind: 'end'; readonly end: UploadEnd }
+    | null;
+}
+
+/** The uploaded table. */
+export interface UploadTableResponse {
+  /** The table; last. */
+  readonly table: ConsumerTable | null;
 }
 
 /** Names a dataset. */

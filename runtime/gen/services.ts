@@ -99,6 +99,8 @@ import type {
   ListPartiesResponse,
   ListProjectsRequest,
   ListProjectsResponse,
+  ListTablesRequest,
+  ListTablesResponse,
   OfferAgreementRequest,
   OfferAgreementResponse,
   OpenDisputeRequest,
@@ -109,6 +111,8 @@ import type {
   RegisterEncryptedResponse,
   RejectCodeRequest,
   RejectCodeResponse,
+  RemoveTableRequest,
+  RemoveTableResponse,
   RenewPartyRequest,
   RenewPartyResponse,
   ReportMeterRequest,
@@ -165,6 +169,8 @@ import type {
   TwinDatasetResponse,
   UploadCiphertextRequest,
   UploadCiphertextResponse,
+  UploadTableRequest,
+  UploadTableResponse,
   VerifyDatasetRequest,
   VerifyDatasetResponse,
   VerifyReceiptRequest,
@@ -653,6 +659,26 @@ export interface PolicyServiceClient {
   diff(request: Init<DiffPolicyRequest>, options?: CallOptions): Promise<DiffPolicyResponse>;
 }
 
+/** The caller's own tables. Nobody else sees them, and no provider: jobs of the caller alone can name them. */
+export interface TableServiceHandlers {
+  /** Uploads one file as a table, in place of an earlier one of that name; answers the table. Consumers only. */
+  upload(caller: Caller, request: AsyncIterable<UploadTableRequest>, call: CallContext): AsyncIterable<UploadTableResponse>;
+  /** Lists the caller's tables. */
+  list(caller: Caller, request: ListTablesRequest, call: CallContext): Promise<Answer<ListTablesResponse>>;
+  /** Deletes a table of the caller's: its bytes are gone when this answers. */
+  remove(caller: Caller, request: RemoveTableRequest, call: CallContext): Promise<Answer<RemoveTableResponse>>;
+}
+
+/** The caller's own tables. Nobody else sees them, and no provider: jobs of the caller alone can name them. */
+export interface TableServiceClient {
+  /** Uploads one file as a table, in place of an earlier one of that name; answers the table. Consumers only. */
+  upload(request: AsyncIterable<Init<UploadTableRequest>> | Iterable<Init<UploadTableRequest>>, options?: CallOptions): AsyncIterable<UploadTableResponse>;
+  /** Lists the caller's tables. */
+  list(request: Init<ListTablesRequest>, options?: CallOptions): Promise<ListTablesResponse>;
+  /** Deletes a table of the caller's: its bytes are gone when this answers. */
+  remove(request: Init<RemoveTableRequest>, options?: CallOptions): Promise<RemoveTableResponse>;
+}
+
 /** Handlers by service. */
 export interface Handlers {
   AgreementService: AgreementServiceHandlers;
@@ -667,6 +693,7 @@ export interface Handlers {
   OperatorService: OperatorServiceHandlers;
   PartyService: PartyServiceHandlers;
   PolicyService: PolicyServiceHandlers;
+  TableService: TableServiceHandlers;
 }
 
 /** Clients by service. */
@@ -683,6 +710,7 @@ export interface Clients {
   OperatorService: OperatorServiceClient;
   PartyService: PartyServiceClient;
   PolicyService: PolicyServiceClient;
+  TableService: TableServiceClient;
 }
 
 /** Names of the services of package glovebox.v1. */
@@ -699,4 +727,5 @@ export const SERVICE_NAMES: readonly (keyof Handlers)[] = [
   'OperatorService',
   'PartyService',
   'PolicyService',
+  'TableService',
 ];

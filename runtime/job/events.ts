@@ -144,6 +144,10 @@ function subjectsOf(
             name: `dataset/${name}@${version}`,
             sha256: digest,
           })),
+          ...(prepared.brought ?? []).map((digest) => ({
+            name: `consumer-table/${digest.slice(0, 16)}`,
+            sha256: digest,
+          })),
         ]),
   ];
 }

@@ -6,6 +6,7 @@ import type { CatalogueTable, QueryContext } from '../query/catalogue.ts';
 import { compileQuery } from '../query/compile.ts';
 import { compileDifferential } from '../query/differential/compile.ts';
 import type { EnforcedQuery, HiddenGroup } from '../query/enforced.ts';
+import { tableNamesIn } from '../query/parse/table-names.ts';
 import { checkText } from '../query/text.ts';
 import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
@@ -29,6 +30,8 @@ export interface SqlEngine {
   readonly plan: (enforced: EnforcedQuery, tables: readonly CatalogueTable[], signal: AbortSignal) => Promise<unknown>;
   /** The dataset behind a permit as this party may see it; denied when its bytes no longer match their digest. */
   readonly open: (permit: AdmittedPermit, party: string, groups: readonly string[]) => Promise<OpenDataset | Denied>;
+  /** Tables of the party's own among the names; denied when one is not what was uploaded. Absent: parties have none. */
+  readonly bring?: (party: string, names: ReadonlySet<string>) => Promise<readonly OpenDataset[] | Denied>;
   readonly schemaOf: (enforced: EnforcedQuery) => Schema;
   readonly run: (
     enforced: EnforcedQuery,
@@ -80,10 +83,12 @@ export function prepareSql(
       if (dataset.kind === 'denied') return dataset;
       open.push(renamed(dataset, `d${index}`));
     }
+    const brought = (await engine.bring?.(job.asker.party, tableNamesIn(parsed.ast))) ?? [];
+    if ('kind' in brought) return brought;
     if (release.mode === 'differentialPrivacy') {
       const { party } = job.asker;
       const under = (only: readonly AdmittedPermit[], terms: Release, of: string): QueryContext =>
-        contextOf(party, only, open, terms, of, parameters);
+        contextOf(party, only, { open, brought }, terms, of, parameters);
       const first = compileDifferential(parsed.ast, text, under(permits, release, clause));
       if (first.kind === 'denied') return first;
       const datasets = datasetsIn(first.enforced, open);
@@ -97,28 +102,33 @@ export function prepareSql(
       if (compiled.kind === 'denied') return compiled;
       const misread = await planned.check(compiled.enforced, context, signal);
       if (misread !== null) return misread;
+      const own = once(datasetsIn(compiled.enforced, brought));
       const noisy = prepareDifferential(
         {
           sha256: needs.sha256,
           entropy: { bytes: needs.randomBytes },
           image: engine.image,
           schemaOf: (query) => engine.schemaOf(query.enforced),
-          run: (query, runSignal) => engine.run(query.enforced, datasets, party, runSignal),
+          run: (query, runSignal) => engine.run(query.enforced, [...datasets, ...own], party, runSignal),
         },
         compiled,
         { consumer: party, release: met.release, clause: met.clause, permits: touched, datasets },
       );
       if (noisy.kind === 'denied') return noisy;
       // The tree as it was read: what is computed over noisy cells is part of the question too.
-      return { ...noisy, question: needs.sha256(JSON.stringify([noisy.digest, spelled(parsed.ast), parameters])) };
+      return {
+        ...noisy,
+        ...digestsOf(own),
+        question: needs.sha256(JSON.stringify([noisy.digest, spelled(parsed.ast), parameters])),
+      };
     }
     const compile = (under: readonly AdmittedPermit[], terms: Release, of: string): ReturnType<typeof compileQuery> =>
-      compileQuery(parsed.ast, text, contextOf(job.asker.party, under, open, terms, of, parameters));
-    let compiled = compile(permits, release, clause);
+      compileQuery(parsed.ast, text, contextOf(job.asker.party, under, { open, brought }, terms, of, parameters));
+    let compiled = compile(permits, guardedBeside(brought, release), clause);
     if (compiled.kind === 'denied') return compiled;
 
     // Terms of datasets that the query does not touch must not weaken or tighten the answer: decide again without them.
-    let terms: Release = release;
+    let terms: Release = guardedBeside(brought, release);
     let of = clause;
     const datasets = datasetsIn(compiled.enforced, open);
     const used = permits.filter(({ agreement }) => datasets.some(({ name }) => name === agreement.dataset));
@@ -127,7 +137,8 @@ export function prepareSql(
     if (touched.length < permits.length) {
       const met = meetPermits(touched.map(({ permit }) => permit));
       if (met.kind === 'denied') return met;
-      ({ release: terms, clause: of } = met);
+      ({ clause: of } = met);
+      terms = guardedBeside(brought, met.release);
       compiled = compile(touched, terms, of);
       if (compiled.kind === 'denied') return compiled;
     }
@@ -141,13 +152,14 @@ export function prepareSql(
     }
 
     const { enforced } = compiled;
+    const own = once(datasetsIn(enforced, brought));
     const policies = touched.map(({ permit }) => permit.policy);
     const owners = terms.differencingGuard ? ownersOf(job.asker, policies) : [];
     const unguarded = await guardRefusal(needs.histories, { terms, enforced, owners, clause: of });
     if (unguarded !== null) return unguarded;
     const misread = await planned.check(
       enforced,
-      contextOf(job.asker.party, touched, open, terms, of, parameters),
+      contextOf(job.asker.party, touched, { open, brought: own }, terms, of, parameters),
       signal,
     );
     if (misread !== null) return misread;
@@ -173,12 +185,13 @@ export function prepareSql(
         digest,
         rows: rowsRead(tables, enforced.reads),
       })),
+      ...digestsOf(own),
       columns: compiled.footprint.columns,
       digest: needs.sha256(enforced.canonical),
       terms: termsOf(terms, { clause: of, units, outputs, mediaTypes: [], isDominanceApplied: true }),
       schema,
       certificates,
-      basis: basisOf(enforced, open),
+      basis: basisOf(enforced, [...open, ...own]),
       budget: budgetLines(job.asker.party, touched),
       microEpsilon: 0,
       inWords: enforced.inWords,
@@ -191,7 +204,7 @@ export function prepareSql(
       question: needs.sha256(enforced.canonical),
       execute: (runSignal) =>
         guarded(needs.histories, { enforced, owners, minUnits: terms.minUnits }, (ask) =>
-          engine.run(enforced, datasets, job.asker.party, runSignal, ask),
+          engine.run(enforced, [...datasets, ...own], job.asker.party, runSignal, ask),
         ),
     };
     return prepared;
@@ -292,7 +305,7 @@ function basisOf(enforced: EnforcedQuery, open: readonly OpenDataset[]): Basis {
 function contextOf(
   consumer: string,
   permits: readonly AdmittedPermit[],
-  open: readonly OpenDataset[],
+  { open, brought }: { readonly open: readonly OpenDataset[]; readonly brought: readonly OpenDataset[] },
   release: Release,
   clause: string,
   parameters: Readonly<Record<string, ParameterValue>>,
@@ -300,11 +313,40 @@ function contextOf(
   const tables = open
     .filter(({ name }) => permits.some(({ agreement }) => agreement.dataset === name))
     .flatMap((dataset) => dataset.tables);
+  const own = brought.flatMap((dataset) => dataset.tables);
+  const isUnguarded = permits.some(({ permit }) =>
+    permit.policy.allow.some(({ release: of }) => of.mode === 'aggregate' && !of.differencingGuard),
+  );
   // One size of sketch for all rules of a policy: what one of them released is compared with what another one would.
   const minima = permits.flatMap(({ permit }) =>
     permit.policy.allow.map((rule) => (rule.release.mode === 'aggregate' ? rule.release.minUnits : 0)),
   );
-  return { consumer, tables, release, clause, parameters, largestMinUnits: Math.max(0, ...minima) };
+  return {
+    consumer,
+    tables: [...tables, ...own],
+    release,
+    clause,
+    parameters,
+    isUnguarded,
+    largestMinUnits: Math.max(0, ...minima),
+  };
+}
+
+/**
+ * Answers beside a table that the asker chose are compared with each other, whatever the policy says: a list of eleven and
+ * one of ten of them subtract.
+ */
+function guardedBeside(brought: readonly OpenDataset[], terms: Release): Release {
+  return brought.length > 0 && terms.mode === 'aggregate' ? { ...terms, differencingGuard: true } : terms;
+}
+
+/** Tables of the same content are one, whatever they are called. */
+function once(brought: readonly OpenDataset[]): readonly OpenDataset[] {
+  return [...new Map(brought.map((one) => [one.database, one])).values()];
+}
+
+function digestsOf(brought: readonly OpenDataset[]): Pick<Prepared, 'brought'> {
+  return brought.length === 0 ? {} : { brought: brought.map(({ digest }) => digest).toSorted() };
 }
 
 /** Datasets are attached as d0, d1, …; the catalogue names tables accordingly. */

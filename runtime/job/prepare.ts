@@ -16,6 +16,8 @@ export interface Prepared {
     /** Rows of its tables that are read: for prices, which make a coarse figure of it. Absent when not known before the run. */
     readonly rows?: number;
   }[];
+  /** Digests (SHA-256) of tables that the asker brought; absent: none. */
+  readonly brought?: readonly string[];
   /** Columns that the result rests on; absent when not known one by one: every column of the datasets then counts. */
   readonly columns?: readonly (UsedColumn & {
     /** Rights and functions that were needed, e.g. `filter`, `sum`. */

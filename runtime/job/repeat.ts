@@ -42,8 +42,18 @@ export function questionOf(
     .toSorted();
   const over = prepared.datasets.map(({ name, version, digest }) => JSON.stringify([name, version, digest])).toSorted();
   const groups = job.asker.groups.toSorted();
+  const brought = (prepared.brought ?? []).toSorted();
   return needs.sha256(
-    JSON.stringify([job.asker.party, groups, admission.mode, under, over, prepared.question, prepared.schema]),
+    JSON.stringify([
+      job.asker.party,
+      groups,
+      admission.mode,
+      under,
+      over,
+      prepared.question,
+      prepared.schema,
+      ...(brought.length === 0 ? [] : [brought]),
+    ]),
   );
 }
 

@@ -95,7 +95,12 @@ const table = {
     .enum(['allowed', 'required', 'onlyOnUnit', 'forbidden'])
     .optional()
     .describe('Joins with private tables of other datasets'),
-  consumerTables: z.boolean().optional().describe('Whether tables that a consumer brings may be joined'),
+  consumerTables: z
+    .union([z.boolean(), z.literal('onUnit')])
+    .optional()
+    .describe(
+      'Whether tables that a consumer brings may be joined on columns that grant `join`; onUnit: on the privacy unit too',
+    ),
 };
 
 const conditions = {

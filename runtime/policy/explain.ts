@@ -53,7 +53,9 @@ export function explainPolicy(policy: UsagePolicy, reader: Reader): ExplainedPol
         .filter(({ isPublic }) => !isPublic)
         .flatMap((table) => [
           `rows of ${tableWord(table)} never leave`,
-          ...(table.consumerTables ? [] : [`tables that a consumer brings are not joined with ${tableWord(table)}`]),
+          ...(table.consumerTables !== false
+            ? []
+            : [`tables that a consumer brings are not joined with ${tableWord(table)}`]),
           ...(table.joins === 'forbidden' ? [`${tableWord(table)} is not joined with private tables of others`] : []),
         ]),
       ...(policy.allow.length === 0 ? ['no rule allows anything'] : []),

@@ -39,7 +39,14 @@ function tableInWords(table: TablePolicy): readonly string[] {
     table.isPublic ? `${name} is public` : `${name} protects ${table.privacyUnits.map(unitInWords).join(' and ')}`,
     ...(table.rows === null ? [] : [`${name}: only rows where ${table.rows}`]),
     ...joins.map((text) => `${name} ${text}`),
-    ...(table.consumerTables ? [`${name} may be joined with tables that a consumer brings`] : []),
+    ...(table.consumerTables === false
+      ? []
+      : [
+          `${name} may be joined with tables that a consumer brings, on columns that grant \`join\`: whoever brings one groups and filters by what such a column holds`,
+        ]),
+    ...(table.consumerTables === 'onUnit'
+      ? [`${name} may be joined so on its privacy unit too, by rules that compare each answer with earlier ones`]
+      : []),
     ...table.columns.flatMap((column) => columnInWords(column).map((text) => `${prefix}${text}`)),
   ];
 }

@@ -81,8 +81,8 @@ export interface TablePolicy {
   readonly rows: string | null;
   /** Whether the table may be joined with private tables of other datasets. */
   readonly joins: JoinMode;
-  /** Whether tables that a consumer brings may be joined. */
-  readonly consumerTables: boolean;
+  /** Whether tables that a consumer brings may be joined on columns that grant `join`; `onUnit`: on the privacy unit too. */
+  readonly consumerTables: boolean | 'onUnit';
 }
 
 export type Mode = 'aggregate' | 'differentialPrivacy' | 'homomorphic' | 'sandbox' | 'approvedCode';

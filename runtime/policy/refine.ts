@@ -70,7 +70,12 @@ function tableWidenings(base: TablePolicy, offer: TablePolicy): readonly string[
   // Whether one SQL condition implies another is not decidable here: only the same text counts.
   if (base.rows !== null && offer.rows !== base.rows) wider.push(`${path}.rows`);
   if (offer.joins !== base.joins && offer.joins !== 'forbidden') wider.push(`${path}.joins`);
-  if (offer.consumerTables && !base.consumerTables) wider.push(`${path}.consumerTables`);
+  if (
+    offer.consumerTables !== false &&
+    offer.consumerTables !== base.consumerTables &&
+    base.consumerTables !== 'onUnit'
+  )
+    wider.push(`${path}.consumerTables`);
   for (const column of offer.columns) {
     const before = base.columns.find((one) => one.name === column.name);
     const covered = column.grants.every((grant) => before?.grants.some((one) => coversGrant(one, grant)) ?? false);

@@ -58,6 +58,10 @@ export interface CatalogueTable {
   readonly joins: JoinMode;
   /** A consumer's own list of constants (VALUES); absent: a table of a provider. */
   readonly given?: true;
+  /** A table that the consumer uploaded: its values are no secret to it, and all of them are chosen by it. */
+  readonly brought?: true;
+  /** Where consumers' own tables may be joined; absent: nowhere. */
+  readonly consumerTables?: 'columns' | 'unit';
   /** Exact number of rows; known to the runtime, never shown to a consumer of a private table. */
   readonly rowCount: bigint;
 }
@@ -86,6 +90,8 @@ export interface QueryContext {
   /** Text for clauses in reasons, e.g. `hospital/visits v3 allow[statistics]`. */
   readonly clause: string;
   readonly parameters: Readonly<Record<string, string | number | boolean | null>>;
+  /** Some rule of these policies gives answers that are not compared with each other; absent: all are. */
+  readonly isUnguarded?: boolean;
   /** The largest minimum of units that answers over these tables are held to under any rule; absent: that of `release`. */
   readonly largestMinUnits?: number;
 }

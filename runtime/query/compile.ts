@@ -1,6 +1,7 @@
 import { shapeFor } from '../release/sketch.ts';
 import { denied, type Denied, reason } from '../policy/reason.ts';
 import type { QueryContext } from './catalogue.ts';
+import { checkBroughtAtAll } from './compile/brought-tables.ts';
 import { compileAny, releasedOnly } from './compile/select.ts';
 import { NO_TABLES, type ReleasedRelation, type State } from './compile/state.ts';
 import { CREATE_HIDE } from './enforce/sketches.ts';
@@ -81,6 +82,7 @@ function compile(
     withheld: [],
     words: [],
     reads: new Set(),
+    brought: 0,
     borrowed: [],
     sketches: buckets === null ? null : { buckets, blocks: [] },
     shownBlocks: 0,
@@ -89,8 +91,11 @@ function compile(
     compiled: 0,
   };
   const relation = releasedOnly(compileAny(state, query, NO_TABLES), null);
+  checkBroughtAtAll(state);
   // A dataset is touched when FROM names a table of it, even if no column is used: `select count(*) from visits`.
-  const read = context.tables.filter(({ physical }) => state.reads.has(physical)).map(({ dataset }) => dataset);
+  const read = context.tables
+    .filter(({ physical, brought }) => brought !== true && state.reads.has(physical))
+    .map(({ dataset }) => dataset);
   const footprint = rights.footprint();
   const isOrdered = query.orders.length > 0 || query.orderAll !== null || query.limit !== null || query.offset !== null;
   const permitted: Permitted = {

@@ -12,6 +12,7 @@ export class Rights {
 
   require(base: BaseColumn, right: ColumnRight, at: Place, purpose: string): void {
     this.#note(base, right);
+    if (base.table.brought === true && right === 'extremum') notAdded(base, at);
     if (base.table.isPublic || has(base, right)) return;
     refuse(
       'column-right-missing',
@@ -67,6 +68,7 @@ export class Rights {
     this.#degree(expression);
     for (const base of distinctColumns(expression)) {
       this.#note(base, wanted);
+      if (base.table.brought === true) notAdded(base, expression.at);
       const isGranted =
         base.table.isPublic ||
         base.column.grants.some((grant) => grant.rights.includes('aggregate') && grant.functions.includes(wanted));
@@ -101,9 +103,9 @@ export class Rights {
   }
 
   #note(base: BaseColumn, use: string): void {
-    const { dataset, names, given } = base.table;
+    const { dataset, names, given, brought } = base.table;
     // A consumer's own values are no dataset.
-    if (given !== undefined) return;
+    if (given !== undefined || brought !== undefined) return;
     const [table = dataset] = names;
     const key = `${dataset} ${table} ${base.column.name}`;
     const entry = this.#uses.get(key) ?? { dataset, table, column: base.column.name, uses: new Set<string>() };
@@ -161,6 +163,16 @@ export class Rights {
       'aggregate columns, their sums and products',
     );
   }
+}
+
+/** A value of its own for each unit would tell them apart in one sum: 1, 10, 100, … */
+function notAdded(base: BaseColumn, at: Place): never {
+  return refuse(
+    'consumer-table-measure',
+    `\`${shown(base)}\` of a table of yours cannot be aggregated over private rows`,
+    at,
+    'use it as a group key or in a condition, and calculate with the released values',
+  );
 }
 
 function isConstantCast(arg: Typed): boolean {

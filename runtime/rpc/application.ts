@@ -13,6 +13,7 @@ import type {
   OperatorServiceHandlers,
   PartyServiceHandlers,
   PolicyServiceHandlers,
+  TableServiceHandlers,
 } from '../gen/services.ts';
 import type { CallContext } from './call.ts';
 
@@ -38,6 +39,7 @@ export interface Application {
   readonly budgets: Partial<BudgetServiceHandlers>;
   readonly meters: Partial<MeterServiceHandlers>;
   readonly images: Partial<ImageServiceHandlers>;
+  readonly tables: Partial<TableServiceHandlers>;
   readonly code: Partial<CodeServiceHandlers>;
   readonly homomorphic: Partial<HomomorphicServiceHandlers>;
   readonly operator: Partial<OperatorServiceHandlers>;

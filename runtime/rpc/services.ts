@@ -31,6 +31,7 @@ const PLACES = {
   MeterService: 'meters',
   ImageService: 'images',
   CodeService: 'code',
+  TableService: 'tables',
   HomomorphicService: 'homomorphic',
   OperatorService: 'operator',
 } as const satisfies Record<keyof Handlers, keyof Application>;

@@ -25,6 +25,7 @@ export const TABLES = [
   'alert',
   'project',
   'settlement',
+  'consumerTable',
 ] as const;
 export type TableName = (typeof TABLES)[number];
 
@@ -43,6 +44,7 @@ export const MIRRORED: readonly TableName[] = [
   'dispute',
   'project',
   'settlement',
+  'consumerTable',
 ];
 
 /** One stored thing. `owner`, `state` and `atMs` can be searched; the rest is in `body` (canonical JSON) or `bytes`. */

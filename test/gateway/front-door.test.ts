@@ -39,6 +39,9 @@ const ROLES: Readonly<Record<string, readonly PartyRole[]>> = {
   'PartyService.Resume': ['operator'],
   'PartyService.Renew': ['operator'],
   'PolicyService.Attach': ['provider'],
+  'TableService.Upload': ['consumer'],
+  'TableService.List': ['consumer'],
+  'TableService.Remove': ['consumer'],
 };
 /** Rpcs that answer each caller with what is its own: empty requests name nothing of anybody. */
 const OWN =
@@ -62,6 +65,7 @@ const PLACES = {
   OperatorService: 'operator',
   PartyService: 'parties',
   PolicyService: 'policies',
+  TableService: 'tables',
 } as const satisfies Record<(typeof SERVICE_NAMES)[number], keyof Glovebox>;
 type Service = keyof typeof PLACES;
 

@@ -198,6 +198,7 @@ export async function startSmallRuntime(
     meters: {},
     images: {},
     code: {},
+    tables: {},
     homomorphic: {},
     operator: {},
     async *openRelease(caller, ticket) {

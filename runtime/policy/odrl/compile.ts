@@ -156,7 +156,10 @@ function tableOf(table: TablePolicy): Loose {
     })),
     ...optionally('gb:rows', table.rows, text),
     'gb:joins': [text(table.joins)],
-    'gb:consumerTables': [typed(String(table.consumerTables), 'boolean')],
+    'gb:consumerTables': [typed(String(table.consumerTables !== false), 'boolean')],
+    ...optionally('gb:consumerTablesOnUnit', table.consumerTables === 'onUnit' ? 'true' : null, (value) =>
+      typed(value, 'boolean'),
+    ),
     'gb:column': table.columns.map((column) => ({
       'gb:name': [text(column.name)],
       ...optionally('gb:grade', column.grade, text),

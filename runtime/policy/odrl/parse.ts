@@ -230,10 +230,17 @@ function tableOf(table: NodeReader): TablePolicy {
       ['allowed', 'required', 'onlyOnUnit', 'forbidden'],
       table.path,
     ),
-    consumerTables: table.value<boolean>('gb:consumerTables', 'boolean'),
+    consumerTables: consumerTablesOf(table),
   };
   table.end();
   return read;
+}
+
+function consumerTablesOf(table: NodeReader): TablePolicy['consumerTables'] {
+  const isAllowed = table.value<boolean>('gb:consumerTables', 'boolean');
+  const isOnUnit = table.optional<boolean>('gb:consumerTablesOnUnit', 'boolean') ?? false;
+  if (isOnUnit && !isAllowed) throw new NodeError(table.path, '`gb:consumerTablesOnUnit` needs `gb:consumerTables`');
+  return isOnUnit ? 'onUnit' : isAllowed;
 }
 
 function grantOf(grant: NodeReader): ColumnGrant {

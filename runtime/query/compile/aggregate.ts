@@ -12,6 +12,7 @@ import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { TEXT } from '../types.ts';
 import { MAX_ITEMS } from '../text.ts';
+import { checkBrought } from './brought-tables.ts';
 import { buildCell } from './cell.ts';
 import { compileSets, groupingCall, groupingSets } from './grouping-sets.ts';
 import { type Known, knownOf } from './known.ts';
@@ -36,6 +37,7 @@ export function compileAggregate(
   resolveRow: (syntax: Syntax) => Typed,
 ): ReleasedRelation {
   checkJoins(from.scope);
+  checkBrought(state, from.scope);
   for (const { left, right, expression } of from.scope.equalities) state.rights.join(left, right, expression.at);
   for (const base of from.scope.bases) for (const on of base.leftOn ?? []) checkLeftJoin(state, on);
   for (const predicate of from.scope.predicates) state.rights.condition(predicate);
@@ -67,7 +69,11 @@ export function compileAggregate(
   if (select.qualify !== null) resolve(select.qualify, sight);
   if (cells.length + keys.length > MAX_ITEMS) refuse('query-too-large', `more than ${MAX_ITEMS} keys and cells`);
   const units = unitsOf(from.scope);
-  const whole = { scope: countingUnmatched(from.scope), keys, cells, units, terms: state.terms };
+  const counted = countingUnmatched(from.scope);
+  // INVARIANT: whoever a brought table leaves out is counted.
+  if (counted.bases.some(({ table: of, leftOn }) => of.brought === true && leftOn === null))
+    refuse('consumer-table-link', 'the tables of this join cannot be told apart from a table of yours');
+  const whole = { scope: counted, keys, cells, units, terms: state.terms };
   const shown = sets === null ? compileBlock(state, whole) : compileSets(state, sets, whole);
   state.words.push(...inWords(whole));
   if (sets !== null)
@@ -256,6 +262,10 @@ function inWords(block: Omit<Block, 'name'>): string[] {
   const { minUnits, smallGroups, dominance } = block.terms;
   const units = block.units.map((unit) => unit.domain).join(' and of ');
   const words = [`every row of the answer rests on at least ${minUnits} distinct units of ${units}`];
+  if (block.scope.bases.some(({ table: of }) => of.brought === true))
+    words.push(
+      'columns of a table of yours are group keys and conditions; answers with it are compared with each other',
+    );
   if (block.scope.predicates.length > 0)
     words.push(`what the conditions leave out rests on nobody or on at least ${minUnits} units`);
   if (block.cells.some((cell) => cell.conditions.length > 0))

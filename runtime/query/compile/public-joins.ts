@@ -63,7 +63,8 @@ function linked(scope: RowScope, base: Base, placed: ReadonlySet<number>): Equal
   );
 }
 
-function areLinked(scope: RowScope, bases: readonly Base[]): boolean {
+/** Whether `column = column` conditions between them alone link these tables. */
+export function areLinked(scope: RowScope, bases: readonly Base[]): boolean {
   const [first, ...others] = bases;
   if (first === undefined) return false;
   const own = new Set(bases.map(({ relation }) => relation));

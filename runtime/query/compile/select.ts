@@ -159,7 +159,19 @@ export function rowSight(state: State, scope: Scope, from: From, items: readonly
         at,
         'aggregate in a subquery, then use the window on its result',
       ),
-    subquery: (syntax) => subqueryOverReleased(state, scope, syntax),
+    subquery: (syntax) => {
+      const before = state.brought;
+      const found = subqueryOverReleased(state, scope, syntax);
+      // It would be a condition that none of the rules for joins with such a table sees.
+      if (over === 'rows' && state.brought > before)
+        refuse(
+          'consumer-table-misplaced',
+          'a table of yours cannot stand in a sub-query about rows',
+          syntax.at,
+          'join it: `JOIN your_table ON column = your_column`',
+        );
+      return found;
+    },
   };
   return sight;
 }

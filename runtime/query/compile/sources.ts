@@ -69,6 +69,7 @@ function readTable(source: Source & { kind: 'table' }, needs: SourceNeeds): From
   }
   const table = findTable(needs.state, source);
   needs.state.reads.add(table.physical);
+  if (table.brought === true) needs.state.brought += 1;
   const relation = needs.state.nextRelation++;
   const names = source.alias === '' ? table.names : [source.alias];
   const columns = table.columns.map((column) => ({

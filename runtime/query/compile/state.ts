@@ -18,6 +18,8 @@ export interface State {
   readonly words: string[];
   /** Physical names of the base tables that FROM named. */
   readonly reads: Set<string>;
+  /** How often FROM named a table that the consumer brought. */
+  brought: number;
   /** Certificates of released values that sub-queries in expressions bring in. */
   readonly borrowed: Certificate[];
   /** Sketches of the blocks so far, with this many buckets; null: none are asked for. */

@@ -7,6 +7,7 @@ import { budgetOf, type GroupKeys, type NoisedPlan, queriesOf, WHOLE_TABLE } fro
 import type { QueryContext, SqlType } from '../catalogue.ts';
 import { checkLeftJoin } from '../compile/aggregate.ts';
 import { groupKeys } from '../compile/released.ts';
+import { checkBrought, checkBroughtAtAll } from '../compile/brought-tables.ts';
 import { compileAny, condition, expandStars, rowSight, withTables } from '../compile/select.ts';
 import { addConditions, conjuncts, type From, readFrom } from '../compile/sources.ts';
 import { NO_TABLES, type Relation, type State } from '../compile/state.ts';
@@ -84,6 +85,7 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
   const state = stateOf(context);
   const { rights } = state;
   const { from, scope, resolveRow } = rowsOf(state, query);
+  checkBrought(state, scope);
   const rowsPerUnit = rowsPerUnitOf(scope, release.maxRowsPerUnit);
   checkRights(state, scope);
 
@@ -106,6 +108,7 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
   if (state.setup.length + state.gates.length + state.borrowed.length > 0)
     refuse('differential-shape', 'with differential privacy a sub-query in an expression reads public tables only');
 
+  checkBroughtAtAll(state);
   const keys = keysOf.map((expression, index) => {
     const output = answer.outputs.find((one) => 'key' in one && one.key === index);
     return { name: output?.name ?? `key${index}`, type: typeOf(expression), values: publicCells(expression) };
@@ -142,6 +145,7 @@ function stateOf(context: QueryContext): State {
     withheld: [],
     words: [],
     reads: new Set(),
+    brought: 0,
     borrowed: [],
     nextRelation: 0,
     nextBlock: 0,
@@ -279,7 +283,9 @@ export function planOf(
 /** A dataset is touched when FROM names a table of it, even if no column is used: `select count(*) from visits`. */
 function footprintOf(state: State, { tables }: QueryContext): Footprint {
   const footprint = state.rights.footprint();
-  const read = tables.filter(({ physical }) => state.reads.has(physical)).map(({ dataset }) => dataset);
+  const read = tables
+    .filter(({ physical, brought }) => brought !== true && state.reads.has(physical))
+    .map(({ dataset }) => dataset);
   return { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() };
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { decodeBatch } from '../../../runtime/dataset/batch-frame.ts';
 import { catalogueTables, layoutSpecOf } from '../../../runtime/dataset/catalogue.ts';
 import { layoutStatements } from '../../../runtime/dataset/layout-sql.ts';
+import { learnColumns } from '../../../runtime/dataset/column-facts.ts';
 import type { DatasetManifest, StoredTable } from '../../../runtime/dataset/metadata.ts';
 import { resultSchemaOf } from '../../../runtime/dataset/run-enforced.ts';
 import { executeJob } from '../../../runtime/dataset/worker/execute-job.ts';
@@ -134,6 +135,42 @@ export class OpenWorld {
   /** What the guard remembered of the last answer that it was asked about. */
   shown: readonly LabelledSketch[] = [];
 
+  readonly #brought: CatalogueTable[] = [];
+
+  /** A table that the consumer uploaded; the last of a name counts. `body` is what CREATE TABLE AS takes. */
+  async bring(name: string, body: string): Promise<void> {
+    const at = this.#brought.findIndex((one) => one.names[0] === name);
+    if (at !== -1) this.#brought.splice(at, 1);
+    const database = `b${this.#databases++}`;
+    await this.#plain.run(`ATTACH ':memory:' AS ${database}`);
+    await this.#plain.run(`CREATE TABLE ${database}."rows" AS ${body}`);
+    await this.#plain.run(`CREATE OR REPLACE TABLE d0."${name}" AS FROM ${database}."rows"`);
+    const described = (await this.#plain.runAndReadAll(`DESCRIBE ${database}."rows"`)).getRows();
+    const facts = await learnColumns(
+      this.#plain,
+      `${database}."rows"`,
+      described.map((row) => String(row[0])),
+      true,
+    );
+    this.#brought.push({
+      dataset: `brought/${name}`,
+      names: [name, `my.${name}`],
+      physical: `"${database}"."rows"`,
+      isPublic: true,
+      brought: true,
+      columns: described.map((row) => ({
+        name: String(row[0]),
+        type: typeOf(String(row[1])),
+        grants: [],
+        ...(facts[String(row[0])] === undefined ? {} : { facts: facts[String(row[0])] }),
+      })),
+      units: [],
+      joins: 'allowed',
+      rowCount: 0n,
+    });
+  }
+  #databases = 0;
+
   #histories = new Histories(() => Promise.resolve([]));
 
   /** Forgets what was answered, as for another consumer. */
@@ -176,7 +213,8 @@ export class OpenWorld {
       if (error instanceof SyntaxError) return { kind: 'denied', code: 'sql-syntax', message: 'not JSON' };
       throw error;
     }
-    const compiled = compileQuery(ast, sql, { ...this.context, release, parameters });
+    const tables = [...this.context.tables, ...this.#brought];
+    const compiled = compileQuery(ast, sql, { ...this.context, tables, release, parameters });
     if (compiled.kind === 'denied') {
       const [first] = compiled.reasons;
       return { kind: 'denied', code: first?.code ?? '', message: first?.message ?? '' };
