@@ -11,7 +11,8 @@
 import type { KeyObject } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listImages, loadImage, sha256OfFile } from './image.ts';
+import { sha256OfFile } from './file-digest.ts';
+import { listImages, loadImage } from './image.ts';
 import { parseManifest, signDigest } from './manifest.ts';
 
 /** Writes the digests of an image's own files into its manifest and drops a signature that no longer fits; true when something changed. */

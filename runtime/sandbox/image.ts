@@ -8,9 +8,9 @@
  * so a released image that is signed is pinned as a whole.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { sha256OfFile } from './file-digest.ts';
 import { moduleClosure } from './module-closure.ts';
 import { imageDigest, parseManifest, signatureStateOf, type ImageManifest, type SignatureState } from './manifest.ts';
 import { packageFiles } from './package-files.ts';
@@ -98,11 +98,4 @@ async function firstWith(folders: readonly string[], name: string): Promise<stri
 
 function sha256Of(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-/** Digest of a file as lower-case hex, read in pieces so that a large add-on does not hold up the event loop. */
-export async function sha256OfFile(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }
