@@ -58,7 +58,7 @@ export function approvedRun(
     ],
     execute: (signal) =>
       execution(async () => {
-        const source = sourceOf(needs, input, columns, { isSorted: true, rowsPerUnit: null, signal });
+        const source = sourceOf(needs, input, columns, { isSorted: true, isNumbered: true, rowsPerUnit: null, signal });
         const outcome = await runJavaScriptJob(
           workersOf(needs, input, signal),
           prepared,

@@ -96,7 +96,7 @@ export function blocksRun(
     execute: (signal) =>
       execution(async () => {
         const started = performance.now();
-        const source = sourceOf(needs, input, columns, { isSorted: true, rowsPerUnit, signal });
+        const source = sourceOf(needs, input, columns, { isSorted: true, isNumbered: true, rowsPerUnit, signal });
         const outcome = await runJavaScriptJob(workersOf(needs, input, signal), prepared, source, {
           ...termsOf(needs, input, signal),
           blockKey: needs.entropy.bytes(32),

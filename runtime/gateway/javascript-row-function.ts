@@ -87,7 +87,12 @@ export function rowFunctionRun(
     ],
     execute: (signal, progress) =>
       execution(async () => {
-        const source = sourceOf(needs, input, columns, { isSorted: false, rowsPerUnit: facts.rowsPerUnit, signal });
+        const source = sourceOf(needs, input, columns, {
+          isSorted: false,
+          isNumbered: false,
+          rowsPerUnit: facts.rowsPerUnit,
+          signal,
+        });
         const workers = workersOf(needs, input, signal);
         const terms = termsOf(needs, input, signal);
         const uniform = new Uniform(needs.entropy);

@@ -1,15 +1,12 @@
 import { DEFAULT_RUN_LIMITS, runEnforced } from '../dataset/run-enforced.ts';
-import { quoteName, quoteText } from '../dataset/sql-text.ts';
 import { linkOf, WorkerFault } from '../dataset/worker-link.ts';
 import type { OpenDataset } from '../job/prepare-sql.ts';
 import type { CatalogueColumn, CatalogueTable, SqlType } from '../query/catalogue.ts';
-import type { EnforcedQuery } from '../query/enforced.ts';
-import { ROW_RANK } from '../query/layout.ts';
-import type { ColumnBatch as TableBatch, ColumnData as TableColumn } from '../release/columns.ts';
-import type { ColumnBatch, ColumnData, ColumnKind, ColumnSpec } from '../sandbox/javascript/columns.ts';
-import { javascriptLimits } from '../sandbox/javascript/limits.ts';
+import type { ColumnBatch, ColumnKind, ColumnSpec } from '../sandbox/javascript/columns.ts';
 import type { ColumnSource, GroupKey, UnitPart } from '../sandbox/javascript/source.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
+import { decodeRows } from './javascript-row-batches.ts';
+import { statementsOf } from './javascript-row-statements.ts';
 
 /** A column as code reads it, and the texts that it may tell apart. */
 export interface ReadColumn extends ColumnSpec {
@@ -30,6 +27,8 @@ export interface RowsRequest {
   readonly rowsPerUnit: number | null;
   /** Whether rows come unit by unit in an order that depends on each unit's own rows alone. */
   readonly isSorted: boolean;
+  /** Whether each row says whose it is; without, the bound on the rows of a unit is all that is known of units. */
+  readonly isNumbered: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -64,7 +63,7 @@ export function partsFor(rows: number, columns: number): number {
  * block about the rows of all others, so codes come from lists that are public or the program's own.
  */
 export function rowSource(request: RowsRequest): ColumnSource {
-  const { columns, table, isSorted, rowsPerUnit } = request;
+  const { columns, table, isSorted, isNumbered, rowsPerUnit } = request;
   const rows = Number(table.rowCount);
   const parts = partsFor(rows, columns.length);
   const isKept = rows * (columns.length + 1) <= KEPT_VALUES;
@@ -80,7 +79,7 @@ export function rowSource(request: RowsRequest): ColumnSource {
     }
     const collected: ColumnBatch[] = [];
     // A sort and the numbers of units both hold what they work on; a plain scan holds nothing.
-    const isHolding = isSorted || rowsPerUnit !== 1;
+    const isHolding = isSorted || (isNumbered && rowsPerUnit !== 1);
     for await (const batch of isHolding && parts > 1 ? inParts(request, parts) : readRows(request, WHOLE)) {
       if (isKept) collected.push(batch);
       yield batch;
@@ -92,6 +91,7 @@ export function rowSource(request: RowsRequest): ColumnSource {
     dictionaries: new Map(columns.filter(({ kind }) => kind === 'dictionary').map(({ name, texts }) => [name, texts])),
     // Every unit has a row, so there are at most as many.
     units: Math.max(1, rows),
+    ...(rowsPerUnit === null ? {} : { boundedRowsPerUnit: rowsPerUnit }),
     parts,
     batches,
   };
@@ -117,7 +117,7 @@ async function* inParts(request: RowsRequest, of: number): AsyncGenerator<Column
 }
 
 async function* readRows(request: RowsRequest, part: UnitPart): AsyncGenerator<ColumnBatch, void, void> {
-  const { pool, party, dataset, columns, signal } = request;
+  const { pool, party, dataset, signal } = request;
   const query = statementsOf(request, part);
   const guestPath = `/data/${dataset.database}.duckdb`;
   const worker = await pool.lease({ kind: 'sql', party, mounts: [{ hostPath: dataset.file, guestPath }], signal });
@@ -130,7 +130,7 @@ async function* readRows(request: RowsRequest, part: UnitPart): AsyncGenerator<C
     });
     let first = 0;
     for await (const batch of run.batches()) {
-      yield decoded(batch, columns, first);
+      yield decodeRows(batch, request, first);
       first += batch.rowCount;
     }
     if (run.outcome.kind !== 'done') throw new WorkerFault('the rows could not be read');
@@ -138,94 +138,6 @@ async function* readRows(request: RowsRequest, part: UnitPart): AsyncGenerator<C
   } finally {
     if (isClean) worker.release();
     else await worker.destroy();
-  }
-}
-
-/**
- * Our own statements: only the named columns, cast to what code reads; rows of rank below the bound; and the number of the
- * unit within the part that is read, never its key or its hash. With one row per unit the position of the row is its unit's number, which saves a join.
- */
-export function statementsOf(
-  request: Pick<RowsRequest, 'table' | 'columns' | 'rowsPerUnit' | 'isSorted'>,
-  part: UnitPart,
-): EnforcedQuery {
-  const { table, columns, rowsPerUnit, isSorted } = request;
-  const [unit] = table.units;
-  if (unit === undefined) throw new RangeError('the table has no privacy unit');
-  const hash = `t.${quoteName(unit.hash)}`;
-  const rank = `t.${quoteName(ROW_RANK)}`;
-  const conditions = [
-    ...(rowsPerUnit === null ? [] : [`${rank} < ${Math.trunc(rowsPerUnit)}`]),
-    ...(part.first === 0 ? [] : [`${hash} >= ${boundary(part.first, part.of)}`]),
-    ...(part.end === part.of ? [] : [`${hash} < ${boundary(part.end, part.of)}`]),
-  ];
-  const bound = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-  const values = columns.map((column, i) => `${expressionOf(column)} AS c${i}`);
-  const isNumbered = rowsPerUnit !== 1;
-  const setup = isNumbered
-    ? [
-        `CREATE TEMP TABLE units AS SELECT h, CAST(row_number() OVER () - 1 AS INTEGER) AS n FROM (SELECT DISTINCT ${hash} AS h FROM ${table.physical} AS t${bound})`,
-      ]
-    : [];
-  const from = `${table.physical} AS t${isNumbered ? ` JOIN units ON units.h = ${hash}` : ''}`;
-  const order = isSorted ? ` ORDER BY ${[hash, ...(rowsPerUnit === null ? [] : [rank])].join(', ')}` : '';
-  return {
-    setup,
-    result: `SELECT ${[...values, ...(isNumbered ? ['units.n AS u'] : [])].join(', ')} FROM ${from}${bound}${order}`,
-    outputs: [
-      ...columns.map((column, i) => ({ name: `c${i}`, type: sentType(column.kind), role: 'cell' as const })),
-      ...(isNumbered ? [{ name: 'u', type: INTEGER, role: 'cell' as const }] : []),
-    ],
-    certificates: [],
-    summary: 'SELECT CAST(NULL AS BIGINT)',
-    inWords: [],
-    canonical: '',
-  };
-}
-
-/** Where a fraction of the keyed hashes' range begins, as a literal of their own type: the layout's hashes are 64 bits, even. */
-const boundary = (numerator: number, of: number): string =>
-  `${((BigInt(numerator) << 64n) / BigInt(of)).toString()}::UBIGINT`;
-
-const INTEGER: SqlType = { kind: 'integer', bits: 32, isSigned: true };
-
-function sentType(kind: ColumnKind): SqlType {
-  switch (kind) {
-    case 'float64':
-      return { kind: 'double' };
-    case 'boolean':
-      return { kind: 'boolean' };
-    case 'int32':
-    case 'dictionary':
-      return INTEGER;
-  }
-}
-
-function expressionOf({ name, type, kind, texts, other }: ReadColumn): string {
-  const column = `t.${quoteName(name)}`;
-  if (kind === 'dictionary') {
-    // No stored text holds a NUL, so a program's text that does is never found.
-    const cases = texts
-      .map((text, code) => (text.includes('\0') ? '' : ` WHEN ${quoteText(text)} THEN ${code}`))
-      .join('');
-    const rest = other === 'missing' ? 'NULL' : `CASE WHEN ${column} IS NULL THEN NULL ELSE ${texts.length} END`;
-    return `CAST(${cases === '' ? rest : `CASE ${column}${cases} ELSE ${rest} END`} AS INTEGER)`;
-  }
-  switch (type.kind) {
-    case 'date':
-      return `CAST(${column} - DATE '1970-01-01' AS INTEGER)`;
-    case 'timestamp':
-    case 'timestampWithZone':
-      return `(CAST(epoch_us(${column}) AS DOUBLE) / 1000)`;
-    case 'boolean':
-      return column;
-    case 'integer':
-    case 'decimal':
-    case 'double':
-    case 'float':
-    case 'text':
-    case 'interval':
-      return `CAST(${column} AS ${kind === 'int32' ? 'INTEGER' : 'DOUBLE'})`;
   }
 }
 
@@ -263,45 +175,3 @@ export function declaredTexts(column: CatalogueColumn): readonly string[] | unde
 
 /** Texts among the keys of a group. */
 export const textKeys = (keys: readonly GroupKey[]): readonly string[] => keys.filter((key) => typeof key === 'string');
-
-function decoded(batch: TableBatch, columns: readonly ReadColumn[], first: number): ColumnBatch {
-  const rows = batch.rowCount;
-  if (rows > javascriptLimits.batchRows) throw new WorkerFault('a batch has too many rows');
-  const unit = batch.columns[columns.length];
-  return {
-    rows,
-    columns: columns.map(({ kind }, i) => columnOf(batch.columns[i], kind, rows)),
-    unit:
-      unit === undefined
-        ? Int32Array.from({ length: rows }, (_, i) => first + i)
-        : (columnOf(unit, 'int32', rows).values as Int32Array),
-  };
-}
-
-function columnOf(data: TableColumn | undefined, kind: ColumnKind, rows: number): ColumnData {
-  if (data === undefined) throw new WorkerFault('a batch lacks a column');
-  const validity = bytesOf(data.validity, rows);
-  switch (kind) {
-    case 'float64':
-      return { values: new Float64Array(aligned(data.values, rows * 8)), validity };
-    case 'int32':
-    case 'dictionary':
-      return { values: new Int32Array(aligned(data.values, rows * 4)), validity };
-    case 'boolean':
-      return { values: Int8Array.from(bytesOf(data.values, rows) ?? []), validity };
-  }
-}
-
-/** One byte per bit; undefined for no bitmap. */
-function bytesOf(bitmap: Uint8Array | null, rows: number): Uint8Array | undefined {
-  if (bitmap === null) return undefined;
-  const bytes = new Uint8Array(rows);
-  for (let i = 0; i < rows; i++) bytes[i] = ((bitmap[i >> 3] ?? 0) >> (i & 7)) & 1;
-  return bytes;
-}
-
-/** A copy at an address that any typed array can view; the batch's own buffer is used again by the channel. */
-function aligned(values: Uint8Array, size: number): ArrayBuffer {
-  if (values.byteLength < size) throw new WorkerFault('a column is shorter than its batch');
-  return Uint8Array.from(values.subarray(0, size)).buffer;
-}

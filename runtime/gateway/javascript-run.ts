@@ -10,7 +10,7 @@ import type { JobTerms, PreparedComputation } from '../sandbox/javascript/prepar
 import type { ColumnSource } from '../sandbox/javascript/source.ts';
 import type { JavaScriptWorkers } from '../sandbox/javascript/worker-link.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
-import { type ReadColumn, rowSource } from './javascript-rows.ts';
+import { type ReadColumn, type RowsRequest, rowSource } from './javascript-rows.ts';
 
 /** What the four ways of running code share: rows, workers, terms, and one word for every failure. */
 
@@ -33,7 +33,7 @@ export function sourceOf(
   needs: JavaScriptRunNeeds,
   { data, party }: ReadyInput,
   columns: readonly ReadColumn[],
-  more: { readonly isSorted: boolean; readonly rowsPerUnit: number | null; readonly signal: AbortSignal },
+  more: Pick<RowsRequest, 'isSorted' | 'isNumbered' | 'rowsPerUnit' | 'signal'>,
 ): ColumnSource {
   if (data === null) throw new Error('code over a table without a table');
   const { dataset, table } = data;

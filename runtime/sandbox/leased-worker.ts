@@ -1,3 +1,4 @@
+import { writevSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { dataPayloads, frameType, jsonPayload, type Frame, type FrameType } from './channel.ts';
 import type { IsolationLevel } from './manifest.ts';
@@ -74,14 +75,15 @@ export class LeasedWorker {
     for (;;) yield await this.next();
   }
 
-  /** Writes into the worker's fd 5 at a position in bytes (images with `scratch: true`), without passing the pipe. */
-  async writeScratch(bytes: Uint8Array, position: number): Promise<void> {
+  /**
+   * Writes bytes, or pieces one after the other, into the worker's fd 5 at a position in bytes (images with `scratch: true`),
+   * without passing the pipe.
+   */
+  async writeScratch(bytes: Uint8Array | readonly Uint8Array[], position: number): Promise<void> {
     this.#assertHeld();
     if (this.#scratch === undefined) throw new Error(`image \`${this.kind}\` has no scratch file`);
-    for (let at = 0; at < bytes.byteLength;) {
-      const { bytesWritten } = await this.#scratch.write(bytes, at, bytes.byteLength - at, position + at);
-      at += bytesWritten;
-    }
+    const pieces = bytes instanceof Uint8Array ? [bytes] : bytes;
+    await writePieces(this.#scratch, pieces, position);
   }
 
   /** Ends the lease after a clean job. The worker serves again if its image allows and it left nothing behind. */
@@ -105,3 +107,25 @@ export class LeasedWorker {
     if (this.#hasEnded && !this.#process.hasEnded) throw new Error('the worker was given back already');
   }
 }
+
+/** What is copied into memory at once on this thread: a thread of the pool would take longer to be asked than this takes. */
+const inlineBytes = 4 * 1024 * 1024;
+
+async function writePieces(file: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {
+  const size = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+  if (size === 0) return;
+  const isInline = size <= inlineBytes && pieces.length <= maxVector;
+  if (isInline && writevSync(file.fd, [...pieces], position) === size) return;
+  // Large, or the file took a part only: piece by piece, each to its end.
+  let start = position;
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.byteLength;) {
+      const { bytesWritten } = await file.write(piece, at, piece.byteLength - at, start + at);
+      at += bytesWritten;
+    }
+    start += piece.byteLength;
+  }
+}
+
+/** Pieces that one `writev` takes (IOV_MAX on Linux). */
+const maxVector = 1024;

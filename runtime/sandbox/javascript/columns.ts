@@ -71,6 +71,60 @@ export function encodeBatch(
   return encodeParts(specs, [{ batch }], withUnit);
 }
 
+/**
+ * Returns a function that lays a batch out as `encodeBatch` does, in pieces: a column that is stored as it travels is handed on
+ * where it lies, the others share one buffer that is used again. The pieces of a batch are good until the next one is laid out.
+ */
+export function batchPieces(
+  specs: readonly ColumnSpec[],
+  withUnit: boolean,
+): (batch: ColumnBatch) => readonly Uint8Array[] {
+  const kinds = wireKinds(specs, withUnit);
+  let spare = new ArrayBuffer(0);
+  return (batch) => {
+    const { places, bytes } = layoutOf(kinds, batch.rows);
+    if (bytes > javascriptLimits.batchBytes) throw new RangeError(`a batch of ${bytes} bytes is over the limit`);
+    const pieces: Uint8Array[] = [];
+    places.forEach((place, index) => {
+      const data = dataOf(specs, batch, index);
+      const size = batch.rows * widths[place.kind];
+      if (isAsStored(place.kind, data)) {
+        pieces.push(new Uint8Array(data.values.buffer, data.values.byteOffset, size));
+      } else {
+        if (spare.byteLength < bytes) spare = new ArrayBuffer(bytes);
+        fillColumn(viewOf(spare, place, batch.rows), place.kind, data, undefined);
+        pieces.push(new Uint8Array(spare, place.offset, size));
+      }
+      const padding = (8 - (size % 8)) % 8;
+      if (padding > 0) pieces.push(ZEROS.subarray(0, padding));
+    });
+    return pieces;
+  };
+}
+
+const ZEROS = new Uint8Array(8);
+
+function isAsStored(kind: ColumnKind, { values, validity }: ColumnData): boolean {
+  if (validity !== undefined) return false;
+  switch (kind) {
+    case 'float64':
+      return values instanceof Float64Array;
+    case 'int32':
+    case 'dictionary':
+      return values instanceof Int32Array;
+    case 'boolean':
+      return values instanceof Int8Array;
+  }
+}
+
+/** Column `index` of a batch, or its units after the last one; throws RangeError when it is not there for every row. */
+function dataOf(specs: readonly ColumnSpec[], batch: ColumnBatch, index: number): ColumnData {
+  const data = index < specs.length ? batch.columns[index] : batch.unit && { values: batch.unit };
+  if (data === undefined || data.values.length < batch.rows)
+    throw new RangeError('a batch lacks a column or a part of it');
+  return data;
+}
+
 /** Lays rows of several batches out one after the other. Throws RangeError for data that do not fit: a fault of ours. */
 export function encodeParts(
   specs: readonly ColumnSpec[],
@@ -110,10 +164,9 @@ export function columnWriter(
       const count = pick?.length ?? batch.rows;
       if (at + count > rows) throw new RangeError('more rows than there is room for');
       places.forEach((place, index) => {
-        const data = index < specs.length ? batch.columns[index] : batch.unit && { values: batch.unit };
+        const data = dataOf(specs, batch, index);
         const target = views[index];
-        if (target === undefined || data === undefined || data.values.length < batch.rows)
-          throw new RangeError('a batch lacks a column or a part of it');
+        if (target === undefined) throw new RangeError('a dry writer takes no rows');
         fillColumn(target.subarray(at, at + count), place.kind, data, pick);
       });
       at += count;

@@ -139,11 +139,16 @@ export function runPost(
   });
 }
 
-/** An isolate that runs one printed kernel over batches: only trusted code and a checked row function are in it. */
+/**
+ * An isolate that runs one printed kernel over batches: only trusted code and a checked row function are in it. So its batches
+ * lie in memory that it shares with this thread, filled again and again: a fresh buffer for each would cost more than the rows.
+ */
 export class KernelIsolate implements Disposable {
   readonly #isolate: ivm.Isolate;
   readonly #run: ivm.Reference;
   readonly #timeoutMs: number;
+  #room: Uint8Array<SharedArrayBuffer> = new Uint8Array(new SharedArrayBuffer(0));
+  #isNew = false;
 
   constructor(kernel: string, limits: { readonly isolateMiB: number; readonly timeoutMs: number }) {
     this.#isolate = new ivm.Isolate({ memoryLimit: limits.isolateMiB });
@@ -153,10 +158,22 @@ export class KernelIsolate implements Disposable {
     this.#timeoutMs = limits.timeoutMs;
   }
 
-  /** Adds a batch; its buffer is moved into the isolate. */
-  add(input: GuestInput): void {
-    const offsets = input.places.map((place) => place.offset);
-    this.#run.applySync(undefined, [moved(input.buffer), input.rows, ...offsets], { timeout: this.#timeoutMs });
+  /** Returns where the next batch of that many bytes is to be put. */
+  roomFor(bytes: number): Uint8Array {
+    if (this.#room.byteLength < bytes) {
+      this.#room = new Uint8Array(new SharedArrayBuffer(bytes));
+      this.#isNew = true;
+    }
+    return this.#room.subarray(0, bytes);
+  }
+
+  /** Adds the batch that was put into the room. */
+  add(rows: number, places: readonly ColumnPlace[]): void {
+    const buffer = this.#isNew ? new ivm.ExternalCopy(this.#room.buffer).copyInto({ release: true }) : null;
+    this.#isNew = false;
+    this.#run.applySync(undefined, [buffer, rows, ...places.map((place) => place.offset)], {
+      timeout: this.#timeoutMs,
+    });
   }
 
   /** Returns the cells summed since the last take, and starts from zero. */

@@ -1,4 +1,5 @@
-import { encodeBatch, wireKinds } from './columns.ts';
+import { batchPieces, wireKinds } from './columns.ts';
+import type { ColumnBatch } from './columns.ts';
 import { withWorker } from './lease.ts';
 import { javascriptLimits } from './limits.ts';
 import type { CheckedRowFunction } from './row-function/check.ts';
@@ -6,8 +7,8 @@ import { printKernel } from './row-function/kernel.ts';
 import type { Reducer, Sensitivity } from './row-function/reducer.ts';
 import { codeOf, storedKeys } from './source.ts';
 import type { ColumnSource, GroupKey, JobFailed, RunTerms } from './source.ts';
-import { WorkerLost, bodyTaken, nextAnswer, sendColumns, sendEnd, startJob } from './worker-link.ts';
-import type { JavaScriptWorkers } from './worker-link.ts';
+import { WorkerLost, bodyTaken, bytesOf, nextAnswer, sendColumns, sendEnd, startJob } from './worker-link.ts';
+import type { JavaScriptWorker, JavaScriptWorkers } from './worker-link.ts';
 
 /** Exact sums of a row function per group, in the order of the declared keys, with the sensitivity of all of them. */
 export interface RowFunctionOutcome {
@@ -40,6 +41,12 @@ export async function runRowFunction(
   const isCountingUnits = job.isCountingUnits === true;
   if (isCountingUnits && groups * source.units > javascriptLimits.unitGroupBits)
     throw new RangeError('too many groups and units to count units');
+  // What bounds the rows of a unit is the source itself, or the kernel, which must know then which unit a row is of.
+  const isBounded = source.boundedRowsPerUnit !== undefined && source.boundedRowsPerUnit <= job.rowsPerUnit;
+  const units =
+    isBounded && !isCountingUnits
+      ? undefined
+      : { count: source.units, rowsPerUnit: job.rowsPerUnit, isCounted: isCountingUnits };
   const kernel = printKernel(job.checked.program, {
     columns: source.columns,
     reducer: job.reducer,
@@ -50,11 +57,11 @@ export async function runRowFunction(
       column: job.groupBy.column,
       keys: storedKeys(source, job.groupBy.column, job.groupBy.keys),
     },
-    units: { count: source.units, rowsPerUnit: job.rowsPerUnit, isCounted: isCountingUnits },
+    units,
   });
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.graceMs }, async (worker) => {
-    const kinds = wireKinds(source.columns, true);
-    const isolateMiB = rowIsolateMiB(source.units, groups, isCountingUnits);
+    const kinds = wireKinds(source.columns, units !== undefined);
+    const isolateMiB = rowIsolateMiB(units?.count ?? 0, groups, isCountingUnits);
     await startJob(worker, {
       kind: 'rowFunction',
       kernel,
@@ -63,31 +70,60 @@ export async function runRowFunction(
       timeoutMs: terms.timeoutMs,
       isolateMiB,
     });
-    let rows = 0;
-    let sent = 0;
-    for await (const batch of source.batches()) {
-      terms.signal?.throwIfAborted();
-      if (batch.rows > javascriptLimits.batchRows) throw new RangeError('a batch has too many rows');
-      rows += batch.rows;
-      if (rows > javascriptLimits.rows) throw new RangeError('too many rows');
-      const bytes = encodeBatch(source.columns, batch, true);
-      // Two places take turns: one batch is written while the worker computes the other.
-      if (sent >= 2) await bodyTaken(worker, terms.timeoutMs);
-      await sendColumns(worker, { bytes, rows: batch.rows }, (sent % 2) * javascriptLimits.batchBytes);
-      sent += 1;
-    }
-    for (let left = Math.min(sent, 2); left > 0; left--) await bodyTaken(worker, terms.timeoutMs);
+    const rows = await sendBatches(worker, source, { ...terms, withUnit: units !== undefined });
     await sendEnd(worker);
     const totals = await nextAnswer(worker, { maxBytes: cells * 8, timeoutMs: terms.timeoutMs });
-    const units = isCountingUnits
+    const counts = isCountingUnits
       ? await nextAnswer(worker, { maxBytes: groups * 8, timeoutMs: terms.timeoutMs })
       : undefined;
     return {
       kind: 'done',
-      groups: decodeCells(totals, units, job, groups, rows),
+      groups: decodeCells(totals, counts, job, groups, rows),
       sensitivity: job.checked.sensitivity,
     };
   });
+}
+
+/** Batches under way at one time, and the largest of which there may be so many; of larger ones there are two. */
+const SMALL_PLACES = 4;
+const SMALL_BYTES = 4 * 2 ** 20;
+
+/**
+ * Sends all rows through the worker's memory file and returns how many they were. Several places take turns: a batch is
+ * written while the worker computes another. INVARIANT: the worker takes batches in their order, so a place is free again
+ * when fewer batches are under way than there are places of its size.
+ */
+async function sendBatches(
+  worker: JavaScriptWorker,
+  source: ColumnSource,
+  terms: Pick<RunTerms, 'timeoutMs' | 'signal'> & { readonly withUnit: boolean },
+): Promise<number> {
+  const piecesOf = batchPieces(source.columns, terms.withUnit);
+  let rows = 0;
+  let underWay = 0;
+  let [small, large] = [0, 0];
+  const leave = async (most: number): Promise<void> => {
+    for (; underWay > most; underWay -= 1) await bodyTaken(worker, terms.timeoutMs);
+  };
+  const send = async (batch: ColumnBatch): Promise<void> => {
+    const bytes = piecesOf(batch);
+    const isSmall = bytesOf(bytes) <= SMALL_BYTES;
+    await leave(isSmall ? SMALL_PLACES - 1 : 1);
+    const place = isSmall
+      ? (small++ % SMALL_PLACES) * SMALL_BYTES
+      : SMALL_PLACES * SMALL_BYTES + (large++ % 2) * javascriptLimits.batchBytes;
+    await sendColumns(worker, { bytes, rows: batch.rows }, place);
+    underWay += 1;
+  };
+  for await (const batch of source.batches()) {
+    terms.signal?.throwIfAborted();
+    if (batch.rows > javascriptLimits.batchRows) throw new RangeError('a batch has too many rows');
+    rows += batch.rows;
+    if (rows > javascriptLimits.rows) throw new RangeError('too many rows');
+    await send(batch);
+  }
+  await leave(0);
+  return rows;
 }
 
 /** Room for two batches, a counter per unit, the bits of units per group, and the trusted code. */

@@ -11,6 +11,11 @@ export interface ColumnSource {
   readonly dictionaries: ReadonlyMap<string, readonly string[]>;
   /** how many units there are; every `unit` of a batch is below it */
   readonly units: number;
+  /**
+   * Set when no unit has more rows than this in the source, which then may leave `unit` out of its batches: for a row function
+   * that takes as many rows of a unit or more, nothing is left to count.
+   */
+  readonly boundedRowsPerUnit?: number | undefined;
   /** All rows, or those of one part of the units; every part is as good a sample as any other. */
   batches(part?: UnitPart): AsyncIterable<ColumnBatch> | Iterable<ColumnBatch>;
   /** In how many parts rows should be read so that one at a time may be held in memory; default 1. */

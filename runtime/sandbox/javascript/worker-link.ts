@@ -14,7 +14,7 @@ export interface JavaScriptWorker {
   sendData(bytes: Uint8Array): Promise<void>;
   next(): Promise<Frame>;
   /** Writes into the worker's memory file (its fd 5), which is faster than the pipe for bulk. */
-  writeScratch(bytes: Uint8Array, position: number): Promise<void>;
+  writeScratch(bytes: Uint8Array | readonly Uint8Array[], position: number): Promise<void>;
   /** Ends the lease after a job that ended cleanly. */
   release(): void;
   /** Kills the worker; resolves when it is gone. */
@@ -52,11 +52,16 @@ export async function sendBody(worker: JavaScriptWorker, bytes: Uint8Array, rows
  */
 export async function sendColumns(
   worker: JavaScriptWorker,
-  body: { readonly bytes: Uint8Array; readonly rows: number },
+  body: { readonly bytes: Uint8Array | readonly Uint8Array[]; readonly rows: number },
   position: number,
 ): Promise<void> {
   await worker.writeScratch(body.bytes, position);
-  await worker.sendJson(frameType.CONTROL, { bytes: body.bytes.byteLength, rows: body.rows, at: position });
+  await worker.sendJson(frameType.CONTROL, { bytes: bytesOf(body.bytes), rows: body.rows, at: position });
+}
+
+/** Size of a body in one piece or several. */
+export function bytesOf(body: Uint8Array | readonly Uint8Array[]): number {
+  return body instanceof Uint8Array ? body.byteLength : body.reduce((sum, piece) => sum + piece.byteLength, 0);
 }
 
 /** Waits until the worker has read a body. */

@@ -2,7 +2,7 @@ import { readSync } from 'node:fs';
 import { frameType, parseJsonPayload } from '../channel.ts';
 import type { SyncWorkerChannel } from '../channel.ts';
 import { layoutOf } from './columns.ts';
-import type { ColumnKind } from './columns.ts';
+import type { ColumnKind, ColumnPlace } from './columns.ts';
 import { KernelIsolate, emptyNumbers, runGuest, runPost } from './isolates.ts';
 import type { GuestInput, GuestResult, LibrarySources } from './isolates.ts';
 import { javascriptLimits } from './limits.ts';
@@ -12,8 +12,8 @@ import type { WorkerJob } from './worker-job.ts';
 
 type Channel = Pick<SyncWorkerChannel, 'read' | 'send' | 'sendJson' | 'sendData'>;
 
-interface Body {
-  readonly bytes: ArrayBuffer;
+interface Body<Bytes> {
+  readonly bytes: Bytes;
   readonly rows: number;
 }
 
@@ -21,7 +21,7 @@ interface Body {
 export function runWorkerJob(channel: Channel, libraries: LibrarySources): void {
   const first = channel.read();
   if (first?.type !== frameType.JOB) throw new RangeError('expected a job');
-  const body = readBody(channel);
+  const body = readBody(channel, ownBuffer);
   if (body === undefined) throw new RangeError('expected the job itself');
   const job = JSON.parse(new TextDecoder().decode(body.bytes)) as WorkerJob;
   run(channel, job, libraries);
@@ -85,8 +85,10 @@ function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void 
 function runRowFunction(channel: Channel, job: Extract<WorkerJob, { kind: 'rowFunction' }>): void {
   using kernel = new KernelIsolate(job.kernel, job);
   let totals: BigInt64Array | undefined;
-  for (let input = nextInput(channel, job.kinds); input !== undefined; input = nextInput(channel, job.kinds)) {
-    kernel.add(input);
+  for (;;) {
+    const body = readBody(channel, (bytes) => kernel.roomFor(bytes));
+    if (body === undefined) break;
+    kernel.add(body.rows, placesOf(job.kinds, body.rows, body.bytes.byteLength));
     // One batch stays below 2^53 in every cell; across batches the sum is exact in 64-bit integers.
     const cells = kernel.takeCells();
     totals ??= new BigInt64Array(cells.length);
@@ -110,17 +112,25 @@ function forEachBody(
 }
 
 function nextInput(channel: Channel, kinds: readonly ColumnKind[]): GuestInput | undefined {
-  const body = readBody(channel);
+  const body = readBody(channel, ownBuffer);
   if (body === undefined) return undefined;
-  const { places, bytes } = layoutOf(kinds, body.rows);
-  if (bytes !== body.bytes.byteLength) throw new RangeError('columns of another size than announced');
-  return { buffer: body.bytes, rows: body.rows, places };
+  const { rows, bytes } = body;
+  return { buffer: bytes.buffer, rows, places: placesOf(kinds, rows, bytes.byteLength) };
 }
+
+function placesOf(kinds: readonly ColumnKind[], rows: number, size: number): readonly ColumnPlace[] {
+  const { places, bytes } = layoutOf(kinds, rows);
+  if (bytes !== size) throw new RangeError('columns of another size than announced');
+  return places;
+}
+
+/** A buffer of its own, so that it can be moved into an isolate; it is filled whole, or the job fails. */
+const ownBuffer = (bytes: number): Uint8Array<ArrayBuffer> => Buffer.allocUnsafeSlow(bytes);
 
 const scratchFd = 5;
 
 /** The bytes behind CONTROL `{ bytes, rows }` (DATA frames) or `{ bytes, rows, at }` (memory file); undefined at `{ end: true }`. */
-function readBody(channel: Channel): Body | undefined {
+function readBody<Bytes extends Uint8Array>(channel: Channel, room: (bytes: number) => Bytes): Body<Bytes> | undefined {
   const announced = channel.read();
   if (announced === undefined) process.exit(0); // the gateway is gone
   if (announced.type !== frameType.CONTROL) throw new RangeError('expected an announcement');
@@ -129,8 +139,7 @@ function readBody(channel: Channel): Body | undefined {
   if (typeof bytes !== 'number' || typeof rows !== 'number' || bytes > javascriptLimits.batchBytes) {
     throw new RangeError('an announcement without a size');
   }
-  // A buffer of its own, so that it can be moved into an isolate; it is filled whole, or the job fails.
-  const target = Buffer.allocUnsafeSlow(bytes);
+  const target = room(bytes);
   if (typeof position === 'number') {
     for (let at = 0; at < bytes;) {
       const size = readSync(scratchFd, target, at, bytes - at, position + at);
@@ -138,7 +147,7 @@ function readBody(channel: Channel): Body | undefined {
       at += size;
     }
     channel.sendJson(frameType.PROGRESS, {});
-    return { bytes: target.buffer, rows };
+    return { bytes: target, rows };
   }
   for (let at = 0; at < bytes;) {
     const frame = channel.read();
@@ -146,7 +155,7 @@ function readBody(channel: Channel): Body | undefined {
     target.set(frame.payload, at);
     at += frame.payload.byteLength;
   }
-  return { bytes: target.buffer, rows };
+  return { bytes: target, rows };
 }
 
 function numbersAnswer(result: GuestResult<unknown>, outputs: number): Uint8Array {

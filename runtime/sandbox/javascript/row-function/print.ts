@@ -14,10 +14,13 @@ export interface PrintTerms {
  * Prints `(c0, c1, …, o) => …` of a checked program. Every name in it is made here, every text column appears as its code,
  * and every expression is in parentheses, so nothing of the consumer's text reaches the engine.
  *
- * With one output the function returns it; with several it stores them in `o`, so that no row allocates.
+ * With one output the function returns it; with several it stores them in `o`, so that no row allocates. For the same reason
+ * a missing number comes as NaN, and is made `undefined` only where JavaScript tells the two apart: as the operand of an
+ * equality, of `??` or of `Number.isNaN`, and in a local that is used in such a place. Anywhere else (arithmetic, order,
+ * `Math`, a condition, a result) both are the same.
  */
 export function printRowFunction(program: RowProgram, terms: PrintTerms): string {
-  const printer = new Printer(terms);
+  const printer = new Printer(terms, program);
   const columns = terms.columns.map((_, index) => `c${index}`);
   const locals = Array.from({ length: program.locals }, (_, index) => `v${index}`);
   const declared = locals.length === 0 ? '' : `let ${locals.join(',')};`;
@@ -28,19 +31,38 @@ export function printRowFunction(program: RowProgram, terms: PrintTerms): string
   return `((${[...columns, 'o'].join(',')})=>{${declared}${program.steps.map((step) => printer.step(step)).join('')}${last}})`;
 }
 
+const MAX_PASSES = 4;
+
+/** Whether the place of a value tells a missing number from NaN. */
+type Place = 'exact' | 'numeric';
+
 class Printer {
   readonly #terms: PrintTerms;
   readonly #names: ReadonlyMap<string, string>;
+  readonly #maybeMissing: ReadonlySet<string>;
+  readonly #exactLocals = new Set<number>();
 
-  constructor(terms: PrintTerms) {
+  constructor(terms: PrintTerms, { steps, locals }: RowProgram) {
     this.#terms = terms;
     this.#names = new Map(terms.columns.map((column, index) => [column.name, `c${index}`]));
+    this.#maybeMissing = new Set(
+      terms.columns.flatMap(({ name, kind, isNullable }) =>
+        isNullable && (kind === 'float64' || kind === 'int32') ? [name] : [],
+      ),
+    );
+    // Printing notes which locals stand in exact places; a local in the value of an exact local is exact as well.
+    for (let pass = 0, known = -1; known < this.#exactLocals.size; pass += 1) {
+      known = this.#exactLocals.size;
+      for (const step of steps) this.step(step);
+      // A long chain of locals would take a pass for each: all of them exact is correct too, only slower for the rows.
+      if (pass === MAX_PASSES) for (let index = 0; index < locals; index += 1) this.#exactLocals.add(index);
+    }
   }
 
   step(step: RowStep): string {
     switch (step.kind) {
       case 'set':
-        return `v${step.index}=${this.value(step.value)};`;
+        return `v${step.index}=${this.value(step.value, this.#exactLocals.has(step.index) ? 'exact' : 'numeric')};`;
       case 'if': {
         const no = step.no.length === 0 ? '' : `else{${step.no.map((each) => this.step(each)).join('')}}`;
         return `if(${this.value(step.test)}){${step.yes.map((each) => this.step(each)).join('')}}${no}`;
@@ -53,7 +75,7 @@ class Printer {
     }
   }
 
-  value(value: RowValue): string {
+  value(value: RowValue, place: Place = 'numeric'): string {
     switch (value.kind) {
       case 'number':
         return numberText(value.value);
@@ -65,11 +87,14 @@ class Printer {
         return '(0/0)';
       case 'infinity':
         return '(1/0)';
-      case 'column':
-        return this.#column(value.name);
+      case 'column': {
+        const name = this.#column(value.name);
+        return place === 'exact' && this.#maybeMissing.has(value.name) ? `(${name}===${name}?${name}:void 0)` : name;
+      }
       case 'parameter':
         return numberText(this.#terms.parameters[value.name] ?? Number.NaN);
       case 'local':
+        if (place === 'exact') this.#exactLocals.add(value.index);
         return `v${value.index}`;
       case 'textIs': {
         // -1 is the code of a missing text; -2 is no row's code.
@@ -78,12 +103,14 @@ class Printer {
       }
       case 'unary':
         return `(${value.operator} ${this.value(value.operand)})`;
-      case 'binary':
-        return `(${this.value(value.left)}${value.operator}${this.value(value.right)})`;
+      case 'binary': {
+        const [left, right] = placesOf(value, place);
+        return `(${this.value(value.left, left)}${value.operator}${this.value(value.right, right)})`;
+      }
       case 'choice':
-        return `(${this.value(value.test)}?${this.value(value.yes)}:${this.value(value.no)})`;
+        return `(${this.value(value.test)}?${this.value(value.yes, place)}:${this.value(value.no, place)})`;
       case 'test':
-        return `Number.${value.name}(${this.value(value.operand)})`;
+        return `Number.${value.name}(${this.value(value.operand, value.name === 'isNaN' ? 'exact' : 'numeric')})`;
       case 'constant':
         return `Math.${value.name}`;
       case 'call':
@@ -95,6 +122,42 @@ class Printer {
     const printed = this.#names.get(name);
     if (printed === undefined) throw new RangeError(`column ${JSON.stringify(name)} is not declared`);
     return printed;
+  }
+}
+
+/** The places of a binary operator's operands, when its own value stands in `place`. */
+function placesOf({ operator, left, right }: Extract<RowValue, { kind: 'binary' }>, place: Place): [Place, Place] {
+  switch (operator) {
+    case '??':
+      return ['exact', place];
+    case '&&':
+    case '||':
+      return [place, place];
+    case '==':
+    case '!=':
+    case '===':
+    case '!==': {
+      // NaN and `undefined` are both unequal to any number that is written down.
+      const isWithNumber = left.kind === 'number' || right.kind === 'number';
+      return isWithNumber ? ['numeric', 'numeric'] : ['exact', 'exact'];
+    }
+    case '+':
+    case '-':
+    case '*':
+    case '/':
+    case '%':
+    case '**':
+    case '<':
+    case '<=':
+    case '>':
+    case '>=':
+    case '&':
+    case '|':
+    case '^':
+    case '<<':
+    case '>>':
+    case '>>>':
+      return ['numeric', 'numeric'];
   }
 }
 
