@@ -362,6 +362,11 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       .prewarm({ kind: 'sql', mounts }, 1)
       .catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
   };
+  const warmCode = (): void => {
+    pool
+      .prewarm({ kind: 'javascript' }, 1)
+      .catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
+  };
   const warmAll = async (): Promise<void> => {
     await pool.prewarm({ kind: 'parser' }, 1);
     const pinned = store
@@ -373,7 +378,9 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       const dataset = record === undefined ? undefined : store.peek<DatasetBody>('dataset', record.body.dataset);
       if (record === undefined || dataset === undefined || dataset.body.encrypted !== undefined) continue;
       const manifest = await manifestOf(dataset.id, dataset.body.version);
-      warm((await buildLayout(layout, manifest, layoutSpecFor(manifest, policyOf(record.body)))).path);
+      const policy = policyOf(record.body);
+      if (policy.allow.some(({ mode }) => mode === 'sandbox' || mode === 'approvedCode')) warmCode();
+      warm((await buildLayout(layout, manifest, layoutSpecFor(manifest, policy))).path);
     }
   };
   warmAll().catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));

@@ -3,7 +3,8 @@
  * secret key ever), reads its job and inputs from fd 3 and answers on fd 4. Its entry is `sandbox-images/homomorphic`.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { frameType, parseJsonPayload, WorkerChannel, type Frame } from '../sandbox/channel.ts';
+import { frameType, parseJsonPayload, type Frame } from '../sandbox/channel.ts';
+import { WorkerChannel } from '../sandbox/worker-channel.ts';
 import type { Backend } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
 import { ingestColumn } from './ingest.ts';

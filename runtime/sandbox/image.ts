@@ -11,7 +11,8 @@ import { createHash } from 'node:crypto';
 import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256OfFile } from './file-digest.ts';
-import { moduleClosure } from './module-closure.ts';
+import { linkModules } from './link-modules.ts';
+import { moduleClosure, type ModuleClosure } from './module-closure.ts';
 import { imageDigest, parseManifest, signatureStateOf, type ImageManifest, type SignatureState } from './manifest.ts';
 import { packageFiles } from './package-files.ts';
 
@@ -72,7 +73,7 @@ export async function loadImage(root: string, name: string, extraImages?: string
       return { guestPath: `sandbox-images/${name}/${path}`, sha256, source: { kind: 'file', path: source } };
     }),
   );
-  const closure = await moduleClosure(root, manifest.entry, new Set(manifest.packages));
+  const closure = await closureOf(root, manifest);
   const code = closure.modules.map(({ guestPath, text }): ImageFile => ({
     guestPath,
     sha256: sha256Of(text),
@@ -87,6 +88,14 @@ export async function loadImage(root: string, name: string, extraImages?: string
   const signature = signatureStateOf(manifest, digest);
   if (signature.kind === 'invalid') throw new Error(`image \`${name}\`: the signature does not fit digest ${digest}`);
   return { manifest, folder, entryGuestPath: closure.entryGuestPath, files, digest, signature };
+}
+
+async function closureOf(root: string, manifest: ImageManifest): Promise<ModuleClosure> {
+  const closure = await moduleClosure(root, manifest.entry, new Set(manifest.packages));
+  if (manifest.isLinked !== true) return closure;
+  const entryGuestPath = closure.entryGuestPath.replace(/\.mjs$/, '.cjs');
+  const text = linkModules(closure.modules, closure.entryGuestPath);
+  return { entryGuestPath, modules: [{ guestPath: entryGuestPath, text }] };
 }
 
 async function firstWith(folders: readonly string[], name: string): Promise<string> {

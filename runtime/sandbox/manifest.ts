@@ -39,6 +39,8 @@ const manifestSchema = z.strictObject({
   description: z.string().max(400).optional(),
   /** Worker program, relative to the installation's root; the closure of its relative imports goes with it. */
   entry: relativePath,
+  /** The entry and what it imports go into one file, which starts faster. */
+  isLinked: z.boolean().optional(),
   /** npm packages that the worker may load, with what they depend on. */
   packages: z
     .array(z.string().regex(/^(@[\w.-]+\/)?[\w.-]+$/))
@@ -56,6 +58,8 @@ const manifestSchema = z.strictObject({
   defaultTier: z.string().default('standard'),
   /** Jobs one process may serve. 1 for consumer code: a used worker never meets another job. */
   jobsPerWorker: positive.max(100_000),
+  /** Workers that one job uses one after the other: so many are kept ready for the next. Default 1. */
+  workersPerJob: positive.max(8).optional(),
   /** True: each worker gets its own read-only tmpfs file as fd 5, which the gateway fills (`LeasedWorker.writeScratch`). */
   scratch: z.boolean().default(false),
   limits: z.strictObject({

@@ -35,6 +35,12 @@ import type { JobLimits, WorkerProcess } from './worker-process.ts';
 export type { LeaseRequest, PoolOptions, PoolStats, WorkerEvent } from './pool-options.ts';
 export type { LeasedWorker } from './leased-worker.ts';
 
+/**
+ * How long the replacement of a worker that serves one job waits while that job runs. Most jobs are over by then: starting
+ * a process takes a core, and the gateway's own thread for some milliseconds, at the worst moment for them.
+ */
+const replaceAfterMs = 250;
+
 /** Resident memory of node itself, which a job's memory limit comes on top of. */
 const processBaseMiB = 128;
 
@@ -52,6 +58,8 @@ interface Slot {
   warm: number;
   /** callers that hold the slot and are not in the line yet */
   pins: number;
+  /** until when, in ms of `performance.now()`, no replacement is started that nobody waits for */
+  restsUntil: number;
 }
 
 interface PooledWorker {
@@ -191,6 +199,7 @@ export class WorkerPool implements AsyncDisposable {
   async prewarm(request: Pick<LeaseRequest, 'kind' | 'mounts' | 'tier'>, count: number): Promise<void> {
     const slot = await this.#slotFor({ ...request, party: '' });
     slot.warm = Math.max(slot.warm, count);
+    slot.restsUntil = 0;
     slot.pins -= 1;
     this.#pump();
     while (!this.#isClosed && slot.starting > 0) await Promise.race(this.#pending);
@@ -245,7 +254,18 @@ export class WorkerPool implements AsyncDisposable {
     if (this.#isClosed) throw closed();
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = { key, image, tier, mounts: this.#host.mounts(mounts), idle: [], starting: 0, alive: 0, warm: 0, pins: 0 };
+      slot = {
+        key,
+        image,
+        tier,
+        mounts: this.#host.mounts(mounts),
+        idle: [],
+        starting: 0,
+        alive: 0,
+        warm: 0,
+        pins: 0,
+        restsUntil: 0,
+      };
       slot.mounts.catch(() => this.#slots.delete(key));
     }
     // Most recently used last; the oldest beyond the number of warm keys cools down.
@@ -253,7 +273,8 @@ export class WorkerPool implements AsyncDisposable {
     this.#slots.set(key, slot);
     // A worker for one job over certain files (an ingest) is not likely to be wanted a second time.
     const isOneOff = image.manifest.jobsPerWorker === 1 && mounts.length > 0;
-    slot.warm = Math.max(slot.warm, isOneOff ? 0 : Math.min(this.#limits.warmPerKey, this.#limits.maxWorkers));
+    const wanted = this.#limits.warmPerKey * (image.manifest.workersPerJob ?? 1);
+    slot.warm = Math.max(slot.warm, isOneOff ? 0 : Math.min(wanted, this.#limits.maxWorkers));
     for (const old of [...this.#slots.values()].slice(0, -this.#limits.warmKeys)) void this.#drop(old);
     slot.pins += 1;
     try {
@@ -308,6 +329,7 @@ export class WorkerPool implements AsyncDisposable {
     }
     if (this.#waiting.size > 0) return;
     for (const slot of [...this.#slots.values()].toReversed()) {
+      if (slot.restsUntil > performance.now()) continue;
       // A used worker of a reusable image comes back, so it counts as kept.
       const kept =
         slot.image.manifest.jobsPerWorker === 1
@@ -325,6 +347,10 @@ export class WorkerPool implements AsyncDisposable {
     worker.party = waiting.party;
     worker.process.beginJob(waiting.limits);
     const { slot } = worker;
+    if (slot.image.manifest.jobsPerWorker === 1) {
+      slot.restsUntil = performance.now() + replaceAfterMs;
+      setTimeout(() => this.#pump(), replaceAfterMs + 1).unref();
+    }
     const lease = new LeasedWorker({
       kind: slot.image.manifest.name,
       imageDigest: slot.image.digest,
@@ -344,6 +370,7 @@ export class WorkerPool implements AsyncDisposable {
     if (held === 0) this.#leases.delete(party);
     else this.#leases.set(party, held);
     const isClean = worker.process.endJob();
+    worker.slot.restsUntil = 0;
     const mayServe = isClean && reason === undefined && worker.jobs < worker.slot.image.manifest.jobsPerWorker;
     if (mayServe && !this.#isClosed && worker.slot.warm > 0) {
       worker.party = undefined;

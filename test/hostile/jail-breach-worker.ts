@@ -12,7 +12,8 @@ import * as inspector from 'node:inspector';
 import * as net from 'node:net';
 import * as os from 'node:os';
 import * as workerThreads from 'node:worker_threads';
-import { WorkerChannel, frameType, parseJsonPayload } from '../../runtime/sandbox/channel.ts';
+import { frameType, parseJsonPayload } from '../../runtime/sandbox/channel.ts';
+import { WorkerChannel } from '../../runtime/sandbox/worker-channel.ts';
 
 const later = (ms: number): Promise<null> => new Promise((resolve) => setTimeout(() => resolve(null), ms));
 

@@ -2,7 +2,8 @@
  * Entry of the ingest worker: a jailed process that reads one provider's files and hands out batches. It can write
  * nothing; what it says is checked by the gateway before anything is kept.
  */
-import { frameType, parseJsonPayload, WorkerChannel } from '../../sandbox/channel.ts';
+import { frameType, parseJsonPayload } from '../../sandbox/channel.ts';
+import { WorkerChannel } from '../../sandbox/worker-channel.ts';
 import { DatasetError } from '../dataset-error.ts';
 import { transportSchema, type IngestRequest } from '../ingest-events.ts';
 import type { Schema } from '../../release/columns.ts';

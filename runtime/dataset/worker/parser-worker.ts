@@ -1,5 +1,6 @@
 /** Entry of the parser worker: a jailed process without any data, in which consumers' texts meet the engine's parser. */
-import { frameType, parseJsonPayload, WorkerChannel, type Frame } from '../../sandbox/channel.ts';
+import { frameType, parseJsonPayload, type Frame } from '../../sandbox/channel.ts';
+import { WorkerChannel } from '../../sandbox/worker-channel.ts';
 import { PARSER_LIMITS } from '../limits.ts';
 import type { ParseFailCode, ParseJob, ParseResult, PlannedStatement } from '../parse-job.ts';
 import { ParseRefusal, StatementParser } from './parse-statements.ts';

@@ -4,7 +4,8 @@
  */
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { HiddenGroup } from '../../query/enforced.ts';
-import { frameType, parseJsonPayload, WorkerChannel, type Frame } from '../../sandbox/channel.ts';
+import { frameType, parseJsonPayload, type Frame } from '../../sandbox/channel.ts';
+import { WorkerChannel } from '../../sandbox/worker-channel.ts';
 import { DEFAULT_ENGINE_LIMITS, openSealedEngine } from '../engine.ts';
 import { hideOf, type SqlFailCode, type SqlGuard, type SqlJob } from '../sql-job.ts';
 import { executeJob, StoppedError, type JobStop } from './execute-job.ts';

@@ -13,7 +13,7 @@ import type { BlockStatus } from './status.ts';
 import type { GuestTerms, TableColumn } from './worker-job.ts';
 
 /** Library sources of the image by name, compiled in the hardened realm before consumer code. */
-export type LibrarySources = ReadonlyMap<string, string>;
+export type LibrarySources = Pick<ReadonlyMap<string, string>, 'get'>;
 
 /** A buffer of columns to move into an isolate: it is gone from the caller afterwards. */
 export interface GuestInput {

@@ -1,7 +1,8 @@
 /** The probe's worker: says what it sees, and tries one forbidden thing when asked to. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createSocket } from 'node:dgram';
-import { WorkerChannel, frameType, parseJsonPayload } from '../channel.ts';
+import { frameType, parseJsonPayload } from '../channel.ts';
+import { WorkerChannel } from '../worker-channel.ts';
 
 const attempts: Readonly<Record<string, () => unknown>> = {
   /** honest work: files of the image, a compiled loop, entropy */

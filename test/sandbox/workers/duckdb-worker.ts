@@ -1,6 +1,7 @@
 /** Runs the SQL texts of a job in DuckDB and answers with rows, or with the engine's own complaint. */
 import { DuckDBInstance } from '@duckdb/node-api';
-import { WorkerChannel, frameType, parseJsonPayload } from '../../../runtime/sandbox/channel.ts';
+import { frameType, parseJsonPayload } from '../../../runtime/sandbox/channel.ts';
+import { WorkerChannel } from '../../../runtime/sandbox/worker-channel.ts';
 
 const channel = new WorkerChannel();
 await channel.ready();

@@ -1,6 +1,7 @@
 /** A worker that does what its job names: honest work, and every way to misbehave. */
 import { readFileSync, writeSync } from 'node:fs';
-import { WorkerChannel, frameType, parseJsonPayload } from '../../../runtime/sandbox/channel.ts';
+import { frameType, parseJsonPayload } from '../../../runtime/sandbox/channel.ts';
+import { WorkerChannel } from '../../../runtime/sandbox/worker-channel.ts';
 
 const channel = new WorkerChannel();
 let jobs = 0;
