@@ -1,16 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { DuckDBInstance } from '@duckdb/node-api';
 import { assignBlocks, type BlockOutput } from '../../runtime/sandbox/javascript/blocks.ts';
 import { pooledWorkers } from '../../runtime/sandbox/javascript/pooled-workers.ts';
 import { factoryText } from '../../runtime/sandbox/javascript/prepare.ts';
-import { checkRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';
 import { runBlocks } from '../../runtime/sandbox/javascript/run-blocks.ts';
-import { runRowFunction } from '../../runtime/sandbox/javascript/run-row-function.ts';
-import type { JavaScriptWorkers } from '../../runtime/sandbox/javascript/worker-link.ts';
 import { WorkerPool } from '../../runtime/sandbox/pool.ts';
 import { measurement, type Measurement, WrongAnswer } from '../measurement.ts';
-import { COLUMNS, numbers, type Numbers, ROWS_PER_UNIT } from './data.ts';
+import { numbers, type Numbers, ROWS_PER_UNIT } from './data.ts';
+import { plainLoop, rate, rowFunctions, rowSum, TERMS, type Warm } from './row-functions.ts';
 
 export interface SandboxOptions {
   readonly rows: number;
@@ -20,9 +17,6 @@ export interface SandboxOptions {
 }
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const TERMS = { tier: 'balanced', timeoutMs: 120_000, nowMs: 0, seed: 1 } as const;
-const SOURCE = '(r) => r.x > 50 ? r.x * 3 + r.y : r.y';
-const REDUCER = { kind: 'sum' } as const;
 
 /** Consumer code in the jail against the same work without one. */
 export async function benchSandbox(
@@ -30,114 +24,18 @@ export async function benchSandbox(
 ): Promise<{ readonly measurements: readonly Measurement[]; readonly isolation: string }> {
   await using pool = await WorkerPool.start({ root: ROOT });
   const warm: Warm = {
+    pool,
     workers: pooledWorkers(pool, { party: 'bench' }),
     ready: () => pool.prewarm({ kind: 'javascript', tier: TERMS.tier }, 1),
   };
-  options.progress('numbers');
-  const data = numbers(options.rows);
   return {
     measurements: [
-      ...(await rowFunctions(warm, data, options)),
+      ...(await rowFunctions(warm, options)),
       ...(await smallJobs(warm, options)),
       ...(await blocks(warm, options)),
       await coldStart(options),
     ],
     isolation: pool.isolation.level,
-  };
-}
-
-/** Each job of consumer code gets a process of its own; the next one is being made ready, which is waited for here. */
-interface Warm {
-  readonly workers: JavaScriptWorkers;
-  readonly ready: () => Promise<void>;
-}
-
-const rate = (rows: number, ms: number): number => rows / (ms / 1000);
-
-async function rowFunctions(
-  { workers, ready }: Warm,
-  data: Numbers,
-  { rows, runs, progress }: SandboxOptions,
-): Promise<readonly Measurement[]> {
-  const run = (source: Numbers): Promise<bigint> => rowSum(workers, source);
-  await using engine = await plainTable(data);
-  await run(data);
-  const [jailed, loop, sql]: [number[], number[], number[]] = [[], [], []];
-  for (let round = 0; round < runs; round += 1) {
-    progress(`row function, run ${round + 1} of ${runs}`);
-    await ready();
-    let start = performance.now();
-    const sum = await run(data);
-    jailed.push(rate(rows, performance.now() - start));
-    start = performance.now();
-    const plain = plainLoop(data);
-    loop.push(rate(rows, performance.now() - start));
-    start = performance.now();
-    const asked = await engine.sum();
-    sql.push(rate(rows, performance.now() - start));
-    if (sum !== BigInt(plain) || sum !== asked)
-      throw new WrongAnswer(`the row function says ${sum}, the loop ${plain}, SQL ${asked}`);
-  }
-  const common = {
-    section: 'sandbox',
-    group: `a row function over ${rows} rows`,
-    unit: 'rows/s',
-    runs: jailed,
-    checked: 'the sum equals the floor’s in each run',
-  } as const;
-  return [
-    measurement({ ...common, name: 'jailed, bounded, against a loop', floor: { name: 'plain Node loop', runs: loop } }),
-    measurement({
-      ...common,
-      name: 'jailed, bounded, against SQL',
-      floor: { name: 'the expression in DuckDB in process, one thread', runs: sql },
-    }),
-  ];
-}
-
-async function rowSum(workers: JavaScriptWorkers, { source }: Numbers): Promise<bigint> {
-  const outputs = [{ name: 'v', range: [0, 400], step: 1 }] as const;
-  const checked = checkRowFunction(SOURCE, { columns: COLUMNS, outputs, reducer: REDUCER, rowsPerUnit: ROWS_PER_UNIT });
-  if (checked.kind !== 'ok') throw new WrongAnswer(`the row function is refused: ${JSON.stringify(checked)}`);
-  const outcome = await runRowFunction(
-    workers,
-    { checked, reducer: REDUCER, rowsPerUnit: ROWS_PER_UNIT },
-    source,
-    TERMS,
-  );
-  if (outcome.kind !== 'done') throw new WrongAnswer(`the row function failed: ${outcome.detail}`);
-  return outcome.groups[0]?.cells[0] ?? -1n;
-}
-
-function plainLoop({ x, y }: Numbers): number {
-  let sum = 0;
-  for (let i = 0; i < x.length; i += 1) {
-    const [one, other] = [x[i] ?? 0, y[i] ?? 0];
-    sum += one > 50 ? one * 3 + other : other;
-  }
-  return sum;
-}
-
-async function plainTable({ x }: Numbers): Promise<AsyncDisposable & { readonly sum: () => Promise<bigint> }> {
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
-  const connection = await instance.connect();
-  await connection.run(
-    `CREATE TABLE t AS SELECT ((i * 7919) % 101)::DOUBLE AS x, ((i * 104729) % 97)::DOUBLE AS y FROM range(${x.length}) AS r(i)`,
-  );
-  return {
-    sum: async () => {
-      const reader = await connection.runAndReadAll(
-        'SELECT sum(CASE WHEN x > 50 THEN x * 3 + y ELSE y END)::HUGEINT FROM t',
-      );
-      const sum = reader.getRows()[0]?.[0];
-      if (typeof sum !== 'bigint') throw new TypeError('SQL answered no sum');
-      return sum;
-    },
-    [Symbol.asyncDispose]: async () => {
-      connection.closeSync();
-      instance.closeSync();
-      await Promise.resolve();
-    },
   };
 }
 
@@ -153,7 +51,7 @@ async function smallJobs(
   for (let round = 0; round < (isQuick ? 10 : 50); round += 1) {
     await ready();
     let start = performance.now();
-    const sum = await rowSum(workers, tiny);
+    const sum = await rowSum(workers, tiny.source);
     jailed.push(performance.now() - start);
     start = performance.now();
     plainLoop(tiny);
@@ -226,18 +124,26 @@ function plainMeans({ x }: Numbers, blockOfUnit: Int32Array, count: number): rea
   return Array.from(sums, (sum, block) => sum / (rows[block] ?? 1));
 }
 
-/** A jailed process from nothing to ready, against a Node process that starts and ends. */
+/**
+ * A jailed process from nothing to ready, against a Node process that loads the same add-on, makes one isolate and ends. The pool
+ * has started a worker of this image before: what is measured is a process, not the first reading of the image.
+ */
 async function coldStart({ runs, progress }: SandboxOptions): Promise<Measurement> {
   const [jailed, plain]: [number[], number[]] = [[], []];
+  await using pool = await WorkerPool.start({ root: ROOT, warmPerKey: 0 });
+  const start = async (): Promise<number> => {
+    const before = performance.now();
+    const worker = await pool.lease({ kind: 'javascript', party: 'bench' });
+    const took = performance.now() - before;
+    await worker.destroy();
+    return took;
+  };
+  await start();
   for (let round = 0; round < runs; round += 1) {
     progress(`cold start, run ${round + 1} of ${runs}`);
-    await using pool = await WorkerPool.start({ root: ROOT, warmPerKey: 0 });
-    const start = performance.now();
-    const worker = await pool.lease({ kind: 'javascript', party: 'bench' });
-    jailed.push(performance.now() - start);
-    await worker.destroy();
+    jailed.push(await start());
     const before = performance.now();
-    const { status } = spawnSync(process.execPath, ['-e', '0']);
+    const { status } = spawnSync(process.execPath, ['--no-node-snapshot', '-e', FLOOR], { cwd: ROOT });
     plain.push(performance.now() - before);
     if (status !== 0) throw new WrongAnswer('plain Node did not start');
   }
@@ -247,7 +153,10 @@ async function coldStart({ runs, progress }: SandboxOptions): Promise<Measuremen
     name: 'javascript worker in its jail, ready for a job',
     unit: 'ms',
     runs: jailed,
-    floor: { name: 'plain Node, started and ended', runs: plain },
+    floor: { name: 'plain Node with the add-on and one isolate, started and ended', runs: plain },
     checked: 'the worker called itself ready',
   });
 }
+
+/** The add-on needs the flag that the floor is started with. */
+const FLOOR = `const { Isolate } = require('isolated-vm'); const isolate = new Isolate({ memoryLimit: 16 }); isolate.createContextSync().evalSync('1 + 1'); isolate.dispose();`;

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
 import type { ColumnBatch, ColumnSpec } from '../../runtime/sandbox/javascript/columns.ts';
 import type { ColumnSource } from '../../runtime/sandbox/javascript/source.ts';
 
@@ -38,4 +40,27 @@ export function numbers(rows: number): Numbers {
     y,
     source: { columns: COLUMNS, dictionaries: new Map(), units: Math.ceil(rows / ROWS_PER_UNIT), batches },
   };
+}
+
+/** A dataset file as the runtime lays them out: what code reads, the keyed hash of the unit and the rank within it. */
+export interface DatasetFile {
+  readonly path: string;
+  readonly database: string;
+  /** The table's qualified name in a worker. */
+  readonly table: string;
+}
+
+/** Makes a file that holds the rows of `numbers(rows)`, in the order of a layout: by rank. */
+export async function datasetFile(folder: string, rows: number): Promise<DatasetFile> {
+  const path = join(folder, 'd0.duckdb');
+  const instance = await DuckDBInstance.create(path);
+  const connection = await instance.connect();
+  const unit = `i // ${ROWS_PER_UNIT}`;
+  await connection.run(
+    `CREATE TABLE t AS SELECT ((i * 7919) % 101)::DOUBLE AS x, ((i * 104729) % 97)::DOUBLE AS y, hash(${unit})::UBIGINT AS __gb_u0, (i % ${ROWS_PER_UNIT})::UINTEGER AS __gb_rank FROM range(${rows}) AS r(i) ORDER BY __gb_rank`,
+  );
+  await connection.run('CHECKPOINT');
+  connection.closeSync();
+  instance.closeSync();
+  return { path, database: 'd0', table: '"d0"."t"' };
 }

@@ -17,11 +17,16 @@ export interface ReadColumn extends ColumnSpec {
   readonly other: 'missing' | 'unlisted';
 }
 
+/** What is asked of the catalogue's table: its name in the engine, its size, and the hash of its first privacy unit. */
+export type RowsTable = Pick<CatalogueTable, 'physical' | 'rowCount'> & {
+  readonly units: readonly Pick<CatalogueTable['units'][number], 'hash'>[];
+};
+
 export interface RowsRequest {
   readonly pool: WorkerPool;
   readonly party: string;
-  readonly dataset: OpenDataset;
-  readonly table: CatalogueTable;
+  readonly dataset: Pick<OpenDataset, 'file' | 'database'>;
+  readonly table: RowsTable;
   readonly columns: readonly ReadColumn[];
   /** Rows of a unit that are read at most, chosen by the layout's rank; null reads all. */
   readonly rowsPerUnit: number | null;

@@ -51,11 +51,15 @@ function checkedFor(reducer: Reducer, rowsPerUnit = 2): CheckedRowFunction {
   return checked;
 }
 
+/** With groups and counted units; or without groups, units bounded in the kernel; or without groups and without units. */
+type Shape = 'counted' | 'bounded' | 'plain';
+
 /** Runs the printed kernel in this process, which is fine: its text is ours. */
 function runKernel(
   reducer: Reducer,
   batches: readonly (readonly Row[])[],
   rowsPerUnit = 2,
+  shape: Shape = 'counted',
 ): { cells: number[]; units: number[] } {
   const checked = checkedFor(reducer, rowsPerUnit);
   const kernel = printKernel(checked.program, {
@@ -64,15 +68,16 @@ function runKernel(
     plan: checked.plan,
     parameters: {},
     codeOf: () => undefined,
-    groupBy: { column: 'g', keys: [0, 2, undefined] },
-    units: { count: 8, rowsPerUnit, isCounted: true },
+    ...(shape === 'counted' ? { groupBy: { column: 'g', keys: [0, 2, undefined] } } : {}),
+    ...(shape === 'plain' ? {} : { units: { count: 8, rowsPerUnit, isCounted: shape === 'counted' } }),
   });
   const run = runInThisContext(kernel) as (buffer?: ArrayBuffer, rows?: number, ...offsets: number[]) => Float64Array;
   for (const rows of batches) {
-    const { places } = layoutOf(wireKinds(columns, true), rows.length);
-    run(encodeBatch(columns, batchOf(rows), true).buffer, rows.length, ...places.map((place) => place.offset));
+    const withUnit = shape !== 'plain';
+    const { places } = layoutOf(wireKinds(columns, withUnit), rows.length);
+    run(encodeBatch(columns, batchOf(rows), withUnit).buffer, rows.length, ...places.map((place) => place.offset));
   }
-  const units = [...run(undefined, 1)];
+  const units = shape === 'counted' ? [...run(undefined, 1)] : [];
   return { cells: [...run()], units };
 }
 
@@ -187,6 +192,56 @@ test('every reducer sums exactly what its definition says, over any batches', ()
       { numRuns: 40 },
     );
   }
+});
+
+test('without groups the sums are those of one group, with units bounded here or by the source', () => {
+  for (const reducer of reducers) {
+    fc.assert(
+      fc.property(fc.array(row, { maxLength: 30 }), fc.integer({ min: 0, max: 30 }), (rows, cut) => {
+        const all = rows.map((each) => ({ ...each, g: 0 }));
+        const batches = [all.slice(0, cut), all.slice(cut)];
+        const own = ({ cells }: { cells: readonly number[] }): number[] => cells.map((each) => each + 0);
+        const only = (cells: number[]): number[] => cells.slice(0, cells.length / groups).map((each) => each + 0);
+        assert.deepEqual(own(runKernel(reducer, batches, 2, 'bounded')), only(expectedCells(reducer, all, 2)));
+        assert.deepEqual(own(runKernel(reducer, batches, 2, 'plain')), only(expectedCells(reducer, all, Infinity)));
+      }),
+      { numRuns: 20 },
+    );
+  }
+});
+
+test('a batch of many rows is summed whole, and a unit is bounded across it', () => {
+  const rows = Array.from({ length: 10_001 }, (_, i): Row => ({
+    x: i % 7 === 0 ? undefined : i % 10,
+    y: i % 4,
+    g: 0,
+    unit: Math.floor(i / 1300),
+  }));
+  for (const [shape, limit] of [
+    ['bounded', 1200],
+    ['bounded', 5000],
+    ['plain', 5000],
+    ['counted', 1299],
+  ] as const) {
+    for (const reducer of reducers) {
+      const expected = expectedCells(reducer, rows, limit);
+      const wanted = shape === 'counted' ? expected : expected.slice(0, expected.length / groups);
+      const { cells } = runKernel(reducer, [rows.slice(0, 5), rows.slice(5)], limit, shape);
+      assert.deepEqual(
+        cells.map((each) => each + 0),
+        wanted.map((each) => each + 0),
+        `${reducer.kind} ${shape}`,
+      );
+    }
+  }
+});
+
+test('rows of no unit, or of one that cannot be, are left out', () => {
+  const units = [-1, -1, 8, 3, 2 ** 31 - 1, 3, -(2 ** 31), 3];
+  const rows = units.map((unit): Row => ({ x: 1, y: 1, g: 0, unit }));
+  const { plan } = checkedFor({ kind: 'mean' });
+  const { cells } = runKernel({ kind: 'mean' }, [rows], 2, 'bounded');
+  assert.equal(cells[plan.cells.findIndex(({ name }) => name.endsWith('count'))], 2);
 });
 
 test('adding all rows of one unit moves the cells by no more than the stated sensitivity', () => {

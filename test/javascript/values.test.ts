@@ -12,7 +12,13 @@ import {
   summariseBlocks,
 } from '../../runtime/sandbox/javascript/blocks.ts';
 import type { BlockOutput } from '../../runtime/sandbox/javascript/blocks.ts';
-import { encodeBatch, encodeParts, layoutOf, wireKinds } from '../../runtime/sandbox/javascript/columns.ts';
+import {
+  batchPieces,
+  encodeBatch,
+  encodeParts,
+  layoutOf,
+  wireKinds,
+} from '../../runtime/sandbox/javascript/columns.ts';
 import type { ColumnBatch, ColumnSpec } from '../../runtime/sandbox/javascript/columns.ts';
 import { blockAnswerMs, quantisedAnswerMs } from '../../runtime/sandbox/javascript/prepared.ts';
 import { decodeGroupTable } from '../../runtime/sandbox/javascript/table.ts';
@@ -183,6 +189,23 @@ suite('columns', () => {
       [3, -2, 1],
       [7, 6, 5],
     ]);
+    const inPieces = batchPieces(specs, true);
+    for (let again = 0; again < 2; again++) {
+      const bytes = new Uint8Array(Buffer.concat([...inPieces(batch)]));
+      assert.deepEqual(bytes, encodeBatch(specs, batch, true));
+    }
+    const stored = { ...batch, columns: batch.columns.map(({ values }) => ({ values })) };
+    assert.deepEqual(new Uint8Array(Buffer.concat([...inPieces(stored)])), encodeBatch(specs, stored, true));
+    const views = batchPieces([{ name: 'x', kind: 'float64', isNullable: true }], false);
+    const values = new Float64Array([1, 2, 3, 4]).subarray(1, 3);
+    const [piece] = views({ rows: 2, columns: [{ values }] });
+    assert.ok(
+      piece?.buffer === values.buffer && piece.byteOffset === 8,
+      'a column that lies as it travels is not copied',
+    );
+    assert.throws(() => views({ rows: 3, columns: [{ values }] }), RangeError);
+    assert.throws(() => inPieces({ ...batch, columns: [] }), RangeError);
+    assert.throws(() => inPieces({ rows: 3, columns: batch.columns }), RangeError);
     assert.throws(() => encodeBatch(specs, { ...batch, columns: [] }), RangeError);
     assert.throws(() => encodeBatch(specs, { ...batch, rows: 4 }), RangeError);
   });

@@ -41,6 +41,22 @@ test('a worker for one job never gets a second one', async () => {
   }
 });
 
+test('while one job runs nobody starts the next worker, and when it is over somebody does', async () => {
+  const own = await startTestPool({ maxWorkers: 4 });
+  try {
+    await own.pool.prewarm({ kind: 'stubborn' }, 1);
+    const worker = await own.pool.lease({ kind: 'stubborn', party: 'acme' });
+    assert.deepEqual({ ...own.pool.stats, slots: 0 }, { workers: 1, idle: 0, leased: 1, waiting: 0, slots: 0 });
+    const gone = worker.destroy();
+    assert.equal(own.pool.stats.workers, 2, 'the one that is dying and its replacement');
+    await gone;
+    await own.pool.prewarm({ kind: 'stubborn' }, 1);
+    assert.equal(own.pool.stats.idle, 1);
+  } finally {
+    await own.close();
+  }
+});
+
 test('every kind of misbehaviour ends the worker with its reason, and the next job is served', async () => {
   const wanted: readonly (readonly [act: string, reason: string])[] = [
     ['garbage', 'PROTOCOL'],

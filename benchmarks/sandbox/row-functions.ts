@@ -1,0 +1,214 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { rowSource } from '../../runtime/gateway/javascript-rows.ts';
+import { checkRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';
+import { runRowFunction } from '../../runtime/sandbox/javascript/run-row-function.ts';
+import type { ColumnSource } from '../../runtime/sandbox/javascript/source.ts';
+import type { JavaScriptWorkers } from '../../runtime/sandbox/javascript/worker-link.ts';
+import type { WorkerPool } from '../../runtime/sandbox/pool.ts';
+import { measurement, type Measurement, WrongAnswer } from '../measurement.ts';
+import { ProcessUsage } from '../world/process-usage.ts';
+import { COLUMNS, datasetFile, type DatasetFile, numbers, type Numbers, ROWS_PER_UNIT } from './data.ts';
+
+export const TERMS = { tier: 'balanced', timeoutMs: 120_000, nowMs: 0, seed: 1 } as const;
+const SOURCE = '(r) => r.x > 50 ? r.x * 3 + r.y : r.y';
+const REDUCER = { kind: 'sum' } as const;
+const GOAL_RATIO = 0.6;
+
+/** Each job of consumer code gets a process of its own; the next one is being made ready, which is waited for here. */
+export interface Warm {
+  readonly pool: WorkerPool;
+  readonly workers: JavaScriptWorkers;
+  readonly ready: () => Promise<void>;
+}
+
+export const rate = (rows: number, ms: number): number => rows / (ms / 1000);
+
+/**
+ * One row function three ways: over rows in the gateway's memory whose source bounds each unit (as the layout of a dataset
+ * does), over the same rows with units counted by the worker, and out of a dataset's file through the engine.
+ */
+export async function rowFunctions(
+  warm: Warm,
+  { rows, runs, progress }: { readonly rows: number; readonly runs: number; readonly progress: (text: string) => void },
+): Promise<readonly Measurement[]> {
+  progress('numbers');
+  const data = numbers(rows);
+  const folder = await mkdtemp(join(tmpdir(), 'glovebox-bench-'));
+  try {
+    progress('a dataset of the same rows');
+    const file = await datasetFile(folder, rows);
+    await using engine = await openPlain(file);
+    const ways: readonly Way[] = [
+      { name: 'rows in memory, bounded by their source', source: () => boundedSource(data), hasGoal: true },
+      { name: 'rows in memory, bounded in the worker', source: () => data.source, hasGoal: false },
+      { name: 'from a dataset’s file', source: () => fileSource(warm.pool, file, rows), hasGoal: false },
+    ];
+    const loop: Taken = { wall: [], cpu: [] };
+    const sql: number[] = [];
+    const taken = ways.map((): Taken => ({ wall: [], cpu: [] }));
+    for (const { source } of ways) await rowSum(warm.workers, source());
+    for (let round = 0; round < runs; round += 1) {
+      progress(`row function, run ${round + 1} of ${runs}`);
+      const before = process.cpuUsage();
+      let start = performance.now();
+      const expected = BigInt(plainLoop(data));
+      loop.wall.push(performance.now() - start);
+      const { user, system } = process.cpuUsage(before);
+      loop.cpu.push((user + system) / 1000);
+      start = performance.now();
+      const asked = await engine.sum();
+      sql.push(performance.now() - start);
+      if (asked !== expected) throw new WrongAnswer(`the loop says ${expected}, SQL ${asked}`);
+      for (const [index, { source }] of ways.entries()) {
+        await warm.ready();
+        const one = await timed(warm.workers, source());
+        if (one.sum !== expected) throw new WrongAnswer(`the row function says ${one.sum}, the loop ${expected}`);
+        taken[index]?.wall.push(one.wallMs);
+        taken[index]?.cpu.push(one.cpuMs);
+      }
+    }
+    const rates = (times: readonly number[]): number[] => times.map((ms) => rate(rows, ms));
+    return ways.flatMap(({ name, hasGoal }, index) => {
+      const { wall, cpu } = taken[index] ?? { wall: [], cpu: [] };
+      const common = {
+        section: 'sandbox',
+        group: `a row function over ${rows} rows`,
+        unit: 'rows/s',
+        runs: rates(wall),
+        checked: 'the sum equals the floor’s in each run',
+      } as const;
+      const byLoop = measurement({
+        ...common,
+        name: `${name}, against a loop`,
+        floor: { name: 'plain Node loop over memory', runs: rates(loop.wall) },
+        cpuRatio: median(cpu) / median(loop.cpu),
+      });
+      const ratio = byLoop.ratio?.median ?? 0;
+      return [
+        hasGoal
+          ? { ...byLoop, goal: { text: `${ratio.toFixed(2)}× of a loop ≥ ${GOAL_RATIO}×`, isMet: ratio >= GOAL_RATIO } }
+          : byLoop,
+        measurement({
+          ...common,
+          name: `${name}, against SQL`,
+          floor: { name: 'the expression in DuckDB in process, one thread', runs: rates(sql) },
+        }),
+      ];
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Way {
+  readonly name: string;
+  readonly source: () => ColumnSource;
+  readonly hasGoal: boolean;
+}
+
+interface Taken {
+  readonly wall: number[];
+  readonly cpu: number[];
+}
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((one, other) => one - other)[values.length >> 1] ?? NaN;
+
+/** CPU of this process and all its workers is read at the last moment of the worker, which is killed after its job. */
+async function timed(
+  workers: JavaScriptWorkers,
+  source: ColumnSource,
+): Promise<{ readonly sum: bigint; readonly wallMs: number; readonly cpuMs: number }> {
+  const usage = new ProcessUsage(process.pid);
+  let after = 0;
+  const watched: JavaScriptWorkers = {
+    lease: async (terms) => {
+      const worker = await workers.lease(terms);
+      return {
+        send: (type, payload) => worker.send(type, payload),
+        sendJson: (type, value) => worker.sendJson(type, value),
+        sendData: (bytes) => worker.sendData(bytes),
+        next: () => worker.next(),
+        writeScratch: (bytes, position) => worker.writeScratch(bytes, position),
+        release: () => {
+          after = usage.cpuMs();
+          worker.release();
+        },
+        destroy: () => worker.destroy(),
+      };
+    },
+  };
+  const before = usage.cpuMs();
+  const start = performance.now();
+  const sum = await rowSum(watched, source);
+  return { sum, wallMs: performance.now() - start, cpuMs: after - before };
+}
+
+/** The sum of the benchmark's function over a source. */
+export async function rowSum(workers: JavaScriptWorkers, source: ColumnSource): Promise<bigint> {
+  const outputs = [{ name: 'v', range: [0, 400], step: 1 }] as const;
+  const { columns } = source;
+  const checked = checkRowFunction(SOURCE, { columns, outputs, reducer: REDUCER, rowsPerUnit: ROWS_PER_UNIT });
+  if (checked.kind !== 'ok') throw new WrongAnswer(`the row function is refused: ${JSON.stringify(checked)}`);
+  const job = { checked, reducer: REDUCER, rowsPerUnit: ROWS_PER_UNIT };
+  const outcome = await runRowFunction(workers, job, source, TERMS);
+  if (outcome.kind !== 'done') throw new WrongAnswer(`the row function failed: ${outcome.detail}`);
+  return outcome.groups[0]?.cells[0] ?? -1n;
+}
+
+export function plainLoop({ x, y }: Numbers): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i += 1) {
+    const [one, other] = [x[i] ?? 0, y[i] ?? 0];
+    sum += one > 50 ? one * 3 + other : other;
+  }
+  return sum;
+}
+
+const boundedSource = ({ source }: Numbers): ColumnSource => ({ ...source, boundedRowsPerUnit: ROWS_PER_UNIT });
+
+/** The source that a job in the gateway has: rows read by the jailed engine out of the dataset's layout. */
+function fileSource(pool: WorkerPool, { path, database, table }: DatasetFile, rows: number): ColumnSource {
+  const columns = COLUMNS.map(({ name, kind }) => ({
+    name,
+    kind,
+    isNullable: true,
+    type: { kind: 'double' } as const,
+    texts: [],
+    other: 'missing' as const,
+  }));
+  return rowSource({
+    pool,
+    party: 'bench',
+    dataset: { file: path, database },
+    table: { physical: table, rowCount: BigInt(rows), units: [{ hash: '__gb_u0' }] },
+    columns,
+    rowsPerUnit: ROWS_PER_UNIT,
+    isSorted: false,
+    isNumbered: false,
+    signal: new AbortController().signal,
+  });
+}
+
+async function openPlain({ path }: DatasetFile): Promise<AsyncDisposable & { readonly sum: () => Promise<bigint> }> {
+  const instance = await DuckDBInstance.create(path, { threads: '1', access_mode: 'READ_ONLY' });
+  const connection = await instance.connect();
+  return {
+    sum: async () => {
+      const reader = await connection.runAndReadAll(
+        'SELECT sum(CASE WHEN x > 50 THEN x * 3 + y ELSE y END)::HUGEINT FROM t',
+      );
+      const sum = reader.getRows()[0]?.[0];
+      if (typeof sum !== 'bigint') throw new TypeError('SQL answered no sum');
+      return sum;
+    },
+    [Symbol.asyncDispose]: async () => {
+      connection.closeSync();
+      instance.closeSync();
+      await Promise.resolve();
+    },
+  };
+}
