@@ -1,6 +1,8 @@
 import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import type { Command } from 'commander';
+import type { Glovebox } from '../client/connect.ts';
+import { GloveboxError } from '../client/error.ts';
 import { parseVerifierKey } from '../evidence/note.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
 import { addEvidenceLog } from './evidence-log.ts';
@@ -23,10 +25,8 @@ export function addEvidence(program: Command): void {
     .action((file: string, options: CommonOptions & { key?: string; witness?: readonly string[]; quorum?: string }) => {
       const trust = (): Trust => trustOf(options);
       return options.key === undefined
-        ? actAs(options, async (glovebox, out) =>
-            verify(out, file, (await glovebox.evidence.getCheckpoint({})).verifierKey, trust()),
-          )
-        : act(options, async (out) => verify(out, file, readFileSync(options.key ?? '', 'utf8').trim(), trust()));
+        ? actAs(options, async (glovebox, out) => verify(out, file, await knownKeys(glovebox), trust()))
+        : act(options, async (out) => verify(out, file, [readFileSync(options.key ?? '', 'utf8').trim()], trust()));
     });
   addWitness(evidence);
   withCommon(
@@ -99,15 +99,30 @@ function trustOf(options: { readonly witness?: readonly string[]; readonly quoru
   return { witnesses, quorum };
 }
 
+/** The key of the runtime's own log, and for whom may read the trust list those of the runtimes on it. */
+async function knownKeys(glovebox: Glovebox): Promise<readonly string[]> {
+  const { verifierKey } = await glovebox.evidence.getCheckpoint({});
+  const { runtimes } = await glovebox.parties.listTrust({}).catch((error: unknown) => {
+    if (error instanceof GloveboxError && error.code === 'role-missing') return { runtimes: [] };
+    throw error;
+  });
+  return [verifierKey, ...runtimes.filter(({ isTrusted }) => isTrusted).map((one) => one.verifierKey)];
+}
+
 function verify(
   out: { answer<T>(value: T, forPeople: (value: T) => string): void },
   file: string,
-  keyText: string,
+  keyTexts: readonly string[],
   trust: Trust,
 ): 0 | 1 {
-  const key = parseVerifierKey(keyText);
-  if (key === undefined) throw new UsageError('the verifier key is not one: it looks like NAME+HEX+BASE64');
-  const verdict = verifyReceipt(readFileSync(file, 'utf8'), key, trust);
+  const receipt = readFileSync(file, 'utf8');
+  const verdicts = keyTexts.map((text) => {
+    const key = parseVerifierKey(text);
+    if (key === undefined) throw new UsageError('the verifier key is not one: it looks like NAME+HEX+BASE64');
+    return verifyReceipt(receipt, key, trust);
+  });
+  const verdict = verdicts.find(({ kind }) => kind === 'verified') ?? verdicts[0];
+  if (verdict === undefined) throw new UsageError('there is no verifier key');
   if (verdict.kind === 'refused') {
     out.answer({ isValid: false, reason: verdict.reason }, () => `NOT valid: ${verdict.reason}`);
     return 1;

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { PARTY_ROLES } from '../identity/party.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
-import { tableText, UsageError } from './output.ts';
+import { addRecognition, rolesOf } from './recognition.ts';
+import { tableText } from './output.ts';
 
 export function addParty(program: Command): void {
   const party = program.command('party').description('who may take part: admit, list, suspend, exit');
@@ -28,13 +29,7 @@ export function addParty(program: Command): void {
         },
       ) =>
         actAs(options, async (glovebox, out) => {
-          const roles = options.role
-            .flatMap((text) => text.split(','))
-            .map((role) => {
-              const known = PARTY_ROLES.find((one) => one === role);
-              if (known === undefined) throw new UsageError(`\`${role}\` is not a role: ${PARTY_ROLES.join(', ')}`);
-              return known;
-            });
+          const roles = rolesOf(options.role);
           const added = await glovebox.parties.add({
             name,
             roles,
@@ -58,12 +53,13 @@ export function addParty(program: Command): void {
         const { parties } = await glovebox.parties.list({});
         out.answer({ parties }, () =>
           tableText(
-            ['party', 'roles', 'state', 'place', 'credential until'],
+            ['party', 'roles', 'state', 'place', 'certified by', 'credential until'],
             parties.map((one) => [
               one.name,
               one.roles.join(', '),
               one.state,
               one.jurisdiction,
+              one.authority === '' ? 'this runtime' : one.authority,
               new Date(one.credentialExpiresAtMs).toISOString().slice(0, 10),
             ]),
           ),
@@ -94,6 +90,7 @@ export function addParty(program: Command): void {
         );
       }),
     );
+  addRecognition(party);
   for (const [verb, what] of [
     ['suspend', 'stop a party: its credential and its running jobs end at once'],
     ['resume', 'let a suspended party act again'],

@@ -25,6 +25,7 @@ import { addProject } from './project.ts';
 import { addServe } from './serve.ts';
 import { addTable } from './table.ts';
 import { addTop } from './top.ts';
+import { addTrust } from './trust.ts';
 
 /** The command line. One file per object; `object verb`, as `dataset add`. */
 export function commandLine(): Command {
@@ -42,6 +43,7 @@ export function commandLine(): Command {
   addTable(program);
   addConfiguration(program);
   addParty(program);
+  addTrust(program);
   addDataset(program);
   addPolicy(program);
   addAgreement(program);

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { createRuntime, type Runtime, type RuntimeOptions, VERSION } from '../container.ts';
 import type { LogEvent } from '../gateway/needs.ts';
 import type { RpcLimits } from '../rpc/limits.ts';
+import type { TlsMaterial } from '../rpc/listener.ts';
 import { RpcServer } from '../rpc/server.ts';
 
 export interface StartOptions {
@@ -64,9 +65,9 @@ export async function startServer(options: StartOptions, closing: AsyncDisposabl
     }),
   );
   const { gateway } = runtime;
-  const material = async (): Promise<{ ca: string; certificate: string; key: string; notAfterMs: number }> => {
+  const material = async (): Promise<TlsMaterial & { readonly notAfterMs: number }> => {
     const { certificate, key, notAfterMs } = await gateway.serverCertificate([host]);
-    return { ca: gateway.authorityCertificate, certificate, key, notAfterMs };
+    return { ca: gateway.authorities(), certificate, key, notAfterMs };
   };
   let tls = await material();
   if (isInsecure) await gateway.allowInsecure();
@@ -77,6 +78,10 @@ export async function startServer(options: StartOptions, closing: AsyncDisposabl
     tls: isInsecure ? null : tls,
     ...(options.rpcLimits === undefined ? {} : { limits: options.rpcLimits }),
     log,
+  });
+  gateway.whenTrustChanges(() => {
+    tls = { ...tls, ca: gateway.authorities() };
+    server.renew(tls);
   });
   closing.defer(() => server.close());
   bound.port = server.port;

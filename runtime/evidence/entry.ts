@@ -9,6 +9,8 @@ export const EVIDENCE_KINDS = [
   'party.admitted',
   'party.suspended',
   'party.exited',
+  'trust.added',
+  'trust.revoked',
   'dataset.registered',
   'dataset.graded',
   'dataset.verified',

@@ -6,6 +6,7 @@ import { reason } from '../policy/reason.ts';
 import { Fault } from '../rpc/fault.ts';
 import { requireRole } from './access.ts';
 import type { GatewayNeeds } from './needs.ts';
+import { trustedLogs } from './trust-list.ts';
 
 /** Most entries in one answer. */
 export const MAX_ENTRIES = 1000;
@@ -77,12 +78,26 @@ export function evidenceService(needs: GatewayNeeds): EvidenceServiceHandlers {
       }
     },
     verify: async (_caller, request) => {
-      const verified = verifyReceipt(Buffer.from(request.document).toString('utf8'), store.verifierKey);
-      if (verified.kind === 'refused')
+      const receipt = Buffer.from(request.document).toString('utf8');
+      const own = verifyReceipt(receipt, store.verifierKey);
+      const other =
+        own.kind === 'verified'
+          ? undefined
+          : trustedLogs(needs).find((key) => verifyReceipt(receipt, key).kind === 'verified');
+      if (other !== undefined)
+        return {
+          isValid: true,
+          checks: [
+            'the entry is in the tree of the checkpoint',
+            `the checkpoint is signed by the log \`${other.name}\` of a runtime on the trust list`,
+          ],
+          reasons: [],
+        };
+      if (own.kind === 'refused')
         return {
           isValid: false,
           checks: [],
-          reasons: [reason('receipt-not-valid', `the receipt is not valid: ${verified.reason}`)],
+          reasons: [reason('receipt-not-valid', `the receipt is not valid: ${own.reason}`)],
         };
       return {
         isValid: true,

@@ -75,6 +75,7 @@ import {
 } from './records.ts';
 import { questionRecords, repeatsIn } from './repeats.ts';
 import { Results } from './results.ts';
+import { trustedAuthorities } from './trust-list.ts';
 import { historiesIn, sketchRecords } from './sketch-records.ts';
 import { tableService } from './table-service.ts';
 import { guestPathOf, layoutSpecFor, sqlEngine } from './sql-engine.ts';
@@ -119,6 +120,10 @@ export interface Gateway {
   readonly queue: JobQueue;
   /** PEM; what parties trust the server by. */
   readonly authorityCertificate: string;
+  /** PEM: our own authority and those on the trust list, whose parties may connect. */
+  readonly authorities: () => readonly string[];
+  /** Calls when that list changes. */
+  readonly whenTrustChanges: (listener: () => void) => void;
   readonly serverCertificate: (hosts: readonly string[]) => Promise<ServerCertificate>;
   /** Makes the operator's credential when there is none; answers its file. */
   readonly bootstrap: () => Promise<string>;
@@ -181,6 +186,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     folder: join(directory.path, 'evidence'),
     log: parts.log,
   });
+  let onTrustChange = (): void => {};
   const needs: GatewayNeeds = {
     store,
     receiptOf: (position) =>
@@ -194,6 +200,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     log: parts.log,
     live: queue,
     authority: parts.authority.name,
+    trustChanged: () => onTrustChange(),
     issueCredential: async ({ party, roles, days }) => {
       const issued = await issueCredential(parts.authority, {
         party,
@@ -464,6 +471,10 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     application,
     queue,
     authorityCertificate: parts.authority.certificate,
+    authorities: () => [parts.authority.certificate, ...trustedAuthorities(needs)],
+    whenTrustChanges: (listener) => {
+      onTrustChange = listener;
+    },
     serverCertificate: (hosts) => issueServerCertificate(parts.authority, { hosts, nowMs: parts.wallMs() }),
     bootstrap: async () => {
       const file = directory.operatorCredential;

@@ -19,6 +19,8 @@ export interface GatewayNeeds {
   readonly receiptOf: (position: number) => Promise<string | undefined>;
   readonly issueCredential: (request: CredentialRequest) => Promise<IssuedCredential>;
   readonly authority: string;
+  /** The trust list is another one now: connections are to be judged by it. */
+  readonly trustChanged: () => void;
 }
 
 /** A line of the structured log: ids and codes, never query text or values. */

@@ -18,6 +18,7 @@ export function partyMessage(party: StoredRecord<PartyBody>): PartyMessage {
     admittedAtMs: party.atMs,
     note,
     groups: party.body.groups,
+    authority: party.body.authority ?? '',
   };
 }
 

@@ -1,5 +1,5 @@
 import type { PartyServiceHandlers } from '../gen/services.ts';
-import { type Caller, PARTY_ROLES, type PartyRole, type PresentedCredential } from '../identity/party.ts';
+import type { Caller, PartyRole, PresentedCredential } from '../identity/party.ts';
 import { reason } from '../policy/reason.ts';
 import type { Identified } from '../rpc/application.ts';
 import { Fault } from '../rpc/fault.ts';
@@ -8,7 +8,9 @@ import { pageOf, requireRole } from './access.ts';
 import { admissionHandlers } from './admission-steps.ts';
 import { mandateHandlers } from './mandates.ts';
 import { evidence, type GatewayNeeds, type IssuedCredential } from './needs.ts';
+import { groupsOf, jurisdictionOf, PARTY_NAME, rolesOf } from './party-fields.ts';
 import { partyMessage, partySubject } from './party-record.ts';
+import { isTrusted, trustHandlers } from './trust-list.ts';
 import type { CredentialBody, PartyBody } from './records.ts';
 
 /** Days a credential is valid when the operator names none, and at most. */
@@ -18,7 +20,6 @@ export const MAX_CREDENTIAL_DAYS = 3650;
 export const MAX_VALID_CREDENTIALS = 32;
 /** Whom the runtime's own certificate names when it calls a decryptor; no party may have it. */
 export const RUNTIME_PARTY = 'runtime';
-const PARTY_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 /** Who is behind a certificate of our authority: a look-up in memory, made for every call. */
 export function identify(needs: GatewayNeeds, credential: PresentedCredential): Identified {
@@ -29,6 +30,16 @@ export function identify(needs: GatewayNeeds, credential: PresentedCredential): 
       kind: 'unknown',
       reason: reason('credential-unknown', 'no party is known by this certificate', {
         remedy: 'ask the operator for a credential',
+      }),
+    };
+  }
+  // INVARIANT: another runtime's certificate counts only under the name that was recognised, while it is trusted.
+  const { authority, spiffeId } = party.body;
+  if (authority !== undefined && (spiffeId !== credential.spiffeId || !isTrusted(needs, authority))) {
+    return {
+      kind: 'notAdmitted',
+      reason: reason('party-not-admitted', `party \`${party.id}\` is of a runtime that is not trusted any more`, {
+        remedy: 'ask the operator',
       }),
     };
   }
@@ -62,6 +73,7 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
   return {
     ...admissionHandlers(needs),
     ...mandateHandlers(needs),
+    ...trustHandlers(needs),
     add: async (caller, request) => {
       requireRole(caller, 'add parties', 'operator');
       const roles = rolesOf(request.roles);
@@ -88,6 +100,11 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
     renew: async (caller, request) => {
       if (caller.party !== request.name) requireRole(caller, 'renew the credentials of others', 'operator');
       const party = find(request.name);
+      if (party.body.authority !== undefined)
+        throw new Fault(
+          'wrong-state',
+          `party \`${party.id}\` is certified by \`${party.body.authority}\`: it renews there and introduces itself again`,
+        );
       // Each is kept in memory for as long as it can be used.
       const valid = needs.store
         .peekAll<CredentialBody>('credential')
@@ -208,35 +225,9 @@ function credentialRecord(
   };
 }
 
-function rolesOf(asked: readonly string[]): readonly PartyRole[] {
-  const roles = PARTY_ROLES.filter((role) => asked.includes(role));
-  if (roles.length === 0 || roles.length !== new Set(asked).size) {
-    throw new Fault('argument-not-valid', `a party needs at least one role of: ${PARTY_ROLES.join(', ')}`);
-  }
-  return roles;
-}
-
 function daysOf(days: number): number {
   if (days === 0) return DEFAULT_CREDENTIAL_DAYS;
   if (!Number.isInteger(days) || days < 1 || days > MAX_CREDENTIAL_DAYS)
     throw new Fault('argument-not-valid', `a credential is valid for 1 to ${MAX_CREDENTIAL_DAYS} days`);
   return days;
-}
-
-function groupsOf(groups: readonly string[]): readonly string[] {
-  for (const group of groups) {
-    if (!PARTY_NAME.test(group))
-      throw new Fault(
-        'argument-not-valid',
-        `\`${group}\` is not a group name: lower-case letters, digits, \`.\`, \`_\` and \`-\``,
-      );
-  }
-  return [...new Set(groups)].toSorted();
-}
-
-function jurisdictionOf(text: string): string | null {
-  if (text === '') return null;
-  if (!/^[A-Z]{2}$/.test(text))
-    throw new Fault('argument-not-valid', `\`${text}\` is not an ISO 3166-1 code of two capitals, e.g. CN`);
-  return text;
 }

@@ -13,8 +13,21 @@ export type PartyBody = {
   readonly signingPublicKey: string;
   readonly jurisdiction: string | null;
   readonly note: string;
+  /** The other runtime whose authority certified it; absent: this one did. */
+  readonly authority?: string;
 };
 export type PartyState = Admission;
+
+/** Another runtime whose parties and receipts are recognised. Its id is its authority's name. */
+export type TrustBody = {
+  /** PEM. */
+  readonly certificate: string;
+  /** SHA-256 of its public key. */
+  readonly keyPin: string;
+  readonly verifierKey: string;
+  readonly server: string;
+  readonly note: string;
+};
 
 /** A mandate as it was signed; the record's state says whether it was revoked. */
 export type MandateBody = {

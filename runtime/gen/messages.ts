@@ -1743,6 +1743,15 @@ export interface ListTablesResponse {
   readonly quotaTables: number;
 }
 
+/** All of it. */
+export type ListTrustRequest = Readonly<Record<never, never>>;
+
+/** The trust list. */
+export interface ListTrustResponse {
+  /** Runtimes that are or were trusted, by name. */
+  readonly runtimes: readonly TrustedRuntime[];
+}
+
 /** A mandate. */
 export interface Mandate {
   /** Name of the mandate. */
@@ -1898,6 +1907,8 @@ export interface Party {
   readonly note: string;
   /** Groups that it belongs to. */
   readonly groups: readonly string[];
+  /** The other runtime whose authority certified it; empty: this one did. */
+  readonly authority: string;
 }
 
 /** A signature and whose it is. */
@@ -2014,6 +2025,24 @@ export interface Receipt {
   readonly document: Uint8Array;
   /** When it was recorded, milliseconds since the epoch. */
   readonly recordedAtMs: number;
+}
+
+/** Recognition of a party of another runtime. */
+export interface RecogniseRequest {
+  /** The introduction that it signed: the JSON text that `party introduce` writes. */
+  readonly introduction: string;
+  /** What it may do here; at least one, and never operator. */
+  readonly roles: readonly Role[];
+  /** ISO 3166-1 alpha-2 code of where it is; empty when not known, which counts as foreign. */
+  readonly jurisdiction: string;
+  /** Groups that it belongs to. */
+  readonly groups: readonly string[];
+}
+
+/** The party. */
+export interface RecogniseResponse {
+  /** The party. */
+  readonly party: Party | null;
 }
 
 /** What is registered. */
@@ -2299,6 +2328,24 @@ export interface RevokeMandateResponse {
   /** As it is now. */
   readonly mandate: Mandate | null;
   /** Jobs that were stopped. */
+  readonly stoppedJobs: number;
+}
+
+/** The end of trust. */
+export interface RevokeTrustRequest {
+  /** Name of its authority. */
+  readonly authority: string;
+  /** Why. */
+  readonly note: string;
+}
+
+/** What ended. */
+export interface RevokeTrustResponse {
+  /** The runtime. */
+  readonly runtime: TrustedRuntime | null;
+  /** Its parties that were suspended. */
+  readonly suspendedParties: readonly string[];
+  /** Running jobs that were stopped. */
   readonly stoppedJobs: number;
 }
 
@@ -2700,6 +2747,42 @@ export interface TopUpCreditResponse {
   readonly creditLeftMicros: bigint;
   /** ISO 4217 code. */
   readonly currency: string;
+}
+
+/** Trust. */
+export interface TrustRequest {
+  /** The other runtime's card: the JSON text that `trust card` writes. */
+  readonly card: string;
+  /** The pin that the operator was told elsewhere; empty: it is not compared. */
+  readonly keyPin: string;
+  /** Why, for the record here; never in the log. */
+  readonly note: string;
+}
+
+/** The runtime that is trusted now. */
+export interface TrustResponse {
+  /** The runtime. */
+  readonly runtime: TrustedRuntime | null;
+}
+
+/** Another runtime, as this one knows it. */
+export interface TrustedRuntime {
+  /** Name of its authority: trust domain of the URI names that it certifies. */
+  readonly authority: string;
+  /** SHA-256 of its authority's public key, 64 hex digits: pinned. */
+  readonly keyPin: string;
+  /** Verifier key of its log. */
+  readonly verifierKey: string;
+  /** Where it answers. */
+  readonly server: string;
+  /** Whether it is trusted; false: it was. */
+  readonly isTrusted: boolean;
+  /** When that was decided, milliseconds since the epoch. */
+  readonly sinceMs: number;
+  /** Why. */
+  readonly note: string;
+  /** Its parties that are admitted here. */
+  readonly parties: readonly string[];
 }
 
 /** Asks for a twin. */

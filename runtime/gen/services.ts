@@ -101,10 +101,14 @@ import type {
   ListProjectsResponse,
   ListTablesRequest,
   ListTablesResponse,
+  ListTrustRequest,
+  ListTrustResponse,
   OfferAgreementRequest,
   OfferAgreementResponse,
   OpenDisputeRequest,
   OpenDisputeResponse,
+  RecogniseRequest,
+  RecogniseResponse,
   RegisterDatasetRequest,
   RegisterDatasetResponse,
   RegisterEncryptedRequest,
@@ -133,6 +137,8 @@ import type {
   RevokeKeyResponse,
   RevokeMandateRequest,
   RevokeMandateResponse,
+  RevokeTrustRequest,
+  RevokeTrustResponse,
   RunHomomorphicRequest,
   RunHomomorphicResponse,
   SaveProjectRequest,
@@ -165,6 +171,8 @@ import type {
   TestPolicyResponse,
   TopUpCreditRequest,
   TopUpCreditResponse,
+  TrustRequest,
+  TrustResponse,
   TwinDatasetRequest,
   TwinDatasetResponse,
   UploadCiphertextRequest,
@@ -596,6 +604,14 @@ export interface PartyServiceHandlers {
   whoAmI(caller: Caller, request: WhoAmIRequest, call: CallContext): Promise<Answer<WhoAmIResponse>>;
   /** Issues a new credential to the caller (or, for an operator, to a party); the old one works until it expires or `revoke_old`. */
   renew(caller: Caller, request: RenewPartyRequest, call: CallContext): Promise<Answer<RenewPartyResponse>>;
+  /** Puts another runtime on the trust list: its parties can be recognised, and its receipts. Operators. */
+  trust(caller: Caller, request: TrustRequest, call: CallContext): Promise<Answer<TrustResponse>>;
+  /** Takes a runtime off the trust list: its parties are suspended and their jobs stopped. Operators. */
+  revokeTrust(caller: Caller, request: RevokeTrustRequest, call: CallContext): Promise<Answer<RevokeTrustResponse>>;
+  /** The trust list. Operators, auditors and providers. */
+  listTrust(caller: Caller, request: ListTrustRequest, call: CallContext): Promise<Answer<ListTrustResponse>>;
+  /** Admits a party that another runtime certified, by the introduction that it signed. Operators. */
+  recognise(caller: Caller, request: RecogniseRequest, call: CallContext): Promise<Answer<RecogniseResponse>>;
 }
 
 /** Admitted participants. A party is what its certificate proves, never a name in a header. */
@@ -625,6 +641,14 @@ export interface PartyServiceClient {
   whoAmI(request: Init<WhoAmIRequest>, options?: CallOptions): Promise<WhoAmIResponse>;
   /** Issues a new credential to the caller (or, for an operator, to a party); the old one works until it expires or `revoke_old`. */
   renew(request: Init<RenewPartyRequest>, options?: CallOptions): Promise<RenewPartyResponse>;
+  /** Puts another runtime on the trust list: its parties can be recognised, and its receipts. Operators. */
+  trust(request: Init<TrustRequest>, options?: CallOptions): Promise<TrustResponse>;
+  /** Takes a runtime off the trust list: its parties are suspended and their jobs stopped. Operators. */
+  revokeTrust(request: Init<RevokeTrustRequest>, options?: CallOptions): Promise<RevokeTrustResponse>;
+  /** The trust list. Operators, auditors and providers. */
+  listTrust(request: Init<ListTrustRequest>, options?: CallOptions): Promise<ListTrustResponse>;
+  /** Admits a party that another runtime certified, by the introduction that it signed. Operators. */
+  recognise(request: Init<RecogniseRequest>, options?: CallOptions): Promise<RecogniseResponse>;
 }
 
 /** What providers allow. */

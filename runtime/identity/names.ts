@@ -8,6 +8,11 @@ export function isPartyName(name: string): boolean {
   return PARTY_NAME.test(name) && !name.endsWith('-');
 }
 
+/** Whether `name` can be the name of an authority: letters, digits, `-` and dots, at most 63. */
+export function isAuthorityName(name: string): boolean {
+  return AUTHORITY_NAME.test(name);
+}
+
 /** The URI name of a party; throws when a part is not well-formed. */
 export function spiffeIdOf(parts: { readonly authority: string; readonly party: string }): string {
   if (!AUTHORITY_NAME.test(parts.authority)) throw new RangeError('the authority is not a trust domain name');

@@ -12,8 +12,8 @@ export type ConnectionProof =
   | { readonly kind: 'insecureLoopback' };
 
 export interface TlsMaterial {
-  /** Certificate of the authority whose parties may call, PEM. */
-  readonly ca: string;
+  /** Certificates of the authorities whose parties may call, PEM, one each. */
+  readonly ca: string | readonly string[];
   readonly certificate: string;
   readonly key: string;
 }
@@ -161,7 +161,7 @@ export function isLoopback(host: string): boolean {
 
 function contextOf(material: TlsMaterial): tls.SecureContextOptions {
   return {
-    ca: material.ca,
+    ca: typeof material.ca === 'string' ? material.ca : [...material.ca],
     cert: material.certificate,
     key: material.key,
     minVersion: 'TLSv1.3',

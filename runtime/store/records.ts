@@ -26,6 +26,7 @@ export const TABLES = [
   'project',
   'settlement',
   'consumerTable',
+  'trust',
 ] as const;
 export type TableName = (typeof TABLES)[number];
 
@@ -45,6 +46,7 @@ export const MIRRORED: readonly TableName[] = [
   'project',
   'settlement',
   'consumerTable',
+  'trust',
 ];
 
 /** One stored thing. `owner`, `state` and `atMs` can be searched; the rest is in `body` (canonical JSON) or `bytes`. */

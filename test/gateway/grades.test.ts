@@ -16,10 +16,12 @@ const CARDS = [
 function luhn(row: number): string {
   const body = `62${String(row).padStart(13, '0')}`;
   for (let digit = 0; digit < 10; digit += 1) {
-    const sum = Array.from(`${body}${digit}`).toReversed().reduce((total, one, at) => {
-      const value = Number(one) * (at % 2 === 1 ? 2 : 1);
-      return total + (value > 9 ? value - 9 : value);
-    }, 0);
+    const sum = Array.from(`${body}${digit}`)
+      .toReversed()
+      .reduce((total, one, at) => {
+        const value = Number(one) * (at % 2 === 1 ? 2 : 1);
+        return total + (value > 9 ? value - 9 : value);
+      }, 0);
     if (sum % 10 === 0) return `${body}${digit}`;
   }
   return assert.fail();

@@ -186,6 +186,7 @@ export async function startSmallRuntime(
             admittedAtMs: 0,
             note: '',
             groups: [],
+            authority: '',
           },
           authority: authority.name,
           runtimeVersion: '0.0.0',
