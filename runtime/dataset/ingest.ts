@@ -12,6 +12,7 @@ import type { DatasetManifest, StoredTable, TableStatistics } from './metadata.t
 import { checkDatasetName, checkNames } from './names.ts';
 import type { SourceFile } from './source.ts';
 import { TableWriter, type TableFindings } from './table-writer.ts';
+import { markUnrecorded, removeVersion, settleUnrecorded } from './unrecorded.ts';
 
 export interface RegisterNeeds {
   /** Folder that holds all datasets, owned by the runtime. */
@@ -34,6 +35,11 @@ export interface Registered {
   /** Advice on what the columns are and which grade they ask for; a person confirms it. */
   readonly findings: readonly TableFindings[];
   readonly folder: string;
+  /**
+   * To be called when it is known whether the registration is on record: one that is not leaves nothing. Until then a
+   * start after a kill removes the version.
+   */
+  readonly settle: (isRecorded: boolean) => Promise<void>;
 }
 
 export const MANIFEST_FILE = 'manifest.json';
@@ -61,6 +67,11 @@ export async function registerDataset(
   await mkdir(parent, { recursive: true, mode: 0o700 });
   const version = ((await versionsOf(needs.root, dataset)).at(-1) ?? 0) + 1;
   const folder = versionFolder(needs.root, dataset, version);
+  const unmark = await markUnrecorded(parent, version);
+  const settle = async (isRecorded: boolean): Promise<void> => {
+    if (!isRecorded) await removeVersion(parent, version);
+    await unmark();
+  };
   try {
     return await createFolder(folder, async (temporary) => {
       const { tables, statistics, findings } = await writeTables(needs, sources, temporary, onProgress);
@@ -71,9 +82,10 @@ export async function registerDataset(
       const unsigned = { dataset, version, tables, notes };
       const manifest: DatasetManifest = { ...unsigned, digest: manifestDigest(unsigned) };
       await writeFile(join(temporary, MANIFEST_FILE), manifestText(manifest), { mode: 0o600 });
-      return { manifest, statistics, findings, folder };
+      return { manifest, statistics, findings, folder, settle };
     });
   } catch (cause) {
+    await unmark();
     const code = (cause as NodeJS.ErrnoException).code;
     if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw cause;
     throw new DatasetError(
@@ -177,10 +189,17 @@ export async function listDatasets(root: string): Promise<readonly string[]> {
     .toSorted();
 }
 
-/** Removes what registrations and layouts left that were killed; call it at start, before any other. Answers how many. */
-export async function removeUnfinished(root: string): Promise<number> {
+/**
+ * Removes what registrations and layouts left that were killed; call it at start, before any other. `recordedVersion`:
+ * the newest version of a dataset that is on record, 0 for none. Answers how many things went.
+ */
+export async function removeUnfinished(root: string, recordedVersion: (dataset: string) => number): Promise<number> {
   let removed = await removeLeftovers(join(root, 'layouts'));
-  for (const dataset of await listDatasets(root)) removed += await removeLeftovers(datasetFolder(root, dataset));
+  for (const dataset of await listDatasets(root)) {
+    const folder = datasetFolder(root, dataset);
+    removed += await removeLeftovers(folder);
+    removed += await settleUnrecorded(folder, recordedVersion(dataset));
+  }
   return removed;
 }
 

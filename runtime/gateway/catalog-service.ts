@@ -146,6 +146,8 @@ async function* register(
   const folder = join(needs.uploads, newId(needs, 'upload'));
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const spool = new UploadedFiles(folder);
+  /** Set from when a registration is on its way to disk until the catalogue is asked to record it. */
+  let unrecorded: Promise<Registered> | null = null;
   try {
     let total = 0;
     let told = 0;
@@ -171,6 +173,7 @@ async function* register(
       steps.push(step);
       moved.resolve();
     });
+    unrecorded = registering;
     const over = registering.then(
       () => 'over' as const,
       () => 'over' as const,
@@ -181,7 +184,7 @@ async function* register(
       if (steps.length > 0) continue;
       if ((await Promise.race([over, moved.promise])) === 'over') break;
     }
-    const { manifest, findings } = await registering;
+    const { manifest, findings, settle } = await registering;
     // As it is now: its grade may have been confirmed while the files came in.
     const latest = needs.store.peek<DatasetBody>('dataset', manifest.dataset);
     const record: StoredRecord<DatasetBody> = {
@@ -209,6 +212,8 @@ async function* register(
     if ((latest?.body.version ?? 0) >= manifest.version || recording.has(manifest.dataset))
       throw new Fault('conflict', `dataset \`${manifest.dataset}\` was registered meanwhile: look at it again`);
     recording.add(manifest.dataset);
+    // From here on the record decides, at the next start if not before.
+    unrecorded = null;
     const recorded = await needs.store
       .transact([
         // Two providers may have begun a dataset of this name at once: it belongs to the one that ended first.
@@ -222,6 +227,7 @@ async function* register(
         { do: 'record', event },
       ])
       .finally(() => recording.delete(manifest.dataset));
+    await settle(recorded.kind !== 'refused');
     if (recorded.kind === 'refused')
       throw new Fault('conflict', `dataset \`${manifest.dataset}\` was registered meanwhile: look at it again`);
     yield { reasons: [], event: { kind: 'dataset', dataset: await messageOf(needs, caller, record) } };
@@ -230,6 +236,8 @@ async function* register(
   } finally {
     await spool.abandon();
     await rm(folder, { recursive: true, force: true });
+    // A client that left meanwhile has registered nothing.
+    await unrecorded?.then(({ settle }) => settle(false)).catch(() => undefined);
   }
 }
 

@@ -35,7 +35,7 @@ export function evidenceService(needs: GatewayNeeds): EvidenceServiceHandlers {
         checkpoint,
         verifierKey: store.verifierKeyText,
         treeSize: sizeOf(checkpoint),
-        rootHash: checkpoint.split('\n')[2] ?? '',
+        rootHash: Buffer.from(checkpoint.split('\n')[2] ?? '', 'base64').toString('hex'),
       };
     },
     listEntries: async (caller, request) => {

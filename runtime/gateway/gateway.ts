@@ -137,10 +137,10 @@ export interface Gateway {
 }
 
 /** What a gateway that was killed had begun: uploads that nobody will finish, datasets and layouts half written. */
-async function removeLeftBehind({ uploads, backups, data }: DataDirectory): Promise<void> {
+async function removeLeftBehind({ uploads, backups, data }: DataDirectory, store: Store): Promise<void> {
   for (const folder of [uploads, backups])
     for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
-  await removeUnfinished(data);
+  await removeUnfinished(data, (dataset) => store.peek<DatasetBody>('dataset', dataset)?.body.version ?? 0);
 }
 
 /** Duties of one policy are numbered below this, those of the next one above. */
@@ -155,8 +155,12 @@ const WARM_LAYOUTS = 4;
 export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, pool, directory, nowMs } = parts;
   const queue = new JobQueue(parts.jobLimits);
-  await removeLeftBehind(directory);
-  const results = await Results.open(directory.results, async (id) => (await store.job(id))?.state === 'released');
+  await removeLeftBehind(directory, store);
+  const results = await Results.open(
+    directory.results,
+    async (id) => (await store.job(id))?.state === 'released',
+    (job) => parts.log({ level: 'error', event: 'result.changed', facts: { job } }),
+  );
   const sha256 = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');
   const layout: LayoutNeeds = {
     root: directory.data,

@@ -16,6 +16,7 @@ export interface Disclosed {
   readonly rows: number;
   readonly bytes: number;
   readonly sha256: string;
+  readonly framesSha256?: string;
   readonly withheld: WithheldNote;
   readonly errors: readonly ColumnAccuracy[];
   readonly usage: Usage;
@@ -81,8 +82,7 @@ export async function disclose(
       kind: 'disclosed',
       schema: outputs,
       rows,
-      bytes: file.bytes,
-      sha256: file.sha256,
+      ...file,
       withheld: { ...summary.withheld, reasons: rulesInForce(terms, prepared) },
       errors: summary.errors ?? [],
       sketches: summary.sketches ?? [],

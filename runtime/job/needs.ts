@@ -130,11 +130,18 @@ export type Usage = {
   readonly cpuMs: number;
 };
 
-/** What is kept of a result for whoever shows the job later. */
-export type ResultNote = {
-  readonly rows: number;
+/** What a result's file holds. */
+export type WrittenResult = {
   readonly bytes: number;
+  /** Over all frames, hexadecimal: what evidence names. */
   readonly sha256: string;
+  /** Over the digests of the frames that stand behind them; absent where the file is small, and in records of earlier versions. */
+  readonly framesSha256?: string;
+};
+
+/** What is kept of a result for whoever shows the job later. */
+export type ResultNote = WrittenResult & {
+  readonly rows: number;
   readonly schema: string;
   readonly withheldCells: string | null;
   readonly withheldReasons: readonly string[];
@@ -159,7 +166,7 @@ export interface ResultWriter {
   /** Appends a batch that has passed the gate. */
   write(batch: ColumnBatch): Promise<void>;
   /** Ends the file; answers what it holds. It survives the death of this process from here on. */
-  finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
+  finish(): Promise<WrittenResult>;
   /** Makes a finished file survive a loss of power too. */
   settle(): Promise<void>;
   /** Removes the file, whatever was written. Never throws. */

@@ -87,6 +87,7 @@ async function judgeAndRecord(
       rows,
       bytes,
       sha256,
+      ...(result.framesSha256 === undefined ? {} : { framesSha256: result.framesSha256 }),
       schema: JSON.stringify(result.schema),
       withheldCells: withheld.cells === null ? null : String(withheld.cells),
       withheldReasons: withheld.reasons.map(({ code }) => code),

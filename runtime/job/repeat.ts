@@ -87,6 +87,7 @@ export async function discloseAgain(
     rows: note.rows,
     bytes: note.bytes,
     sha256: note.sha256,
+    ...(note.framesSha256 === undefined ? {} : { framesSha256: note.framesSha256 }),
     withheld: {
       cells: note.withheldCells === null ? null : BigInt(note.withheldCells),
       reasons: rulesInForce(prepared.terms, prepared),

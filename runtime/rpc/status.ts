@@ -36,6 +36,7 @@ export const FAULTS = {
   draining: { status: status.UNAVAILABLE, owner: 'runtime', isRetryable: true },
   stopped: { status: status.UNAVAILABLE, owner: 'runtime', isRetryable: true },
   'dataset-changed': { status: status.DATA_LOSS, owner: 'runtime', isRetryable: false },
+  'result-changed': { status: status.DATA_LOSS, owner: 'runtime', isRetryable: false },
   'storage-failed': { status: status.UNAVAILABLE, owner: 'runtime', isRetryable: true },
   internal: { status: status.INTERNAL, owner: 'runtime', isRetryable: false },
 } as const satisfies Record<string, FaultKind>;

@@ -90,9 +90,27 @@ describe('a registration', () => {
     child.kill('SIGKILL');
     await once(child, 'exit');
     assert.deepEqual(await versionsOf(bench.root, 'h/v'), []);
-    assert.equal(await removeUnfinished(bench.root), 1);
+    assert.equal(await removeUnfinished(bench.root, () => 0), 1);
     assert.deepEqual(await bench.left(), []);
     assert.equal((await bench.register('h/v', [source])).manifest.version, 1);
+  });
+
+  it('that nobody put on record is removed at the next start; one that is on record stays', async () => {
+    await using bench = await BenchFolder.create();
+    const source = await bench.source('a.csv', 'x\n1\n2\n');
+    await bench.register('h/v', [source]); // recorded, but killed before the mark went
+    await bench.register('h/v', [source]); // killed before it was recorded
+    const third = await bench.register('h/w', [source]);
+    await third.settle(true);
+    assert.equal(await removeUnfinished(bench.root, (dataset) => (dataset === 'h/v' ? 1 : 0)), 1);
+    assert.deepEqual(await versionsOf(bench.root, 'h/v'), [1]);
+    assert.deepEqual(await versionsOf(bench.root, 'h/w'), [1], 'what was settled stays, whatever the catalogue says');
+    const fourth = await bench.register('h/v', [source]);
+    await fourth.settle(false);
+    assert.deepEqual(await versionsOf(bench.root, 'h/v'), [1]);
+    await bench.register('h/x', [source]);
+    await removeUnfinished(bench.root, () => 0);
+    assert.deepEqual(await listDatasets(bench.root), ['h/v', 'h/w'], 'no empty folder is left');
   });
 
   it('of the same dataset at the same time gives two versions or a conflict, never a mix', async () => {

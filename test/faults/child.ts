@@ -16,11 +16,15 @@ export interface Child {
 }
 
 /** Starts the doomed server over a data directory; rejects when it ends before it serves. */
-export async function startChild(dataDirectory: string): Promise<Child> {
+export async function startChild(
+  dataDirectory: string,
+  onSpawn: (child: ChildProcess) => void = () => {},
+): Promise<Child> {
   const entry = join(import.meta.dirname, 'doomed-server.ts');
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, dataDirectory], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
+  onSpawn(child);
   const lines: string[] = [];
   child.stderr?.on('data', (text: Buffer) => lines.push(text.toString()));
   const ended = once(child, 'exit').then(([code, signal]) => String(signal ?? code));

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { RESULT_LIFE_MS, type RecordedResult, Results } from '../../runtime/gateway/results.ts';
+import { RESULT_LIFE_MS, Results } from '../../runtime/gateway/results.ts';
+import type { WrittenResult } from '../../runtime/job/needs.ts';
 import type { ColumnBatch, Schema } from '../../runtime/release/columns.ts';
 import { FlightReader } from '../../runtime/rpc/flight-framing.ts';
 
@@ -13,6 +14,8 @@ const batchOf = (...values: readonly bigint[]): ColumnBatch => ({
   rowCount: values.length,
   columns: [{ validity: null, offsets: null, values: new Uint8Array(BigInt64Array.from(values).buffer) }],
 });
+const manyFrom = (first: number): ColumnBatch =>
+  batchOf(...Array.from({ length: 50_000 }, (_, row) => BigInt(first + row)));
 
 let folder: string;
 let results: Results;
@@ -22,14 +25,14 @@ before(async () => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const recorded = new Map<string, RecordedResult>();
+const recorded = new Map<string, WrittenResult>();
 async function framesOf(id: string): Promise<Uint8Array[]> {
   const frames: Uint8Array[] = [];
   for await (const frame of results.read(id, recorded.get(id) ?? { bytes: 0, sha256: '' })) frames.push(frame);
   return frames;
 }
 
-async function release(id: string, ...batches: readonly ColumnBatch[]): Promise<{ bytes: number; sha256: string }> {
+async function release(id: string, ...batches: readonly ColumnBatch[]): Promise<WrittenResult> {
   const writer = await results.create(id, SCHEMA);
   for (const batch of batches) await writer.write(batch);
   const written = await writer.finish();
@@ -77,22 +80,88 @@ describe('results', () => {
   it('that were cut off anywhere fail when read, and never pass for a shorter whole', async () => {
     await release('job-cut', batchOf(1n, 2n, 3n), batchOf(4n));
     const whole = readFileSync(join(folder, 'job-cut.frames'));
-    for (let size = whole.length - 1; size >= 0; size -= 1) {
-      truncateSync(join(folder, 'job-cut.frames'), size);
-      await assert.rejects(framesOf('job-cut'), /not whole/, `cut at ${size}`);
-    }
     // Neither do two copies of it pass for one.
-    writeFileSync(join(folder, 'job-cut.frames'), Buffer.concat([whole, whole]));
-    await assert.rejects(framesOf('job-cut'), /not whole/);
+    const wrong = [...Array(whole.length).keys()].map((size) => whole.subarray(0, size));
+    for (const bytes of [...wrong, Buffer.concat([whole, whole])]) {
+      writeFileSync(join(folder, 'job-cut.frames'), bytes);
+      await assert.rejects(framesOf('job-cut'), { code: 'result-changed' }, `of ${bytes.length} bytes`);
+    }
+  });
+
+  it('that are large never give out a byte that was changed, wherever it is', async () => {
+    const written = await release('job-large', ...Array.from({ length: 4 }, (_, at) => manyFrom(at * 100_000)));
+    assert.ok(written.framesSha256);
+    const path = join(folder, 'job-large.frames');
+    const original = readFileSync(path);
+    const frames = await framesOf('job-large');
+    await results.copy('job-large', 'job-copy', written);
+    assert.deepEqual(readFileSync(join(folder, 'job-copy.frames')), original, 'a copy can be checked like it');
+    const end = original.length;
+    const places = [
+      0,
+      3,
+      4,
+      5,
+      200,
+      frames[0]?.length ?? 0,
+      end >> 2,
+      end >> 1,
+      end - 200,
+      end - 132,
+      end - 131,
+      end - 1,
+    ];
+    for (const place of places) {
+      const changed = Buffer.from(original);
+      changed[place] = (changed[place] ?? 0) ^ 1;
+      writeFileSync(path, changed);
+      const given: Uint8Array[] = [];
+      const reading = async (): Promise<void> => {
+        for await (const frame of results.lend('job-large', written)) given.push(Uint8Array.from(frame));
+      };
+      await assert.rejects(reading(), { code: 'result-changed' }, `changed at ${place}`);
+      assert.ok(given.length < frames.length);
+      assert.deepEqual(given, frames.slice(0, given.length), `changed at ${place}`);
+      assert.equal(results.exists('job-large'), false, 'and it is kept no more');
+    }
+    for (const size of [0, 2, 4, 1000, end >> 1, end - 128, end - 1]) {
+      writeFileSync(path, original.subarray(0, size));
+      await assert.rejects(framesOf('job-large'), { code: 'result-changed' }, `cut at ${size}`);
+    }
+    writeFileSync(path, Buffer.concat([original, Buffer.alloc(36)]));
+    await assert.rejects(framesOf('job-large'), { code: 'result-changed' });
+  });
+
+  it('that are large and of a version that kept no digests of frames hold the last one back until all is compared', async () => {
+    const { bytes, sha256 } = await release('job-older', manyFrom(0), manyFrom(1));
+    const path = join(folder, 'job-older.frames');
+    const frames = await framesOf('job-older');
+    const original = readFileSync(path).subarray(0, bytes + 4 * frames.length);
+    recorded.set('job-older', { bytes, sha256 });
+    writeFileSync(path, original);
+    assert.deepEqual(await framesOf('job-older'), frames);
+    const changed = Buffer.from(original);
+    changed[1000] = (changed[1000] ?? 0) ^ 1;
+    writeFileSync(path, changed);
+    let given = 0;
+    const reading = async (): Promise<void> => {
+      for await (const _ of results.lend('job-older', { bytes, sha256 })) given += 1;
+    };
+    await assert.rejects(reading(), { code: 'result-changed' });
+    assert.equal(given, frames.length - 1);
   });
 
   it('that are garbage fail without reading more than their length says they may', async () => {
-    writeFileSync(join(folder, 'job-bad.frames'), Buffer.alloc(64, 0xff));
-    await assert.rejects(framesOf('job-bad'), /too long/);
+    for (const bytes of [200, 1 << 20]) {
+      recorded.set('job-bad', { bytes, sha256: '00' });
+      writeFileSync(join(folder, 'job-bad.frames'), Buffer.alloc(64, 0xff));
+      await assert.rejects(framesOf('job-bad'), { code: 'result-changed' });
+    }
     await fc.assert(
-      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (bytes) => {
-        writeFileSync(join(folder, 'job-bad.frames'), bytes);
-        await framesOf('job-bad').catch((error: unknown) => assert.ok(error instanceof Error));
+      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), fc.boolean(), async (garbage, isIndexed) => {
+        recorded.set('job-bad', { bytes: 1 << 20, sha256: '00', ...(isIndexed ? { framesSha256: '00' } : {}) });
+        writeFileSync(join(folder, 'job-bad.frames'), garbage);
+        await assert.rejects(framesOf('job-bad'), { code: 'result-changed' });
       }),
       { numRuns: 50 },
     );
