@@ -76,6 +76,7 @@ export class Admissions {
     return (method, call) => {
       let party: string | null = null;
       let isOver = false;
+      let hasAskedAll = false;
       let arrival: NodeJS.Timeout | undefined;
       const refuse = (status: StatusObject): void => {
         clearTimeout(arrival);
@@ -117,6 +118,7 @@ export class Admissions {
               next(message);
             },
             onReceiveHalfClose: (next) => {
+              hasAskedAll = true;
               clearTimeout(arrival);
               next();
             },
@@ -124,6 +126,7 @@ export class Admissions {
             onCancel: () => {
               isOver = true;
               clearTimeout(arrival);
+              if (!hasAskedAll) closeSoon(call, this.#needs.limits.requestTimeoutMs);
               if (party === null) return;
               const left = (this.#openCalls.get(party) ?? 1) - 1;
               if (left === 0) this.#openCalls.delete(party);
@@ -204,6 +207,17 @@ function reset(
   const stream = streamOf(call);
   if (stream === null) disconnect(call);
   else stream.close(constants.NGHTTP2_CANCEL);
+}
+
+/**
+ * A client that goes on sending when it has its status would keep its stream for ever, and no limit counts it any more
+ * (RFC 9113 §8.1 lets a server end it so).
+ */
+function closeSoon(call: ServerInterceptingCallInterface, afterMs: number): void {
+  const stream = streamOf(call);
+  if (stream === null || stream.closed) return;
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), afterMs).unref();
+  stream.once('close', () => clearTimeout(timer));
 }
 
 function streamOf(call: ServerInterceptingCallInterface): Http2Stream | null {

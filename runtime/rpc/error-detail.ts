@@ -66,7 +66,12 @@ export function statusFor(
   });
   if (bytes.length <= MAX_DETAIL_BYTES) metadata.set(ERROR_TRAILER, bytes);
   else metadata.set(ERROR_TRAILER, codecOf('ErrorDetail').encode({ code, isRetryable: fault.isRetryable }));
-  return { code: fault.status, details: message.slice(0, MAX_MESSAGE_LENGTH), metadata };
+  return { code: fault.status, details: oneLine(message), metadata };
+}
+
+/** A message quotes what was sent: whatever that was, it stays one line that a terminal or a log can show. */
+function oneLine(message: string): string {
+  return message.slice(0, MAX_MESSAGE_LENGTH).replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\ufffd');
 }
 
 const MAX_DETAIL_BYTES = 6 * 1024;

@@ -76,6 +76,7 @@ export function unaryHandler(
         if (call.cancelled) return;
         outcome = statusOf(thrown, needs.log, rpc.path);
       }
+      limitTail(needs, call);
       if (Buffer.isBuffer(outcome)) callback(null, outcome);
       else callback(outcome);
     };
@@ -153,7 +154,11 @@ export async function respond(
       thrown instanceof DeniedStream ? statusOfDenial(thrown.denied) : statusOf(thrown, needs.log, path),
     );
   }
-  // A reader that leaves the tail unread must not hold the call either.
+  limitTail(needs, call);
+}
+
+/** A reader that leaves the end of a response unread must not hold the call, and the memory of what it was sent. */
+function limitTail(needs: HandleNeeds, call: CallLike): void {
   const tail = setTimeout(() => needs.admissions.reset(call.metadata), needs.limits.readerPauseMs).unref();
   call.on('cancelled', () => clearTimeout(tail));
 }
