@@ -72,7 +72,8 @@ export class ConsumerTables {
     const { root } = needs.layout;
     await mkdir(join(root, 'layouts'), { recursive: true, mode: 0o700 });
     await mkdir(join(root, 'datasets'), { recursive: true, mode: 0o700 });
-    await removeUnfinished(root);
+    // What no record names goes below, whether it was marked or not.
+    await removeUnfinished(root, () => Number.MAX_SAFE_INTEGER);
     await tables.#removeUnknown();
     await tables.sweep();
     return tables;
@@ -139,7 +140,7 @@ export class ConsumerTables {
       );
     const { layout: needs, nowMs, store } = this.#needs;
     const replaced = store.peek<ConsumerTableBody>('consumerTable', objectId(party, name));
-    const { manifest } = await registerDataset(
+    const { manifest, settle } = await registerDataset(
       { root: needs.root, reader: bounded(this.#needs.reader(party), source.label), limits: needs.limits },
       storedNameOf(party, name),
       [{ ...source, table: STORED_NAME, sourceTable: null }],
@@ -185,6 +186,7 @@ export class ConsumerTables {
         { do: 'record', event: evidence(this.#needs, 'table.uploaded', [subjectOf(record)], facts) },
       ]);
       if (outcome.kind === 'refused') throw new Fault('conflict', `table \`${name}\` was changed meanwhile: try again`);
+      await settle(true);
       if (replaced !== undefined) await this.#removeFiles(replaced.body);
       return record;
     } catch (error) {
