@@ -1,5 +1,4 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
@@ -15,7 +14,6 @@ import { linkOf } from '../dataset/worker-link.ts';
 import { pseudonymOf } from '../evidence/entry.ts';
 import type { Caller } from '../identity/party.ts';
 import type { Budget } from '../gen/messages.ts';
-import { PARTY_ROLES } from '../identity/party.ts';
 import type { AgreementForJob } from '../job/admit.ts';
 import type { JobNeeds, LedgerJob } from '../job/needs.ts';
 import { prepareJavaScript } from '../job/prepare-javascript.ts';
@@ -36,16 +34,17 @@ import { agreementService } from './agreement-service.ts';
 import { budgetService, budgetsOf } from './budget-service.ts';
 import { catalogService } from './catalog-service.ts';
 import { CiphertextFiles } from './ciphertext-files.ts';
-import { type DataDirectory, writePrivate } from './data-directory.ts';
+import type { DataDirectory } from './data-directory.ts';
 import { decryptorLinks } from './decryptor-link.ts';
 import { encryptedManifest, verifyEncrypted } from './encrypted-dataset.ts';
 import { deliverByHttp } from './deliver.ts';
 import { DutyBook } from './duties.ts';
-import { exportListOf, listInForce } from './export-lists.ts';
+import { exportListOf } from './export-lists.ts';
 import { evidenceService } from './evidence-service.ts';
 import { homomorphicEngine } from './homomorphic-engine.ts';
 import { homomorphicService } from './homomorphic-service.ts';
 import { publicTranscriptKey, transcriptKeyOf } from './transcript-key.ts';
+import { jobLedger } from './job-ledger.ts';
 import { jobService, type JobServiceNeeds } from './job-service.ts';
 import type { StoreLedger } from './ended-jobs.ts';
 import { openRelease, sweepTickets } from './release-tickets.ts';
@@ -58,7 +57,8 @@ import { type JobLimits, JobQueue } from './live-jobs.ts';
 import { meterService } from './meter-service.ts';
 import { type GatewayNeeds, type LogEvent, newId } from './needs.ts';
 import { operatorService } from './operator-service.ts';
-import { admitParty, identify, partyService } from './party-service.ts';
+import { admitLocal, admitOperator } from './own-parties.ts';
+import { identify, partyService } from './party-service.ts';
 import { type OutsideOptions, OutsideCheckpoints } from './outside-checkpoints.ts';
 import { enforcePolicies } from './policy-monitor.ts';
 import { ConsumerTables } from './consumer-tables.ts';
@@ -68,15 +68,14 @@ import {
   type AgreementBody,
   type CiphertextBody,
   type DatasetBody,
-  type PartyBody,
   type PolicyBody,
   objectId,
   policyOf,
 } from './records.ts';
-import { questionRecords, repeatsIn } from './repeats.ts';
+import { repeatsIn } from './repeats.ts';
 import { Results } from './results.ts';
 import { trustedAuthorities } from './trust-list.ts';
-import { historiesIn, sketchRecords } from './sketch-records.ts';
+import { historiesIn } from './sketch-records.ts';
 import { tableService } from './table-service.ts';
 import { guestPathOf, layoutSpecFor, sqlEngine } from './sql-engine.ts';
 
@@ -142,9 +141,6 @@ async function removeLeftBehind({ uploads, backups, data }: DataDirectory, store
     for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
   await removeUnfinished(data, (dataset) => store.peek<DatasetBody>('dataset', dataset)?.body.version ?? 0);
 }
-
-/** Duties of one policy are numbered below this, those of the next one above. */
-const MAX_DUTIES = 1000;
 
 const strictestAlert = (asked: readonly Severity[]): Severity =>
   SEVERITIES.findLast((one) => asked.includes(one)) ?? 'low';
@@ -307,40 +303,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       javascript: prepareJavaScript(code, { sha256 }),
       homomorphic: prepareHomomorphic(homomorphic, { sha256 }),
     },
-    ledger: {
-      reserve: async (input) => {
-        const answer = await store.reserve(input);
-        if (answer.kind === 'reserved')
-          await alerts.saw({ job: input.job, verdict: 'permit', codes: [], lines: input.lines });
-        return answer;
-      },
-      deny: async (input) => {
-        const { job, reasons, state } = input;
-        const owed = agreementsOf(job).flatMap(({ id, policy }, at) =>
-          policy.duties.map((duty, index) => ({ agreement: id, index: at * MAX_DUTIES + index, duty })),
-        );
-        // A denial for a duty that is open must not add to what is open.
-        const isOfDuty = reasons.some((code) => code.startsWith('duty-'));
-        const records = state === undefined && !isOfDuty ? duties.recordsFor(job.id, owed, 'denial') : [];
-        const answer = await store.recordDenial({ ...input, records });
-        if (answer.kind !== 'denied' || state !== undefined) return answer;
-        duties.took(records);
-        await alerts.saw({ job, verdict: 'deny', codes: reasons, lines: [] });
-        return answer;
-      },
-      release: async ({ duties: owed, sketches, question, judgedBy, ...input }) => {
-        const records = duties.recordsFor(input.jobId, owed);
-        const expects = judgedBy === undefined ? [] : [listInForce(judgedBy)];
-        const kept = [
-          ...sketchRecords(input.jobId, sketches, nowMs()),
-          ...questionRecords(input.jobId, question, nowMs()),
-        ];
-        const answer = await store.commitRelease({ ...input, records: [...records, ...kept], expects });
-        if (answer.kind === 'released') duties.took(records);
-        return answer;
-      },
-      fail: (input) => store.failJob(input),
-    },
+    ledger: jobLedger({ ...needs, duties, alerts, agreementsOf }),
     repeats: repeatsIn(store, results),
     openResult: (jobId, schema) => results.create(jobId, schema),
   };
@@ -480,44 +443,9 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       onTrustChange = listener;
     },
     serverCertificate: (hosts) => issueServerCertificate(parts.authority, { hosts, nowMs: parts.wallMs() }),
-    bootstrap: async () => {
-      const file = directory.operatorCredential;
-      if (existsSync(file)) return file;
-      // The machine's owner runs it and may be its provider too; further parties get credentials of their own.
-      const name =
-        store.peek('party', 'operator') === undefined
-          ? 'operator'
-          : `operator-${Buffer.from(randomBytes(3)).toString('hex')}`;
-      const { bundle } = await admitParty(needs, {
-        name,
-        roles: ['operator', 'provider'],
-        days: 3650,
-        jurisdiction: null,
-      });
-      await writePrivate(file, bundle);
-      return file;
-    },
+    bootstrap: () => admitOperator(needs, directory),
     allowInsecure: async () => {
-      if (store.peek('party', 'local') === undefined) {
-        const { bundle } = await admitParty(needs, {
-          name: 'local',
-          roles: PARTY_ROLES,
-          days: 3650,
-          jurisdiction: null,
-        });
-        await writePrivate(directory.localCredential, bundle);
-      }
-      const party = store.peek<PartyBody>('party', 'local');
-      if (party === undefined) throw new Error('the local party vanished');
-      const { roles, signingPublicKey, jurisdiction } = party.body;
-      insecureCaller = {
-        party: 'local',
-        roles,
-        credentialFingerprint: '',
-        signingPublicKey,
-        jurisdiction,
-        isInsecureLoopback: true,
-      };
+      insecureCaller = await admitLocal(needs, directory);
     },
     enforce: async () => {
       const { stopped } = await enforcePolicies({ ...needs, queue, jobNeeds });
