@@ -15,6 +15,17 @@ export type CodeBody = {
   readonly program: string;
   /** The last word of each reviewer. */
   readonly verdicts: readonly CodeVerdictBody[];
+  /** Who took the approval back, and why; absent while nobody did, and in records from before it was kept. */
+  readonly revocation?: CodeRevocation;
+};
+
+export type CodeRevocation = {
+  readonly by: string;
+  readonly note: string;
+  readonly atMs: number;
+  /** Compact parts of the signature over the revocation; empty when there was none. */
+  readonly protectedHeader: string;
+  readonly signature: string;
 };
 
 export type CodeVerdictBody = {
@@ -25,7 +36,7 @@ export type CodeVerdictBody = {
   readonly atMs: number;
   /** When an approval ends; 0 for a rejection. */
   readonly expiresAtMs: number;
-  /** Compact parts of the reviewer's signature over digest, capacity and days; empty for a rejection. */
+  /** Compact parts of the reviewer's signature over the approval or rejection; empty for a rejection without one. */
   readonly protectedHeader: string;
   readonly signature: string;
   readonly days: number;

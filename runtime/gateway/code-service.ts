@@ -27,7 +27,7 @@ import type { DatasetBody } from './records.ts';
 import { sourceDifference } from './source-difference.ts';
 import { reviewText, findingsOf } from './code-review.ts';
 import { stateOf, lastApproved, isReviewing } from './code-quorum.ts';
-import { problemOfReviewer, verdictOf, withVerdict } from './code-verdict.ts';
+import { assertSigned, problemOfReviewer, revocationOf, verdictOf, withVerdict } from './code-verdict.ts';
 
 export interface CodeServiceNeeds extends GatewayNeeds {
   readonly duties: Pick<DutyBook, 'blocking'>;
@@ -148,7 +148,8 @@ export function codeService(needs: CodeServiceNeeds): CodeServiceHandlers {
       );
       const refused = problemOfReviewer(needs, caller, record, capacity ?? '');
       if (refused !== null) return { code: messageOf(needs, record), reasons: [refused] };
-      const verdict = verdictOf(needs, caller, capacity ?? '', false, request.note, 0, null);
+      assertSigned(caller, record, 'rejected', request);
+      const verdict = verdictOf(needs, caller, capacity ?? '', false, request.note, 0, request.signature);
       const changed = await change(caller, record, {
         state: 'rejected',
         verdicts: withVerdict(record, verdict),
@@ -169,6 +170,8 @@ export function codeService(needs: CodeServiceNeeds): CodeServiceHandlers {
         return { code: messageOf(needs, record), stoppedJobs: 0, reasons: [why] };
       }
       if (record.state !== 'open') throw new Fault('wrong-state', `the code is ${record.state} already`);
+      assertSigned(caller, record, 'revoked', request);
+      const revocation = revocationOf(needs, caller, request);
       const scope = codeScope(record.id);
       const thrown = {
         table: 'switch',
@@ -179,7 +182,8 @@ export function codeService(needs: CodeServiceNeeds): CodeServiceHandlers {
         body: { note: 'revoked' },
       } as const;
       // The switch is durable before anything is stopped: from then on the ledger refuses every release of this code.
-      const changed = await change(caller, record, { state: 'revoked', verdicts, verdict: 'revoked' }, [
+      const said = { ...record, body: { ...record.body, revocation } };
+      const changed = await change(caller, said, { state: 'revoked', verdicts, verdict: 'revoked' }, [
         { do: 'put', record: thrown },
       ]);
       const running = needs.queue.list().filter(({ job }) => digestOf(job.computation) === record.id);

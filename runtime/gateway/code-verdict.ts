@@ -1,9 +1,11 @@
 import type { GatewayNeeds } from './needs.ts';
+import type { JwsSignatureParts } from '../identity/jws.ts';
 import type { Caller } from '../identity/party.ts';
 import { type Reason, reason } from '../policy/reason.ts';
+import { verifyCodeObjection, type CodeObjection } from '../rpc/code-statement.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
-import { capacitiesOf, type CodeBody, type CodeVerdictBody } from './code-registry.ts';
+import { capacitiesOf, type CodeBody, type CodeRevocation, type CodeVerdictBody } from './code-registry.ts';
 import { isReviewing } from './code-quorum.ts';
 
 /** Why a party may not judge this code in this capacity; null: it may. */
@@ -39,9 +41,9 @@ export function verdictOf(
   approves: boolean,
   note: string,
   days: number,
-  signature: { readonly protectedHeader: string; readonly signature: string } | null,
+  signature: JwsSignatureParts | null,
 ): CodeVerdictBody {
-  if (note.length > 2000) throw new Fault('argument-not-valid', 'the note is longer than 2000 characters');
+  assertNote(note);
   const atMs = needs.nowMs();
   return {
     reviewer: caller.party,
@@ -57,6 +59,45 @@ export function verdictOf(
 }
 
 const DAY_MS = 86_400_000;
+
+function assertNote(note: string): void {
+  if (note.length > 2000) throw new Fault('argument-not-valid', 'the note is longer than 2000 characters');
+}
+
+interface Objection {
+  readonly note: string;
+  readonly signature: JwsSignatureParts | null;
+}
+
+/**
+ * Throws for a signature that is not this party's over this rejection or revocation. None at all is taken: it stops code, and
+ * who must stop it in a hurry, without the key at hand, still is who the connection says.
+ */
+export function assertSigned(
+  caller: Caller,
+  record: StoredRecord<CodeBody>,
+  verdict: CodeObjection['verdict'],
+  { note, signature }: Objection,
+): void {
+  if (signature === null) return;
+  const objection = { digest: record.id, dataset: record.body.dataset, verdict, note };
+  const isSigned =
+    caller.signingPublicKey !== null &&
+    verifyCodeObjection(caller.party, caller.signingPublicKey, objection, signature);
+  if (!isSigned) throw new Fault('signature-not-valid', `that the code is ${verdict} is not signed by this party`);
+}
+
+/** A revocation said now. Throws for a note that is too long. */
+export function revocationOf(needs: GatewayNeeds, caller: Caller, { note, signature }: Objection): CodeRevocation {
+  assertNote(note);
+  return {
+    by: caller.party,
+    note,
+    atMs: needs.nowMs(),
+    protectedHeader: signature?.protectedHeader ?? '',
+    signature: signature?.signature ?? '',
+  };
+}
 
 /** The verdicts of a piece of code with this one in place of the reviewer's last. */
 export const withVerdict = (record: StoredRecord<CodeBody>, verdict: CodeVerdictBody): readonly CodeVerdictBody[] => [

@@ -2125,6 +2125,11 @@ export interface RejectCodeRequest {
   readonly digest: string;
   /** Why. */
   readonly note: string;
+  /**
+   * Signature over the digest, the dataset, the word `rejected` and the note. Without one only the connection says who it was;
+   * one that does not fit is refused.
+   */
+  readonly signature: JwsSignature | null;
 }
 
 /** The code. */
@@ -2291,6 +2296,11 @@ export interface RevokeCodeRequest {
   readonly digest: string;
   /** Why. */
   readonly note: string;
+  /**
+   * Signature over the digest, the dataset, the word `revoked` and the note. Without one only the connection says who it was;
+   * one that does not fit is refused.
+   */
+  readonly signature: JwsSignature | null;
 }
 
 /** The code. */

@@ -7,7 +7,7 @@ export interface JwsSignatureParts {
 }
 
 /** What a party signs; part of the header, so that a signature for one use is worth nothing for another. */
-export type SignedKind = 'agreement' | 'job-request' | 'code-approval' | 'policy' | 'mandate';
+export type SignedKind = 'agreement' | 'job-request' | 'code-approval' | 'code-objection' | 'policy' | 'mandate';
 
 const MAX_HEADER_LENGTH = 1024;
 

@@ -31,3 +31,32 @@ function statementOf(party: string, approval: CodeApproval): string {
   if (text === undefined) throw new Error('an approval has no canonical form');
   return text;
 }
+
+/** What somebody signs who rejects code, or takes its approval back. */
+export interface CodeObjection {
+  readonly digest: string;
+  readonly dataset: string;
+  readonly verdict: 'rejected' | 'revoked';
+  readonly note: string;
+}
+
+/** Signs an objection with the party's Ed25519 key (PKCS #8 PEM). */
+export function signCodeObjection(party: string, key: string, objection: CodeObjection): JwsSignatureParts {
+  return signJws(objectionText(party, objection), { kind: 'code-objection', party, key });
+}
+
+/** Whether `parts` is a signature of `party` over this objection with its key (32 raw bytes, base64url). */
+export function verifyCodeObjection(
+  party: string,
+  publicKey: string,
+  objection: CodeObjection,
+  parts: JwsSignatureParts,
+): boolean {
+  return verifyJws(objectionText(party, objection), parts, { kind: 'code-objection', party, publicKey });
+}
+
+function objectionText(party: string, { digest, dataset, verdict, note }: CodeObjection): string {
+  const text = canonicalize({ type: 'glovebox/code-objection/1', party, digest, dataset, verdict, note });
+  if (text === undefined) throw new Error('an objection has no canonical form');
+  return text;
+}

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Glovebox } from '../../runtime/client/connect.ts';
+import type { CodeBody } from '../../runtime/gateway/code-registry.ts';
+import type { PartyBody } from '../../runtime/gateway/records.ts';
 import type { JavaScriptProgram } from '../../runtime/gen/messages.ts';
 import type { Init } from '../../runtime/rpc/call.ts';
+import { signCodeObjection, verifyCodeObjection } from '../../runtime/rpc/code-statement.ts';
 import { type CodeRuntime, startCodeRuntime } from './code-runtime.ts';
 
 const folder = join(import.meta.dirname, '..', '..', 'examples', 'data', 'clinical');
@@ -102,6 +106,38 @@ test('code runs when a quorum of different reviewers approved exactly it, and a 
   assert.deepEqual(codes.map(({ state }) => state).toSorted(), ['rejected', 'revoked']);
   await assert.rejects((await code.join('other')).code.review({ digest }), { code: 'not-found' });
 });
+
+test('what is said against code is signed by who says it, and a signature over anything else is refused', async () => {
+  const { code: submitted } = await acme.code.submit({
+    name: 'ages',
+    dataset: 'clinical',
+    program: program('let y = 2;'),
+  });
+  const digest = submitted?.digest ?? '';
+  const bodyOf = (): CodeBody | undefined => code.runtime.store.peek<CodeBody>('approval', digest)?.body;
+  const foreign = signCodeObjection('mary', generateKeyPairSync('ed25519').privateKey.export(pem).toString(), {
+    digest,
+    dataset: 'clinical',
+    verdict: 'rejected',
+    note: 'no',
+  });
+  await assert.rejects(dpo.code.reject({ digest, note: 'no', signature: foreign }), { code: 'signature-not-valid' });
+  assert.deepEqual(bodyOf()?.verdicts, []);
+
+  await dpo.code.approve({ digest, capacity: 'dpo' });
+  await assert.rejects(dpo.code.revoke({ digest, note: 'no', signature: foreign }), { code: 'signature-not-valid' });
+  const { code: revoked } = await dpo.code.revoke({ digest, note: 'a column too many' });
+  assert.equal(revoked?.state, 'revoked');
+  const { revocation } = bodyOf() ?? {};
+  assert.ok(revocation !== undefined && revocation.by === 'mary' && revocation.note === 'a column too many');
+  const key = code.runtime.store.peek<PartyBody>('party', 'mary')?.body.signingPublicKey ?? '';
+  const said = { digest, dataset: 'clinical', verdict: 'revoked', note: 'a column too many' } as const;
+  assert.ok(verifyCodeObjection('mary', key, said, revocation));
+  assert.ok(!verifyCodeObjection('mary', key, { ...said, verdict: 'rejected' }, revocation));
+  assert.ok(!verifyCodeObjection('mary', key, { ...said, note: '' }, revocation));
+});
+
+const pem = { type: 'pkcs8', format: 'pem' } as const;
 
 const mean: Init<JavaScriptProgram> = {
   method: 'rowFunction',

@@ -155,3 +155,50 @@ test('what the policy does not offer is refused before anything runs', async () 
     'mode-not-allowed',
   );
 });
+
+test('cancelling a job whose code is running ends its worker at once, and the job is told as cancelled', async () => {
+  const { pool } = code.runtime;
+  const lease = pool.lease.bind(pool);
+  const columnsAreThere = Promise.withResolvers<{ readonly destroy: () => Promise<unknown> }>();
+  // The moment in which a worker has rows in its hands and runs the endless program, told by what the gateway does.
+  pool.lease = async (request) => {
+    const worker = await lease(request);
+    if (request.kind !== 'javascript') return worker;
+    const writeScratch = worker.writeScratch.bind(worker);
+    worker.writeScratch = async (bytes, position) => {
+      await writeScratch(bytes, position);
+      columnsAreThere.resolve(worker);
+    };
+    return worker;
+  };
+  try {
+    const { job } = await acme.jobs.submit({
+      job: {
+        computation: {
+          kind: 'javascript',
+          javascript: {
+            method: 'blocks',
+            source: '() => { for (;;); }',
+            table: 'colon',
+            columns: ['nodes'],
+            outputs: [{ name: 'mean', low: 0, high: 40, defaultValue: 4 }],
+            blocks: 20,
+          },
+        },
+      },
+      wait: false,
+    });
+    assert.ok(job !== null);
+    const worker = await columnsAreThere.promise;
+    const before = performance.now();
+    const { job: cancelled } = await acme.jobs.cancel({ id: job.id });
+    const took = performance.now() - before;
+    assert.equal(cancelled?.state, 'cancelled');
+    await worker.destroy(); // resolves when the process is gone, and it was told to go before
+    // A block has ten seconds of its own: that it is over long before says that nobody waited for it.
+    assert.ok(took < 3000, `${took} ms`);
+    assert.equal(pool.stats.leased, 0);
+  } finally {
+    pool.lease = lease;
+  }
+});
