@@ -85,7 +85,7 @@ export class ConsumerTables {
       .toSorted((a, b) => (a.body.name < b.body.name ? -1 : 1));
   }
 
-  /** Stores a file as the party's table of that name. Throws a `Fault` or `DatasetError` that speaks of the party's own file. */
+  /** Stores a file as the party's table of that name; the party has to be occupied. Throws a `Fault` or `DatasetError` that speaks of the party's own file. */
   async upload(
     party: string,
     { name, days, source }: { readonly name: string; readonly days: number; readonly source: SourceFile },
@@ -95,23 +95,30 @@ export class ConsumerTables {
       throw new Fault('argument-not-valid', `a table is kept for 1 to ${TABLE_LIMITS.maxDays} days`);
     if (source.format === 'duckdb')
       throw new Fault('argument-not-valid', 'a table is uploaded as CSV, Parquet or Arrow IPC');
-    // One at a time, so that two uploads cannot both fit into what is left of a quota.
+    await this.sweep();
+    return this.#store(party, name, days === 0 ? TABLE_LIMITS.defaultDays : days, source);
+  }
+
+  /**
+   * Lets a party change its tables until what is answered is called: one change at a time, so that uploads neither pile up
+   * on the disk nor fit both into what is left of a quota.
+   */
+  occupy(party: string): () => void {
     if (this.#busy.has(party)) throw new Fault('conflict', 'another table of yours is being uploaded: wait for it');
     this.#busy.add(party);
-    try {
-      await this.sweep();
-      return await this.#store(party, name, days === 0 ? TABLE_LIMITS.defaultDays : days, source);
-    } finally {
-      this.#busy.delete(party);
-    }
+    return () => void this.#busy.delete(party);
   }
 
   /** Deletes a table and its bytes; false when the party has none of that name. */
   async remove(party: string, name: string): Promise<boolean> {
     const record = this.list(party).find(({ body }) => body.name === name);
     if (record === undefined) return false;
-    if (this.#busy.has(party)) throw new Fault('conflict', 'a table of yours is being uploaded: wait for it');
-    await this.#drop(record, 'removed');
+    const release = this.occupy(party);
+    try {
+      await this.#drop(record, 'removed');
+    } finally {
+      release();
+    }
     return true;
   }
 
@@ -161,7 +168,8 @@ export class ConsumerTables {
         table: 'consumerTable',
         id: objectId(party, name),
         owner: party,
-        state: 'stored',
+        // The version: whether it is still this one is asked in the transaction that changes it.
+        state: `v${manifest.version}`,
         atMs,
         body: {
           name,
@@ -182,6 +190,7 @@ export class ConsumerTables {
       };
       const facts = { party: this.#needs.pseudonymOf(party), columns: table.columns.length, days };
       const outcome = await store.transact([
+        { do: 'expect', table: 'consumerTable', id: record.id, state: replaced?.state ?? null },
         { do: 'put', record },
         { do: 'record', event: evidence(this.#needs, 'table.uploaded', [subjectOf(record)], facts) },
       ]);
@@ -206,11 +215,13 @@ export class ConsumerTables {
   /** The record first: what has none is no table any more, and its files are removed at the next start at the latest. */
   async #drop(record: TableRecord, why: 'removed' | 'expired' | 'lost'): Promise<void> {
     const facts = { party: this.#needs.pseudonymOf(record.owner), why };
-    await this.#needs.store.transact([
+    const outcome = await this.#needs.store.transact([
+      { do: 'expect', table: 'consumerTable', id: record.id, state: record.state },
       { do: 'remove', table: 'consumerTable', id: record.id },
       { do: 'record', event: evidence(this.#needs, 'table.removed', [subjectOf(record)], facts) },
     ]);
-    await this.#removeFiles(record.body);
+    // Somebody else removed or replaced it meanwhile, and its files with it.
+    if (outcome.kind !== 'refused') await this.#removeFiles(record.body);
   }
 
   async #removeFiles({ stored, version }: Pick<ConsumerTableBody, 'stored' | 'version'>): Promise<void> {

@@ -46,11 +46,12 @@ async function* upload(
   signal: AbortSignal,
 ): AsyncGenerator<UploadTableResponse, void, void> {
   requireRole(caller, 'bring tables', 'consumer');
+  const release = needs.tables.occupy(caller.party);
   const folder = join(needs.uploads, newId(needs, 'table'));
-  await mkdir(folder, { recursive: true, mode: 0o700 });
   const spool = new UploadedFiles(folder, { bytes: TABLE_LIMITS.maxUploadBytes, files: 1 });
   let days = 0;
   try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     for await (const { part } of request) {
       signal.throwIfAborted();
       if (part?.kind === 'header') {
@@ -67,6 +68,7 @@ async function* upload(
   } catch (error) {
     throw faultOf(error);
   } finally {
+    release();
     await spool.abandon();
     await rm(folder, { recursive: true, force: true });
   }

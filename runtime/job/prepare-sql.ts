@@ -124,11 +124,11 @@ export function prepareSql(
     }
     const compile = (under: readonly AdmittedPermit[], terms: Release, of: string): ReturnType<typeof compileQuery> =>
       compileQuery(parsed.ast, text, contextOf(job.asker.party, under, { open, brought }, terms, of, parameters));
-    let compiled = compile(permits, guardedBeside(brought, release), clause);
+    let compiled = compile(permits, release, clause);
     if (compiled.kind === 'denied') return compiled;
 
     // Terms of datasets that the query does not touch must not weaken or tighten the answer: decide again without them.
-    let terms: Release = guardedBeside(brought, release);
+    let terms: Release = release;
     let of = clause;
     const datasets = datasetsIn(compiled.enforced, open);
     const used = permits.filter(({ agreement }) => datasets.some(({ name }) => name === agreement.dataset));
@@ -137,8 +137,7 @@ export function prepareSql(
     if (touched.length < permits.length) {
       const met = meetPermits(touched.map(({ permit }) => permit));
       if (met.kind === 'denied') return met;
-      ({ clause: of } = met);
-      terms = guardedBeside(brought, met.release);
+      ({ release: terms, clause: of } = met);
       compiled = compile(touched, terms, of);
       if (compiled.kind === 'denied') return compiled;
     }
@@ -330,14 +329,6 @@ function contextOf(
     isUnguarded,
     largestMinUnits: Math.max(0, ...minima),
   };
-}
-
-/**
- * Answers beside a table that the asker chose are compared with each other, whatever the policy says: a list of eleven and
- * one of ten of them subtract.
- */
-function guardedBeside(brought: readonly OpenDataset[], terms: Release): Release {
-  return brought.length > 0 && terms.mode === 'aggregate' ? { ...terms, differencingGuard: true } : terms;
 }
 
 /** Tables of the same content are one, whatever they are called. */

@@ -42,11 +42,9 @@ function tableInWords(table: TablePolicy): readonly string[] {
     ...(table.consumerTables === false
       ? []
       : [
-          `${name} may be joined with tables that a consumer brings, on columns that grant \`join\`: whoever brings one groups and filters by what such a column holds`,
+          `${name} may be joined with tables that a consumer brings, on columns that grant \`join\`: whoever brings one groups and filters by what such a column holds; \`aggregate\` rules allow it only if all of them compare answers (\`differencing: guard\`)`,
         ]),
-    ...(table.consumerTables === 'onUnit'
-      ? [`${name} may be joined so on its privacy unit too, by rules that compare each answer with earlier ones`]
-      : []),
+    ...(table.consumerTables === 'onUnit' ? [`${name} may be joined so on its privacy unit too`] : []),
     ...table.columns.flatMap((column) => columnInWords(column).map((text) => `${prefix}${text}`)),
   ];
 }

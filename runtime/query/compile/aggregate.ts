@@ -263,9 +263,7 @@ function inWords(block: Omit<Block, 'name'>): string[] {
   const units = block.units.map((unit) => unit.domain).join(' and of ');
   const words = [`every row of the answer rests on at least ${minUnits} distinct units of ${units}`];
   if (block.scope.bases.some(({ table: of }) => of.brought === true))
-    words.push(
-      'columns of a table of yours are group keys and conditions; answers with it are compared with each other',
-    );
+    words.push('columns of a table of yours are group keys and conditions, and answers are compared with each other');
   if (block.scope.predicates.length > 0)
     words.push(`what the conditions leave out rests on nobody or on at least ${minUnits} units`);
   if (block.cells.some((cell) => cell.conditions.length > 0))

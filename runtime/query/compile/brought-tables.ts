@@ -21,7 +21,8 @@ export function checkBrought(state: State, scope: RowScope): void {
   const brought = scope.bases.filter((base) => base.table.brought === true);
   const owners = privateBases(scope);
   if (brought.length === 0 || owners.length === 0) return;
-  for (const base of brought) checkOne(state, scope, base, owners);
+  checkAllowed(state, owners, brought[0]?.at ?? null);
+  for (const base of brought) checkOne(scope, base);
   // Otherwise the table would say which rows of one private table belong to which of another.
   if (!areLinked(scope, owners)) {
     refuse(
@@ -33,8 +34,7 @@ export function checkBrought(state: State, scope: RowScope): void {
   }
 }
 
-function checkOne(state: State, scope: RowScope, base: Base, owners: readonly Base[]): void {
-  checkAllowed(owners, base.at);
+function checkOne(scope: RowScope, base: Base): void {
   const links = linksOf(scope, base);
   const [first] = links;
   if (first === undefined) {
@@ -62,7 +62,7 @@ function checkOne(state: State, scope: RowScope, base: Base, owners: readonly Ba
         'upload the column in the type of the other: integers with integers, else the very same type; not floating-point',
       );
     }
-    checkUnit(state, scope, other, base.at);
+    checkUnit(scope, other, base.at);
   }
   if (!links.some(({ mine }) => mine.column.facts?.mostRepeats !== undefined && mine.column.facts.mostRepeats <= 1)) {
     refuse(
@@ -74,45 +74,40 @@ function checkOne(state: State, scope: RowScope, base: Base, owners: readonly Ba
   }
 }
 
-/** Every provider of the query has to allow it; nothing is the default. */
-export function checkAllowed(
-  owners: readonly { readonly table: { readonly names: readonly string[]; readonly consumerTables?: unknown } }[],
-  at: Place,
-): void {
-  const denying = owners.find(({ table }) => table.consumerTables === undefined);
-  if (denying === undefined) return;
-  refuse(
-    'consumer-table-not-allowed',
-    `tables of yours cannot be used together with \`${denying.table.names[0] ?? ''}\``,
-    at,
-    'the policy would have to say `consumerTables: true`',
-  );
-}
-
 /**
- * On the privacy unit a table picks single units at will. That takes the provider's word, and answers that are compared
- * with all others: lists of eleven and of ten of them subtract.
+ * Every provider of the query has to allow it; nothing is the default. And all that the consumer is told exactly must be
+ * compared with all else: a table moves the border of a group by one unit at will, so an answer beside it and an answer
+ * that nobody remembers would subtract.
  */
-function checkUnit(state: State, scope: RowScope, other: BaseColumn, at: Place): void {
-  if (!isOfUnit(scope, other)) return;
-  if (privateBases(scope).some(({ table }) => table.consumerTables !== 'unit')) {
+function checkAllowed({ context }: State, owners: readonly Pick<Base, 'table'>[], at: Place): void {
+  const denying = owners.find(({ table }) => table.consumerTables === undefined);
+  if (denying !== undefined) {
     refuse(
-      'consumer-table-on-unit',
-      `\`${shown(other)}\` leads to the privacy unit: tables of yours cannot be joined on it`,
+      'consumer-table-not-allowed',
+      `tables of yours cannot be used together with \`${denying.table.names[0] ?? ''}\``,
       at,
-      'join on a column that many units share; the policy would have to say `consumerTables: onUnit`',
+      'the policy would have to say `consumerTables: true`',
     );
   }
-  const { release, isUnguarded } = state.context;
-  const isCompared = release.mode === 'differentialPrivacy' || (release.mode === 'aggregate' && isUnguarded !== true);
-  if (!isCompared) {
+  if (owners.length > 0 && context.release.mode === 'aggregate' && context.isUnguarded === true) {
     refuse(
       'consumer-table-unguarded',
-      'tables of yours are joined on the privacy unit only where all answers are compared with each other',
+      'tables of yours are joined only where all answers are compared with each other',
       at,
       'every `aggregate` rule of the policy would have to say `differencing: guard`; or use a rule of mode `differentialPrivacy`',
     );
   }
+}
+
+/** On the privacy unit a table picks single units at will: that takes the provider's word for it. */
+function checkUnit(scope: RowScope, other: BaseColumn, at: Place): void {
+  if (!isOfUnit(scope, other) || privateBases(scope).every(({ table }) => table.consumerTables === 'unit')) return;
+  refuse(
+    'consumer-table-on-unit',
+    `\`${shown(other)}\` leads to the privacy unit: tables of yours cannot be joined on it`,
+    at,
+    'join on a column that many units share; the policy would have to say `consumerTables: onUnit`',
+  );
 }
 
 /** Whether a column is part of a privacy unit's key, lies on the path to it, or is equated with one that does. */
@@ -191,10 +186,11 @@ function areSame(mine: SqlType, other: SqlType): boolean {
 }
 
 /** Wherever in the query they stand: a table of the consumer's and private tables that do not allow it do not meet. */
-export function checkBroughtAtAll({ context, reads, brought }: State): void {
-  if (brought === 0) return;
-  const owners = context.tables.filter(({ isPublic, physical }) => !isPublic && reads.has(physical));
+export function checkBroughtAtAll(state: State): void {
+  if (state.brought === 0) return;
+  const owners = state.context.tables.filter(({ isPublic, physical }) => !isPublic && state.reads.has(physical));
   checkAllowed(
+    state,
     owners.map((table) => ({ table })),
     null,
   );

@@ -11,7 +11,7 @@ import { constantValue } from '../resolve/arithmetic.ts';
 import { buildCall } from '../resolve/call.ts';
 import { constant } from '../resolve/align.ts';
 import { buildCase } from '../resolve/expression.ts';
-import { has, type Rights } from '../rights.ts';
+import { has, type Rights, shown } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
 import { baseColumnsOf, distinctColumns, partsOf, type Typed } from '../typed.ts';
 import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
@@ -213,6 +213,15 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
 function countable(rights: Rights, arg: Typed): void {
   if (arg.kind === 'case') refuse('measure-not-allowed', 'CASE inside CASE is not offered in an aggregate', arg.at);
   for (const base of distinctColumns(arg)) {
+    // Which rows have a value is the consumer's choice; said as a condition, it is held to what conditions are.
+    if (base.table.brought === true) {
+      refuse(
+        'consumer-table-measure',
+        `\`${shown(base)}\` of a table of yours cannot be counted over private rows`,
+        arg.at,
+        'count(*) FILTER (WHERE column IS NOT NULL)',
+      );
+    }
     const isGranted = base.table.isPublic || has(base, 'group') || has(base, 'filter') || has(base, 'countDistinct');
     if (isGranted && arg.kind === 'column') rights.touch(base, 'count');
     else if (isGranted) rights.condition(arg);

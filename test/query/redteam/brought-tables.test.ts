@@ -93,6 +93,14 @@ const REFUSED: Readonly<Record<string, readonly [string, string]>> = {
     'SELECT corr(v.cost, t.weight) FROM visits v JOIN stays t ON v.stay = t.stay',
     'consumer-table-measure',
   ],
+  'how many have a label': [
+    'SELECT count(t.stay) FROM visits v LEFT JOIN stays t ON v.stay = t.stay',
+    'consumer-table-measure',
+  ],
+  'how many have a label, in a branch': [
+    'SELECT count(CASE WHEN v.urgent THEN t.stay END) FROM visits v LEFT JOIN stays t ON v.stay = t.stay',
+    'consumer-table-measure',
+  ],
   'how many labels occur': [
     'SELECT count(DISTINCT t.who) FROM visits v JOIN stays t ON v.stay = t.stay',
     'column-right-missing',
@@ -191,7 +199,7 @@ const SUBTRACTING: readonly string[] = [
   'SELECT coalesce(t.stay, 0) = 0 AS k0, count(*) FROM visits v LEFT JOIN all_but_one t ON v.stay = t.stay GROUP BY 1',
 
   'SELECT count(*) FROM visits v JOIN all_but_one t ON v.stay = t.stay',
-  'SELECT count(t.stay), count(*) FROM visits v LEFT JOIN all_but_one t ON v.stay = t.stay',
+  'SELECT count(*) FILTER (WHERE t.stay IS NOT NULL), count(*) FROM visits v LEFT JOIN all_but_one t ON v.stay = t.stay',
   'SELECT bool_or(t.victim) FROM visits v JOIN stays t ON v.stay = t.stay',
   'SELECT v.ward AS k0, count(*), sum(v.score) FROM visits v JOIN all_but_one t ON v.stay = t.stay GROUP BY 1',
   'SELECT t.wing AS k0, v.ward AS k1, count(*) FROM visits v JOIN rooms t ON v.room = t.room GROUP BY ROLLUP (1, 2)',
@@ -225,6 +233,16 @@ const TOGETHER: Readonly<Record<string, readonly (readonly [bring: string, ask: 
     [
       'SELECT stay, CASE WHEN stay // 1000 = 12 THEN 1 ELSE (stay // 1000) % 2 END AS g FROM memory.visits',
       'SELECT t.g AS k0, sum(v.score) FROM visits v JOIN list t ON v.stay = t.stay GROUP BY 1',
+    ],
+  ],
+  'a label that is missing for one more, under another name': [
+    [
+      'SELECT stay, CASE WHEN stay // 1000 < 12 THEN 1 END AS a FROM memory.visits',
+      'SELECT count(*) FILTER (WHERE t.a IS NOT NULL) FROM visits v JOIN list t ON v.stay = t.stay',
+    ],
+    [
+      'SELECT stay, CASE WHEN stay // 1000 < 13 THEN 1 END AS b FROM memory.visits',
+      'SELECT count(*) FILTER (WHERE t.b IS NOT NULL) FROM visits v JOIN list t ON v.stay = t.stay',
     ],
   ],
   'LEFT JOIN and a flag on one': [
@@ -343,12 +361,15 @@ describe('consumers’ tables and the provider’s word', async () => {
     await world.close();
   });
 
-  it('on the privacy unit it takes `onUnit`, and rules whose answers are all compared', async () => {
+  it('it takes rules whose answers are all compared, and on the privacy unit `onUnit`', async () => {
     const world = await opened('onUnit');
     await bringAll(world);
     const sql = 'SELECT t.mine AS k0, count(*) AS n FROM patients p JOIN people t ON p.pid = t.id GROUP BY 1';
     Object.assign(world.context, { isUnguarded: true });
+    const onWard = 'SELECT t.part, count(*) FROM visits v JOIN parts t ON v.ward = t.ward GROUP BY 1';
     assert.equal(codeOf(await world.ask(sql)), 'consumer-table-unguarded');
+    assert.equal(codeOf(await world.ask(onWard)), 'consumer-table-unguarded');
+    assert.equal(codeOf(await world.ask('SELECT part FROM parts')), 'answer', 'beside nothing private');
     Object.assign(world.context, { isUnguarded: false });
     const seen = await world.ask(sql, { differencingGuard: true });
     assert.equal(seen.kind === 'answer' && seen.rows.length, 2);
