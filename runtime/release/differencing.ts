@@ -48,8 +48,6 @@ export function guardFor(sketch: Sketch, minUnits: number, shape: SketchShape): 
 }
 
 export const MAX_GUARDED_CELLS = 250_000;
-const MAGIC = 0x31_44_42_47;
-const HEADER_WORDS = 3;
 const FIRST_CAPACITY = 64;
 const HEADS_PER_CELL = 16;
 
@@ -114,31 +112,6 @@ export class DifferencingGuard implements CellGuard {
     this.#cells.set(sketch, this.#count * this.#words);
     this.#link(this.#count);
     this.#count++;
-  }
-
-  /** The history as bytes (little-endian): magic, minimum, count, sketches. */
-  toBytes(): Uint8Array {
-    const bytes = new Uint8Array((HEADER_WORDS + this.#count * this.#words) * 4);
-    const view = new DataView(bytes.buffer);
-    [MAGIC, this.#minUnits, this.#count].forEach((word, i) => view.setUint32(i * 4, word, true));
-    bytes.set(littleEndian(this.#cells.subarray(0, this.#count * this.#words)), HEADER_WORDS * 4);
-    return bytes;
-  }
-
-  /** Reads `toBytes`; throws `RangeError` for anything else, because a guard that forgot must not look like an empty one. */
-  static fromBytes(bytes: Uint8Array): DifferencingGuard {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (bytes.length < HEADER_WORDS * 4 || view.getUint32(0, true) !== MAGIC)
-      throw new RangeError('not a differencing history');
-    const guard = new DifferencingGuard(view.getUint32(4, true));
-    const count = view.getUint32(8, true);
-    const isWhole = count <= MAX_GUARDED_CELLS && bytes.length === (HEADER_WORDS + count * guard.#words) * 4;
-    if (!isWhole) throw new RangeError('the differencing history is damaged');
-    while (guard.#seen.length < count) guard.#grow();
-    littleEndian(guard.#cells).set(bytes.subarray(HEADER_WORDS * 4));
-    for (let cell = 0; cell < count; cell++) guard.#link(cell);
-    guard.#count = count;
-    return guard;
   }
 
   /**
@@ -224,14 +197,6 @@ export class DifferencingGuard implements CellGuard {
   #requireShape(sketch: Sketch): void {
     if (sketch.length !== this.#words) throw new RangeError('the sketch has another shape than the guard');
   }
-}
-
-const IS_LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
-
-/** The bytes of words without a copy; throws on the rare machine where they are not little-endian. */
-function littleEndian(words: Uint32Array): Uint8Array {
-  if (!IS_LITTLE_ENDIAN) throw new Error('differencing histories are stored on little-endian machines only');
-  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
 /** A digest of a bucket and its place. Equal buckets collide by design, others by chance, which costs only time. */
