@@ -41,5 +41,26 @@ test('a clock that jumps ahead and back, also over a restart, refills no budget 
   );
   await ask();
   assert.equal(await uses(), 5n);
+
+  // Tickets over steps of the clock: a used one stays used, one that is over is refused, sweeping revives none.
+  const submit = async (): Promise<Uint8Array> => {
+    const job = { computation: { kind: 'sql' as const, sql: { text: QUESTION } } };
+    return (await acme.jobs.submit({ job, wait: true })).job?.ticket ?? new Uint8Array(0);
+  };
+  const reader = world.again(consumer.credential);
+  const refused = { code: 'ticket-not-valid' };
+  offset = 2 * DAY_MS;
+  const used = await submit();
+  assert.deepEqual(rowsOf(await reader.readTable(used)), ANSWER);
+  const late = await submit();
+  offset += DAY_MS / 24;
+  await assert.rejects(reader.readTable(late), refused, 'an hour is longer than a ticket lives');
+  await world.runtime.gateway.sweep();
+  for (const step of [0, -DAY_MS, 3 * DAY_MS]) {
+    offset = step;
+    await assert.rejects(reader.readTable(used), refused, `used, and the clock ${step} ms off`);
+    await ask();
+  }
+  assert.equal(await uses(), 10n);
   await world.stop();
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -13,7 +13,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
+import { connect } from '../../runtime/client/connect.ts';
+import { GloveboxError } from '../../runtime/client/error.ts';
+import type * as packaged from '../../runtime/client/packaged.mjs';
+import { startWorld } from '../gateway/world.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -120,6 +125,22 @@ describe('the packed package', () => {
     assert.deepEqual(others, [], 'nothing half made is left');
     const lock = join(home, '.cache', 'glovebox', unpacked, 'package-lock.json');
     assert.equal(readFileSync(lock, 'utf8'), readFileSync(join(ROOT, 'package-lock.json'), 'utf8'));
+  });
+
+  it('is a client library too: the program of docs/consumer.md asks a real runtime', async () => {
+    // What the declarations promise, the library keeps.
+    const declared: typeof packaged = { connect, GloveboxError };
+    assert.equal(typeof declared.connect, 'function');
+    await using world = await startWorld();
+    const { credential } = await world.consumer('acme');
+    const [, program = ''] = /```js\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'docs/consumer.md'), 'utf8')) ?? [];
+    assert.match(program, /from 'glovebox\/client'/);
+    writeFileSync(join(scratch, 'ask.mjs'), program);
+    writeFileSync(join(scratch, 'acme.json'), JSON.stringify(credential));
+    const env = { PATH: `${join(scratch, 'bin')}:/usr/bin:/bin`, HOME: home, GLOVEBOX_NO_INSTALL: '1' };
+    const child = spawn(process.execPath, ['ask.mjs'], { cwd: scratch, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [out, error] = await Promise.all([text(child.stdout), text(child.stderr)]);
+    assert.equal(out, 'east 30n\nwest 26n\n', error);
   });
 
   it('says what to do where it may not write', () => {

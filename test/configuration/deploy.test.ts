@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+
+const ROOT = join(import.meta.dirname, '../..');
+const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
+
+describe('the systemd unit', () => {
+  const unit = read('deploy/glovebox.service');
+  const settings = new Map(
+    unit.split('\n').flatMap((line) => {
+      const [, name = '', value = ''] = /^([A-Z]\w+)=(.*)$/.exec(line) ?? [];
+      return name === '' ? [] : [[name, value] as const];
+    }),
+  );
+
+  it('holds sections and settings only, and what systemd itself has no complaint about', (t) => {
+    for (const line of unit.split('\n')) assert.match(line, /^(#.*|\[(Unit|Service|Install)\]|[A-Z]\w+=.+|)$/);
+    const folder = mkdtempSync(join(tmpdir(), 'glovebox-unit-'));
+    try {
+      // The program is looked for where this checkout has it.
+      const file = join(folder, 'glovebox.service');
+      writeFileSync(file, unit.replaceAll('/opt/glovebox/glovebox', join(ROOT, 'glovebox')));
+      const { status, stdout, stderr, error } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
+        encoding: 'utf8',
+        timeout: 20_000,
+      });
+      if (error !== undefined) return t.diagnostic('systemd-analyze is not installed: its verdict was not asked');
+      const ours = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('glovebox.service'));
+      assert.deepEqual([status, ours], [0, []]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('lets a drain end before it kills, does not repeat a start that cannot succeed, and leaves the jail its means', () => {
+    const drainMs = Number(/^drainMs: (\d+)$/m.exec(read('deploy/glovebox.yaml'))?.[1]);
+    assert.ok(Number(settings.get('TimeoutStopSec')) * 1000 > drainMs, 'TimeoutStopSec is longer than drainMs');
+    assert.equal(settings.get('RestartPreventExitStatus'), '2');
+    assert.equal(settings.get('UMask'), '0077');
+    for (const name of ['RestrictNamespaces', 'PrivateUsers', 'SystemCallFilter', 'ProtectProc', 'PrivateMounts'])
+      assert.equal(settings.get(name), undefined, `${name} takes the jail away`);
+    // Whatever the configuration writes lies in a folder that the unit makes and may write to.
+    assert.match(read('deploy/glovebox.yaml'), new RegExp(`^data: /var/lib/${settings.get('StateDirectory')}$`, 'm'));
+    assert.match(read('deploy/glovebox.yaml'), new RegExp(`file: /var/log/${settings.get('LogsDirectory')}/`));
+  });
+});
+
+describe('the container file', () => {
+  const steps = read('deploy/Containerfile')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => ({ word: line.slice(0, line.indexOf(' ')), rest: line.slice(line.indexOf(' ') + 1) }));
+  const of = (word: string): readonly string[] => steps.filter((step) => step.word === word).map(({ rest }) => rest);
+
+  it('holds instructions only, on a Node.js that runs the project, with what the jail needs', () => {
+    const known = ['FROM', 'RUN', 'WORKDIR', 'COPY', 'USER', 'VOLUME', 'EXPOSE', 'ENTRYPOINT', 'CMD'];
+    for (const { word } of steps) assert.ok(known.includes(word), word);
+    const { engines } = JSON.parse(read('package.json')) as { readonly engines: { readonly node: string } };
+    const major = Number(/node:(\d+)-/.exec(of('FROM')[0] ?? '')?.[1]);
+    assert.ok(major >= Number(/\d+/.exec(engines.node)?.[0]), `node ${major}`);
+    assert.ok(of('RUN').some((text) => text.includes('bubblewrap') && text.includes('util-linux')));
+    // The launcher installs nothing where the stamp says that it has been done.
+    assert.ok(of('RUN').some((text) => text.includes('npm ci') && text.includes('node_modules/.glovebox-lock')));
+    assert.match(read('.dockerignore'), /^\*\*\/node_modules$/m);
+  });
+
+  it('serves as a user without rights, from the folder and on the port that it declares', () => {
+    const last = steps.findLastIndex(({ word }) => word === 'USER');
+    assert.ok(last >= 0 && last < steps.findIndex(({ word }) => word === 'ENTRYPOINT'));
+    assert.notEqual(of('USER').at(-1), 'root');
+    const [program = ''] = JSON.parse(of('ENTRYPOINT')[0] ?? '[]') as string[];
+    assert.equal(program, join(of('WORKDIR')[0] ?? '', 'glovebox'));
+    assert.ok(existsSync(join(ROOT, 'glovebox')));
+    const words = JSON.parse(of('CMD')[0] ?? '[]') as string[];
+    assert.equal(words[words.indexOf('--data') + 1], of('VOLUME')[0]);
+    assert.ok(words[words.indexOf('--listen') + 1]?.endsWith(`:${of('EXPOSE')[0]}`));
+  });
+});
