@@ -40,6 +40,8 @@ export type { LeasedWorker } from './leased-worker.ts';
  * a process takes a core, and the gateway's own thread for some milliseconds, at the worst moment for them.
  */
 const replaceAfterMs = 250;
+/** The same after the first of several workers that one job uses: the next lease is most likely the same job's. */
+const betweenWorkersMs = 50;
 
 /** Resident memory of node itself, which a job's memory limit comes on top of. */
 const processBaseMiB = 128;
@@ -58,8 +60,8 @@ interface Slot {
   warm: number;
   /** callers that hold the slot and are not in the line yet */
   pins: number;
-  /** until when, in ms of `performance.now()`, no replacement is started that nobody waits for */
-  restsUntil: number;
+  /** while it runs, no worker is started that nobody waits for */
+  rest: NodeJS.Timeout | undefined;
 }
 
 interface PooledWorker {
@@ -199,7 +201,7 @@ export class WorkerPool implements AsyncDisposable {
   async prewarm(request: Pick<LeaseRequest, 'kind' | 'mounts' | 'tier'>, count: number): Promise<void> {
     const slot = await this.#slotFor({ ...request, party: '' });
     slot.warm = Math.max(slot.warm, count);
-    slot.restsUntil = 0;
+    this.#rest(slot, 0);
     slot.pins -= 1;
     this.#pump();
     while (!this.#isClosed && slot.starting > 0) await Promise.race(this.#pending);
@@ -264,7 +266,7 @@ export class WorkerPool implements AsyncDisposable {
         alive: 0,
         warm: 0,
         pins: 0,
-        restsUntil: 0,
+        rest: undefined,
       };
       slot.mounts.catch(() => this.#slots.delete(key));
     }
@@ -329,7 +331,7 @@ export class WorkerPool implements AsyncDisposable {
     }
     if (this.#waiting.size > 0) return;
     for (const slot of [...this.#slots.values()].toReversed()) {
-      if (slot.restsUntil > performance.now()) continue;
+      if (slot.rest !== undefined) continue;
       // A used worker of a reusable image comes back, so it counts as kept.
       const kept =
         slot.image.manifest.jobsPerWorker === 1
@@ -347,10 +349,7 @@ export class WorkerPool implements AsyncDisposable {
     worker.party = waiting.party;
     worker.process.beginJob(waiting.limits);
     const { slot } = worker;
-    if (slot.image.manifest.jobsPerWorker === 1) {
-      slot.restsUntil = performance.now() + replaceAfterMs;
-      setTimeout(() => this.#pump(), replaceAfterMs + 1).unref();
-    }
+    if (slot.image.manifest.jobsPerWorker === 1) this.#rest(slot, replaceAfterMs);
     const lease = new LeasedWorker({
       kind: slot.image.manifest.name,
       imageDigest: slot.image.digest,
@@ -365,12 +364,22 @@ export class WorkerPool implements AsyncDisposable {
     waiting.resolve(lease);
   }
 
+  /** Holds back replacements for that long, whatever was said before. */
+  #rest(slot: Slot, ms: number): void {
+    clearTimeout(slot.rest);
+    const isOver = (): void => {
+      slot.rest = undefined;
+      this.#pump();
+    };
+    slot.rest = ms > 0 ? setTimeout(isOver, ms).unref() : undefined;
+  }
+
   #takeBack(worker: PooledWorker, party: string, reason: EndReason | undefined): Promise<unknown> {
     const held = (this.#leases.get(party) ?? 1) - 1;
     if (held === 0) this.#leases.delete(party);
     else this.#leases.set(party, held);
     const isClean = worker.process.endJob();
-    worker.slot.restsUntil = 0;
+    this.#rest(worker.slot, (worker.slot.image.manifest.workersPerJob ?? 1) > 1 ? betweenWorkersMs : 0);
     const mayServe = isClean && reason === undefined && worker.jobs < worker.slot.image.manifest.jobsPerWorker;
     if (mayServe && !this.#isClosed && worker.slot.warm > 0) {
       worker.party = undefined;
