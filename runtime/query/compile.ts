@@ -2,15 +2,18 @@ import { shapeFor } from '../release/sketch.ts';
 import { denied, type Denied, reason } from '../policy/reason.ts';
 import type { QueryContext } from './catalogue.ts';
 import { checkBroughtAtAll } from './compile/brought-tables.ts';
-import { compileAny, releasedOnly } from './compile/select.ts';
+import { compileAny, placeOfItem, releasedOnly } from './compile/select.ts';
 import { NO_TABLES, type ReleasedRelation, type State } from './compile/state.ts';
 import { CREATE_HIDE } from './enforce/sketches.ts';
 import type { EnforcedQuery, GuardPlan } from './enforced.ts';
 import type { Footprint } from './footprint.ts';
+import { printable } from './parse/literal.ts';
 import { readQuery } from './parse/read.ts';
-import { Refusal, refuse, toReason } from './refusal.ts';
+import { Refusal, refuse } from './refusal.ts';
+import { reasonOf } from './repair/place.ts';
 import { Rights } from './rights.ts';
-import { MAX_STATEMENTS, placeOf } from './text.ts';
+import type { Query } from './syntax.ts';
+import { MAX_STATEMENTS } from './text.ts';
 import { printType } from './types.ts';
 
 export interface Permitted {
@@ -32,7 +35,7 @@ export function compileQuery(ast: unknown, sqlText: string, context: QueryContex
     const { canonical } = compile(ast, plain, null).permitted.enforced;
     return { ...permitted, enforced: { ...permitted.enforced, canonical } };
   } catch (error) {
-    if (error instanceof Refusal) return denied(toReason(error, context.clause, (at) => placeOf(sqlText, at)));
+    if (error instanceof Refusal) return denied(reasonOf(error, context.clause, sqlText));
     // A tree that is deeper than the stack or otherwise impossible is the sender's fault; nothing was computed.
     if (error instanceof RangeError) return denied(reason('query-too-deep', 'the query is nested too deep'));
     throw error;
@@ -100,13 +103,19 @@ function compile(
   const isOrdered = query.orders.length > 0 || query.orderAll !== null || query.limit !== null || query.offset !== null;
   const permitted: Permitted = {
     kind: 'permitted',
-    enforced: enforced(state, relation, release.maxRows, isOrdered),
+    enforced: enforced(state, relation, query, release.maxRows, isOrdered),
     footprint: { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() },
   };
   return { permitted, shownBlocks: state.shownBlocks };
 }
 
-function enforced(state: State, relation: ReleasedRelation, maxRows: number, isOrdered: boolean): EnforcedQuery {
+function enforced(
+  state: State,
+  relation: ReleasedRelation,
+  query: Query,
+  maxRows: number,
+  isOrdered: boolean,
+): EnforcedQuery {
   if (state.setup.length > MAX_STATEMENTS)
     refuse(
       'query-too-large',
@@ -115,7 +124,17 @@ function enforced(state: State, relation: ReleasedRelation, maxRows: number, isO
       'ask in several queries',
     );
   const names = distinctNames(relation.columns.map(({ name }) => name));
-  const outputs = relation.columns.map(({ type, role }, index) => ({ name: names[index] ?? '', type, role }));
+  const outputs = relation.columns.map(({ type, role }, index) => {
+    const name = names[index] ?? '';
+    if (type.kind === 'interval')
+      refuse(
+        'type-mismatch',
+        `the column \`${printable(name)}\` is a span of time, which no result can hold`,
+        placeOfItem(query, index),
+        "take a number: date_diff('day', a, b)",
+      );
+    return { name, type, role };
+  });
   // What a sub-query brings into the answer is certified with it; one that yields no row brings nothing.
   const domains = [...new Set([...relation.domains, ...state.borrowed.map(({ domain }) => domain)])];
   const certificates = domains.map((unit, index) => ({ name: `c${index}`, meaning: 'units' as const, unit }));

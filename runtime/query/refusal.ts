@@ -1,7 +1,10 @@
 import type { Reason } from '../policy/reason.ts';
 
-/** Where in the consumer's text: byte offset as the parser gave it, null when it gave none. */
-export type Place = number | null;
+/**
+ * Where in the consumer's text: byte offset as the parser gave it; words of which the first in the text marks the place,
+ * where the parser gives none (set operations, samples); or null.
+ */
+export type Place = number | { readonly words: readonly string[] } | null;
 
 /**
  * Carries a denial out of a deep recursion over the query. It never leaves this folder: `compileQuery` turns it into

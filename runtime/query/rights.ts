@@ -209,5 +209,11 @@ function remedyFor(base: BaseColumn, right: ColumnRight): string {
     .filter((column) => column.grants.some((grant) => grant.rights.includes(right)))
     .map((column) => column.label ?? column.name);
   const mine = `\`${shown(base)}\` may be used for: ${rights.join(', ') || 'nothing'}${functions.length > 0 ? ` (${functions.join(', ')})` : ''}`;
-  return others.length === 0 ? mine : `${mine}; \`${right}\` is granted on: ${others.join(', ')}`;
+  const perUnit =
+    right === 'group' && base.table.units.some(({ keyColumns }) => keyColumns.includes(base.column.name))
+      ? `; a sub-query over this table alone may group by it, for what is then aggregated again`
+      : '';
+  return others.length === 0
+    ? `${mine}${perUnit}`
+    : `${mine}; \`${right}\` is granted on: ${others.join(', ')}${perUnit}`;
 }

@@ -16,6 +16,8 @@ export type Syntax =
       readonly args: readonly Syntax[];
       readonly distinct: boolean;
       readonly filter: Syntax | null;
+      /** ORDER BY inside an aggregate, where one is offered with it. */
+      readonly orders?: readonly OrderItem[];
       readonly at: Place;
     }
   | {
@@ -137,7 +139,7 @@ export type Source =
     }
   | {
       readonly kind: 'join';
-      readonly type: 'inner' | 'left' | 'cross';
+      readonly type: 'inner' | 'left' | 'right' | 'full' | 'cross';
       readonly left: Source;
       readonly right: Source;
       readonly condition: Syntax | null;

@@ -36,8 +36,8 @@ export function checkText(bytes: Uint8Array): { readonly kind: 'text'; readonly 
 }
 
 /** Line and column (1-based, in characters) of a byte offset into the UTF-8 of the text; null when outside. */
-export function placeOf(text: string, byteOffset: number | null): { line: number; column: number } | null {
-  if (byteOffset === null || byteOffset < 0) return null;
+export function placeOf(text: string, byteOffset: number): { line: number; column: number } | null {
+  if (byteOffset < 0) return null;
   const before = Buffer.from(text, 'utf8').subarray(0, byteOffset).toString('utf8');
   if (byteOffset > Buffer.byteLength(text)) return null;
   const lines = before.split('\n');

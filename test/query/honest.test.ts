@@ -31,6 +31,9 @@ const EXACT: readonly string[] = [
   'SELECT avg(n), count(*), sum(n) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient)',
   'SELECT avg(total), stddev(n) FROM (SELECT patient, count(*) AS n, sum(cost) AS total FROM visits WHERE age > 30 GROUP BY patient)',
   'SELECT p.sex, avg(v.n) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient) v JOIN patients p ON v.patient = p.id GROUP BY p.sex',
+  'SELECT sum(c), count(*) FROM (SELECT patient, age, sum(cost) AS c FROM visits GROUP BY patient, age)',
+  'SELECT urgent_band, avg(c) FROM (SELECT patient, ward AS urgent_band, sum(cost) AS c FROM visits WHERE age > 30 GROUP BY patient, ward) GROUP BY urgent_band HAVING false',
+  'SELECT count(*) FROM visits WHERE make_date(2000 + age // 100, 1 + age % 12, 30) IS NOT NULL OR age > 0',
   'SELECT month(admitted) AS m, count(*) FROM (SELECT admitted, 1 AS n_urgent FROM visits) GROUP BY ALL HAVING false',
 ];
 

@@ -61,6 +61,7 @@ export function compileAggregate(
       name: itemName(item, from),
       sql: printTyped(typed),
       type: typed.type ?? TEXT,
+      ...(typed.kind === 'constant' && typed.type === null ? { isUntyped: true } : {}),
       role: roleOf(typed, alias),
     };
   });

@@ -1,12 +1,12 @@
 import type { AggregateFunction, ColumnGrant } from '../../policy/model.ts';
 import type { CatalogueTable } from '../catalogue.ts';
 import type { Block } from '../enforce/block.ts';
-import { hasLanes, UNIT_ROWS } from '../enforce/lanes.ts';
+import { hasLanes, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import { tagOf, UNIT_TAGS } from '../enforce/sketches.ts';
 import { leftOutStatements } from '../enforce/left-out.ts';
 import { table } from '../enforce/parts.ts';
 import { printTyped, quoteName } from '../print.ts';
-import { type Base, printScope, reference, type RowScope, unitsOf } from '../rows.ts';
+import { alias, type Base, printScope, reference, type RowScope, unitsOf } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { digitsOf } from '../types.ts';
@@ -20,8 +20,9 @@ import type { Column, Relation, State } from './state.ts';
 const OUTER: readonly AggregateFunction[] = ['sum', 'avg', 'count', 'variance', 'stddev'];
 
 /**
- * SELECT patient, count(*) … GROUP BY patient inside FROM: one row per privacy unit. It stays private rows, each of one
- * unit, so the outer aggregate is held to the same thresholds. null when the inner query is anything else.
+ * SELECT patient, count(*) … GROUP BY patient inside FROM: one row per privacy unit; with more columns in GROUP BY, one
+ * per unit and what they hold, under the rights of those columns. It stays private rows, each of one unit, so the outer
+ * aggregate is held to the same thresholds. null when the inner query is anything else.
  *
  * What its WHERE leaves out is checked here, over all units, and the outer block shows nothing where that fails.
  */
@@ -36,7 +37,8 @@ export function compilePerUnit(
   const [unit, ...moreUnits] = base?.table.units ?? [];
   if (base === undefined || unit === undefined || others.length + moreUnits.length > 0 || !isPlain(select)) return null;
   const keys = groupKeys(select, select.items).map(resolveRow);
-  if (!areUnit(keys, base, unit.keyColumns)) return null;
+  if (!holdUnit(keys, base, unit.keyColumns)) return null;
+  const keyed = new Set(keys.map(printTyped));
   const columns: {
     readonly name: string;
     readonly sql: string;
@@ -54,16 +56,16 @@ export function compilePerUnit(
     }
     if (hasAggregate(expression)) return null;
     const key = resolveRow(expression);
-    if (key.kind !== 'column' || key.base === null || !unit.keyColumns.includes(key.base.column.name)) return null;
+    if (key.kind !== 'column' || key.base === null || !keyed.has(printTyped(key))) return null;
     columns.push({ name: itemName(item, from), sql: key.sql, type: key.type, grants: key.base.column.grants });
   }
   for (const predicate of scope.predicates) state.rights.condition(predicate);
   const guards = guardsOf(state, scope);
   const [{ hash, oneHot } = { hash: '', oneHot: '' }] = unitsOf(scope);
-  const inner = columns.map((column, index) => `${column.sql} AS ${quoteName(`v${index}`)}`);
+  const inner = columns.map((column, index) => `${column.sql} AS ${quoteName(valueName(index))}`);
   const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `min(${oneHot}) AS ${quoteName(unit.oneHot)}`];
   if (state.sketches !== null) {
-    hashes.push(`count(*) AS ${quoteName(UNIT_ROWS)}`);
+    hashes.push(`count(*) AS ${quoteName(UNIT_ROWS)}`, `min(${alias(base.relation)}.rowid) AS ${quoteName(UNIT_ROW)}`);
     // The tags of a unit's rows add up to one tag: by XOR where lanes are, as in release/lanes.ts.
     if (hasLanes(base.table, state.sketches.buckets) && unit.tag !== undefined)
       hashes.push(`bit_xor(${reference(base.relation, unit.tag)}) AS ${quoteName(unit.tag)}`);
@@ -75,7 +77,7 @@ export function compilePerUnit(
     ...base.table,
     physical,
     columns: columns.map(({ name, type, grants }, index) => ({
-      name: `v${index}`,
+      name: valueName(index),
       label: name,
       type: type ?? { kind: 'text' },
       grants,
@@ -102,6 +104,9 @@ export function compilePerUnit(
   return { kind: 'rows', scope: { bases: [outer], equalities: [], predicates: [], guards }, columns: visible };
 }
 
+/** A name that no dataset's column can have: a key of the table that is aggregated here is no key of what comes of it. */
+const valueName = (index: number): string => `__gb_v${index}`;
+
 const AGGREGATED: ColumnGrant = {
   consumers: null,
   rights: ['aggregate'],
@@ -121,18 +126,18 @@ function isPlain(select: Select): boolean {
   );
 }
 
-/** Whether the keys are exactly the columns that make the unit. */
-function areUnit(keys: readonly Typed[], base: Base, columns: readonly string[]): boolean {
+/** Whether the keys are columns, and those that make the unit among them: then no group holds rows of two units. */
+function holdUnit(keys: readonly Typed[], base: Base, columns: readonly string[]): boolean {
   const names = keys.map((key) =>
     key.kind === 'column' && key.base?.relation === base.relation ? key.base.column.name : null,
   );
-  return columns.length > 0 && names.length === columns.length && columns.every((column) => names.includes(column));
+  return columns.length > 0 && !names.includes(null) && columns.every((column) => names.includes(column));
 }
 
 function positionOf(columns: readonly { readonly sql: string }[], base: Base, name: string): string {
   const index = columns.findIndex(({ sql }) => sql === reference(base.relation, name));
   // A key that is not put out cannot be joined on: a name that no column has.
-  return index === -1 ? '' : `v${index}`;
+  return index === -1 ? '' : valueName(index);
 }
 
 function guardsOf(state: State, scope: RowScope): string[] {

@@ -13,6 +13,8 @@ export interface Named {
   readonly sql: string;
   readonly type: SqlType;
   readonly role: Role;
+  /** Holds NULL and nothing else, as written. */
+  readonly isUntyped?: boolean;
 }
 
 /** The clauses of a SELECT over released values, printed but for those that speak of its outputs. */
@@ -53,7 +55,12 @@ export function finish(parts: Parts): ReleasedRelation {
   const tail = orderClause([...orders, ...ties]) + limit(select, sight);
   const inner = `SELECT ${columns.join(', ')}${parts.from}${clauses}`;
   const domains = certificates.map((one) => one.domain);
-  const named = outputs.map(({ name, type, role }) => ({ name, type, role }));
+  const named = outputs.map(({ name, type, role, isUntyped = false }) => ({
+    name,
+    type,
+    role,
+    ...(isUntyped ? { isUntyped } : {}),
+  }));
   if (!select.distinct) return { kind: 'released', select: `${inner}${tail}`, columns: named, domains };
   // DISTINCT over the outputs alone; equal rows are certified by the weakest of them.
   const merged = certificates.map((_, i) => `min(c${i}) AS c${i}`);

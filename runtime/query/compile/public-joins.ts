@@ -14,7 +14,7 @@ export function checkNoneGiven(scope: RowScope): void {
   refuse(
     'values-beside-rows',
     'a list of values cannot be joined to private rows',
-    given.at,
+    given.at ?? { words: ['values'] },
     'aggregate first and join the list to the result, or use CASE and IN with constants',
   );
 }

@@ -7,7 +7,7 @@ import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import type { Syntax, WindowSyntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
-import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT } from '../types.ts';
+import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, TEXT } from '../types.ts';
 import { condition } from './select.ts';
 import { direction } from './print-select.ts';
 
@@ -18,8 +18,96 @@ export function releasedAggregate(syntax: Syntax & { kind: 'call' }, base: Sight
     refuse('function-not-allowed', `the aggregate \`${printable(name)}\` is not offered`, at);
   const args = syntax.args.map((arg) => resolve(arg, base));
   const filter = syntax.filter === null ? '' : ` FILTER (WHERE ${printTyped(condition(resolve(syntax.filter, base)))})`;
+  if (JOINING.includes(name)) return joinedText(syntax, args, filter, base);
   return aggregateCall(name, args, syntax.distinct, filter, at);
 }
+
+const JOINING: readonly string[] = ['string_agg', 'group_concat', 'listagg'];
+
+/** Texts of several rows as one, in the written order; without one, and where it leaves rows equal, in that of the texts. */
+function joinedText(
+  { name, distinct, orders = [], at }: Syntax & { kind: 'call' },
+  args: readonly Typed[],
+  filter: string,
+  base: Sight,
+): Typed {
+  const [value, separator] = args;
+  const by = separator === undefined ? "','" : printTyped(separator);
+  const isConstant = separator === undefined || (separator.kind === 'constant' && separator.literal.kind === 'text');
+  if (value === undefined || args.length > 2 || !isConstant)
+    refuse('wrong-arguments', `\`${name}\` takes a value and a constant text to stand between`, at);
+  const text = `CAST(${printTyped(value)} AS VARCHAR)`;
+  if (distinct && orders.length > 0) refuse('wrong-arguments', `\`${name}(DISTINCT …)\` sorts by its own values`, at);
+  const order = [...orders.map((one) => `${printTyped(resolve(one.expression, base))}${direction(one)}`), text];
+  const sql = `string_agg(${distinct ? 'DISTINCT ' : ''}${text}, ${by} ORDER BY ${order.join(', ')})${filter}`;
+  return { kind: 'call', name, args, type: TEXT, digits: null, sql, at };
+}
+
+/** Aggregates of two numbers. */
+const PAIRS: readonly string[] = ['corr', 'covar_pop', 'covar_samp', 'regr_slope', 'regr_intercept', 'regr_r2'];
+const EXTREMES: Readonly<Record<string, string>> = {
+  arg_max: 'arg_max',
+  max_by: 'arg_max',
+  arg_min: 'arg_min',
+  min_by: 'arg_min',
+};
+
+const QUANTILES: readonly string[] = ['quantile', 'quantile_cont', 'quantile_disc', 'approx_quantile'];
+
+function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, filter: string, at: Place): Typed {
+  const done = (type: SqlType, sql: string): Typed => ({
+    kind: 'call',
+    name,
+    args,
+    type,
+    digits: null,
+    sql: `${sql}${filter}`,
+    at,
+  });
+  const [arg] = args;
+  if (name === 'count_star') return done(BIGINT, 'count(*)');
+  if (arg === undefined || arg.type === null) refuse('wrong-arguments', `\`${name}\` needs a value`, at);
+  const sql = printTyped(arg);
+  const family = familyOf(arg.type);
+  if (name === 'count') return done(BIGINT, `count(${distinct ? 'DISTINCT ' : ''}${sql})`);
+  if (name === 'min' || name === 'max') return done(arg.type, `${name}(${sql})`);
+  if (name === 'bool_and' || name === 'bool_or') {
+    if (family !== 'boolean') refuse('type-mismatch', `\`${name}\` needs a condition`, at);
+    return done(BOOLEAN, `${name}(${sql})`);
+  }
+  if (name === 'any_value') return done(arg.type, `min(${sql})`);
+  const second = args[1];
+  if (Object.hasOwn(EXTREMES, name)) {
+    if (second === undefined || args.length > 2) refuse('wrong-arguments', `\`${name}\` takes two values`, at);
+    // Of several rows at the extreme the one with the extreme value: the engine's choice would tell how groups were met.
+    const [of, by] = [sql, printTyped(second)];
+    const known = filter === '' ? ' FILTER (WHERE ' : ' AND ';
+    const call = `${EXTREMES[name]}(${of}, row(${by}, ${of}))${filter.replace(/\)$/, '')}${known}${of} IS NOT NULL AND ${by} IS NOT NULL)`;
+    return { kind: 'call', name, args, type: arg.type, digits: null, sql: call, at };
+  }
+  if (family !== 'number' || distinct) refuse('type-mismatch', `\`${name}\` needs a number`, at);
+  if (PAIRS.includes(name)) {
+    if (second?.type == null || familyOf(second.type) !== 'number')
+      refuse('type-mismatch', `\`${name}\` needs two numbers`, at);
+    return done(DOUBLE, `${name}(CAST(${sql} AS DOUBLE), CAST(${printTyped(second)} AS DOUBLE))`);
+  }
+  if (name === 'sum') {
+    if (arg.type.kind === 'integer') return done(HUGEINT, `sum(${sql})`);
+    return arg.type.kind === 'decimal'
+      ? done({ kind: 'decimal', width: 38, scale: arg.type.scale }, `sum(${sql})`)
+      : done(DOUBLE, `fsum(${sql})`);
+  }
+  const real = `CAST(${sql} AS DOUBLE)`;
+  if (QUANTILES.includes(name)) {
+    const q = second?.kind === 'constant' ? constantValue(second.literal) : null;
+    if (q === null || q < 0 || q > 1) refuse('wrong-arguments', 'a quantile needs a constant between 0 and 1', at);
+    const isCont = name === 'quantile_cont' || name === 'approx_quantile';
+    return done(DOUBLE, `quantile_${isCont ? 'cont' : 'disc'}(${real}, ${q})`);
+  }
+  return done(DOUBLE, `${name === 'mean' ? 'avg' : name}(${real})`);
+}
+
+const RANKINGS: readonly string[] = ['row_number', 'rank', 'dense_rank', 'rank_dense', 'percent_rank', 'cume_dist'];
 
 /** A window over released values. */
 export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): Typed {
@@ -77,46 +165,3 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
   const call = aggregateCall(window.name, args, false, '', at);
   return done(call.type ?? DOUBLE, printTyped(call), true);
 }
-
-function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, filter: string, at: Place): Typed {
-  const done = (type: SqlType, sql: string): Typed => ({
-    kind: 'call',
-    name,
-    args,
-    type,
-    digits: null,
-    sql: `${sql}${filter}`,
-    at,
-  });
-  const [arg] = args;
-  if (name === 'count_star') return done(BIGINT, 'count(*)');
-  if (arg === undefined || arg.type === null) refuse('wrong-arguments', `\`${name}\` needs a value`, at);
-  const sql = printTyped(arg);
-  const family = familyOf(arg.type);
-  if (name === 'count') return done(BIGINT, `count(${distinct ? 'DISTINCT ' : ''}${sql})`);
-  if (name === 'min' || name === 'max') return done(arg.type, `${name}(${sql})`);
-  if (name === 'bool_and' || name === 'bool_or') {
-    if (family !== 'boolean') refuse('type-mismatch', `\`${name}\` needs a condition`, at);
-    return done(BOOLEAN, `${name}(${sql})`);
-  }
-  if (family !== 'number' || distinct) refuse('type-mismatch', `\`${name}\` needs a number`, at);
-  if (name === 'sum') {
-    if (arg.type.kind === 'integer') return done(HUGEINT, `sum(${sql})`);
-    return arg.type.kind === 'decimal'
-      ? done({ kind: 'decimal', width: 38, scale: arg.type.scale }, `sum(${sql})`)
-      : done(DOUBLE, `fsum(${sql})`);
-  }
-  const real = `CAST(${sql} AS DOUBLE)`;
-  if (QUANTILES.includes(name)) {
-    const second = args[1];
-    const q = second?.kind === 'constant' ? constantValue(second.literal) : null;
-    if (q === null || q < 0 || q > 1) refuse('wrong-arguments', 'a quantile needs a constant between 0 and 1', at);
-    const isCont = name === 'quantile_cont' || name === 'approx_quantile';
-    return done(DOUBLE, `quantile_${isCont ? 'cont' : 'disc'}(${real}, ${q})`);
-  }
-  return done(DOUBLE, `${name === 'mean' ? 'avg' : name}(${real})`);
-}
-
-const QUANTILES: readonly string[] = ['quantile', 'quantile_cont', 'quantile_disc', 'approx_quantile'];
-
-const RANKINGS: readonly string[] = ['row_number', 'rank', 'dense_rank', 'rank_dense', 'percent_rank', 'cume_dist'];

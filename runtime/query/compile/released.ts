@@ -6,9 +6,9 @@ import { resolve, type Sight } from '../resolve/expression.ts';
 import type { Select, SelectItem, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { condition, expandStars, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
+import { releasedAggregate, releasedWindow } from './released-calls.ts';
 import { asReleased, type From, lookup, printConditions, tryLookup } from './sources.ts';
 import type { Certificate, ReleasedRelation, Role, Scope, State } from './state.ts';
-import { releasedAggregate, releasedWindow } from './released-calls.ts';
 import { type Named, finish } from './print-select.ts';
 
 /**
@@ -40,6 +40,7 @@ export function compileReleased(
       name: itemName(item, from),
       type: named?.type ?? typed?.type ?? ({ kind: 'text' } as const),
       role: named?.role ?? roleOf(from, item.expression),
+      ...(typed?.kind === 'constant' && typed.type === null ? { isUntyped: true } : {}),
       sql: named?.sql ?? printTyped(typed ?? keys[0] ?? refuse('wrong-arguments', 'empty output')),
     };
   });

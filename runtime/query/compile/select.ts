@@ -1,4 +1,4 @@
-import { AGGREGATES, RELEASED_AGGREGATES } from '../functions.ts';
+import { AGGREGATES, OTHER_AGGREGATES, RELEASED_AGGREGATES } from '../functions.ts';
 import { type Place, Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import { type Over } from '../resolve/arithmetic.ts';
@@ -35,7 +35,12 @@ export function withTables(state: State, query: Query, outer: Scope): Scope {
     const name = table.name.toLowerCase();
     // A WITH name that hides a table of the policy could make a reader, or another parser, see a different query.
     if (state.context.tables.some((one) => one.names.some((known) => known.toLowerCase() === name))) {
-      refuse('name-taken', `WITH cannot name a query \`${name}\`: a table is called so`, null, 'choose another name');
+      refuse(
+        'name-taken',
+        `WITH cannot name a query \`${name}\`: a table is called so`,
+        { words: [name] },
+        'choose another name',
+      );
     }
     scope = { tables: new Map([...scope.tables, [name, { table, scope }]]) };
   }
@@ -68,10 +73,15 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
     );
   }
   if (select.orders.length > 0 || select.limit !== null || select.offset !== null || select.orderAll !== null) {
-    refuse('rows-picked', 'ORDER BY and LIMIT cannot pick private rows', null, 'aggregate first');
+    refuse(
+      'rows-picked',
+      'ORDER BY and LIMIT cannot pick private rows',
+      { words: ['order', 'limit', 'offset'] },
+      'aggregate first',
+    );
   }
   if (select.qualify !== null || select.having !== null)
-    refuse('sql-not-allowed', 'HAVING and QUALIFY need an aggregate');
+    refuse('sql-not-allowed', 'HAVING and QUALIFY need an aggregate', { words: ['having', 'qualify'] });
   const columns = items.map((item) => ({
     name: itemName(item, from),
     expression: resolve(item.expression, sight),
@@ -229,14 +239,22 @@ export function expandStars(items: readonly SelectItem[], from: From): SelectIte
       (one) => wanted === '' || one.names.some((name) => name.toLowerCase() === wanted),
     );
     if (holders.length === 0) refuse('table-unknown', 'the table before `.*` is not in FROM', expression.at);
+    const seen = new Set<string>();
     return holders.flatMap((one) =>
-      one.columns.map((column): SelectItem => {
+      one.columns.flatMap((column): SelectItem[] => {
         const [qualifier = ''] = one.names;
-        return {
-          expression: { kind: 'column', path: [qualifier, column.name], at: expression.at },
-          alias: column.name,
-          defaultName: column.name,
-        };
+        const path = qualifier === '' ? [column.name] : [qualifier, column.name];
+        // Of the two columns that USING names, `*` shows the first, which stands for both.
+        const name = column.name.toLowerCase();
+        if (wanted === '' && from.merged.includes(name) && seen.has(name)) return [];
+        seen.add(name);
+        return [
+          {
+            expression: { kind: 'column', path, at: expression.at },
+            alias: column.name,
+            defaultName: column.name,
+          },
+        ];
       }),
     );
   });
@@ -244,7 +262,10 @@ export function expandStars(items: readonly SelectItem[], from: From): SelectIte
 
 export function isAggregateCall(syntax: Syntax): boolean {
   return (
-    syntax.kind === 'call' && (Object.hasOwn(AGGREGATES, syntax.name) || RELEASED_AGGREGATES.includes(syntax.name))
+    syntax.kind === 'call' &&
+    (Object.hasOwn(AGGREGATES, syntax.name) ||
+      RELEASED_AGGREGATES.includes(syntax.name) ||
+      OTHER_AGGREGATES.includes(syntax.name))
   );
 }
 
@@ -285,17 +306,37 @@ export function itemName(item: SelectItem, from: From): string {
   return column?.name ?? item.defaultName;
 }
 
+type ReleasedColumn = ReleasedRelation['columns'][number];
+
+/** A column of NULL alone takes the type of the other side. */
+function unionType(left: ReleasedColumn, right: ReleasedColumn): ReleasedColumn['type'] | null {
+  if (left.isUntyped === true) return right.type;
+  return right.isUntyped === true ? left.type : commonType(left.type, right.type);
+}
+
+/** Where an output of a query is written; null where that is not known. */
+export function placeOfItem(query: Query, index: number): Place {
+  return query.kind === 'union' ? placeOfItem(query.left, index) : (query.items[index]?.expression.at ?? null);
+}
+
 /** UNION of results that are each released already. */
 function compileUnion(state: State, union: Union, scope: Scope): Relation {
   const left = releasedOnly(compileAny(state, union.left, scope), null);
   const right = releasedOnly(compileAny(state, union.right, scope), null);
   if (left.columns.length !== right.columns.length)
-    refuse('type-mismatch', 'the two sides of UNION have different numbers of columns');
+    refuse(
+      'type-mismatch',
+      'the two sides of UNION have different numbers of columns',
+      placeOfItem(union.right, 0) ?? { words: ['union'] },
+    );
   const columns = left.columns.map((column, index) => {
     const other = right.columns[index];
-    const type = other === undefined ? null : commonType(column.type, other.type);
-    if (type === null) refuse('type-mismatch', `column ${index + 1} of UNION has two types`);
-    return { name: column.name, type, role: column.role === other?.role ? column.role : ('derived' as const) };
+    const type = other === undefined ? null : unionType(column, other);
+    if (type === null)
+      refuse('type-mismatch', `column ${index + 1} of UNION has two types`, placeOfItem(union.right, index));
+    const role = column.role === other?.role ? column.role : ('derived' as const);
+    const isUntyped = column.isUntyped === true && other?.isUntyped === true;
+    return { name: column.name, type, role, ...(isUntyped ? { isUntyped } : {}) };
   });
   const domains = [...new Set([...left.domains, ...right.domains])];
   const side = (relation: ReleasedRelation): string => {

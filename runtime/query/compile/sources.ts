@@ -2,7 +2,7 @@ import type { CatalogueTable } from '../catalogue.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
-import { buildCall } from '../resolve/call.ts';
+import { buildCall, NO_CLOCK } from '../resolve/call.ts';
 import { agree } from '../resolve/align.ts';
 import { alias, type Base, type Equality, mergeScopes, reference, type RowScope } from '../rows.ts';
 import type { Source, Syntax } from '../syntax.ts';
@@ -232,6 +232,11 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
     ...(source.condition === null ? [] : conjuncts(source.condition).map((one) => needs.resolveIn(both, one, over))),
   ];
   if (source.type === 'left') return readLeftJoin(left, right, both, conditions, hasPrivate, source.at);
+  if (source.type === 'right' || source.type === 'full') {
+    if (hasPrivate)
+      refuse('outer-join-private', 'an outer join to private rows is not offered', source.at, 'use an inner join');
+    return readOuterJoin({ left, right, both, conditions }, source);
+  }
   return { ...both, scope: addConditions(both.scope, conditions) };
 }
 
@@ -256,6 +261,39 @@ function readLeftJoin(
   }
   const joined = released === undefined ? [] : [{ ...released, leftOn: conditions }];
   return { ...both, released: [...left.released, ...joined] };
+}
+
+/** RIGHT and FULL JOIN of two sources that hold nothing private: printed as one source. */
+function readOuterJoin(
+  parts: { readonly left: From; readonly right: From; readonly both: From; readonly conditions: readonly Typed[] },
+  source: Source & { kind: 'join' },
+): From {
+  const { left, right, both, conditions } = parts;
+  const sides = [left, right].map((side) => {
+    const [only, ...others] = asReleased(side);
+    const isOne = only !== undefined && others.length === 0 && only.leftOn === null;
+    if (!isOne || side.scope.equalities.length + side.scope.predicates.length > 0)
+      refuse(
+        'outer-join-private',
+        'RIGHT and FULL JOIN are offered between two plain sources',
+        source.at,
+        'use LEFT JOIN',
+      );
+    return only;
+  });
+  const from = sides.map((side) => side?.from).join(` ${source.type.toUpperCase()} JOIN `);
+  const joined: ReleasedSource = {
+    from: `${from} ON (${printConditions(conditions)})`,
+    leftOn: null,
+    certificates: sides.flatMap((side) => side?.certificates ?? []),
+  };
+  // A column of USING is the one of whichever side has a row.
+  const columns = source.using.map((name) => {
+    const args = [lookup(left, [name], source.at), lookup(right, [name], source.at)];
+    return { name, role: 'derived' as const, expression: buildCall('coalesce', args, 'released', source.at) };
+  });
+  const visible = columns.length === 0 ? both.visible : [{ names: [], columns }, ...both.visible];
+  return { ...both, visible, scope: EMPTY, released: [joined] };
 }
 
 /** The sources of a FROM in which nothing is private: inner ones first, then what LEFT JOIN adds to them. */
@@ -358,6 +396,9 @@ export function tryLookup(from: From, path: readonly string[], at: Place): Visib
 }
 
 export function unknownColumn(from: From, path: readonly string[], at: Place): never {
+  // The parser reads `current_date` as a column; a question that changes with the clock could not be answered from the record.
+  if (path.length === 1 && CLOCKS.includes(path[0]?.toLowerCase() ?? ''))
+    refuse('function-not-allowed', `\`${printable(path.join('.'))}\` is not offered`, at, NO_CLOCK);
   const known = from.visible.flatMap((one) => one.columns.map((column) => column.name));
   return refuse(
     'column-unknown',
@@ -366,6 +407,8 @@ export function unknownColumn(from: From, path: readonly string[], at: Place): n
     `columns: ${[...new Set(known)].slice(0, 40).join(', ')}`,
   );
 }
+
+const CLOCKS: readonly string[] = ['current_date', 'current_timestamp', 'current_time', 'localtimestamp', 'localtime'];
 
 export function printConditions(conditions: readonly Typed[]): string {
   return conditions.length === 0 ? 'TRUE' : conditions.map(printTyped).join(' AND ');

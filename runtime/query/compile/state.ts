@@ -57,7 +57,13 @@ export interface ReleasedRelation {
   readonly kind: 'released';
   /** A complete SELECT whose columns are o0, o1, … and then c0, c1, … */
   readonly select: string;
-  readonly columns: readonly { readonly name: string; readonly type: SqlType; readonly role: Role }[];
+  readonly columns: readonly {
+    readonly name: string;
+    readonly type: SqlType;
+    readonly role: Role;
+    /** Holds NULL and nothing else, as written: fits any type. */
+    readonly isUntyped?: boolean;
+  }[];
   /** Domains of the certificate columns, in order. */
   readonly domains: readonly string[];
 }

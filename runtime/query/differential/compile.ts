@@ -16,12 +16,12 @@ import type { Footprint } from '../footprint.ts';
 import { ROW_RANK } from '../layout.ts';
 import { readQuery } from '../parse/read.ts';
 import { printTyped } from '../print.ts';
-import { Refusal, refuse, toReason } from '../refusal.ts';
+import { Refusal, refuse } from '../refusal.ts';
+import { reasonOf } from '../repair/place.ts';
 import { resolve } from '../resolve/expression.ts';
 import { Rights } from '../rights.ts';
 import { printScope, privateBases, reference, type RowScope, unitsOf } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
-import { placeOf } from '../text.ts';
 import type { Typed } from '../typed.ts';
 import { aggregateOf } from './aggregates.ts';
 import { type Answer, compileAnswer, holdsAggregate } from './answer.ts';
@@ -58,7 +58,7 @@ export function compileDifferential(ast: unknown, sqlText: string, context: Quer
   try {
     return compile(ast, context, release);
   } catch (error) {
-    if (error instanceof Refusal) return denied(toReason(error, context.clause, (at) => placeOf(sqlText, at)));
+    if (error instanceof Refusal) return denied(reasonOf(error, context.clause, sqlText));
     if (error instanceof RangeError) return denied(reason('query-too-deep', 'the query is nested too deep'));
     throw error;
   }

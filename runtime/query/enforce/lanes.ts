@@ -13,8 +13,9 @@ import { groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
  */
 const MIN_ROWS = 262_144;
 
-/** Rows per unit in a per-unit relation. */
+/** How many rows of the table a row of a per-unit relation stands for, and what tells it from the unit's other rows. */
 export const UNIT_ROWS = '__gb_gn';
+export const UNIT_ROW = '__gb_gr';
 
 /**
  * Whether rows of this table are sketched by lanes. It follows from the table and the policy alone, never from the query:
@@ -82,8 +83,7 @@ function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
   const [first] = series;
   if (first === undefined) throw new Error('a sketch of nothing');
   const { base, unit } = first;
-  // A row of a per-unit relation is known by its unit.
-  const row = isPerUnit(base) ? unit.hash : `${alias(base.relation)}.rowid`;
+  const row = isPerUnit(base) ? reference(base.relation, UNIT_ROW) : `${alias(base.relation)}.rowid`;
   const rows = isPerUnit(base) ? [`min(${reference(base.relation, UNIT_ROWS)}) AS gn`] : [];
   const flags = series.map(({ condition, s }) => `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`);
   const parts = [`min(${tagIn(first)}) AS gt`, `min(${unit.oneHot}) AS gh`, ...rows, ...flags];

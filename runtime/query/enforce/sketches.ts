@@ -2,7 +2,7 @@ import { alias, type Base, printScope, privateBases, reference, type ScopeUnit }
 import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
 import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { printTyped } from '../print.ts';
-import { areBeside, hasLanes, lanesBeside, laneSketches, type LaneSeries, UNIT_ROWS } from './lanes.ts';
+import { areBeside, hasLanes, lanesBeside, laneSketches, type LaneSeries, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
 import { create, groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
 
 /**
@@ -194,8 +194,8 @@ function select(
     aggregated = `SELECT ${[...keysAs(block), `${placed(unit.hash)} AS bb`, ...sums].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, placed(unit.hash)])}`;
   } else {
     // Each row of the table once, however often joins repeat it; or each unit once.
-    const row = base === null || isPerUnit ? [] : [`${alias(base.relation)}.rowid`];
     const own = (column: string): string => (base === null ? '' : reference(base.relation, column));
+    const row = base === null ? [] : [isPerUnit ? own(UNIT_ROW) : `${alias(base.relation)}.rowid`];
     const weights = isPerUnit ? [`min(${own(UNIT_ROWS)}) AS gn`, `min(${own(UNIT_TAGS)}) AS gt`] : [];
     const flags = series.map(({ condition, s }) => `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`);
     const once = `SELECT ${[...keysAs(block), ...row.map((id) => `${id} AS rid`), `${unit.hash} AS uh`, ...weights, ...flags].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, ...row, unit.hash])}`;

@@ -10,12 +10,18 @@ export function defaultName(node: unknown): string {
   const { class: kind, column_names: path } = fields(node);
   // A plain column is called by its name alone, without table and without quotes.
   if (kind === 'COLUMN_REF' && Array.isArray(path)) return String(path.at(-1));
-  const name = spell(node);
+  const name = spell(node).replaceAll(UNPRINTABLE, ' ');
   return name.length <= MAX_NAME ? name : `${name.slice(0, MAX_NAME - 1)}…`;
 }
 
-/** Longest column name that is made up; a consumer who wants a longer one can give it. */
-const MAX_NAME = 1000;
+/** Longest column name, UTF-16 units: what the release gate lets a column be called. */
+export const MAX_NAME = 256;
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+/** Whether a result may have a column of this name. */
+export function isColumnName(name: string): boolean {
+  return name.length > 0 && name.length <= MAX_NAME && name.search(UNPRINTABLE) === -1;
+}
 
 function fields(node: unknown): Json {
   return typeof node === 'object' && node !== null ? (node as Json) : {};

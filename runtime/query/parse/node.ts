@@ -38,13 +38,31 @@ export function checkShape(node: Json, shape: Shape, what: string): void {
     const rule = Object.hasOwn(shape, key) ? shape[key] : undefined;
     if (rule === undefined) refuse('sql-not-allowed', `\`${key}\` of ${what} is not offered`, placeIn(node));
     if (!obeys(node[key], rule)) {
-      refuse('sql-not-allowed', `this form of ${what} is not offered (${key})`, placeIn(node));
+      const { words, remedy } = ODD_KEYS[key] ?? { words: [], remedy: null };
+      const place = placeIn(node) ?? (words.length === 0 ? null : { words });
+      refuse('sql-not-allowed', `this form of ${what} is not offered (${key})`, place, remedy);
     }
   }
   for (const key of Object.keys(shape)) {
     if (!Object.hasOwn(node, key) && key !== 'query_location' && key !== 'alias') malformed();
   }
 }
+
+/** What stands in the text where a key holds something that is not offered, and what to write instead. */
+const ODD_KEYS: Readonly<Record<string, { readonly words: readonly string[]; readonly remedy: string | null }>> = {
+  setop_type: {
+    words: ['except', 'intersect'],
+    remedy: 'UNION ALL of queries that aggregate each is offered; compare groups by joining two aggregates',
+  },
+  sample: { words: ['tablesample', 'sample', 'using'], remedy: 'leave the sample out' },
+  distinct_on_targets: { words: ['distinct'], remedy: 'group by the columns and aggregate the others' },
+  orders: { words: ['within', 'order'], remedy: 'leave ORDER BY out of the function' },
+  exclude_list: { words: ['exclude'], remedy: 'name the columns' },
+  replace_list: { words: ['replace'], remedy: 'name the columns' },
+  rename_list: { words: ['rename'], remedy: 'name the columns' },
+  join_type: { words: ['join'], remedy: 'use an inner join, or a left join to a public table or an aggregate' },
+  ref_type: { words: ['natural', 'positional', 'asof', 'join'], remedy: 'write JOIN … ON a = b' },
+};
 
 function obeys(value: unknown, rule: Rule): boolean {
   if (typeof rule === 'object') return rule.is.includes(value as string);

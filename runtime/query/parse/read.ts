@@ -1,7 +1,8 @@
-import { refuse } from '../refusal.ts';
+import { type Place, refuse } from '../refusal.ts';
 import type { CaseWhen, CommonTable, OrderItem, Query, Select, SelectItem, Source, Syntax } from '../syntax.ts';
 import { MAX_ITEMS } from '../text.ts';
-import { defaultName } from './default-name.ts';
+import { countIf, slice, tupleIn, unordered, withinGroup } from './calls.ts';
+import { defaultName, isColumnName, MAX_NAME } from './default-name.ts';
 import { printable, readLiteral, readType } from './literal.ts';
 import { checkShape, deeper, type Json, list, malformed, object, placeIn, type Reading, text } from './node.ts';
 import * as shapes from './shapes.ts';
@@ -64,7 +65,7 @@ function readSelect(node: Json, reading: Reading): Omit<Select, keyof Modifiers 
   const groups = list(node['group_expressions']).map((one) => readExpression(one, reading));
   const items: SelectItem[] = list(node['select_list']).map((one) => ({
     expression: readExpression(one, reading),
-    alias: text(object(one)['alias'] ?? ''),
+    alias: columnName(text(object(one)['alias'] ?? ''), placeIn(object(one))),
     defaultName: defaultName(one),
   }));
   if (items.length > MAX_ITEMS || groups.length > MAX_ITEMS)
@@ -152,7 +153,11 @@ function readCommonTables(value: unknown, reading: Reading): CommonTable[] {
     checkShape(pair, shapes.COMMON_TABLE_ENTRY, 'WITH');
     const node = object(pair['value']);
     checkShape(node, shapes.COMMON_TABLE, 'WITH');
-    return { name: text(pair['key']), columns: names(node['aliases']), query: readStatement(node['query'], reading) };
+    return {
+      name: text(pair['key']),
+      columns: names(node['aliases']).map((name) => columnName(name, null)),
+      query: readStatement(node['query'], reading),
+    };
   });
 }
 
@@ -162,6 +167,13 @@ function readSource(value: unknown, reading: Reading): Source {
     const type = String(node['type']);
     const shape = Object.hasOwn(shapes.SOURCES, type) ? shapes.SOURCES[type] : undefined;
     const at = placeIn(node);
+    if (type === 'SHOW_REF')
+      refuse(
+        'sql-not-allowed',
+        'DESCRIBE, SUMMARIZE and SHOW are not offered',
+        at ?? { words: ['describe', 'summarize', 'show'] },
+        'the catalogue shows tables, columns and what may be done with each',
+      );
     if (shape === undefined) refuse('sql-not-allowed', `${printable(type)} after FROM is not offered`, at);
     checkShape(node, shape, type === 'JOIN' ? 'JOIN' : 'FROM');
     const alias = text(node['alias'] ?? '');
@@ -179,7 +191,13 @@ function readSource(value: unknown, reading: Reading): Source {
         };
       case 'SUBQUERY': {
         const query = readStatement(node['subquery'], reading);
-        return { kind: 'derived', query, alias, columns: names(node['column_name_alias']), at };
+        return {
+          kind: 'derived',
+          query,
+          alias,
+          columns: names(node['column_name_alias']).map((name) => columnName(name, at)),
+          at,
+        };
       }
       case 'EXPRESSION_LIST': {
         const rows = list(node['values']).map((row) => list(row).map((one) => readExpression(one, reading)));
@@ -191,7 +209,7 @@ function readSource(value: unknown, reading: Reading): Source {
         const isCross = node['ref_type'] === 'CROSS';
         return {
           kind: 'join',
-          type: isCross ? 'cross' : node['join_type'] === 'LEFT' ? 'left' : 'inner',
+          type: isCross ? 'cross' : (JOIN_TYPES[String(node['join_type'])] ?? malformed()),
           left: readSource(node['left'], reading),
           right: readSource(node['right'], reading),
           condition: optional(node['condition'], reading),
@@ -214,8 +232,15 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
     const node = object(value);
     const kind = String(node['class']);
     const shape = Object.hasOwn(shapes.EXPRESSIONS, kind) ? shapes.EXPRESSIONS[kind] : undefined;
-    const at = placeIn(node);
+    const at = placeOfExpression(node, kind);
     if (shape === undefined) refuse('sql-not-allowed', `the expression ${printable(kind)} is not offered`, at);
+    if (kind === 'OPERATOR' && ['ARRAY_EXTRACT', 'STRUCT_EXTRACT'].includes(String(node['type'])))
+      refuse(
+        'sql-not-allowed',
+        'parts of lists and structs are not offered',
+        at,
+        'a part of a text is `text[from:to]`',
+      );
     checkShape(node, shape, kind.toLowerCase());
     const read = (one: unknown): Syntax => readExpression(one, reading);
     const call = (name: string, ...args: Syntax[]): Syntax => ({
@@ -240,14 +265,13 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
       case 'FUNCTION': {
         const counted = countIf(node, read, at);
         if (counted !== null) return counted;
-        return {
-          kind: 'call',
-          name: text(node['function_name']).toLowerCase(),
-          args: checkedOrder(node, list(node['children']).map(read)),
-          distinct: node['distinct'] === true,
-          filter: optional(node['filter'], reading),
-          at,
-        };
+        const name = text(node['function_name']).toLowerCase();
+        const filter = optional(node['filter'], reading);
+        const distinct = node['distinct'] === true;
+        const args = list(node['children']).map(read);
+        const ordered = withinGroup({ name, args, orders: object(node['order_bys']), at }, reading);
+        if (ordered !== null) return { kind: 'call', name, distinct, filter, at, ...ordered };
+        return { kind: 'call', name, args: unordered(node, args), distinct, filter, at };
       }
       case 'COMPARISON':
         return call(COMPARISONS[type] ?? malformed(), read(node['left']), read(node['right']));
@@ -258,6 +282,7 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
         return call('and', call('>=', input, lower), call('<=', input, upper));
       }
       case 'OPERATOR': {
+        if (type === 'ARRAY_SLICE') return call('substring', ...slice(list(node['children']).map(read)));
         const tuples = tupleIn(type, list(node['children']).map(read), call);
         if (tuples !== null) return tuples;
         return call(OPERATORS[type] ?? malformed(), ...list(node['children']).map(read));
@@ -293,51 +318,44 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
   });
 }
 
-/** `count_if(c)` is `count(*) FILTER (WHERE c)`. */
-function countIf(node: Json, read: (one: unknown) => Syntax, at: Syntax['at']): Syntax | null {
-  const name = text(node['function_name']).toLowerCase();
-  if (name !== 'count_if' && name !== 'countif') return null;
-  const [condition, ...others] = checkedOrder(node, list(node['children']).map(read));
-  if (condition === undefined || others.length > 0 || node['distinct'] === true)
-    refuse('wrong-arguments', `\`${name}\` takes one condition`, at);
-  const own = node['filter'] === null ? null : read(node['filter']);
-  const filter: Syntax =
-    own === null ? condition : { kind: 'call', name: 'and', args: [own, condition], distinct: false, filter: null, at };
-  return { kind: 'call', name: 'count_star', args: [], distinct: false, filter, at };
-}
-
-/** `(a, b) IN ((1, 2), (3, 4))` is `(a = 1 AND b = 2) OR (a = 3 AND b = 4)`. */
-function tupleIn(
-  type: string,
-  children: readonly Syntax[],
-  call: (name: string, ...args: Syntax[]) => Syntax,
-): Syntax | null {
-  const [left, ...options] = children.map((one) => (one.kind === 'call' && one.name === 'row' ? one.args : null));
-  if ((type !== 'COMPARE_IN' && type !== 'COMPARE_NOT_IN') || left === null || left === undefined) return null;
-  const branches = options.map((option) => {
-    if (option?.length !== left.length || left.length < 2)
-      refuse('wrong-arguments', 'IN takes lists of one length', children[0]?.at ?? null);
-    return call('and', ...left.map((one, index) => call('=', one, option[index] ?? one)));
-  });
-  const found = branches.length === 1 && branches[0] !== undefined ? branches[0] : call('or', ...branches);
-  return type === 'COMPARE_IN' ? found : call('not', found);
-}
-
-/** ORDER BY inside an aggregate picks rows one by one: not offered. */
-function checkedOrder(node: Json, args: Syntax[]): Syntax[] {
-  checkShape(object(node['order_bys']), shapes.NO_ORDER, 'ORDER BY inside a function');
-  return args;
-}
-
 function readWhen(value: unknown, reading: Reading): CaseWhen {
   const node = object(value);
   checkShape(node, shapes.CASE_CHECK, 'CASE');
   return { when: readExpression(node['when_expr'], reading), value: readExpression(node['then_expr'], reading) };
 }
 
+/** The parser's own place; where it has none, that of the first operand or the word that the expression is written with. */
+function placeOfExpression(node: Json, kind: string): Place {
+  const own = placeIn(node);
+  if (own !== null) return own;
+  if (kind === 'FUNCTION') return { words: [String(node['function_name']).toLowerCase()] };
+  if (kind === 'COLLATE') return { words: ['collate'] };
+  const [first] = Array.isArray(node['children']) ? (node['children'] as unknown[]) : [];
+  return typeof first === 'object' && first !== null ? placeIn(first as Json) : null;
+}
+
+/** What a consumer calls a column; the gate would let no other name out. */
+function columnName(name: string, at: Syntax['at']): string {
+  if (name !== '' && !isColumnName(name))
+    refuse(
+      'wrong-arguments',
+      'a column name is too long or holds characters that do not print',
+      at,
+      `use at most ${MAX_NAME} characters`,
+    );
+  return name;
+}
+
 function names(value: unknown): string[] {
   return list(value).map(text);
 }
+
+const JOIN_TYPES: Readonly<Record<string, 'inner' | 'left' | 'right' | 'full'>> = {
+  INNER: 'inner',
+  LEFT: 'left',
+  RIGHT: 'right',
+  FULL: 'full',
+};
 
 const COMPARISONS: Readonly<Record<string, string>> = {
   COMPARE_EQUAL: '=',

@@ -58,6 +58,7 @@ export const EXPRESSIONS: Readonly<Record<string, Shape>> = {
     schema: is('', 'main'),
     children: 'expressions',
     filter: 'expression?',
+    // An order inside a function is read for the few that are offered with one (see read.ts), and refused otherwise.
     order_bys: 'noOrder',
     distinct: 'flag',
     is_operator: 'flag',
@@ -100,6 +101,7 @@ export const EXPRESSIONS: Readonly<Record<string, Shape>> = {
       'COMPARE_NOT_IN',
       'OPERATOR_COALESCE',
       'GROUPING_FUNCTION',
+      'ARRAY_SLICE',
     ),
     children: 'expressions',
   },
@@ -199,7 +201,7 @@ export const SOURCES: Readonly<Record<string, Shape>> = {
     left: 'source',
     right: 'source',
     condition: 'expression?',
-    join_type: is('INNER', 'LEFT'),
+    join_type: is('INNER', 'LEFT', 'RIGHT', 'FULL'),
     ref_type: is('REGULAR', 'CROSS'),
     using_columns: 'texts',
     delim_flipped: is(false),
@@ -248,6 +250,7 @@ export const ORDER: Shape = {
   expression: 'expression',
 };
 export const NO_ORDER: Shape = { type: is('ORDER_MODIFIER'), orders: 'nothing' };
+export const INNER_ORDER: Shape = { type: is('ORDER_MODIFIER'), orders: 'orders' };
 export const CASE_CHECK: Shape = { when_expr: 'expression', then_expr: 'expression' };
 export const COMMON_TABLE_ENTRY: Shape = { key: 'text', value: 'value' };
 export const COMMON_TABLE: Shape = {

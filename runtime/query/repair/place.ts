@@ -1,6 +1,25 @@
 import type { Reason } from '../../policy/reason.ts';
+import { type Place, type Refusal, toReason } from '../refusal.ts';
+import { placeOf } from '../text.ts';
 import { selectBlocks, type SelectBlock } from './clauses.ts';
-import { tokensOf } from './tokens.ts';
+import { type Token, tokensOf } from './tokens.ts';
+
+/** The refusal as a reason, with its place in the consumer's text: the parser's own, else the one that is meant. */
+export function reasonOf(refusal: Refusal, clause: string, text: string): Reason {
+  return placedReason(
+    text,
+    toReason(refusal, clause, (place) => located(text, place)),
+  );
+}
+
+function located(text: string, place: Place): { readonly line: number; readonly column: number } | null {
+  if (place === null) return null;
+  if (typeof place === 'number') return placeOf(text, place);
+  const found = tokensOf(text)?.find((token) => isWord(token, place.words));
+  return found === undefined ? null : lineAndColumn(text, found.start);
+}
+
+const isWord = (token: Token, words: readonly string[]): boolean => token.kind === 'word' && words.includes(token.text);
 
 /** The reason with the place that it means, where it is about a clause and the parser gave no place. */
 export function placedReason(text: string, reason: Reason): Reason {

@@ -14,16 +14,35 @@ import { buildDateCall, operateOnDates } from './date-call.ts';
 /** Builds a typed call of an operator or a scalar function, or refuses what the tables do not hold. */
 export function buildCall(name: string, args: readonly Typed[], over: Over, at: Place): Typed {
   const built = build(name, args, over, at);
-  return args.some(holdsSubquery) ? withoutTry(built, over, at) : built;
+  return args.some(isBeyondTry) ? withoutTry(built, over, at) : built;
 }
 
-function holdsSubquery(expression: Typed): boolean {
-  return (expression.kind === 'call' && expression.name === 'sub-query') || partsOf(expression).some(holdsSubquery);
+export const NO_CLOCK = "write the day as a constant, DATE '2024-02-01', or pass it as a parameter";
+const ONE_BY_ONE = 'ask for each value in a column of its own';
+
+/** What to write in place of functions that are often asked for and not offered. */
+const INSTEAD_OF: Readonly<Record<string, string>> = {
+  now: NO_CLOCK,
+  today: NO_CLOCK,
+  get_current_timestamp: NO_CLOCK,
+  list_value: ONE_BY_ONE,
+  struct_pack: ONE_BY_ONE,
+  row: ONE_BY_ONE,
+  map: ONE_BY_ONE,
+  age: "date_diff('day', a, b) counts the days between two dates",
+  random: 'leave it out: answers do not depend on chance',
+  width_bucket: 'floor((x - low) / width)',
+};
+
+function isBeyondTry(expression: Typed): boolean {
+  const isOne =
+    expression.kind === 'call' && (expression.name === 'sub-query' || expression.name.startsWith('window '));
+  return isOne || partsOf(expression).some(isBeyondTry);
 }
 
 /**
- * DuckDB's TRY takes no scalar sub-query. Over released values an overflow may then fail, because the consumer could
- * have computed it; over rows it may not, so the call is refused there.
+ * DuckDB's TRY takes neither a scalar sub-query nor a window. Over released values an overflow may then fail, because the
+ * consumer could have computed it; over rows it may not, so the call is refused there.
  */
 function withoutTry(built: Typed, over: Over, at: Place): Typed {
   if (built.kind !== 'call') return built;
@@ -61,12 +80,14 @@ function build(name: string, args: readonly Typed[], over: Over, at: Place): Typ
     const operator = ({ add: '+', subtract: '-', multiply: '*', divide: '//', mod: '%' } as const)[name];
     return operate(operator, args, over, at);
   }
+  if (name === 'date_add' && args[1]?.type?.kind === 'interval') return operate('+', args, over, at);
   const dated = buildDateCall(name, args, at);
   if (dated !== null) return dated;
-  const texts = buildTextCall(name, args, at);
+  const texts = buildTextCall(name, args, over, at);
   if (texts !== null) return texts;
   const found = Object.hasOwn(SCALARS, name) ? SCALARS[name] : undefined;
-  if (found === undefined) refuse('function-not-allowed', `the function \`${printable(name)}\` is not offered`, at);
+  if (found === undefined)
+    refuse('function-not-allowed', `the function \`${printable(name)}\` is not offered`, at, INSTEAD_OF[name] ?? null);
   if (over === 'rows' && !found.rows) {
     refuse('function-not-allowed', `\`${name}\` can be used on released values only, not over rows`, at);
   }

@@ -4,17 +4,20 @@ import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Typed } from '../typed.ts';
-import { BIGINT, DATE, familyOf, TEXT, TIMESTAMP } from '../types.ts';
+import { BIGINT, DATE, DOUBLE, familyOf, printType, TEXT, TIMESTAMP } from '../types.ts';
 import { constantValue, type Operator } from './arithmetic.ts';
 import { matchConstant, readText } from './constant.ts';
 import { needs, argument, constant } from './align.ts';
 
-/** Parts, differences, truncations and texts of dates; null for any other name. */
+/** Parts, differences, truncations and texts of dates; null for any other name. Far dates become NULL, not errors. */
 export function buildDateCall(name: string, args: readonly Typed[], at: Place): Typed | null {
   const done = (type: SqlType, sql: string): Typed => ({ kind: 'call', name, args, type, digits: null, sql, at });
   switch (name) {
     case 'date_part':
     case 'datepart': {
+      const [part, of] = args;
+      if (part?.kind === 'constant' && part.literal.kind === 'text' && part.literal.value.toLowerCase() === 'epoch')
+        return buildDateCall('epoch', of === undefined ? [] : [of], at);
       const unit = partName(args, DATE_PARTS, name, at);
       needs(args[1], 'date', name, at);
       return done(BIGINT, `CAST(date_part('${unit}', ${printTyped(argument(args, 1))}) AS BIGINT)`);
@@ -53,7 +56,32 @@ export function buildDateCall(name: string, args: readonly Typed[], at: Place): 
       const real = name.includes('diff') ? 'date_diff' : 'date_sub';
       return done(BIGINT, `TRY(${real}('${unit}', ${from}, ${to}))`);
     }
+    case 'epoch': {
+      needs(args[0], 'date', name, at);
+      return done(DOUBLE, `TRY(epoch(CAST(${printTyped(argument(args, 0))} AS TIMESTAMP)))`);
+    }
+    case 'time_bucket': {
+      needs(args[1], 'date', name, at);
+      const [width, value] = [argument(args, 0), argument(args, 1)];
+      if (args.length !== 2 || !isWidth(width))
+        refuse(
+          'wrong-arguments',
+          '`time_bucket` needs a constant width of more than nothing',
+          at,
+          'write INTERVAL 7 DAY',
+        );
+      const type = value.type?.kind === 'date' ? DATE : TIMESTAMP;
+      const sql = `time_bucket(${printTyped(width)}, CAST(${printTyped(value)} AS ${printType(type)}))`;
+      return done(type, `TRY(CAST(${sql} AS ${printType(type)}))`);
+    }
     case 'make_date': {
+      if (args.length === 3 && args.some((arg) => arg.kind !== 'constant')) {
+        for (const arg of args) needs(arg, 'number', name, at);
+        if (args.some(({ type }) => type !== null && type.kind !== 'integer'))
+          refuse('type-mismatch', '`make_date` needs whole numbers', at);
+        const parts = args.map((arg) => `CAST(${printTyped(arg)} AS BIGINT)`);
+        return done(DATE, `TRY(make_date(${parts.join(', ')}))`);
+      }
       const numbers = args.map((arg) =>
         arg.kind === 'constant' && arg.literal.kind === 'integer' ? String(arg.literal.value) : 'x',
       );
@@ -120,10 +148,21 @@ export function operateOnDates(operator: Operator, left: Typed, right: Typed, at
   if (operator === '-' && left.type?.kind === 'date' && right.type?.kind === 'date') {
     return done(BIGINT, `TRY(CAST((${a} - ${b}) AS BIGINT))`);
   }
+  // A span between two moments, for comparisons with INTERVAL constants; far ones become NULL.
+  if (operator === '-' && families[1] === 'date')
+    return done({ kind: 'interval' }, `TRY((${asTimestamp(left, at)} - ${asTimestamp(right, at)}))`);
   return refuse('type-mismatch', `\`${operator}\` cannot combine these types`, at);
 }
 
 function smallDays(arg: Typed, at: Place): void {
   const value = arg.kind === 'constant' ? constantValue(arg.literal) : null;
   if (value === null || Math.abs(value) > 100_000) refuse('constant-too-large', 'add at most 100000 days', at);
+}
+
+/** A constant span of months alone, or of days and shorter times alone, of more than nothing. */
+function isWidth(arg: Typed): boolean {
+  if (arg.kind !== 'constant' || arg.literal.kind !== 'interval') return false;
+  const { months, days, micros } = arg.literal;
+  const others = days + micros;
+  return months >= 0 && days >= 0 && micros >= 0 && months > 0 !== others > 0;
 }

@@ -70,7 +70,7 @@ function resolveAny(syntax: Syntax, sight: Sight): Typed {
 function resolveCall(syntax: Syntax & { kind: 'call' }, sight: Sight): Typed {
   const special = sight.special(syntax);
   if (special !== null) return special;
-  if (syntax.distinct || syntax.filter !== null) {
+  if (syntax.distinct || syntax.filter !== null || syntax.orders !== undefined) {
     refuse('function-not-allowed', `\`${printable(syntax.name)}\` is not an aggregate that is offered here`, syntax.at);
   }
   const interval = desugarInterval(syntax);

@@ -1,6 +1,7 @@
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { partsOf, type Typed } from '../typed.ts';
+import type { Over } from './arithmetic.ts';
 import { BIGINT, BOOLEAN, familyOf, printType, TEXT } from '../types.ts';
 import type { SqlType } from '../catalogue.ts';
 
@@ -15,6 +16,8 @@ interface TextFunction {
   readonly optional?: number;
   readonly result: SqlType;
   readonly prints?: string;
+  /** Over released values only; `a` in `args` then stands for any number of values of any type. */
+  readonly isReleased?: boolean;
   readonly check?: (constants: readonly (string | number)[], args: readonly Typed[], at: Place) => void;
 }
 
@@ -34,6 +37,8 @@ const TEXTS: Readonly<Record<string, TextFunction>> = {
   position: { args: 'tc', result: BIGINT, prints: 'strpos' },
   lpad: { args: 'tnc', result: TEXT, check: padded },
   rpad: { args: 'tnc', result: TEXT, check: padded },
+  format: { args: 'ca', result: TEXT, check: template, isReleased: true },
+  printf: { args: 'ca', result: TEXT, check: template, isReleased: true },
   regexp_matches: { args: 'tc', result: BOOLEAN, check: pattern },
   regexp_full_match: { args: 'tc', result: BOOLEAN, check: pattern },
   regexp_extract: { args: 'tcn', optional: 1, result: TEXT, check: pattern },
@@ -41,9 +46,10 @@ const TEXTS: Readonly<Record<string, TextFunction>> = {
 };
 
 /** A text function with constants; null when the name is none of them. */
-export function buildTextCall(name: string, args: readonly Typed[], at: Place): Typed | null {
+export function buildTextCall(name: string, args: readonly Typed[], over: Over, at: Place): Typed | null {
   const found = Object.hasOwn(TEXTS, name) ? TEXTS[name] : undefined;
   if (found === undefined) return null;
+  if (found.isReleased === true) return released(name, found, args, over, at);
   const most = found.args.length;
   if (args.length > most || args.length < most - (found.optional ?? 0))
     refuse('wrong-arguments', `\`${name}\` was given ${args.length} arguments`, at, `it takes ${most}`);
@@ -69,6 +75,22 @@ function read(name: string, arg: Typed, wanted: string, at: Place): (string | nu
     `\`${name}\` needs ${wanted === 'c' ? `a text constant of at most ${MAX_TEXT} characters` : 'a whole constant between -1000 and 1000'} there`,
     arg.at ?? at,
   );
+}
+
+function released(name: string, found: TextFunction, args: readonly Typed[], over: Over, at: Place): Typed {
+  if (over === 'rows')
+    refuse('function-not-allowed', `\`${name}\` can be used on released values only, not over rows`, at);
+  const [first] = args;
+  if (first === undefined || args.length > 20) refuse('wrong-arguments', `\`${name}\` needs a template`, at);
+  found.check?.(read(name, first, 'c', at), args, at);
+  const sql = `TRY(${name}(${args.map(printTyped).join(', ')}))`;
+  return { kind: 'call', name, args, type: found.result, digits: null, sql, at };
+}
+
+/** A width in a template asks for as many characters: two digits of it are enough. */
+function template([text = '']: readonly (string | number)[], _args: readonly Typed[], at: Place): void {
+  if (/\d{3}|\*|\{[^}]*\{/.test(String(text)))
+    refuse('wrong-arguments', 'a template takes widths of at most two digits', at);
 }
 
 function grows(arg: Typed): boolean {
