@@ -23,7 +23,7 @@ export const EXACT: Readonly<Record<string, readonly string[]>> = {
     'SELECT avg(visits) AS mean_visits, count(*) AS patients FROM (SELECT id, count(*) AS visits FROM pbcseq GROUP BY id)',
     'SELECT trt, avg(m) FROM (SELECT id, trt, avg(bili) AS m FROM pbcseq GROUP BY id, trt) GROUP BY trt ORDER BY trt',
     'SELECT chapter, count(*) AS deaths FROM flchain WHERE death = 1 AND chapter IS NOT NULL GROUP BY chapter ORDER BY deaths DESC LIMIT 5',
-    'SELECT sex, mgus, count(*) AS n, avg("lambda"), stddev("lambda") FROM flchain GROUP BY sex, mgus ORDER BY 1, 2',
+    'SELECT sex, mgus, count(*) AS n, avg("lambda"), sum("lambda") FROM flchain GROUP BY sex, mgus ORDER BY 1, 2',
     'SELECT count(*) AS total, sum((age >= 65)::int) AS elderly, avg((age >= 65)::int) AS share FROM flchain',
     'SELECT corr(age, nodes), count(*) FROM colon WHERE etype=1 AND nodes IS NOT NULL',
     'SELECT regr_slope(nodes, age) FROM colon WHERE etype=1 AND nodes IS NOT NULL',

@@ -66,6 +66,7 @@ tables:
       region:  { rights: [group, filter] }
 allow:
   - { id: statistics, mode: aggregate, release: { minUnits: 10, smallGroups: drop, maxRows: 1000 } }
+  - { id: private, mode: differentialPrivacy, release: { epsilonPerJob: 0.5, epsilonTotal: 20, delta: 1e-6, maxRowsPerUnit: 4 } }
 duties:
   - { do: log }
 `,

@@ -70,7 +70,7 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
     return refuse(
       'differential-shape',
       'UNION is not offered with differential privacy',
-      null,
+      { words: ['union'] },
       'send one query per part, and put the results together',
     );
   }
@@ -78,7 +78,7 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
     refuse(
       'differential-shape',
       'QUALIFY, DISTINCT and ROLLUP are not offered with differential privacy',
-      null,
+      { words: ['qualify', 'distinct', 'rollup', 'cube', 'grouping'] },
       'apply them to the result: it is yours once released',
     );
   }
@@ -93,7 +93,16 @@ function compile(ast: unknown, context: QueryContext, release: DifferentialPriva
   const groups = groupKeys({ ...query, items, groupAll: false }, items).map(resolveRow);
   const all = query.groupAll ? items.filter((item) => !holdsAggregate(item.expression)) : [];
   const keysOf = [...groups, ...all.map((item) => resolveRow(item.expression))];
-  for (const key of keysOf) rights.key(key);
+  for (const key of keysOf) {
+    rights.key(key);
+    if (key.type?.kind === 'interval')
+      refuse(
+        'type-mismatch',
+        'a group key is a span of time, which no result can hold',
+        key.at,
+        'take a number of days',
+      );
+  }
   const [unit] = unitsOf(scope);
   const unitHash = unit?.hash ?? refuse('no-privacy-unit', 'the table has no privacy unit');
   const measures = new Measures();
@@ -170,7 +179,7 @@ function rowsOf(
       return refuse(
         'differential-shape',
         'with differential privacy a sub-query in FROM picks columns and rows, and does not aggregate',
-        null,
+        { words: ['from'] },
         'aggregate in the outermost query',
       );
     },
@@ -182,7 +191,7 @@ function rowsOf(
     refuse(
       'differential-shape',
       'with differential privacy a sub-query in FROM picks columns and rows, and does not aggregate',
-      null,
+      { words: ['from'] },
       'aggregate in the outermost query',
     );
   const sight = rowSight(state, tables, from, query.items, 'rows');

@@ -39,6 +39,8 @@ function readNode(value: unknown, reading: Reading): Query {
     const node = object(value);
     const type = String(node['type']);
     const shape = Object.hasOwn(shapes.QUERIES, type) ? shapes.QUERIES[type] : undefined;
+    if (type === 'RECURSIVE_CTE_NODE')
+      refuse('sql-not-allowed', 'WITH RECURSIVE is not offered', { words: ['recursive'] });
     if (shape === undefined) refuse('sql-not-allowed', `${printable(type)} is not offered`);
     checkShape(node, shape, type === 'SELECT_NODE' ? 'SELECT' : 'a set operation');
     const modified = {
