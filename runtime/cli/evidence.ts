@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto';
 import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import type { Command } from 'commander';
@@ -34,11 +35,40 @@ export function addEvidence(program: Command): void {
     'glovebox evidence key --out log.pub',
   )
     .option('--out <file>', 'write it to a file')
-    .action((options: CommonOptions & { out?: string }) =>
+    .option('--pem <file>', 'write it as PEM, for tools that verify statements')
+    .action((options: CommonOptions & { out?: string; pem?: string }) =>
       actAs(options, async (glovebox, out) => {
         const { verifierKey } = await glovebox.evidence.getCheckpoint({});
         if (options.out !== undefined) writeFileSync(options.out, `${verifierKey}\n`);
+        if (options.pem !== undefined) writeFileSync(options.pem, pemOf(verifierKey));
         out.answer({ verifierKey }, () => verifierKey);
+      }),
+    );
+  withCommon(
+    evidence
+      .command('statement [job]')
+      .description(
+        'what was decided about a job as an in-toto statement in a DSSE envelope, for tools that know no logs',
+      ),
+    'glovebox evidence statement job-… --out release.dsse.json',
+  )
+    .requiredOption('--out <file>', 'where to write it')
+    .option('--entry <index>', 'an entry of the log instead of a job (operators and auditors)')
+    .option('--bundle', 'in a Sigstore bundle')
+    .action((job: string | undefined, options: CommonOptions & { out: string; entry?: string; bundle?: boolean }) =>
+      actAs(options, async (glovebox, out) => {
+        const { entry } = options;
+        if ((job === undefined) === (entry === undefined)) throw new UsageError('name a job, or --entry INDEX');
+        if (entry !== undefined && !/^\d{1,15}$/.test(entry)) throw new UsageError('--entry is a place in the log');
+        const { receipt } = await glovebox.evidence.getReceipt({
+          of: job === undefined ? { kind: 'logIndex', logIndex: BigInt(entry ?? 0) } : { kind: 'jobId', jobId: job },
+          form: options.bundle === true ? 'sigstore' : 'dsse',
+        });
+        writeFileSync(options.out, receipt?.document ?? '');
+        out.answer(
+          { file: options.out, logIndex: receipt?.logIndex },
+          () => `entry ${receipt?.logIndex ?? ''} written to ${options.out}; its key: glovebox evidence key --pem FILE`,
+        );
       }),
     );
   withCommon(
@@ -87,6 +117,15 @@ export function addEvidence(program: Command): void {
     }),
   );
   addEvidenceLog(program, evidence);
+}
+
+/** An Ed25519 key as SubjectPublicKeyInfo in PEM. */
+function pemOf(verifierKey: string): string {
+  const key = parseVerifierKey(verifierKey);
+  if (key === undefined) throw new UsageError('the runtime told no verifier key');
+  const x = Buffer.from(key.publicKey).toString('base64url');
+  const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
+  return publicKey.export({ type: 'spki', format: 'pem' }).toString();
 }
 
 type Trust = NonNullable<Parameters<typeof verifyReceipt>[2]>;

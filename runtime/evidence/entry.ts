@@ -1,5 +1,5 @@
 import { createHash, sign, type KeyObject } from 'node:crypto';
-import { canonicalBytes } from './canonical-json.ts';
+import { canonicalBytes, type Json } from './canonical-json.ts';
 import { decodeBase64 } from './note.ts';
 import { MAX_ENTRY_BYTES } from './tiles.ts';
 
@@ -134,12 +134,34 @@ export function dsseEnvelope(
   entry: Uint8Array,
   key: { readonly id: string; readonly privateKey: KeyObject },
 ): Uint8Array {
+  // Entries of earlier versions are envelopes already.
+  if (parseObject(entry)?.['payloadType'] === PAYLOAD_TYPE) return entry;
   const signature = sign(null, preAuthEncoding(entry), key.privateKey);
   return canonicalBytes({
     payload: Buffer.from(entry).toString('base64'),
     payloadType: PAYLOAD_TYPE,
     signatures: [{ keyid: key.id, sig: signature.toString('base64') }],
   });
+}
+
+/** Name of a key in an envelope: SHA-256 of its SubjectPublicKeyInfo, 64 hex digits. It only helps to find the key. */
+export function keyIdOf(publicKey: KeyObject): string {
+  return sha256Hex(publicKey.export({ type: 'spki', format: 'der' }));
+}
+
+/**
+ * An envelope as a Sigstore bundle (v0.3): verified with the public key that `keyid` names, without the public
+ * transparency log of Sigstore, where it is not. The tools of Sigstore take the file with `--key` and that log ignored.
+ */
+export function sigstoreBundle(envelope: Uint8Array): Uint8Array {
+  const dsse = JSON.parse(Buffer.from(envelope).toString('utf8')) as {
+    readonly signatures: readonly { readonly keyid: string }[];
+  };
+  return canonicalBytes({
+    mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
+    verificationMaterial: { publicKey: { hint: dsse.signatures[0]?.keyid ?? '' }, tlogEntries: [] },
+    dsseEnvelope: dsse,
+  } as unknown as Json);
 }
 
 function payloadOf({ payload, payloadType }: Record<string, unknown>): Record<string, unknown> | undefined {

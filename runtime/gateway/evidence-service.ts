@@ -1,5 +1,5 @@
 import type { EvidenceServiceHandlers } from '../gen/services.ts';
-import { readEntry, sha256Hex } from '../evidence/entry.ts';
+import { readEntry, sha256Hex, sigstoreBundle } from '../evidence/entry.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
 import { reason } from '../policy/reason.ts';
@@ -18,7 +18,7 @@ export function evidenceService(needs: GatewayNeeds): EvidenceServiceHandlers {
   return {
     getReceipt: async (caller, request) => {
       const position = await positionOf(needs, caller, request.of);
-      const document = await needs.receiptOf(position);
+      const document = await documentOf(needs, position, request.form);
       if (document === undefined) throw new Fault('not-found', `the log has no entry ${position}`);
       return {
         receipt: {
@@ -106,6 +106,19 @@ export function evidenceService(needs: GatewayNeeds): EvidenceServiceHandlers {
       };
     },
   };
+}
+
+/** An entry in the form that was asked for; undefined when the log has no such entry. */
+async function documentOf(
+  needs: Pick<GatewayNeeds, 'store' | 'receiptOf'>,
+  position: number,
+  form: string,
+): Promise<string | Uint8Array | undefined> {
+  if (form === '') return await needs.receiptOf(position);
+  if (form !== 'dsse' && form !== 'sigstore')
+    throw new Fault('argument-not-valid', `a receipt has no form \`${form}\`: dsse or sigstore, or none`);
+  const envelope = await needs.store.envelope(position);
+  return envelope === undefined || form === 'dsse' ? envelope : sigstoreBundle(envelope);
 }
 
 async function positionOf(

@@ -1204,6 +1204,11 @@ export interface GetPolicyResponse {
 
 /** Names a receipt. */
 export interface GetReceiptRequest {
+  /**
+   * Empty: the receipt. "dsse": the entry as an in-toto statement in a DSSE envelope, signed with the log's key, for
+   * tools that know no transparency logs. "sigstore": that envelope in a Sigstore bundle.
+   */
+  readonly form: string;
   /** What. */
   readonly of:
     /** The job: its last receipt. */

@@ -1,7 +1,8 @@
+import { createPublicKey } from 'node:crypto';
 import { backup } from 'node:sqlite';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { formatVerifierKey } from '../evidence/note.ts';
-import { sha256Hex } from '../evidence/entry.ts';
+import { dsseEnvelope, keyIdOf, sha256Hex } from '../evidence/entry.ts';
 import { layoutOf, openDatabase } from './database.ts';
 import { EvidenceFiles } from './evidence-files.ts';
 import { EvidenceRows } from './evidence-rows.ts';
@@ -38,6 +39,7 @@ export class Engine {
   readonly #log: EvidenceRows;
   readonly #files: EvidenceFiles;
   readonly #step: (name: string) => void;
+  readonly #envelopeOf: (entry: Uint8Array) => Uint8Array;
   readonly #sql: Record<'begin' | 'commit' | 'savepoint' | 'release' | 'seal', StatementSync>;
   #latestMs: number;
   #publishedCheckpoint = '';
@@ -52,6 +54,8 @@ export class Engine {
       this.#step = step;
       const privateKey = data.privateKey ?? loadSigningKey(layout.key, isNew || !hasSeal(database));
       const signer = signerOf(privateKey, data.origin);
+      const envelopeKey = { id: keyIdOf(createPublicKey(privateKey)), privateKey };
+      this.#envelopeOf = (entry) => dsseEnvelope(entry, envelopeKey);
       this.#sealKey = sealKeyOf(privateKey);
       this.#digest = new RowDigest(this.#sealKey);
       const seal = readSeal(database, this.#sealKey);
@@ -233,6 +237,10 @@ export class Engine {
         return this.#ledger.balance(request.budget, request.windowMs, this.#latestMs);
       case 'receipt':
         return this.#log.receipt(request.position, request.against);
+      case 'envelope': {
+        const [entry] = this.#log.entries(request.position, request.position + 1);
+        return entry === undefined ? undefined : this.#envelopeOf(entry);
+      }
       case 'entries':
         return this.#log.entries(request.from, request.to);
       case 'positions':

@@ -27,6 +27,7 @@ export type ReadRequest =
   | { readonly do: 'list'; readonly table: TableName; readonly filter: RecordFilter }
   | { readonly do: 'balance'; readonly budget: BudgetId; readonly windowMs: number | undefined }
   | { readonly do: 'receipt'; readonly position: number; readonly against: SignedSize | undefined }
+  | { readonly do: 'envelope'; readonly position: number }
   | { readonly do: 'entries'; readonly from: number; readonly to: number }
   | { readonly do: 'positions'; readonly kind: EvidenceKind; readonly limit: number }
   | { readonly do: 'checkpoint' }

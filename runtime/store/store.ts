@@ -177,6 +177,11 @@ export class Store {
     return this.#call({ do: 'receipt', position, against });
   }
 
+  /** A log entry as a DSSE envelope, signed with the log's key; undefined when there is no such entry. */
+  envelope(position: number): Promise<Uint8Array | undefined> {
+    return this.#call({ do: 'envelope', position });
+  }
+
   /** Raw log entries from…to (exclusive). */
   entries(from: number, to: number): Promise<readonly Uint8Array[]> {
     return this.#call({ do: 'entries', from, to });
