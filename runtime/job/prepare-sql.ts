@@ -309,13 +309,19 @@ function contextOf(
   clause: string,
   parameters: Readonly<Record<string, ParameterValue>>,
 ): QueryContext {
+  const unguarded = new Set(
+    permits.flatMap(({ agreement, permit }) =>
+      permit.policy.allow.some(({ release: of }) => of.mode === 'aggregate' && !of.differencingGuard)
+        ? [agreement.dataset]
+        : [],
+    ),
+  );
   const tables = open
     .filter(({ name }) => permits.some(({ agreement }) => agreement.dataset === name))
-    .flatMap((dataset) => dataset.tables);
+    .flatMap(({ name, tables: all }) =>
+      unguarded.has(name) ? all.map((table) => ({ ...table, isUnguarded: true as const })) : all,
+    );
   const own = brought.flatMap((dataset) => dataset.tables);
-  const isUnguarded = permits.some(({ permit }) =>
-    permit.policy.allow.some(({ release: of }) => of.mode === 'aggregate' && !of.differencingGuard),
-  );
   // One size of sketch for all rules of a policy: what one of them released is compared with what another one would.
   const minima = permits.flatMap(({ permit }) =>
     permit.policy.allow.map((rule) => (rule.release.mode === 'aggregate' ? rule.release.minUnits : 0)),
@@ -326,7 +332,6 @@ function contextOf(
     release,
     clause,
     parameters,
-    isUnguarded,
     largestMinUnits: Math.max(0, ...minima),
   };
 }

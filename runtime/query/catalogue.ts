@@ -62,6 +62,8 @@ export interface CatalogueTable {
   readonly brought?: true;
   /** Where consumers' own tables may be joined; absent: nowhere. */
   readonly consumerTables?: 'columns' | 'unit';
+  /** Some rule of its policy gives exact answers that are not compared with each other; absent: all are. */
+  readonly isUnguarded?: true;
   /** Exact number of rows; known to the runtime, never shown to a consumer of a private table. */
   readonly rowCount: bigint;
 }
@@ -90,8 +92,6 @@ export interface QueryContext {
   /** Text for clauses in reasons, e.g. `hospital/visits v3 allow[statistics]`. */
   readonly clause: string;
   readonly parameters: Readonly<Record<string, string | number | boolean | null>>;
-  /** Some rule of these policies gives answers that are not compared with each other; absent: all are. */
-  readonly isUnguarded?: boolean;
   /** The largest minimum of units that answers over these tables are held to under any rule; absent: that of `release`. */
   readonly largestMinUnits?: number;
 }

@@ -89,7 +89,7 @@ function checkAllowed({ context }: State, owners: readonly Pick<Base, 'table'>[]
       'the policy would have to say `consumerTables: true`',
     );
   }
-  if (owners.length > 0 && context.release.mode === 'aggregate' && context.isUnguarded === true) {
+  if (context.release.mode === 'aggregate' && owners.some(({ table }) => table.isUnguarded === true)) {
     refuse(
       'consumer-table-unguarded',
       'tables of yours are joined only where all answers are compared with each other',

@@ -361,16 +361,32 @@ describe('consumers’ tables and the provider’s word', async () => {
     await world.close();
   });
 
+  it('one provider who does not give it is enough', async () => {
+    const world = await opened('true');
+    await bringAll(world);
+    const both =
+      'SELECT t.wing, count(*) FROM visits v JOIN patients p ON v.patient = p.pid JOIN rooms t ON v.room = t.room GROUP BY 1';
+    assert.equal(codeOf(await world.ask(both)), 'answer');
+    const patients = world.context.tables.find(({ names }) => names.includes('patients'));
+    Object.assign(patients ?? {}, { consumerTables: undefined });
+    assert.equal(codeOf(await world.ask(both)), 'consumer-table-not-allowed');
+    assert.equal(codeOf(await world.ask(both.replace('JOIN patients p ON v.patient = p.pid', ''))), 'answer');
+    await world.close();
+  });
+
   it('it takes rules whose answers are all compared, and on the privacy unit `onUnit`', async () => {
     const world = await opened('onUnit');
     await bringAll(world);
     const sql = 'SELECT t.mine AS k0, count(*) AS n FROM patients p JOIN people t ON p.pid = t.id GROUP BY 1';
-    Object.assign(world.context, { isUnguarded: true });
+    const unguarded = (is: boolean): void => {
+      for (const table of world.context.tables) Object.assign(table, { isUnguarded: is ? true : undefined });
+    };
+    unguarded(true);
     const onWard = 'SELECT t.part, count(*) FROM visits v JOIN parts t ON v.ward = t.ward GROUP BY 1';
     assert.equal(codeOf(await world.ask(sql)), 'consumer-table-unguarded');
     assert.equal(codeOf(await world.ask(onWard)), 'consumer-table-unguarded');
     assert.equal(codeOf(await world.ask('SELECT part FROM parts')), 'answer', 'beside nothing private');
-    Object.assign(world.context, { isUnguarded: false });
+    unguarded(false);
     const seen = await world.ask(sql, { differencingGuard: true });
     assert.equal(seen.kind === 'answer' && seen.rows.length, 2);
     assert.equal(
