@@ -170,7 +170,7 @@ const table = (name: string | null): fc.Arbitrary<UsagePolicy['tables'][number]>
         ),
       rows: maybe(fc.constantFrom("region = 'EU'", 'year > 2020')),
       joins: fc.constantFrom('allowed', 'required', 'onlyOnUnit', 'forbidden'),
-      consumerTables: fc.boolean(),
+      consumerTables: fc.constantFrom(false, true, 'onUnit' as const),
     })
     .map((one) => ({ ...one, privacyUnits: one.isPublic ? [] : one.privacyUnits }));
 
