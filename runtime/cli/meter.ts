@@ -106,7 +106,7 @@ export function addMeter(program: Command): void {
     meter.command('split').description('split what was paid among providers (clearing, operator)'),
     'glovebox meter split --by shapley --as clearing.credential.json',
   )
-    .option('--by <what>', 'charge, jobs, rows or shapley', 'charge')
+    .option('--by <what>', 'charge, jobs, rows, units (people that the data is about) or shapley', 'charge')
     .option('--agreement <id...>', 'only jobs under these agreements')
     .option('--currency <code>', 'ISO 4217; default: the only one', '')
     .action((options: PeriodOptions & { by: string; agreement?: readonly string[]; currency: string }) =>

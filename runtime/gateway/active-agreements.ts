@@ -1,10 +1,11 @@
 import type { AgreementForJob } from '../job/admit.ts';
 import { pricesOf, pinnedPolicy } from './agreement-record.ts';
 import { heldByGrade } from './dataset-grade.ts';
+import { unitsOf } from './dataset-units.ts';
 import { heldByDispute } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
 import type { GatewayNeeds } from './needs.ts';
-import { type AgreementBody, policyOf } from './records.ts';
+import { type AgreementBody, type DatasetBody, policyOf } from './records.ts';
 
 /** The agreements under which a party may run jobs now, with the policies that they pin. */
 export function activeAgreements(
@@ -32,6 +33,7 @@ export function activeAgreements(
           notBeforeMs,
           notAfterMs,
           prices: pricesOf(record, needs.sha256),
+          units: unitsOf(needs.store.peek<DatasetBody>('dataset', dataset)?.body, pinned),
           blockedBy: [
             ...heldByGrade(needs, dataset, pinned),
             ...heldByDispute(needs, id),

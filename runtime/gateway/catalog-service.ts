@@ -13,6 +13,7 @@ import { ipcStream } from '../rpc/ipc-stream.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf, requireRole } from './access.ts';
 import { gradeAtRegistration } from './dataset-grade.ts';
+import { keyFiguresOf } from './dataset-units.ts';
 import { gradeHandler } from './grade-dataset.ts';
 import { evidence, newId } from './needs.ts';
 import { twinTables } from './twin-tables.ts';
@@ -184,7 +185,8 @@ async function* register(
       if (steps.length > 0) continue;
       if ((await Promise.race([over, moved.promise])) === 'over') break;
     }
-    const { manifest, findings, settle } = await registering;
+    const registered = await registering;
+    const { manifest, findings, settle } = registered;
     // As it is now: its grade may have been confirmed while the files came in.
     const latest = needs.store.peek<DatasetBody>('dataset', manifest.dataset);
     const record: StoredRecord<DatasetBody> = {
@@ -200,6 +202,7 @@ async function* register(
         ...gradeAtRegistration(findings, header.grade === 'unspecified' ? null : header.grade, latest?.body),
         registeredAtMs: needs.nowMs(),
         findings: findingTexts(findings),
+        keyFigures: keyFiguresOf(registered),
       },
     };
     const event = evidence(

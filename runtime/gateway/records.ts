@@ -1,4 +1,5 @@
 import type { Admission, PartyRole } from '../identity/party.ts';
+import type { KeyFigures } from './dataset-units.ts';
 import type { ProposedGrade } from '../policy/grade-pack.ts';
 import type { Grade, Release, UsagePolicy } from '../policy/model.ts';
 
@@ -154,6 +155,8 @@ export type DatasetBody = {
   readonly registeredAtMs: number;
   /** What metadata recognition found, for the provider: `table.column: what`. */
   readonly findings: readonly string[];
+  /** Coarse figures by which revenue can be split; absent in earlier versions. */
+  readonly keyFigures?: readonly KeyFigures[];
   /** Only when its columns are ciphertext. */
   readonly encrypted?: EncryptedBody;
 };

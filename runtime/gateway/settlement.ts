@@ -153,6 +153,11 @@ export function splitRevenue(events: readonly UsageEvent[], request: SplitRevenu
           revenue,
           weigh(({ rowsScanned }) => rowsScanned),
         );
+      case 'units':
+        return splitByLargestRemainder(
+          revenue,
+          weigh(({ units = 0 }) => units),
+        );
       case 'shapley': {
         if (providers.length > MAX_PLAYERS)
           throw new Fault(
@@ -171,7 +176,7 @@ export function splitRevenue(events: readonly UsageEvent[], request: SplitRevenu
       default:
         throw new Fault(
           'argument-not-valid',
-          `revenue is not split by \`${request.by}\`; choose charge, jobs, rows or shapley`,
+          `revenue is not split by \`${request.by}\`; choose charge, jobs, rows, units or shapley`,
         );
     }
   })();

@@ -2515,7 +2515,10 @@ export interface SplitRevenueRequest {
   readonly fromMs: number;
   /** End, milliseconds since the epoch, exclusive; 0 means now. */
   readonly toMs: number;
-  /** "charge" (everyone its own price), "jobs", "rows" (coarse figures of what was read) or "shapley". */
+  /**
+   * "charge" (everyone its own price), "jobs", "rows" (coarse figures of what was read), "units" (coarse
+   * figures of how many privacy units the datasets hold, for each job) or "shapley".
+   */
   readonly by: string;
   /** Only jobs under these agreements; empty means all. */
   readonly agreementIds: readonly string[];

@@ -22,6 +22,8 @@ export interface AgreementForJob {
   readonly blockedBy: readonly Reason[];
   /** The prices that its parties signed; null: what the policy's duties say. */
   readonly prices: AgreedPrices | null;
+  /** About how many privacy units its dataset holds, as everybody may know it; absent: not known. */
+  readonly units?: number;
 }
 
 export interface Admission {

@@ -175,6 +175,8 @@ function partOf(one: AdmittedPermit, meters: Meters, holds: readonly CreditHold[
     operatorMinor: operatorPart(chargeMinor, plan?.operatorShare ?? 0),
     isFree,
     rowsScanned: meters.rowsScanned,
+    // Noisy jobs tell no figure of rows, and none of units.
+    units: meters.rowsScanned === 0 ? 0 : (agreement.units ?? 0),
   };
 }
 

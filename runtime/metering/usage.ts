@@ -37,6 +37,8 @@ export type UsagePart = {
   readonly isFree: boolean;
   /** Rows of the agreement's dataset, as everybody may know them. */
   readonly rowsScanned: number;
+  /** Privacy units of the agreement's dataset, as everybody may know them; absent in events of earlier versions. */
+  readonly units?: number;
 };
 
 /** One job's use, before it becomes an event. */
@@ -88,7 +90,7 @@ export function usageEvent(usage: Usage, source: string): UsageEvent {
   if (!isCount(chargeMinor)) throw new RangeError(`job '${job}' cannot cost ${chargeMinor}`);
   for (const part of parts) {
     if (
-      ![part.chargeMinor, part.operatorMinor, part.rowsScanned].every(isCount) ||
+      ![part.chargeMinor, part.operatorMinor, part.rowsScanned, part.units ?? 0].every(isCount) ||
       part.operatorMinor > part.chargeMinor
     )
       throw new RangeError(`job '${job}' has a part under '${part.agreement}' that cannot be`);

@@ -118,6 +118,7 @@ describe('prices, credit and settlement over the wire', () => {
     for (const [by, shares] of [
       ['charge', [37n, 162n]],
       ['shapley', [59n, 140n]],
+      ['units', [66n, 133n]],
     ] as const) {
       const answer = await clearing.meters.split({ by, agreementIds: [one, other] });
       assert.equal(answer.revenueMinor, 199n, '180 and 41 fen less a tenth each, rounded for the provider');
