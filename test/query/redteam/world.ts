@@ -229,6 +229,7 @@ export class OpenWorld {
     const job = {
       databases: [],
       setup: enforced.setup,
+      ...(enforced.gates === undefined ? {} : { gates: enforced.gates }),
       ...(guard === undefined ? {} : { guard }),
       result: enforced.result,
       columns: schema,
