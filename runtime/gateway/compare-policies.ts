@@ -14,7 +14,7 @@ import { termDifferences } from '../policy/diff.ts';
 import { explainPolicy } from '../policy/explain.ts';
 import type { Mode, UsagePolicy } from '../policy/model.ts';
 import { type RecordedUse, replay } from '../policy/replay.ts';
-import { parsePolicy } from '../policy-file/parse-policy.ts';
+import { policyOfCaller } from './policy-reader.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
 import type { StoredRecord } from '../store/records.ts';
@@ -51,8 +51,10 @@ export async function diffPolicies(
   request: DiffPolicyRequest,
 ): Promise<DiffPolicyResponse> {
   const nothing: DiffPolicyResponse = { terms: [], jobs: [], replayed: 0, notReplayed: 0, complaints: [] };
-  const [before, after] = [request.before, request.after].map((ref) => policyFrom(needs, caller, ref));
-  if (before === undefined || after === undefined) throw new Error('two policies');
+  const [before, after] = [
+    await policyFrom(needs, caller, request.before),
+    await policyFrom(needs, caller, request.after),
+  ];
   const complaints = [before, after].flatMap((one) => ('complaints' in one ? one.complaints : []));
   if ('complaints' in before || 'complaints' in after) return { ...nothing, complaints };
   const terms = termDifferences(before.policy, after.policy);
@@ -127,15 +129,15 @@ function askedOf(
   };
 }
 
-function policyFrom(
+async function policyFrom(
   needs: CompareNeeds,
   caller: Caller,
   ref: PolicyRef | null,
-): { readonly policy: UsagePolicy } | { readonly complaints: readonly PolicyComplaint[] } {
+): Promise<{ readonly policy: UsagePolicy } | { readonly complaints: readonly PolicyComplaint[] }> {
   if (ref === null || (ref.document === '' && ref.dataset === ''))
     throw new Fault('argument-not-valid', 'name two policies: documents, or datasets with a version');
   if (ref.document === '') return { policy: policyOf(needs.visible(caller, ref.dataset, ref.version).body) };
-  const parsed = parsePolicy(ref.document, ref.fileName === '' ? 'policy.yaml' : ref.fileName);
+  const parsed = await policyOfCaller(ref.document, ref.fileName === '' ? 'policy.yaml' : ref.fileName);
   if (parsed.kind === 'policy') return { policy: parsed.policy };
   return {
     complaints: parsed.complaints.map(({ file, line, column, path, message }) => ({

@@ -9,6 +9,7 @@ import type { UsagePolicy } from '../policy/model.ts';
 import { policyInWords } from '../policy/in-words.ts';
 import { policyToOdrl } from '../policy/odrl/compile.ts';
 import { policyToDsp } from '../policy/odrl/dsp.ts';
+import { policyOfCaller } from './policy-reader.ts';
 import { runPolicyCases } from '../policy-file/cases.ts';
 import { type Complaint, complaintText, parsePolicy } from '../policy-file/parse-policy.ts';
 import { Fault } from '../rpc/fault.ts';
@@ -50,7 +51,7 @@ export async function counterPolicy(
   | { readonly kind: 'policy'; readonly body: PolicyBody }
   | { readonly kind: 'complaints'; readonly complaints: readonly string[] }
 > {
-  const parsed = parsePolicy(document, 'counter-offer.yaml');
+  const parsed = await policyOfCaller(document, 'counter-offer.yaml');
   if (parsed.kind === 'complaints')
     return { kind: 'complaints', complaints: parsed.complaints.map((one) => complaintText(one)) };
   const policy: UsagePolicy = { ...parsed.policy, version: base.version };
@@ -107,7 +108,7 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
     readonly manifest: DatasetManifest | null;
   }> => {
     const file = fileName === '' ? 'policy.yaml' : fileName;
-    const parsed = parsePolicy(document, file);
+    const parsed = await policyOfCaller(document, file);
     if (parsed.kind === 'complaints')
       return { complaints: parsed.complaints.map(complaintOf), policy: null, named: null, manifest: null };
     const { policy } = parsed;
@@ -119,7 +120,7 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
         manifest: null,
       };
     }
-    const named = parsed.document.metadata.version ?? null;
+    const { named } = parsed;
     const record = needs.store.peek<DatasetBody>('dataset', policy.dataset);
     // What does not fit tells the dataset's schema: others are told only of the document itself.
     const isInsider = record !== undefined && (record.owner === caller.party || hasRole(caller, 'operator', 'auditor'));
@@ -127,7 +128,7 @@ export function policyService(needs: PolicyNeeds): Partial<PolicyServiceHandlers
     const manifest = await needs.manifestOf(policy.dataset, record.body.version);
     const problems = [...fitProblems(policy, manifest), ...gradeProblems(policy, datasetGradeOf(record.body))];
     return {
-      complaints: problems.map(({ path, message }) => complaintOf(parsed.complaintAt(path, message))),
+      complaints: (await parsed.complaintsAt(problems)).map(complaintOf),
       policy,
       named,
       manifest,
