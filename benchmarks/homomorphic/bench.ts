@@ -17,6 +17,7 @@ import { PROFILES, type ProfileId } from '../../runtime/homomorphic/profiles.ts'
 import { outputShape, type ResultPart } from '../../runtime/homomorphic/run.ts';
 import { CASES, VALUE_SQL, valueAt, type BenchCase } from './cases.ts';
 import { blocksIn, computeBlocks } from './compute.ts';
+import { pairedCpu, primitivesOf, type PairedCpu } from './floors.ts';
 import { summary, timed, timedAsync, type Timing } from './measure.ts';
 import { primitiveRows, type PrimitiveRow } from './primitives.ts';
 import { queryRows, type QueryRow } from './queries.ts';
@@ -67,6 +68,8 @@ export interface ProgramRow {
   readonly slowdownAgainstDuckDb: number;
   readonly memcpy: Timing;
   readonly slowdownAgainstMemcpy: number;
+  /** CPU of the compute stage, and of the same program with the library's operations one by one, turn by turn. */
+  readonly beside: PairedCpu;
   /** Throughput of all workers together over that of one; 1 for one worker. */
   readonly scaling: number;
 }
@@ -157,6 +160,8 @@ async function programRows(
   const compute = timed(options.runs, () => {
     parts = computeBlocks(plan, backend, blocks);
   });
+  using primitives = primitivesOf(plan, backend, blocks);
+  const beside = pairedCpu(options.runs, () => computeBlocks(plan, backend, blocks), primitives.run);
   const memcpy = memcpyOf(blocks, options.runs);
   const plaintextDuckDb = await timedAsync(options.runs, () => connection.runAndReadAll(bench.sql));
   let scalars: readonly ReleasedScalar[] = [];
@@ -197,6 +202,7 @@ async function programRows(
       slowdownAgainstDuckDb: compute.medianMs / scaling / plaintextDuckDb.medianMs,
       memcpy,
       slowdownAgainstMemcpy: compute.medianMs / memcpy.medianMs,
+      beside,
       scaling,
     });
   }

@@ -1,5 +1,5 @@
-import { measurement, type Measurement, WrongAnswer } from '../measurement.ts';
-import { type HomomorphicBenchRow, runHomomorphicBench } from './bench.ts';
+import { measurement, type Measurement, pairedRatio, WrongAnswer } from '../measurement.ts';
+import { type HomomorphicBenchRow, type ProgramRow, runHomomorphicBench } from './bench.ts';
 import type { Timing } from './measure.ts';
 
 /** Programs on ciphertext, encrypted queries and the primitive operations, in the form of the common report. */
@@ -44,6 +44,7 @@ function measurementsOf(row: HomomorphicBenchRow): readonly Measurement[] {
       ? `${row.scheme}, degree ${row.degree}, ${row.modulusBits} bit modulus, ${row.securityBits} bit security, ${row.storedMBPerMillionValues.toFixed(1)} MB per million values`
       : `${row.securityBits} bit security, ${row.resultBytes} bytes of result`;
   return [
+    ...(row.kind === 'program' && row.workers === 1 ? [besidePrimitives(row)] : []),
     measurement({
       section: 'homomorphic',
       group: row.kind === 'program' ? 'programs on ciphertext' : 'encrypted queries on plaintext',
@@ -55,6 +56,27 @@ function measurementsOf(row: HomomorphicBenchRow): readonly Measurement[] {
       checked: `decrypts to plaintext's answer; ${facts}`,
     }),
   ];
+}
+
+const MOST_OVER_PRIMITIVES = 1.25;
+
+function besidePrimitives(row: ProgramRow): Measurement {
+  const { computeMs, primitivesMs } = row.beside;
+  const { median } = pairedRatio(computeMs, primitivesMs);
+  return measurement({
+    section: 'homomorphic',
+    group: 'programs beside their primitive operations',
+    name: `${row.program}, ${row.columns} columns`,
+    at: { axis: 'rows', value: row.rows },
+    unit: 'CPU ms',
+    runs: computeMs,
+    floor: { name: 'the library’s operations one by one', runs: primitivesMs },
+    goal: {
+      text: `the compute stage takes at most ${MOST_OVER_PRIMITIVES} times its primitive operations`,
+      isMet: median <= MOST_OVER_PRIMITIVES,
+    },
+    checked: 'decrypts to plaintext’s answer; the floor does the same operations in the same run',
+  });
 }
 
 /** A timing keeps the median and the ends; three values with that median. */

@@ -140,7 +140,8 @@ function bytesOf(value: unknown): Uint8Array {
   const bytes = Buffer.from(value, 'base64');
   // what is not base64 is skipped, so it shows in the length; encoding again to compare would double the work
   if (base64Length(bytes.byteLength) !== value.length) refuse('a key is not base64');
-  return new Uint8Array(bytes);
+  // a view, not a copy: key files are megabytes
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
