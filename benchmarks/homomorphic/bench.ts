@@ -18,6 +18,7 @@ import { outputShape, type ResultPart } from '../../runtime/homomorphic/run.ts';
 import { CASES, VALUE_SQL, valueAt, type BenchCase } from './cases.ts';
 import { blocksIn, computeBlocks } from './compute.ts';
 import { pairedCpu, primitivesOf, type PairedCpu } from './floors.ts';
+import { type JobsRow, jobRows } from './jobs.ts';
 import { summary, timed, timedAsync, type Timing } from './measure.ts';
 import { primitiveRows, type PrimitiveRow } from './primitives.ts';
 import { queryRows, type QueryRow } from './queries.ts';
@@ -74,7 +75,7 @@ export interface ProgramRow {
   readonly scaling: number;
 }
 
-export type HomomorphicBenchRow = ProgramRow | PrimitiveRow | QueryRow;
+export type HomomorphicBenchRow = ProgramRow | PrimitiveRow | QueryRow | JobsRow;
 
 /** A finished measurement with what it ran on; ratios inside one report compare, numbers of two machines do not. */
 export interface HomomorphicBenchReport {
@@ -103,6 +104,9 @@ export async function runHomomorphicBench(options: HomomorphicBenchOptions): Pro
       for (const bench of CASES) {
         if (options.programs !== undefined && !options.programs.includes(bench.name)) continue;
         for (const row of await programRows(bench, size, options, connection)) push(row);
+      }
+      if (options.workers.includes(2) && (options.programs === undefined || options.programs.includes('jobs'))) {
+        for (const row of await jobRows(size, options.runs)) push(row);
       }
       if (options.programs === undefined || options.programs.includes('queries')) {
         for (const row of await queryRows(size, options.runs, connection)) push(row);

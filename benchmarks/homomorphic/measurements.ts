@@ -1,5 +1,6 @@
-import { measurement, type Measurement, pairedRatio, WrongAnswer } from '../measurement.ts';
+import { measurement, type Measurement, pairedRatio, spreadOf, WrongAnswer } from '../measurement.ts';
 import { type HomomorphicBenchRow, type ProgramRow, runHomomorphicBench } from './bench.ts';
+import type { JobsRow } from './jobs.ts';
 import type { Timing } from './measure.ts';
 
 /** Programs on ciphertext, encrypted queries and the primitive operations, in the form of the common report. */
@@ -37,6 +38,7 @@ function measurementsOf(row: HomomorphicBenchRow): readonly Measurement[] {
       }),
     ];
   }
+  if (row.kind === 'jobs') return jobMeasurements(row);
   if (!row.isCorrect) throw new WrongAnswer(`${labelOf(row)}: the decrypted result is not plaintext's`);
   const workers = row.kind === 'program' && row.workers > 1 ? `, ${row.workers} workers` : '';
   const facts =
@@ -54,6 +56,37 @@ function measurementsOf(row: HomomorphicBenchRow): readonly Measurement[] {
       runs: ends(row.kind === 'program' ? row.stages.compute : row.compute),
       floor: { name: 'plaintext in DuckDB', runs: ends(row.plaintextDuckDb) },
       checked: `decrypts to plaintext's answer; ${facts}`,
+    }),
+  ];
+}
+
+const LEAST_SCALING = 1.5;
+
+function jobMeasurements(row: JobsRow): readonly Measurement[] {
+  if (!row.isCorrect) throw new WrongAnswer(`${labelOf(row)}: the answer of the worker is not that of this process`);
+  const common = {
+    section: 'homomorphic',
+    name: row.program,
+    at: { axis: 'rows', value: row.rows },
+    checked: 'the jailed worker’s answer is that of the same computation in this process',
+  } as const;
+  return [
+    measurement({
+      ...common,
+      group: 'whole jobs in jailed workers',
+      unit: 'ms',
+      runs: row.aloneMs,
+      floor: { name: 'the compute stage alone, without jail and pipe', runs: row.computeMs },
+    }),
+    measurement({
+      ...common,
+      group: 'two jailed workers beside one',
+      unit: '×',
+      runs: row.scaling,
+      goal: {
+        text: `two workers do at least ${LEAST_SCALING} times the work of one`,
+        isMet: spreadOf(row.scaling).median >= LEAST_SCALING,
+      },
     }),
   ];
 }
