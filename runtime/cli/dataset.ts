@@ -30,7 +30,14 @@ export function addDataset(program: Command): void {
     .option('--key <file>', 'with --encrypt: the secret key, from `key generate`')
     .option('--bounds <column=low:high...>', 'with --encrypt: what values can be')
     .option('--decimals <column=count...>', 'with --encrypt: digits after the point that are kept; default 0')
-    .option('--programs <name...>', 'with --encrypt: what the columns are for; default sum, mean, count')
+    .option(
+      '--categories <column=values...>',
+      'with --encrypt: public values of a column, such as arm=0,1,2; counted only',
+    )
+    .option(
+      '--programs <name...>',
+      'with --encrypt: what the columns are for; default sum, mean, count; x=dot is for column x alone',
+    )
     .option('--group <column>', 'with --encrypt: a public group column that partitions the rows')
     .option('--groups <name...>', 'with --encrypt: its values')
     .option('--shared', 'with --encrypt: to be computed on together with columns of other providers')

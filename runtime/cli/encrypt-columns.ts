@@ -14,6 +14,7 @@ export interface EncryptOptions {
   readonly key?: string;
   readonly bounds?: readonly string[];
   readonly decimals?: readonly string[];
+  readonly categories?: readonly string[];
   readonly programs?: readonly string[];
   readonly group?: string;
   readonly groups?: readonly string[];
@@ -24,6 +25,7 @@ export interface EncryptOptions {
 }
 
 const DEFAULT_PROGRAMS = ['sum', 'mean', 'count'];
+const CATEGORY_PROGRAMS = ['histogram', 'countEqual'];
 
 /** Encrypts columns of one file on this machine and registers them; nothing plain and no secret key is sent. */
 export async function encryptColumns(
@@ -42,8 +44,9 @@ export async function encryptColumns(
     throw new UsageError('--unit names the column of the privacy unit; it is hashed under a key and never sent');
   if (options.key === undefined) throw new UsageError('--key names the secret key, from `glovebox key generate`');
   const keys = await readKeys(options.key);
-  const programs = await programsOf(options.programs);
+  const programs = await programsOf(options.programs?.filter((text) => !text.includes('=')));
   const columns = columnsOf(options);
+  const programsOfColumn = await programsByColumn(options);
   if (options.group !== undefined && (options.groups ?? []).length === 0)
     throw new UsageError(`say which groups \`${options.group}\` has: --groups A B C; their names are public`);
   const group = options.group === undefined ? null : { column: options.group, names: options.groups ?? [] };
@@ -66,16 +69,20 @@ export async function encryptColumns(
         description: options.description,
         unitColumn: options.unit,
         ...(group === null ? {} : { groups: group }),
-        columns: columns.map(({ column, low, high, decimals: digits }) => ({
-          column,
-          programs: programs as readonly HomomorphicProgram['name'][],
-          low,
-          high,
-          decimals: digits,
-          isShared: options.shared === true,
-          // sums of groups come with counts and means when presence is encrypted beside the values
-          isNullable: (table.nulls.get(column) ?? 0) > 0 || programs.includes('groupSums'),
-        })),
+        columns: columns.map(({ column, low, high, decimals: digits, categories }) => {
+          const meant = programsOfColumn.get(column) ?? (categories === null ? programs : CATEGORY_PROGRAMS);
+          return {
+            column,
+            programs: meant as readonly HomomorphicProgram['name'][],
+            low,
+            high,
+            decimals: digits,
+            ...(categories === null ? {} : { categories }),
+            isShared: options.shared === true,
+            // sums of groups come with counts and means when presence is encrypted beside the values
+            isNullable: (table.nulls.get(column) ?? 0) > 0 || meant.includes('groupSums'),
+          };
+        }),
         minUnits: Number(options.minUnits ?? 10),
       },
       {
@@ -104,31 +111,64 @@ export async function encryptColumns(
 /** Names of programs, checked; several may stand in one word. */
 export async function programsOf(given: readonly string[] | undefined): Promise<readonly string[]> {
   const { PROGRAMS } = await import('../homomorphic/program.ts');
-  const programs = (given ?? DEFAULT_PROGRAMS).flatMap((text) => text.split(','));
+  const programs = (given === undefined || given.length === 0 ? DEFAULT_PROGRAMS : given).flatMap((text) =>
+    text.split(','),
+  );
   for (const program of programs)
     if (!Object.hasOwn(PROGRAMS, program))
       throw new UsageError(`there is no program \`${program}\`: ${Object.keys(PROGRAMS).join(', ')}`);
   return programs;
 }
 
-/** Columns to encrypt with their bounds and decimals. */
-export function columnsOf(options: Pick<EncryptOptions, 'encrypt' | 'bounds' | 'decimals'>): readonly {
+/** What single columns are for: `--programs COLUMN=NAME,NAME`. */
+async function programsByColumn(options: EncryptOptions): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = new Map<string, readonly string[]>();
+  for (const [column, names] of pairsOf(
+    options.programs?.filter((text) => text.includes('=')),
+    '--programs',
+  )) {
+    if (!options.encrypt.includes(column))
+      throw new UsageError(`--programs: \`${column}\` is not among the columns to encrypt`);
+    found.set(column, await programsOf([names]));
+  }
+  return found;
+}
+
+/** Columns to encrypt with their bounds, decimals and public categories. */
+export function columnsOf(options: Pick<EncryptOptions, 'encrypt' | 'bounds' | 'decimals' | 'categories'>): readonly {
   readonly column: string;
   readonly isWide: boolean;
   readonly low: number | bigint;
   readonly high: number | bigint;
   readonly decimals: number;
+  readonly categories: readonly number[] | null;
 }[] {
+  const categories = pairsOf(options.categories, '--categories');
   const bounds = pairsOf(options.bounds, '--bounds');
   const decimals = pairsOf(options.decimals, '--decimals');
   return options.encrypt.map((column) => {
+    const list = categories.get(column);
+    if (list !== undefined) {
+      const values = list.split(',').map(Number);
+      if (!values.every((value) => Number.isSafeInteger(value)) || new Set(values).size !== values.length)
+        throw new UsageError(`--categories: the values of \`${column}\` are distinct whole numbers, such as 0,1,2`);
+      const [low, high] = [Math.min(...values), Math.max(...values)];
+      return { column, isWide: false, low, high, decimals: 0, categories: values };
+    }
     const range = bounds.get(column) ?? '';
     const [, low = '', high = ''] = /^(-?[\d.]+):(-?[\d.]+)$/.exec(range) ?? [];
     if (low === '')
       throw new UsageError(`say what \`${column}\` can be: --bounds ${column}=LOW:HIGH; parameters are chosen from it`);
     const isWide = [low, high].some((bound) => Math.abs(Number(bound)) > Number.MAX_SAFE_INTEGER);
     const bound = (text: string): number | bigint => (isWide ? BigInt(text) : Number(text));
-    return { column, isWide, low: bound(low), high: bound(high), decimals: Number(decimals.get(column) ?? 0) };
+    return {
+      column,
+      isWide,
+      low: bound(low),
+      high: bound(high),
+      decimals: Number(decimals.get(column) ?? 0),
+      categories: null,
+    };
   });
 }
 

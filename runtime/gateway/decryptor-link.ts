@@ -9,6 +9,8 @@ import type { DecryptorBody } from './records.ts';
 
 /** How long a decryptor may take to answer a connection, and a request, milliseconds. */
 export const CONNECT_TIMEOUT_MS = 3000;
+/** A decryptor that works on another result takes no connection meanwhile; by then this one's budget is spent. */
+export const BUSY_TIMEOUT_MS = 2 * 60_000;
 export const DECRYPT_TIMEOUT_MS = 10 * 60_000;
 const CHUNK_BYTES = 1 << 20;
 const MAX_ANSWER_BYTES = 4 << 20;
@@ -53,16 +55,18 @@ export function decryptorLinks(authority: Authority, nowMs: () => number): Decry
       'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
     });
   };
-  const ready = (client: Client): Promise<boolean> =>
-    new Promise((resolve) =>
-      client.waitForReady(Date.now() + CONNECT_TIMEOUT_MS, (error) => resolve(error === undefined)),
-    );
+  const ready = (client: Client, timeoutMs: number): Promise<boolean> =>
+    new Promise((resolve) => client.waitForReady(Date.now() + timeoutMs, (error) => resolve(error === undefined)));
+  /** Decryptors that took a result and have not answered yet: they are there, though they may not answer a greeting. */
+  const working = new Map<string, number>();
+  const nameOf = ({ address, certificate }: DecryptorBody): string => `${address}\n${certificate}`;
   return {
     isReachable: async (decryptor) => {
+      if ((working.get(nameOf(decryptor)) ?? 0) > 0) return true;
       const client = await connect(decryptor).catch(() => null);
       if (client === null) return false;
       try {
-        return await ready(client);
+        return await ready(client, CONNECT_TIMEOUT_MS);
       } finally {
         client.close();
       }
@@ -70,8 +74,14 @@ export function decryptorLinks(authority: Authority, nowMs: () => number): Decry
     decrypt: async (decryptor, { transcript, result }, signal) => {
       const client = await connect(decryptor).catch(() => null);
       if (client === null) return null;
+      const close = (): void => client.close();
+      signal.addEventListener('abort', close, { once: true });
+      const name = nameOf(decryptor);
+      let isWorking = false;
       try {
-        if (!(await ready(client))) return null;
+        if (signal.aborted || !(await ready(client, BUSY_TIMEOUT_MS))) return null;
+        isWorking = true;
+        working.set(name, (working.get(name) ?? 0) + 1);
         const codec = codecOf('DecryptRequest');
         const answer = await new Promise<Buffer | null>((resolve) => {
           const call = client.makeClientStreamRequest(
@@ -98,6 +108,10 @@ export function decryptorLinks(authority: Authority, nowMs: () => number): Decry
       } catch {
         return null;
       } finally {
+        const others = (working.get(name) ?? 0) - (isWorking ? 1 : 0);
+        if (others > 0) working.set(name, others);
+        else working.delete(name);
+        signal.removeEventListener('abort', close);
         client.close();
       }
     },

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { glovebox, ROOT, serveRuntime, type ServedRuntime } from './runtime.ts';
+import { decryptorProcess } from './decryptor-process.ts';
+import { glovebox, serveRuntime, type ServedRuntime } from './runtime.ts';
 
 /* Keys and encrypted models from the command line, against a runtime of their own. */
 
@@ -160,29 +158,6 @@ test('keys are made, listed, rotated and revoked, and nothing is computed under 
   assert.notEqual(foreign.exit, 0, 'nobody revokes the key of another');
 });
 
-/** A decryptor of its own process, until its first line; disposing ends it. */
-async function decryptorWith(...args: readonly string[]): Promise<{ readonly at: string } & AsyncDisposable> {
-  const main = join(ROOT, 'runtime', 'cli', 'main.ts');
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', main, 'decryptor', ...args, '--server', runtime.address, '--json'],
-    { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, GLOVEBOX_CREDENTIAL: path('hospital.json') } },
-  );
-  const lines: string[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    lines.push(line);
-    if (line === '}' || (line.startsWith('{') && line.endsWith('}'))) break;
-  }
-  return {
-    at: (JSON.parse(lines.join('\n')) as { readonly listening: string }).listening,
-    [Symbol.asyncDispose]: async () => {
-      const gone = once(child, 'exit');
-      child.kill('SIGTERM');
-      await gone;
-    },
-  };
-}
-
 test('another provider’s column is invited, contributed, accepted, computed on by a decryptor that was told its runtime, and taken back', async () => {
   for (const party of ['hospital', 'clinic'])
     await did('party', 'add', party, '--role', 'provider', '--out', path(`${party}.json`));
@@ -219,7 +194,10 @@ test('another provider’s column is invited, contributed, accepted, computed on
   const wrong = await runtime.run('decryptor', ...serve, '--runtime-key', 'no key', ...as('hospital'));
   assert.equal(wrong.exit, 2, 'what cannot be a key is wrong usage');
   {
-    await using decryptor = await decryptorWith(...serve, '--runtime-key', publicKey);
+    await using decryptor = await decryptorProcess([...serve, '--runtime-key', publicKey], {
+      address: runtime.address,
+      credential: path('hospital.json'),
+    });
     const certificate = join(data, 'decryptor.pem');
     await did('dataset', 'decryptor', 'joint', '--at', decryptor.at, '--certificate', certificate, ...as('hospital'));
     writeFileSync(path('joint.yaml'), policy('joint', '', 'sum, linear'));

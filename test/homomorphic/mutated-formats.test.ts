@@ -153,7 +153,8 @@ const FORMATS: readonly Format[] = [
       }),
     ),
     read: (b) => parseProgram(jsonOf(text(b))),
-    write: ({ shape: _, ...value }: ReturnType<typeof parseProgram>) => Buffer.from(JSON.stringify(value)),
+    write: ({ name, columns, weights, parameters }: ReturnType<typeof parseProgram>) =>
+      Buffer.from(JSON.stringify({ name, columns, weights, parameters })),
   },
   {
     name: 'invitation',
