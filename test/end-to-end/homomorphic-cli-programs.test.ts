@@ -53,7 +53,7 @@ allow:
 }
 
 interface Answer {
-  readonly rows?: readonly (readonly (string | number | null)[])[];
+  readonly rows?: readonly { readonly value: number }[];
   readonly answers?: readonly { readonly name: string; readonly value: number }[];
 }
 let files = 0;
@@ -116,11 +116,7 @@ test('every program over encrypted columns gives from the command line what plai
   );
   const numbers = async (name: string, columns: readonly string[], more: object = {}): Promise<readonly number[]> => {
     const text = await asked({ name, columns, dataset: 'study', ...more });
-    const { rows = [] } = JSON.parse(text) as Answer;
-    const place = (JSON.parse(text) as { readonly columns: readonly { readonly name: string }[] }).columns.findIndex(
-      (column) => column.name === 'value',
-    );
-    return rows.map((row) => Number(row[place]));
+    return ((JSON.parse(text) as Answer).rows ?? []).map(({ value }) => Number(value));
   };
   const near = (got: readonly number[], wanted: readonly number[], most = 1e-9): void => {
     assert.equal(got.length, wanted.length);
