@@ -4,7 +4,7 @@ import type { DecryptResponse } from '../gen/messages.ts';
 import type { SignedTranscript } from '../homomorphic/transcript.ts';
 import { type Authority, issueCredential, serverNameOf } from '../rpc/authority.ts';
 import { codecOf } from '../rpc/translate.ts';
-import { RUNTIME_PARTY } from './party-service.ts';
+import { RUNTIME_PARTY } from './party-fields.ts';
 import type { DecryptorBody } from './records.ts';
 
 /** How long a decryptor may take to answer a connection, and a request, milliseconds. */

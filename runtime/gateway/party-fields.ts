@@ -1,6 +1,8 @@
 import { PARTY_ROLES, type PartyRole } from '../identity/party.ts';
 import { Fault } from '../rpc/fault.ts';
 
+/** Whom the runtime's own certificate names when it calls a decryptor; no party may have it. */
+export const RUNTIME_PARTY = 'runtime';
 export const PARTY_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 /** The roles that were asked for; at least one, each known and once. */

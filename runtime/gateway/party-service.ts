@@ -8,7 +8,7 @@ import { pageOf, requireRole } from './access.ts';
 import { admissionHandlers } from './admission-steps.ts';
 import { mandateHandlers } from './mandates.ts';
 import { evidence, type GatewayNeeds, type IssuedCredential } from './needs.ts';
-import { groupsOf, jurisdictionOf, PARTY_NAME, rolesOf } from './party-fields.ts';
+import { groupsOf, jurisdictionOf, PARTY_NAME, rolesOf, RUNTIME_PARTY } from './party-fields.ts';
 import { partyMessage, partySubject } from './party-record.ts';
 import { isTrusted, trustHandlers } from './trust-list.ts';
 import type { CredentialBody, PartyBody } from './records.ts';
@@ -18,8 +18,6 @@ export const DEFAULT_CREDENTIAL_DAYS = 365;
 export const MAX_CREDENTIAL_DAYS = 3650;
 /** Most credentials of one party that can be used at once. */
 export const MAX_VALID_CREDENTIALS = 32;
-/** Whom the runtime's own certificate names when it calls a decryptor; no party may have it. */
-export const RUNTIME_PARTY = 'runtime';
 
 /** Who is behind a certificate of our authority: a look-up in memory, made for every call. */
 export function identify(needs: GatewayNeeds, credential: PresentedCredential): Identified {

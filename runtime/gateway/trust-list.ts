@@ -8,7 +8,7 @@ import type { Step } from '../store/jobs.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { checkNote, requireRole } from './access.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
-import { groupsOf, jurisdictionOf, rolesOf } from './party-fields.ts';
+import { groupsOf, jurisdictionOf, rolesOf, RUNTIME_PARTY } from './party-fields.ts';
 import { partyMessage, partySubject } from './party-record.ts';
 import type { CredentialBody, PartyBody, TrustBody } from './records.ts';
 
@@ -115,6 +115,8 @@ export function trustHandlers(needs: GatewayNeeds): TrustHandlers {
         throw new Fault('argument-not-valid', `the introduction is not one: ${verdict.reason}`);
       const { authority, spiffeId, fingerprint, notAfterMs, introduction } = verdict;
       const { name, signingPublicKey } = introduction;
+      if (name === RUNTIME_PARTY)
+        throw new Fault('argument-not-valid', `the name \`${RUNTIME_PARTY}\` is the runtime's own`);
       const before = store.peek<PartyBody>('party', name);
       // The same party again, with a renewed certificate; every other one has a name of its own.
       const isSame = before?.body.authority === authority && before.body.spiffeId === spiffeId;

@@ -141,6 +141,12 @@ test('an introduction speaks for whoever holds its keys, to this runtime, soon a
   ] as const)
     assert.match(await message(operator.parties.recognise({ introduction, roles: ['consumer'] })), why);
   const whole = introduce(acme);
+  assert.match(
+    await message(
+      operator.parties.recognise({ introduction: introduce(acme, { name: 'runtime' }), roles: ['consumer'] }),
+    ),
+    /runtime's own/,
+  );
   await assert.rejects(
     operator.parties.recognise({ introduction: whole, roles: ['operator'] }),
     /cannot be an operator/,
