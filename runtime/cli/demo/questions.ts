@@ -106,7 +106,7 @@ export const ATTACKS: readonly Attack[] = [
   {
     title: 'collect values in an aggregate',
     sql: "select string_agg(rx, ',') from colon",
-    code: 'function-not-allowed',
+    code: 'aggregate-not-allowed',
   },
   {
     title: 'tell one patient by an odd expression',
