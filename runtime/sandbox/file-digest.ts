@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 /** Read at once, so that a large add-on does not hold up the event loop. */
@@ -16,6 +16,21 @@ const kept = new Map<string, Promise<string>>();
 
 /** SHA-256 of a file as lower-case hex; rejects with the system's error when it cannot be read. */
 export async function sha256OfFile(path: string): Promise<string> {
+  return ofSmallFile(path) ?? (await ofLargeFile(path));
+}
+
+/** Most files of a package are small, and each asynchronous call costs more than reading one; null: it is large. */
+function ofSmallFile(path: string): string | null {
+  const file = openSync(path, 'r');
+  try {
+    if (fstatSync(file).size > PIECE_BYTES) return null;
+    return createHash('sha256').update(readFileSync(file)).digest('hex');
+  } finally {
+    closeSync(file);
+  }
+}
+
+async function ofLargeFile(path: string): Promise<string> {
   await using file = await open(path, 'r');
   const before = await file.stat({ bigint: true });
   const stamp = stampOf(before);

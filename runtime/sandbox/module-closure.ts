@@ -33,10 +33,10 @@ export async function moduleClosure(
     const guestPath = guestPathOf(root, path);
     if (modules.has(guestPath)) continue;
     if (modules.size >= maxModules) throw new Error(`the imports of ${entry} reach more than ${maxModules} modules`);
-    const source = await readFile(path, 'utf8');
-    let text = path.endsWith('.ts') ? stripTypes(source) : source;
+    const plain = plainModule(path, await readFile(path, 'utf8'));
+    let { text } = plain;
     // Rewrite from the end, so that earlier positions stay true.
-    for (const { specifier, start, end } of specifiersOf(text, path).toReversed()) {
+    for (const { specifier, start, end } of plain.specifiers.toReversed()) {
       if (specifier.startsWith('.')) {
         const target = await existingSource(join(dirname(path), specifier));
         guestPathOf(root, target); // inside the root, or throws
@@ -49,6 +49,24 @@ export async function moduleClosure(
     modules.set(guestPath, { guestPath, text });
   }
   return { entryGuestPath, modules: [...modules.values()] };
+}
+
+interface PlainModule {
+  readonly source: string;
+  readonly text: string;
+  readonly specifiers: readonly Specifier[];
+}
+
+/** Images share modules and are read more than once: each text is read by a parser once. */
+const plainModules = new Map<string, PlainModule>();
+
+function plainModule(path: string, source: string): PlainModule {
+  const known = plainModules.get(path);
+  if (known?.source === source) return known;
+  const text = path.endsWith('.ts') ? stripTypes(source) : source;
+  const found = { source, text, specifiers: specifiersOf(text, path) };
+  plainModules.set(path, found);
+  return found;
 }
 
 /** Node 24 warns once that its own type stripping is experimental as a function (as a loader it is stable). */
@@ -95,6 +113,15 @@ interface Specifier {
   readonly end: number;
 }
 
+interface Statement {
+  readonly type: string;
+  readonly source?: { readonly value?: unknown; readonly start: number; readonly end: number } | null;
+}
+
+interface Program extends Node {
+  readonly body: readonly Statement[];
+}
+
 function specifiersOf(text: string, path: string): Specifier[] {
   let program: Node;
   try {
@@ -103,20 +130,20 @@ function specifiersOf(text: string, path: string): Specifier[] {
     throw new Error(`${path}: ${(cause as Error).message}`, { cause });
   }
   const found: Specifier[] = [];
+  const take = ({ type, source }: Statement): void => {
+    if (/^(Import|Export)(Declaration|NamedDeclaration|AllDeclaration|Expression)$/.test(type) && source) {
+      if (typeof source.value === 'string')
+        found.push({ specifier: source.value, start: source.start, end: source.end });
+    }
+  };
   const visit = (value: unknown): void => {
     if (Array.isArray(value)) return value.forEach(visit);
     if (typeof value !== 'object' || value === null) return;
-    const node = value as { readonly type?: unknown; readonly source?: unknown };
-    if (
-      typeof node.type === 'string' &&
-      /^(Import|Export)(Declaration|NamedDeclaration|AllDeclaration|Expression)$/.test(node.type)
-    ) {
-      const source = node.source as { value?: unknown; start: number; end: number } | null | undefined;
-      if (typeof source?.value === 'string')
-        found.push({ specifier: source.value, start: source.start, end: source.end });
-    }
+    if (typeof (value as Statement).type === 'string') take(value as Statement);
     Object.values(value).forEach(visit);
   };
-  visit(program);
+  // Only `import()` can stand below the top.
+  if (/\bimport\s*\(/.test(text)) visit(program);
+  else (program as Program).body.forEach(take);
   return found.toSorted((a, b) => a.start - b.start);
 }
