@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 /**
@@ -31,7 +32,14 @@ if (files.length === 0) {
 const tests: Step = {
   name: 'tests',
   command: process.execPath,
-  args: ['--disable-warning=ExperimentalWarning', '--test', '--test-timeout=300000', '--test-concurrency=2', ...files],
+  args: [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    '--test-timeout=300000',
+    // Every world starts processes of its own, so two at once keep a machine of two cores busy.
+    `--test-concurrency=${Math.min(8, Math.max(2, availableParallelism()))}`,
+    ...files,
+  ],
 };
 
 for (const { name, command, args } of patterns.length > 0 ? [tests] : [...checks, tests]) {

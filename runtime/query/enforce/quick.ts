@@ -37,7 +37,10 @@ export function sampleOf(block: Block): { readonly from: string; readonly isSmal
   const heavy = block.scope.bases.filter(
     ({ relation, table }) => relation !== base.relation && (!table.isPublic || table.rowCount > MAX_ROWS_BESIDE),
   );
-  if (heavy.length === 0) return { from: `${printScope(block.scope, predicates(block))} LIMIT ${limit}`, isSmall };
+  if (heavy.length === 0) {
+    const rows = [...predicates(block), ...apart(block, base.relation)];
+    return { from: `${printScope(block.scope, rows)} LIMIT ${limit}`, isSmall };
+  }
   // The other tables are read whole, so the sample is taken ahead of the joins; conditions on other tables, and joins
   // beyond those that link the tables, could leave next to nothing of it. That a partner is found nearly always holds.
   const own = block.scope.predicates.filter((term) => isOnly(term, base));
@@ -54,6 +57,17 @@ export function sampleOf(block: Block): { readonly from: string; readonly isSmal
   const names = columns.map((name) => reference(base.relation, name));
   const sql = `(SELECT ${names.join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${limit})`;
   return { from: printScope(block.scope, others.map(printTyped), '', { relation: base.relation, sql }), isSmall };
+}
+
+/**
+ * What every row meets, so that the sample is no part of the plan that reads all rows: an engine that finds the same join
+ * twice makes it once and keeps all of its rows, which costs more than either.
+ */
+function apart(block: Block, relation: number): string[] {
+  const unit = block.units.find((one) => one.relation === relation);
+  return unit === undefined || block.scope.bases.length === 1
+    ? []
+    : [`((${unit.oneHot} & CAST(0 AS UBIGINT)) = CAST(0 AS UBIGINT))`];
 }
 
 /** Rows that nearly always prove every group; null when that is unknown, or too many. */
