@@ -101,7 +101,7 @@ function seriesOf(block: Block, buckets: number): Series[] {
         add({ ...rows, label: JSON.stringify(what), condition: and(chosen) }, index);
         // Values that are missing here and there make cells of one measure differ, not cells of different ones.
         if (present.length > 0) {
-          const measure = present.map((sql) => sql.replaceAll(/\br\d+\./g, ''));
+          const measure = [...new Set(presentIn(cell).map((sql) => sql.replaceAll(/\br\d+\./g, '')))].toSorted();
           add(
             {
               ...rows,
@@ -118,6 +118,18 @@ function seriesOf(block: Block, buckets: number): Series[] {
     }
   }
   return [...found.values()];
+}
+
+/**
+ * What has to be there in the rows of a cell, whatever its FILTER says: two filters that differ in many who lack the value
+ * and in one who has it are otherwise two measures, which nobody compares.
+ */
+function presentIn({ conditions }: Cell): string[] {
+  return conditions.flatMap(({ kind, sql, of }) => {
+    if (kind !== 'present') return [];
+    const within = `${of ?? ''} AND `;
+    return [`(${of !== null && sql.startsWith(within) ? sql.slice(within.length) : sql})`];
+  });
 }
 
 const and = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' : terms.join(' AND '));
