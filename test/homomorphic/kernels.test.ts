@@ -251,7 +251,8 @@ test('a real weight times a CKKS column is bit for bit what multiplying by the e
   fc.assert(
     fc.property(fc.array(fc.double({ min: -1000, max: 1000, noNaN: true }), { minLength: 3, maxLength: 3 }), (raw) => {
       const weights = raw.map((weight) => (Math.abs(weight) < 1e-6 ? 0.5 : weight));
-      const whole = weights.map((weight) => BigInt(Math.round(weight * scale)));
+      // Halves away from zero, as the library rounds them.
+      const whole = weights.map((weight) => BigInt(Math.sign(weight) * Math.round(Math.abs(weight) * scale)));
       const accumulator = new DigitAccumulator(shapeOf('ckks-deep'), 1n << 60n);
       for (let round = 0; round < 7; round++)
         columns.forEach((column, i) => accumulator.addWeighted(context.body(column), whole[i] ?? 0n));
@@ -267,7 +268,8 @@ test('a real weight times a CKKS column is bit for bit what multiplying by the e
       for (let round = 1; round < 7; round++) context.addTo(seven, sum);
       assert.deepEqual(Buffer.from(accumulator.take()), Buffer.from(context.body(seven)));
     }),
-    { numRuns: 6 },
+    // Shrinking would take minutes, each step with ciphertexts of its own.
+    { numRuns: 6, endOnFailure: true },
   );
   const dirty = context.body(columns[0] as (typeof columns)[0]).slice();
   new DataView(dirty.buffer).setBigUint64(8 * 100, profile.primes[0] ?? 0n, true);
