@@ -16,6 +16,7 @@ import { parseProgram } from '../../runtime/homomorphic/program.ts';
 import { PROFILES, type ProfileId } from '../../runtime/homomorphic/profiles.ts';
 import { outputShape, type ResultPart } from '../../runtime/homomorphic/run.ts';
 import { CASES, VALUE_SQL, valueAt, type BenchCase } from './cases.ts';
+import { collect } from './collect.ts';
 import { blocksIn, computeBlocks } from './compute.ts';
 import { pairedCpu, primitivesOf, type PairedCpu } from './floors.ts';
 import { type JobsRow, jobRows } from './jobs.ts';
@@ -358,16 +359,5 @@ async function scalingOf(
     return (workers * summary(alone).medianMs) / summary(together).medianMs;
   } finally {
     await Promise.all(threads.map((thread) => thread.terminate()));
-  }
-}
-
-async function collect<T>(
-  stream: AsyncGenerator<Uint8Array, T>,
-): Promise<{ readonly bytes: Uint8Array; readonly value: T }> {
-  const chunks: Uint8Array[] = [];
-  for (;;) {
-    const step = await stream.next();
-    if (step.done === true) return { bytes: Buffer.concat(chunks), value: step.value };
-    chunks.push(step.value);
   }
 }

@@ -85,15 +85,19 @@ function linear(
         const plain = weights[i] ?? null;
         using one = plain === null ? null : loaded;
         const summand = plain === null || one === null ? loaded : he.multiplyPlain(one, plain);
-        if (sum === null) sum = stack.use(summand);
-        else {
-          using spent = summand;
-          he.addTo(sum, spent);
-        }
+        sum = added(he, stack, sum, summand);
       }
     }
     if (sum !== null) he.body(sum);
   };
+}
+
+/** The sum with one more summand, which is spent; the first one becomes the sum, and `stack` its owner. */
+function added(he: BackendContext, stack: DisposableStack, sum: Ciphertext | null, summand: Ciphertext): Ciphertext {
+  if (sum === null) return stack.use(summand);
+  using spent = summand;
+  he.addTo(sum, spent);
+  return sum;
 }
 
 function products(
@@ -112,11 +116,7 @@ function products(
     using left = load(he, plan, a.column, a.channel, x);
     using right = load(he, plan, b.column, b.channel, y);
     const product = he.multiply(left, right);
-    if (sum === null) sum = stack.use(product);
-    else {
-      using spent = product;
-      he.addTo(sum, spent);
-    }
+    sum = added(he, stack, sum, product);
   }
   if (sum !== null) he.body(sum);
 }
@@ -180,11 +180,7 @@ function logistic(
       he.setScale(slope, s);
       he.addTo(score, slope);
       known ??= { c1: first, c2: second, c3: third };
-      if (sum === null) sum = stack.use(score);
-      else {
-        using spent = score;
-        he.addTo(sum, spent);
-      }
+      sum = added(he, stack, sum, score);
     }
     if (sum !== null) he.body(sum);
   };

@@ -13,6 +13,7 @@ import { readResult } from '../../runtime/homomorphic/result-file.ts';
 import { type HomomorphicJobOutcome, runHomomorphicJob } from '../../runtime/homomorphic/run-job.ts';
 import { WorkerPool } from '../../runtime/sandbox/pool.ts';
 import { valueAt } from './cases.ts';
+import { collect } from './collect.ts';
 import { blocksIn, computeBlocks } from './compute.ts';
 
 /**
@@ -90,8 +91,8 @@ async function makeJobs(size: number): Promise<readonly Job[]> {
     if (relinearisationKey !== null) backend.open(PROFILES[profile]).useRelinearisationKey(relinearisationKey);
   const columnOf = async (header: ColumnHeader, valueOf: (i: number) => number) => {
     const values = Float64Array.from({ length: size }, (_, i) => valueOf(i));
-    const upload = await drained(encryptColumn({ backend }, header, [{ values }]));
-    const stored = await drained(ingestColumn(backend, [upload.bytes]));
+    const upload = await collect(encryptColumn({ backend }, header, [{ values }]));
+    const stored = await collect(ingestColumn(backend, [upload.bytes]));
     const { header: full, stored: totals } = stored.value;
     return { upload: upload.bytes, file: stored.bytes, header: full, totals };
   };
@@ -132,7 +133,7 @@ async function makeJobs(size: number): Promise<readonly Job[]> {
     columns: 1,
     job: { kind: 'ingest' },
     inputs: [whole.upload],
-    compute: () => drained(ingestColumn(backend, [whole.upload])),
+    compute: () => collect(ingestColumn(backend, [whole.upload])),
     isCorrect: ({ output }) => Buffer.compare(output, whole.file) === 0,
   };
   return [takeIn, ...jobs];
@@ -140,17 +141,6 @@ async function makeJobs(size: number): Promise<readonly Job[]> {
 
 function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
-}
-
-async function drained<T>(
-  stream: AsyncGenerator<Uint8Array, T>,
-): Promise<{ readonly bytes: Uint8Array; readonly value: T }> {
-  const chunks: Uint8Array[] = [];
-  for (;;) {
-    const step = await stream.next();
-    if (step.done === true) return { bytes: Buffer.concat(chunks), value: step.value };
-    chunks.push(step.value);
-  }
 }
 
 async function elapsed(work: () => Promise<unknown>): Promise<number> {

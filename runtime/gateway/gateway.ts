@@ -330,17 +330,11 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   let insecureCaller: Caller | null = null;
 
   /** Starts a worker over a layout before the first job asks for one; a failure shows when a job does. */
-  const warm = (path: string): void => {
-    const mounts = [{ hostPath: path, guestPath: guestPathOf('d0') }];
-    pool
-      .prewarm({ kind: 'sql', mounts }, 1)
-      .catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
+  const prewarm = (request: Parameters<WorkerPool['prewarm']>[0]): void => {
+    pool.prewarm(request, 1).catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
   };
-  const warmCode = (): void => {
-    pool
-      .prewarm({ kind: 'javascript' }, 1)
-      .catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
-  };
+  const warm = (path: string): void =>
+    prewarm({ kind: 'sql', mounts: [{ hostPath: path, guestPath: guestPathOf('d0') }] });
   const warmAll = async (): Promise<void> => {
     await pool.prewarm({ kind: 'parser' }, 1);
     const pinned = store
@@ -353,7 +347,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       if (record === undefined || dataset === undefined || dataset.body.encrypted !== undefined) continue;
       const manifest = await manifestOf(dataset.id, dataset.body.version);
       const policy = policyOf(record.body);
-      if (policy.allow.some(({ mode }) => mode === 'sandbox' || mode === 'approvedCode')) warmCode();
+      if (policy.allow.some(({ mode }) => mode === 'sandbox' || mode === 'approvedCode'))
+        prewarm({ kind: 'javascript' });
       warm((await buildLayout(layout, manifest, layoutSpecFor(manifest, policy))).path);
     }
   };
