@@ -194,6 +194,16 @@ describe('the architecture', () => {
     assert.deepEqual(talkers, []);
   });
 
+  it('every property test takes the one seed', () => {
+    const importers = globSync('test/**/*.ts', { cwd: ROOT }).filter((file) =>
+      /from 'fast-check'/.test(readFileSync(join(ROOT, file), 'utf8')),
+    );
+    assert.deepEqual(
+      importers.filter((file) => file !== 'test/architecture.test.ts'),
+      ['test/property.ts'],
+    );
+  });
+
   it('the table would notice: a forbidden import in any form is found', () => {
     for (const line of [
       "import { readFileSync } from 'node:fs';",

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { readConfiguration, type ReadConfiguration } from '../../runtime/configuration/read-configuration.ts';
 import { environmentName, type Setting, SETTINGS } from '../../runtime/configuration/settings.ts';
 import { isTableCurrent } from '../../runtime/configuration/write-table.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { decodeBatch, encodeBatch } from '../../runtime/dataset/batch-frame.ts';
 import type { ColumnBuilder } from '../../runtime/dataset/bridge-buffer.ts';
 import { BatchBuilder, columnBuilder } from '../../runtime/dataset/bridge.ts';

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { DuckDBInstance } from '@duckdb/node-api';
 import * as arrow from 'apache-arrow';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { DatasetError } from '../../runtime/dataset/dataset-error.ts';
 import type { SourceReader } from '../../runtime/dataset/ingest-events.ts';
 import { readThrough } from '../../runtime/dataset/read-in-worker.ts';

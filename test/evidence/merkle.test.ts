@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { emptyRoot, isConsistent, isIncluded, leafHash, MerkleTree, nodeHash } from '../../runtime/evidence/merkle.ts';
 
 /** The definition of RFC 6962 §2.1, word for word, to hold the fast one against. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { openCheckpoint } from '../../runtime/evidence/checkpoint.ts';
 import { cosign } from '../../runtime/evidence/cosignature.ts';
 import { ED25519_COSIGNATURE, formatVerifierKey, parseNote, parseVerifierKey } from '../../runtime/evidence/note.ts';

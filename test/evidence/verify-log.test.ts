@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { signCheckpoint } from '../../runtime/evidence/checkpoint.ts';
 import { verifyLog } from '../../runtime/evidence/verify-log.ts';
 import { dsseEnvelope, encodeEntry } from '../../runtime/evidence/entry.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { signCheckpoint } from '../../runtime/evidence/checkpoint.ts';
 import { cosignedAt, type Witnessed } from '../../runtime/evidence/cosignature.ts';
 import { ED25519_COSIGNATURE, parseNote } from '../../runtime/evidence/note.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { WorkerFault } from '../../runtime/dataset/worker-link.ts';
 import { decodeRows } from '../../runtime/gateway/javascript-row-batches.ts';
 import { statementsOf } from '../../runtime/gateway/javascript-row-statements.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
+import { fc } from '../property.ts';
 import { JobQueue, type JobLimits } from '../../runtime/gateway/live-jobs.ts';
 import type { Job, Outcome, Stage } from '../../runtime/job/job.ts';
 import { Fault } from '../../runtime/rpc/fault.ts';

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { sha256Hex } from '../../runtime/evidence/entry.ts';
 import { readTimestamp, timestampRequest } from '../../runtime/evidence/timestamp.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';

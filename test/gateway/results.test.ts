@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import * as fc from 'fast-check';
+import { fc } from '../property.ts';
 import { RESULT_LIFE_MS, Results } from '../../runtime/gateway/results.ts';
 import type { WrittenResult } from '../../runtime/job/needs.ts';
 import type { ColumnBatch, Schema } from '../../runtime/release/columns.ts';

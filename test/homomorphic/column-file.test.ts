@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { readColumnFile } from '../../runtime/homomorphic/column-file.ts';
 import { columnHeaderText, parseColumnHeader } from '../../runtime/homomorphic/column.ts';
 import { encryptColumn, type ColumnRows } from '../../runtime/homomorphic/encrypt-column.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { chooseParameters } from '../../runtime/homomorphic/choose.ts';
 import { ColumnFileWriter, readColumnFile } from '../../runtime/homomorphic/column-file.ts';
 import type { ColumnHeader, ColumnTotals } from '../../runtime/homomorphic/column.ts';

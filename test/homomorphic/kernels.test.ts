@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { DigitAccumulator } from '../../runtime/homomorphic/kernels/digit-accumulator.ts';
 import { LinearAccumulator } from '../../runtime/homomorphic/kernels/linear-accumulator.ts';
 import { NumberTransform } from '../../runtime/homomorphic/kernels/number-transform.ts';

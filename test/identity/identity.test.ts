@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { admissionAfter, identify } from '../../runtime/identity/admission.ts';
 import { parseCredential } from '../../runtime/identity/credential.ts';
 import { compactJws, parseCompactJws, signJws, verifyJws } from '../../runtime/identity/jws.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runInThisContext } from 'node:vm';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { encodeBatch, layoutOf, wireKinds } from '../../runtime/sandbox/javascript/columns.ts';
 import type { ColumnBatch, ColumnSpec } from '../../runtime/sandbox/javascript/columns.ts';
 import { checkRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';

@@ -1,7 +1,7 @@
 /* oxlint-disable typescript/no-implied-eval -- the printed form is run here to compare it with plain JavaScript */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { checkRowFunction, planRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';
 import type { RowFunctionSpec } from '../../runtime/sandbox/javascript/row-function/check.ts';
 import {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { creditLimit, priceOf, type PricePlan } from '../../runtime/metering/price.ts';
 import { shapleyValues, splitByLargestRemainder, splitByShapley } from '../../runtime/metering/split.ts';
 import { toFocusCsv } from '../../runtime/metering/focus.ts';

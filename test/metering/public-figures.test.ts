@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { publicRows, ROW_STEP } from '../../runtime/metering/public-figures.ts';
 
 test('a figure of rows is never below the count, and within a tenth of it or a step', () => {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ajv2019 } from 'ajv/dist/2019.js';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { DataFactory, Parser, Store, type Quad, type Term } from 'n3';
 import Validator from 'rdf-validate-shacl';
 import { policyToOdrl, type LdNode } from '../../runtime/policy/odrl/compile.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { runPolicyCases } from '../../runtime/policy-file/cases.ts';
 import { complaintText, parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { complaintText, MAX_POLICY_BYTES, parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
 import { isSchemaCurrent } from '../../runtime/policy-file/write-schema.ts';
 

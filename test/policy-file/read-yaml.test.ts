@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { parse } from 'yaml';
 import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
 import { readYaml } from '../../runtime/policy-file/read-yaml.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { decide, type Knowledge, type Permit, type Request } from '../../runtime/policy/decide.ts';
 import { meetPermits, meetRelease } from '../../runtime/policy/meet.ts';
 import type { AggregateRelease, Conditions, UsagePolicy } from '../../runtime/policy/model.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { type ExportList, gradeOfResult, judgeExport, type Lineage } from '../../runtime/policy/export-list.ts';
 import type { Grade, UsagePolicy } from '../../runtime/policy/model.ts';
 import { parseExportList } from '../../runtime/policy-file/export-list.ts';

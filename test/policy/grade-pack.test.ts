@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
 import { type DatasetGrade, gradeProblems, GRADES, packProblems, RULE_PACKS } from '../../runtime/policy/grade-pack.ts';
 import type { UsagePolicy } from '../../runtime/policy/model.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { readProgram } from '../../runtime/program-file/read-program.ts';
 import { computationOfMessage } from '../../runtime/sandbox/javascript/from-message.ts';
 

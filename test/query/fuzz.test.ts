@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { compileQuery } from '../../runtime/query/compile.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
 import { checkText, MAX_QUERY_BYTES } from '../../runtime/query/text.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { ask, comparable, contextOf, openClinic, plain, UNIT_COLUMNS } from './clinic.ts';
 
 interface Row {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { learnColumns } from '../../runtime/dataset/column-facts.ts';
 import type { SmallGroups } from '../../runtime/policy/model.ts';
 import type { CatalogueColumn, CatalogueTable } from '../../runtime/query/catalogue.ts';

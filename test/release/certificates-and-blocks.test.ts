@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { certifiedUnits, isCertified, oneHot, unitsForCertificate } from '../../runtime/release/certify.ts';
 import { concentrationOf, isDominated, isDominatedFloat } from '../../runtime/release/dominance.ts';
 import { rowMeasure, rowAggregate, rowGroups } from '../../runtime/release/row-function.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { Histories, unpacked } from '../../runtime/job/histories.ts';
 import { judgeCells } from '../../runtime/release/judge-cells.ts';
 import { LaneGuard, type LaneRow, lanesOf, LANE_WORDS, MAX_LANE_UNITS } from '../../runtime/release/lanes.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { passGate } from '../../runtime/release/gate.ts';
 import { rowsOf, type Cell } from '../../runtime/release/column-values.ts';
 import { mechanismOf, type DpAggregate } from '../../runtime/release/mechanisms/aggregate.ts';

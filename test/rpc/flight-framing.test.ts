@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RecordBatchReader, Table, type RecordBatch } from 'apache-arrow';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { batchFromRows, rowsOf, type Cell } from '../../runtime/release/column-values.ts';
 import type { Schema } from '../../runtime/release/columns.ts';
 import {

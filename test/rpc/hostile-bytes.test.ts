@@ -3,7 +3,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { after, before, test } from 'node:test';
 import { Metadata, status, type Client } from '@grpc/grpc-js';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { connect } from '../../runtime/client/connect.ts';
 import type { CredentialBundle } from '../../runtime/identity/credential.ts';
 import { FLIGHT_SERVICE } from '../../runtime/rpc/flight.ts';

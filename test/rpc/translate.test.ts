@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import protobuf from 'protobufjs';
 import { camelCase, enumWord, hasPresence, isSynthetic, realOneOf, scalarKind } from '../../runtime/rpc/names.ts';
 import { schema } from '../../runtime/rpc/schema.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../property.ts';
 import type { AggregateRelease, UsagePolicy } from '../../../runtime/policy/model.ts';
 import { importBigQuery } from '../../../runtime/policy-file/import/bigquery.ts';
 import { importCcl } from '../../../runtime/policy-file/import/ccl.ts';

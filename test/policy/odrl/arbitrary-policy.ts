@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../../property.ts';
 import type { Request } from '../../../runtime/policy/decide.ts';
 import type { AllowRule, Conditions, Duty, Release, UsagePolicy } from '../../../runtime/policy/model.ts';
 

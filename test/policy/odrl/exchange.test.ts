@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../property.ts';
 import { decide } from '../../../runtime/policy/decide.ts';
 import type { UsagePolicy } from '../../../runtime/policy/model.ts';
 import { policyToOdrl } from '../../../runtime/policy/odrl/compile.ts';

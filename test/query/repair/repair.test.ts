@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
+import { fc } from '../../property.ts';
 import type { TablePolicy } from '../../../runtime/policy/model.ts';
 import { type Reason, reason } from '../../../runtime/policy/reason.ts';
 import { type KnownColumn, knownColumns } from '../../../runtime/query/repair/known-columns.ts';
