@@ -1,8 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { servePlainHttp } from './plain-http.ts';
 
 /** What a log consists of (C2SP tlog-tiles), and nothing else: no other path is ever looked up on the disk. */
 const LOG_FILE = /^\/(checkpoint|vkey|tile\/(\d{1,2}|entries)\/(x\d{3}\/){0,4}\d{3}(\.p\/\d{1,3})?)$/;
@@ -16,8 +15,7 @@ export async function serveEvidence(
   folder: string,
   at: { readonly host: string; readonly port: number },
 ): Promise<{ readonly port: number } & AsyncDisposable> {
-  const server = createServer(
-    { requestTimeout: 10_000, headersTimeout: 5000, maxHeaderSize: 8192 },
+  return servePlainHttp(
     (request, response) => {
       const path = request.url ?? '';
       const isRead = request.method === 'GET' || request.method === 'HEAD';
@@ -43,17 +41,6 @@ export async function serveEvidence(
         () => response.writeHead(404).end(),
       );
     },
+    { ...at, maxConnections: MAX_CONNECTIONS },
   );
-  server.maxConnections = MAX_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(at.port, at.host, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => void server.close(() => resolve()));
-    },
-  };
 }

@@ -1,11 +1,11 @@
 import { generateKeyPairSync, createPrivateKey } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Witnessed } from '../evidence/cosignature.ts';
 import { decodeBase64, ED25519_COSIGNATURE, noteSigner, type NoteSigner, type VerifierKey } from '../evidence/note.ts';
 import { answerAddCheckpoint, MAX_ADD_CHECKPOINT_BYTES } from '../evidence/witness.ts';
+import { writeDurably } from '../store/durable-file.ts';
+import { servePlainHttp } from './plain-http.ts';
 
 const MAX_CONNECTIONS = 64;
 
@@ -21,7 +21,7 @@ export class WitnessState {
     const keyFile = join(folder, 'witness.key');
     if (!existsSync(keyFile)) {
       const { privateKey } = generateKeyPairSync('ed25519');
-      durably(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+      writeDurably(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
     }
     this.signer = noteSigner(name, createPrivateKey(readFileSync(keyFile, 'utf8')), ED25519_COSIGNATURE);
     this.#file = join(folder, 'seen.json');
@@ -36,7 +36,7 @@ export class WitnessState {
   remember(origin: string, seen: Witnessed): void {
     const next = new Map(this.#seen).set(origin, seen);
     const plain = [...next].map(([name, { size, root }]) => [name, size, Buffer.from(root).toString('base64')]);
-    durably(this.#file, `${JSON.stringify(plain)}\n`);
+    writeDurably(this.#file, `${JSON.stringify(plain)}\n`);
     this.#seen.set(origin, seen);
   }
 }
@@ -50,8 +50,7 @@ export async function serveWitness(
   logs: readonly VerifierKey[],
   at: { readonly host: string; readonly port: number; readonly nowMs: () => number },
 ): Promise<{ readonly port: number } & AsyncDisposable> {
-  const server = createServer(
-    { requestTimeout: 10_000, headersTimeout: 5000, maxHeaderSize: 8192 },
+  return servePlainHttp(
     (request, response) => {
       const tell = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
         response.writeHead(status, { 'content-type': type, connection: 'close' }).end(body);
@@ -79,19 +78,8 @@ export async function serveWitness(
         }
       });
     },
+    { ...at, maxConnections: MAX_CONNECTIONS },
   );
-  server.maxConnections = MAX_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(at.port, at.host, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => void server.close(() => resolve()));
-    },
-  };
 }
 
 function readSeen(text: string): Map<string, Witnessed> {
@@ -106,15 +94,4 @@ function readSeen(text: string): Map<string, Witnessed> {
       return [origin, { size: size as number, root }] as const;
     }),
   );
-}
-
-function durably(file: string, text: string): void {
-  const descriptor = openSync(`${file}.new`, 'w', 0o600);
-  try {
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(`${file}.new`, file);
 }

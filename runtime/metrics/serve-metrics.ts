@@ -1,6 +1,5 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Metrics } from './metrics.ts';
+import { servePlainHttp } from '../gateway/plain-http.ts';
 
 const MAX_CONNECTIONS = 16;
 
@@ -13,8 +12,7 @@ export async function serveMetrics(
   at: { readonly host: string; readonly port: number },
   onError: (error: unknown) => void,
 ): Promise<{ readonly port: number } & AsyncDisposable> {
-  const server = createServer(
-    { requestTimeout: 10_000, headersTimeout: 5000, maxHeaderSize: 8192, keepAliveTimeout: 5000 },
+  return servePlainHttp(
     (request, response) => {
       const { hostname } = originOf(request.headers.host);
       // A page in a browser on this machine must not read them by a name of its own that leads here (DNS rebinding).
@@ -32,19 +30,8 @@ export async function serveMetrics(
         },
       );
     },
+    { ...at, maxConnections: MAX_CONNECTIONS },
   );
-  server.maxConnections = MAX_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(at.port, at.host, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => void server.close(() => resolve()));
-    },
-  };
 }
 
 function originOf(host: string | undefined): { readonly hostname: string } {

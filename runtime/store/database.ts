@@ -1,6 +1,7 @@
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { fsyncFolder } from './durable-file.ts';
 import { StoreFault } from './fault.ts';
 
 /**
@@ -113,16 +114,6 @@ function openFault(error: unknown, file: string): StoreFault {
 export function makePrivateFolder(folder: string): void {
   const created = mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (created !== undefined) fsyncFolder(dirname(created));
-}
-
-/** A new name in a folder survives a power loss only after the folder itself was synced. */
-export function fsyncFolder(folder: string): void {
-  const handle = openSync(folder, 'r');
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }
 
 /** Where the parts of the state lie in a data directory. */

@@ -1,9 +1,10 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { noteSigner, rawPublicKey, type NoteSigner } from '../evidence/note.ts';
 import { sha256Hex } from '../evidence/entry.ts';
-import { fsyncFolder, makePrivateFolder } from './database.ts';
+import { makePrivateFolder } from './database.ts';
+import { writeDurably } from './durable-file.ts';
 import { StoreFault } from './fault.ts';
 
 /** The Ed25519 key that signs the log, from its file; created (mode 0600) when there is none and `mayCreate`. */
@@ -45,18 +46,4 @@ function readKey(file: string): KeyObject | undefined {
   } catch (error) {
     throw new StoreFault('state-key', `'${file}' does not hold an Ed25519 private key`, { cause: error });
   }
-}
-
-/** Either the old content or the new is there after a crash, never half of it. */
-function writeDurably(file: string, text: string): void {
-  const temporary = `${file}.new`;
-  const handle = openSync(temporary, 'w', 0o600);
-  try {
-    writeSync(handle, text);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-  renameSync(temporary, file);
-  fsyncFolder(dirname(file));
 }
