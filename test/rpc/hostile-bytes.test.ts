@@ -18,7 +18,7 @@ let client: Client;
 
 before(async () => {
   runtime = await startSmallRuntime({
-    limits: { callsPerSecond: 1e6, callBurst: 1e6, requestTimeoutMs: 400, uploadPauseMs: 400 },
+    limits: { callsPerSecond: 1e6, callBurst: 1e6, requestTimeoutMs: 60_000, uploadPauseMs: 60_000 },
   });
   credential = await runtime.addParty('acme');
   client = rawClient(runtime, credential);
@@ -154,13 +154,15 @@ test('an unknown method and an unknown service are UNIMPLEMENTED', async () => {
 });
 
 test('a request that trickles in is cut off', async () => {
-  const stream = client.makeBidiStreamRequest(
+  const small = await startSmallRuntime({ limits: { requestTimeoutMs: 400 } });
+  const slow = rawClient(small, await small.addParty('slow'));
+  const stream = slow.makeBidiStreamRequest(
     '/glovebox.v1.PartyService/WhoAmI',
     (b: Buffer) => b,
     (b: Buffer) => b,
     new Metadata(),
     {
-      deadline: Date.now() + 10_000,
+      deadline: Date.now() + 60_000,
     },
   );
   const ended = new Promise<{ code: number; details: string }>((resolve) => {
@@ -171,17 +173,21 @@ test('a request that trickles in is cut off', async () => {
   const answer = await ended;
   assert.equal(answer.code, status.DEADLINE_EXCEEDED);
   assert.match(answer.details, /did not arrive in time/);
+  slow.close();
+  small.close();
 });
 
 test('an upload that pauses is cut off, and the application hears it', async () => {
+  const small = await startSmallRuntime({ limits: { uploadPauseMs: 400 } });
+  const slow = rawClient(small, await small.addParty('slow'));
   const header = codecOf('RegisterDatasetRequest').encode({ part: { kind: 'header', header: { name: 'x' } } });
-  const stream = client.makeBidiStreamRequest(
+  const stream = slow.makeBidiStreamRequest(
     '/glovebox.v1.CatalogService/RegisterDataset',
     (b: Buffer) => b,
     (b: Buffer) => b,
     new Metadata(),
     {
-      deadline: Date.now() + 10_000,
+      deadline: Date.now() + 60_000,
     },
   );
   const ended = new Promise<{ code: number; details: string }>((resolve) => {
@@ -193,6 +199,8 @@ test('an upload that pauses is cut off, and the application hears it', async () 
   const answer = await ended;
   assert.equal(answer.code, status.DEADLINE_EXCEEDED);
   assert.match(answer.details, /no part of the upload/);
+  slow.close();
+  small.close();
 });
 
 test('bytes that are no TLS, and TLS that is no HTTP/2, end their own connection only', async () => {
