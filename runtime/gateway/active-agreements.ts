@@ -1,6 +1,6 @@
 import type { AgreementForJob } from '../job/admit.ts';
 import { pricesOf, pinnedPolicy } from './agreement-record.ts';
-import { heldByGrade } from './dataset-grade.ts';
+import { gradingOf, heldByGrade } from './dataset-grade.ts';
 import { unitsOf } from './dataset-units.ts';
 import { heldByDispute } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
@@ -34,6 +34,7 @@ export function activeAgreements(
           notAfterMs,
           prices: pricesOf(record, needs.sha256),
           units: unitsOf(needs.store.peek<DatasetBody>('dataset', dataset)?.body, pinned),
+          grading: gradingOf(needs, dataset),
           blockedBy: [
             ...heldByGrade(needs, dataset, pinned),
             ...heldByDispute(needs, id),

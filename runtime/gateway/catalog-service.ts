@@ -12,7 +12,7 @@ import { Fault } from '../rpc/fault.ts';
 import { ipcStream } from '../rpc/ipc-stream.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf, requireRole } from './access.ts';
-import { gradeAtRegistration } from './dataset-grade.ts';
+import { gradeAtRegistration, gradingRecord } from './dataset-grade.ts';
 import { keyFiguresOf } from './dataset-units.ts';
 import { gradeHandler } from './grade-dataset.ts';
 import { evidence, newId } from './needs.ts';
@@ -227,6 +227,7 @@ async function* register(
           state: existing === undefined ? null : existing.state,
         },
         { do: 'put', record },
+        { do: 'put', record: gradingRecord(needs, record) },
         { do: 'record', event },
       ])
       .finally(() => recording.delete(manifest.dataset));

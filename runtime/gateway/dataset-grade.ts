@@ -1,6 +1,7 @@
 import type { Registered } from '../dataset/ingest.ts';
 import {
   type DatasetGrade,
+  type GradeProblem,
   gradeProblems,
   isGradeAtLeast,
   type ProposedGrade,
@@ -8,6 +9,8 @@ import {
 } from '../policy/grade-pack.ts';
 import type { Grade, UsagePolicy } from '../policy/model.ts';
 import { type Reason, reason } from '../policy/reason.ts';
+import type { Expectation } from '../store/jobs.ts';
+import type { StoredRecord } from '../store/records.ts';
 import type { GatewayNeeds } from './needs.ts';
 import type { DatasetBody } from './records.ts';
 
@@ -66,7 +69,7 @@ function isAnswered({ table, column, grade }: ProposedGrade, before: DatasetBody
 export function gradeReasons(needs: Pick<GatewayNeeds, 'store'>, name: string, policy: UsagePolicy): readonly Reason[] {
   const dataset = needs.store.peek<DatasetBody>('dataset', name);
   if (dataset === undefined) return [];
-  return gradeProblems(policy, datasetGradeOf(dataset.body)).map(({ path, message }) =>
+  return problemsOf(policy, dataset.body).map(({ path, message }) =>
     reason('grade-not-met', message, {
       clause: `${name} v${policy.version} ${path.join('.')}`,
       remedy: 'attach stricter rules, or confirm another grade: dataset grade',
@@ -76,8 +79,45 @@ export function gradeReasons(needs: Pick<GatewayNeeds, 'store'>, name: string, p
 
 /** The same for a consumer, who is not told what recognition found in the values. */
 export function heldByGrade(needs: Pick<GatewayNeeds, 'store'>, name: string, policy: UsagePolicy): readonly Reason[] {
-  return gradeReasons(needs, name, policy).length === 0 ? [] : [GRADE_NOT_MET(name)];
+  const dataset = needs.store.peek<DatasetBody>('dataset', name);
+  return dataset === undefined || problemsOf(policy, dataset.body).length === 0 ? [] : [GRADE_NOT_MET(name)];
 }
+
+/** Judged once per policy version and word about the dataset, not once per decision: both are replaced, never changed. */
+const judged = new WeakMap<UsagePolicy, WeakMap<DatasetBody, readonly GradeProblem[]>>();
+
+function problemsOf(policy: UsagePolicy, dataset: DatasetBody): readonly GradeProblem[] {
+  let ofPolicy = judged.get(policy);
+  if (ofPolicy === undefined) judged.set(policy, (ofPolicy = new WeakMap()));
+  let problems = ofPolicy.get(dataset);
+  if (problems === undefined) ofPolicy.set(dataset, (problems = gradeProblems(policy, datasetGradeOf(dataset))));
+  return problems;
+}
+
+const gradingId = (dataset: string): string => `grading/${dataset}`;
+
+/**
+ * What is known of a dataset's grade, as one state that a release can expect in its transaction. It is written together
+ * with the dataset, whenever that is.
+ */
+export function gradingRecord(
+  needs: Pick<GatewayNeeds, 'nowMs' | 'sha256'>,
+  { id, owner, body }: StoredRecord<DatasetBody>,
+): StoredRecord {
+  const { grade, isConfirmed, proposed } = datasetGradeOf(body);
+  const state = needs.sha256(JSON.stringify([grade, isConfirmed, proposed]));
+  return { table: 'setting', id: gradingId(id), owner, state, atMs: needs.nowMs(), body: {} };
+}
+
+/** The grading by which a dataset is judged now; null: of an earlier version, nobody has spoken of it since. */
+export const gradingOf = (needs: Pick<GatewayNeeds, 'store'>, dataset: string): string | null =>
+  needs.store.peek('setting', gradingId(dataset))?.state ?? null;
+
+export const gradingInForce = (dataset: string, grading: string | null): Expectation => ({
+  table: 'setting',
+  id: gradingId(dataset),
+  state: grading,
+});
 
 export const GRADE_NOT_MET = (dataset: string): Reason =>
   reason('grade-not-met', `the rules are not strict enough for the grade of dataset \`${dataset}\``, {

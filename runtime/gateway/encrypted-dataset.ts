@@ -15,6 +15,7 @@ import { requireRole } from './access.ts';
 import type { CiphertextFiles } from './ciphertext-files.ts';
 import type { ColumnFacts, HomomorphicNeeds } from './ciphertext-intake.ts';
 import { contributedTo } from './contributed-columns.ts';
+import { gradingRecord } from './dataset-grade.ts';
 import { evidence } from './needs.ts';
 import { type CiphertextBody, type DatasetBody, type DecryptorBody, type EncryptedBody, objectId } from './records.ts';
 
@@ -88,6 +89,7 @@ export function encryptedDatasets(needs: HomomorphicNeeds): {
       const recorded = await needs.store.transact([
         { do: 'expect', table: 'dataset', id: record.id, state: existing === undefined ? null : existing.state },
         { do: 'put', record },
+        { do: 'put', record: gradingRecord(needs, record) },
         {
           do: 'record',
           event: evidence(

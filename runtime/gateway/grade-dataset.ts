@@ -4,7 +4,7 @@ import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { checkNote, requireRole } from './access.ts';
 import { pinnedPolicy } from './agreement-record.ts';
-import { gradeReasons, proposedGradeOf } from './dataset-grade.ts';
+import { gradeReasons, gradingRecord, proposedGradeOf } from './dataset-grade.ts';
 import { type ManifestNeeds, messageOf } from './dataset-message.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 import { type AgreementBody, type DatasetBody, policyOf } from './records.ts';
@@ -46,6 +46,7 @@ export function gradeHandler(
         .transact([
           { do: 'expect', table: 'dataset', id: dataset.id, state: dataset.state },
           { do: 'put', record: graded },
+          { do: 'put', record: gradingRecord(needs, graded) },
           {
             do: 'record',
             event: evidence(

@@ -3,6 +3,7 @@ import type { AgreementForJob } from '../job/admit.ts';
 import type { AlertBook } from './alerts.ts';
 import type { DutyBook } from './duties.ts';
 import type { StoreLedger } from './ended-jobs.ts';
+import { gradingInForce } from './dataset-grade.ts';
 import { listInForce } from './export-lists.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { questionRecords } from './repeats.ts';
@@ -42,9 +43,12 @@ export function jobLedger(
       await alerts.saw({ job, verdict: 'deny', codes: reasons, lines: [] });
       return answer;
     },
-    release: async ({ duties: owed, sketches, question, judgedBy, ...input }) => {
+    release: async ({ duties: owed, sketches, question, judgedBy, gradings, ...input }) => {
       const records = duties.recordsFor(input.jobId, owed);
-      const expects = judgedBy === undefined ? [] : [listInForce(judgedBy)];
+      const expects = [
+        ...(judgedBy === undefined ? [] : [listInForce(judgedBy)]),
+        ...gradings.map(({ dataset, grading }) => gradingInForce(dataset, grading)),
+      ];
       const kept = [
         ...sketchRecords(input.jobId, sketches, nowMs()),
         ...questionRecords(input.jobId, question, nowMs()),

@@ -20,6 +20,8 @@ export interface AgreementForJob {
   readonly notAfterMs: number | null;
   /** Duties that are overdue, or that come before any use and are not fulfilled: nothing runs before they are. */
   readonly blockedBy: readonly Reason[];
+  /** The word about its dataset's grade by which it was judged, for the ledger to compare; absent: none is kept here. */
+  readonly grading?: string | null;
   /** The prices that its parties signed; null: what the policy's duties say. */
   readonly prices: AgreedPrices | null;
   /** About how many privacy units its dataset holds, as everybody may know it; absent: not known. */

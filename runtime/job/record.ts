@@ -1,11 +1,11 @@
-import { reason } from '../policy/reason.ts';
+import { type Denied, reason } from '../policy/reason.ts';
 import { type CreditHold, meterNote, usageOf, usedCredit } from './charge.ts';
-import type { Admission } from './admit.ts';
+import { admit, type Admission } from './admit.ts';
 import type { Disclosed } from './disclose.ts';
 import { releaseEvents } from './events.ts';
 import { exportLines, gradeOf } from './export-control.ts';
 import type { Job, Outcome } from './job.ts';
-import type { JobNeeds, JobRun } from './needs.ts';
+import type { AdmittedPermit, JobNeeds, JobRun } from './needs.ts';
 import type { Prepared } from './prepare.ts';
 import { permitsFor, BLOCKED } from './ledger-job.ts';
 import { end } from './end-job.ts';
@@ -13,7 +13,7 @@ import { end } from './end-job.ts';
 /** Most duties of one policy. */
 const MAX_DUTIES = 1000;
 
-/** How often a release is judged again because the export list was replaced under it; then the job is stopped. */
+/** How often a release is judged again because the export list or a grade was replaced under it; then it is stopped. */
 const MAX_JUDGEMENTS = 5;
 
 /** What is recorded when a result leaves. */
@@ -48,7 +48,7 @@ export async function record(needs: JobNeeds, job: Job, of: Releasable, run: Job
   }
 }
 
-/** `changed`: the list by which it was judged was replaced before the commit; nothing is recorded, nothing left. */
+/** `changed`: what it was judged by was replaced before the commit; nothing is recorded, nothing left. */
 async function judgeAndRecord(
   needs: JobNeeds,
   job: Job,
@@ -61,9 +61,11 @@ async function judgeAndRecord(
   // The list may have changed while the job ran: what would be refused now does not leave.
   const list = needs.exportList?.();
   const listed = exportLines(needs, job, permitsFor(admission, prepared), prepared);
-  if ('kind' in listed) {
+  const admitted = admittedStill(needs, job, permitsFor(admission, prepared));
+  const refused = 'kind' in listed ? listed : 'kind' in admitted ? admitted : null;
+  if (refused !== null) {
     await result.discard();
-    return await end(needs, job, 'stopped', listed.reasons);
+    return await end(needs, job, 'stopped', refused.reasons);
   }
   const { rows, bytes, sha256, withheld } = result;
   const usage = usageOf(job, permitsFor(admission, prepared), prepared, result, { nowMs: needs.nowMs(), holds });
@@ -73,6 +75,7 @@ async function judgeAndRecord(
     sketches: result.sketches,
     question,
     ...(list === undefined ? {} : { judgedBy: list }),
+    gradings: 'kind' in admitted ? [] : admitted,
     events: releaseEvents(needs, job, prepared, result, {
       grade: gradeOf(permitsFor(admission, prepared), prepared),
       usage,
@@ -123,6 +126,23 @@ async function judgeAndRecord(
     mode: admission.mode,
     guarantee: prepared.guarantee,
   };
+}
+
+/**
+ * Decides once more, as agreements, duties, disputes and grades are now: what would be denied does not leave. Answers the
+ * grades that this rests on, for the transaction to compare. An agreement that is no longer active is the ledger's to refuse.
+ */
+function admittedStill(
+  needs: JobNeeds,
+  job: Job,
+  permits: readonly AdmittedPermit[],
+): Parameters<JobNeeds['ledger']['release']>[0]['gradings'] | Denied {
+  const active = needs.activeAgreements(job.asker.party);
+  const now = permits.flatMap(({ agreement }) => active.find(({ id }) => id === agreement.id) ?? []);
+  const gradings = now.flatMap(({ dataset, grading }) => (grading === undefined ? [] : [{ dataset, grading }]));
+  if (now.length < permits.length) return gradings;
+  const verdict = admit(needs, job, now);
+  return verdict.kind === 'denied' ? verdict : gradings;
 }
 
 /** Waits for both, whatever becomes of either; rejects with the first failure. */

@@ -167,3 +167,40 @@ test('grades: rules are at least as strict as a dataset’s grade asks, before a
     assert.deepEqual(await attach(policy), []);
   });
 });
+
+test('a grade that is raised between the last look and the commit stops the release all the same', async () => {
+  await using world = await runtimeWorld();
+  const { hospital, acme } = await agreedWorld(world, POLICY());
+  const submit = async (text: string): Promise<string> => {
+    const { job } = await acme.jobs.submit({ job: { computation: { kind: 'sql', sql: { text } } }, wait: true });
+    return [job?.state ?? '', ...(job?.reasons.map(({ code }) => code) ?? [])].join(' ');
+  };
+  const { store } = world.runtime;
+  const commitRelease = store.commitRelease.bind(store);
+  const raisedTo = (grade: 'important' | 'core'): void => {
+    let isRaised = false;
+    store.commitRelease = async (input) => {
+      if (!isRaised) await hospital.catalogue.grade({ name: 'visits', grade });
+      isRaised = true;
+      return await commitRelease(input);
+    };
+  };
+  // Rules that are strict enough for the new grade too: judged again, and released under it.
+  raisedTo('important');
+  const important = POLICY().replace('grade: internal', 'grade: important');
+  assert.deepEqual((await hospital.policies.attach({ document: important, fileName: 'p.yaml' })).complaints, []);
+  const { agreement } = await hospital.agreements.offer({ dataset: 'visits', consumer: 'acme' });
+  await acme.agreements.accept({ id: agreement?.id ?? '' });
+  const strict = await acme.jobs.submit({
+    job: { computation: { kind: 'sql', sql: { text: COUNT_QUERY } }, agreementIds: [agreement?.id ?? ''] },
+    wait: true,
+  });
+  assert.equal(strict.job?.state, 'released');
+  await hospital.agreements.terminate({ id: agreement?.id ?? '' });
+  assert.equal(await submit(COUNT_QUERY), 'denied grade-not-met', 'the first agreement says grade `internal`');
+  await hospital.catalogue.grade({ name: 'visits', grade: 'internal' });
+  raisedTo('core');
+  assert.equal(await submit('SELECT ward, sum(cost) AS s FROM visits GROUP BY ward'), 'stopped stopped');
+  const { jobs } = await acme.jobs.list({});
+  assert.deepEqual(jobs.map(({ state }) => state).filter((state) => state === 'released').length, 1);
+});
