@@ -5,7 +5,7 @@ import { unitsOf } from './dataset-units.ts';
 import { heldByDispute } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
 import type { GatewayNeeds } from './needs.ts';
-import { type AgreementBody, type DatasetBody, policyOf } from './records.ts';
+import { agreedAtOf, type AgreementBody, type DatasetBody, policyOf } from './records.ts';
 
 /** The agreements under which a party may run jobs now, with the policies that they pin. */
 export function activeAgreements(
@@ -32,6 +32,7 @@ export function activeAgreements(
           purposes,
           notBeforeMs,
           notAfterMs,
+          agreedAtMs: agreedAtOf([body]),
           prices: pricesOf(record, needs.sha256),
           units: unitsOf(needs.store.peek<DatasetBody>('dataset', dataset)?.body, pinned),
           grading: gradingOf(needs, dataset),

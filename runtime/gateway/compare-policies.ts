@@ -1,4 +1,4 @@
-import type { DatasetBody, PartyBody, PolicyBody } from './records.ts';
+import type { AgreementBody, DatasetBody, PartyBody, PolicyBody } from './records.ts';
 import type {
   DiffPolicyRequest,
   DiffPolicyResponse,
@@ -19,7 +19,7 @@ import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { GatewayNeeds } from './needs.ts';
-import { policyOf } from './records.ts';
+import { agreedAtOf, policyOf } from './records.ts';
 
 export interface CompareNeeds extends GatewayNeeds {
   readonly knowledge: Knowledge;
@@ -120,6 +120,9 @@ function askedOf(
       rule: typeof rule === 'string' ? rule : null,
       purpose: typeof purpose === 'string' ? purpose : null,
       now: atMs,
+      agreedAtMs: agreedAtOf(
+        body.agreements.flatMap((id) => needs.store.peek<AgreementBody>('agreement', id)?.body ?? []),
+      ),
       isolation: needs.isolation,
       recipientCountry: needs.store.peek<PartyBody>('party', owner)?.body.jurisdiction ?? null,
       image: 'sql',

@@ -1,7 +1,7 @@
 import type { Admission, PartyRole } from '../identity/party.ts';
 import type { KeyFigures } from './dataset-units.ts';
 import type { ProposedGrade } from '../policy/grade-pack.ts';
-import type { Grade, Release, UsagePolicy } from '../policy/model.ts';
+import { type Grade, NO_CONDITIONS, type Release, type UsagePolicy } from '../policy/model.ts';
 
 /** Bodies of the records that the gateway keeps in the store; all plain JSON. */
 
@@ -94,7 +94,16 @@ export function policyOf(body: PolicyBody): UsagePolicy {
 
 function parsed(body: PolicyBody): UsagePolicy {
   const policy = JSON.parse(body.policy) as UsagePolicy;
-  return { ...policy, allow: policy.allow.map((rule) => ({ ...rule, release: withLaterTerms(rule.release) })) };
+  return {
+    ...policy,
+    defaults: { ...NO_CONDITIONS, ...policy.defaults },
+    allow: policy.allow.map((rule) => ({
+      ...rule,
+      when: { ...NO_CONDITIONS, ...rule.when },
+      release: withLaterTerms(rule.release),
+    })),
+    deny: policy.deny.map((rule) => ({ ...rule, when: { ...NO_CONDITIONS, ...rule.when } })),
+  };
 }
 
 /** Terms that policies of earlier versions did not have yet, as what they meant then. */
@@ -140,6 +149,12 @@ export type AgreementBody = {
   /** The agreed price plan, canonical JSON; absent when the policy's own prices hold, and in earlier versions. */
   readonly prices?: string;
 };
+
+/** When the last signature came under any of these agreements; null when there is none. */
+export const agreedAtOf = (agreements: readonly Pick<AgreementBody, 'signatures'>[]): number | null =>
+  agreements
+    .flatMap(({ signatures }) => signatures.map(({ signedAtMs }) => signedAtMs))
+    .reduce((latest: number | null, at) => Math.max(latest ?? at, at), null);
 
 /** The newest version of a dataset; older versions stay on disk for jobs that pinned them. */
 export type DatasetBody = {

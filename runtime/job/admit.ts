@@ -18,6 +18,8 @@ export interface AgreementForJob {
   readonly purposes: readonly string[];
   readonly notBeforeMs: number;
   readonly notAfterMs: number | null;
+  /** When its last party signed; absent: not known, and a policy that counts from then denies. */
+  readonly agreedAtMs?: number | null;
   /** Duties that are overdue, or that come before any use and are not fulfilled: nothing runs before they are. */
   readonly blockedBy: readonly Reason[];
   /** The word about its dataset's grade by which it was judged, for the ledger to compare; absent: none is kept here. */
@@ -110,7 +112,7 @@ export function admit(
   const facts = factsOf(job);
   let refusal: Denied | null = null;
   for (const mode of modesFor(job)) {
-    const request: Request = {
+    const request: Omit<Request, 'agreedAtMs'> = {
       consumer: job.asker.party,
       groups: job.asker.groups,
       mode,
@@ -141,7 +143,7 @@ const isAboutMode = ({ code }: Reason): boolean => code === 'mode-not-allowed' |
 function admitIn(
   needs: Pick<JobNeeds, 'knowledge'>,
   mode: Mode,
-  request: Request,
+  request: Omit<Request, 'agreedAtMs'>,
   agreements: readonly AgreementForJob[],
 ): Admission | Denied {
   const permits: AdmittedPermit[] = [];
@@ -159,7 +161,8 @@ function admitIn(
         }),
       );
     }
-    const permit = decide(agreement.policy, request, needs.knowledge);
+    const asked: Request = { ...request, agreedAtMs: agreement.agreedAtMs ?? null };
+    const permit = decide(agreement.policy, asked, needs.knowledge);
     if (permit.kind === 'denied') return permit;
     permits.push({ agreement, permit });
   }

@@ -15,6 +15,10 @@ export function ledgerJob(
   const ends = [
     ...agreements.map(({ notAfterMs }) => notAfterMs),
     ...permits.flatMap(({ permit }) => [permit.policy.defaults.notAfter, permit.rule.when.notAfter]),
+    ...permits.flatMap(({ agreement: { agreedAtMs = null }, permit: { policy, rule } }) =>
+      // The last millisecond of the time is still in it.
+      [policy.defaults.elapsedMs, rule.when.elapsedMs].map((ms) => (ms === null ? null : (agreedAtMs ?? 0) + ms + 1)),
+    ),
     job.actor?.notAfterMs ?? null,
   ].filter((end) => end !== null);
   return {

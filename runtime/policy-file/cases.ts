@@ -25,6 +25,7 @@ const request = z.strictObject({
   rule: name.optional(),
   purpose: name.optional(),
   at: instant.optional().describe('When; default: now'),
+  agreedAt: instant.optional().describe('When the last party signed; default: there is no agreement'),
   isolation: z.enum(['none', 'process', 'confined', 'namespaced', 'vm']).optional(),
   country: z
     .string()
@@ -123,6 +124,7 @@ function requestOf(asked: z.infer<typeof request>, nowMs: number): Request {
     rule: asked.rule ?? null,
     purpose: asked.purpose ?? null,
     now: asked.at === undefined ? nowMs : Date.parse(asked.at),
+    agreedAtMs: asked.agreedAt === undefined ? null : Date.parse(asked.agreedAt),
     isolation: asked.isolation ?? 'namespaced',
     recipientCountry: asked.country ?? null,
     image: asked.image ?? null,

@@ -20,6 +20,7 @@ export const datasetName = z
   );
 const id = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, 'an id of letters, digits, `_` and `-`');
 const party = z.string().regex(/^(group:)?[a-z0-9][a-z0-9._-]{0,62}$/, 'a party name in lower case, or group:NAME');
+const group = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'a name in lower case');
 const country = z.string().regex(/^[A-Z]{2}$/, 'an ISO 3166-1 code of two capitals, e.g. CN');
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 hexadecimal digits');
 const money = z.string().regex(/^\d{1,12}(\.\d{1,6})?$/, 'an amount as text, e.g. "0.80"');
@@ -108,6 +109,7 @@ const conditions = {
   purposes: list(z.string().min(1).max(256)).optional().describe('W3C DPV purposes; narrower ones are included'),
   notBefore: instant.optional(),
   notAfter: instant.optional(),
+  elapsedTime: duration.optional().describe('How long after the agreement is signed by all it may be used'),
   count: z
     .strictObject({ max: z.int().min(1), per: duration.optional() })
     .optional()
@@ -118,6 +120,9 @@ const conditions = {
   approvals: z.strictObject({ quorum: z.int().min(1).max(100), by: list(party) }).optional(),
   recipientOutside: list(country).optional(),
   recipientInside: list(country).optional(),
+  credentials: list(group)
+    .optional()
+    .describe('What the operator must have attested of the party, all of them: its groups'),
   condition: z.string().min(1).max(4096).optional().describe('A condition in CEL over the request'),
 };
 const when = z.strictObject(conditions).optional();

@@ -118,6 +118,7 @@ function conditionsOf(document: ConditionsDocument | undefined): Conditions {
     purposes: when.purposes ?? null,
     notBefore: when.notBefore === undefined ? null : Date.parse(when.notBefore),
     notAfter: when.notAfter === undefined ? null : Date.parse(when.notAfter),
+    elapsedMs: when.elapsedTime === undefined ? null : durationMs(when.elapsedTime),
     count:
       when.count === undefined
         ? null
@@ -128,6 +129,7 @@ function conditionsOf(document: ConditionsDocument | undefined): Conditions {
     approvals: when.approvals ?? null,
     recipientOutside: when.recipientOutside ?? null,
     recipientInside: when.recipientInside ?? null,
+    credentials: when.credentials ?? null,
     condition: when.condition ?? null,
   };
 }

@@ -76,6 +76,7 @@ function conditionsOf(when: Conditions): object | undefined {
     purposes: when.purposes,
     notBefore: notBefore === null ? null : new Date(notBefore).toISOString(),
     notAfter: notAfter === null ? null : new Date(notAfter).toISOString(),
+    elapsedTime: durationOf(when.elapsedMs),
     count: count === null ? null : without({ max: count.max, per: durationOf(count.perMs) }),
     isolation: isolationAtLeast === null ? null : { atLeast: isolationAtLeast },
     images: when.images,
@@ -83,6 +84,7 @@ function conditionsOf(when: Conditions): object | undefined {
     approvals: when.approvals,
     recipientOutside: when.recipientOutside,
     recipientInside: when.recipientInside,
+    credentials: when.credentials,
     condition: when.condition,
   });
   return Object.keys(said).length === 0 ? undefined : said;

@@ -1,5 +1,6 @@
 import type { AllowRule, Conditions, DenyRule, Duty, IsolationLevel, Mode, Release, UsagePolicy } from './model.ts';
 import { type Denied, denied, type Reason, reason } from './reason.ts';
+import { periodInWords } from './release-in-words.ts';
 
 /** What is asked of one policy, with every fact the decision rests on: who, what for, when, and where it would run. */
 export interface Request {
@@ -12,6 +13,8 @@ export interface Request {
   readonly purpose: string | null;
   /** Milliseconds since the epoch, from the trusted clock. */
   readonly now: number;
+  /** When the last party signed the agreement, milliseconds since the epoch; null: there is none, or it is not known. */
+  readonly agreedAtMs: number | null;
   readonly isolation: IsolationLevel;
   /** Where the recipient is, from its credential (ISO 3166-1); null is treated as foreign everywhere. */
   readonly recipientCountry: string | null;
@@ -143,6 +146,23 @@ function unmet(when: Conditions, request: Request, knowledge: Knowledge): readon
   }
   if (when.notAfter !== null && request.now >= when.notAfter) {
     fail('too-late', `use ended at ${new Date(when.notAfter).toISOString()}`, 'ask the provider for a new agreement');
+  }
+  const { elapsedMs } = when;
+  if (elapsedMs !== null && (request.agreedAtMs === null || request.now - request.agreedAtMs > elapsedMs)) {
+    fail(
+      'too-late',
+      `use ended ${periodInWords(elapsedMs)} after the agreement was signed`,
+      'ask the provider for a new agreement',
+    );
+  }
+  if (when.credentials !== null) {
+    const missing = when.credentials.filter((one) => !request.groups.includes(one));
+    if (missing.length > 0)
+      fail(
+        'credential-missing',
+        `party \`${request.consumer}\` is not attested as: ${missing.join(', ')}`,
+        'ask the operator, who attests it: `party add --group`',
+      );
   }
   if (when.isolationAtLeast !== null && !isAtLeast(request.isolation, when.isolationAtLeast)) {
     fail(

@@ -155,6 +155,7 @@ const DOCUMENT_TERMS: Readonly<Record<string, string>> = {
   microEpsilonDataset: 'epsilonDataset',
   budgetPeriodMs: 'per',
   differencingGuard: 'differencing',
+  elapsedMs: 'elapsedTime',
 };
 const documentTerm = (key: string): string => DOCUMENT_TERMS[key] ?? key;
 
@@ -164,7 +165,7 @@ function textOf(path: string, value: unknown): string {
   if (typeof value === 'number') {
     if (/\.epsilon\w*$/.test(path)) return String(value / 1e6);
     if (/\.(notBefore|notAfter)$/.test(path)) return new Date(value).toISOString();
-    if (path.endsWith('.per')) return `PT${Math.floor(value / 1000)}S`;
+    if (/\.(per|elapsedTime)$/.test(path)) return `PT${Math.floor(value / 1000)}S`;
     return String(value);
   }
   if (path.endsWith('.differencing')) return value === true ? 'guard' : 'off';

@@ -107,10 +107,12 @@ export function conditionsInWords(when: Conditions): readonly string[] {
     ...list('purposes', when.purposes),
     ...at('from', when.notBefore),
     ...at('before', when.notAfter),
+    ...(when.elapsedMs === null ? [] : [`within ${periodInWords(when.elapsedMs)} after signing`]),
     ...(count === null
       ? []
       : [`at most ${count.max} uses${count.perMs === null ? '' : ` in ${periodInWords(count.perMs)}`}`]),
     ...(when.isolationAtLeast === null ? [] : [`isolation ${when.isolationAtLeast} or more`]),
+    ...list('attested as', when.credentials),
     ...list('images', when.images),
     ...list('code digests', when.digests),
     ...(when.approvals === null ? [] : [`approved by ${when.approvals.quorum} of ${when.approvals.by.join(', ')}`]),

@@ -103,6 +103,8 @@ export interface Conditions {
   /** Inclusive start and exclusive end, milliseconds since the epoch. */
   readonly notBefore: number | null;
   readonly notAfter: number | null;
+  /** How long after all have signed the agreement it may be used, milliseconds; null: as long as the agreement says. */
+  readonly elapsedMs: number | null;
   readonly count: UseCount | null;
   readonly isolationAtLeast: IsolationLevel | null;
   readonly images: readonly string[] | null;
@@ -111,6 +113,8 @@ export interface Conditions {
   /** Jurisdictions (ISO 3166-1 alpha-2) outside of which a recipient matches. */
   readonly recipientOutside: readonly string[] | null;
   readonly recipientInside: readonly string[] | null;
+  /** What the operator must have attested of the party, every one of them: its groups. */
+  readonly credentials: readonly string[] | null;
   /** A CEL expression over the request's attributes; null when none. */
   readonly condition: string | null;
 }
@@ -226,6 +230,7 @@ export const NO_CONDITIONS: Conditions = {
   purposes: null,
   notBefore: null,
   notAfter: null,
+  elapsedMs: null,
   count: null,
   isolationAtLeast: null,
   images: null,
@@ -233,5 +238,6 @@ export const NO_CONDITIONS: Conditions = {
   approvals: null,
   recipientOutside: null,
   recipientInside: null,
+  credentials: null,
   condition: null,
 };

@@ -10,6 +10,8 @@ import type { AllowRule, ColumnGrant, Conditions, TablePolicy, UsagePolicy } fro
 export function widenings(base: UsagePolicy, offer: UsagePolicy): readonly string[] {
   const wider: string[] = [];
   if (offer.dataset !== base.dataset) wider.push('metadata.dataset');
+  // A grade is its provider's word: another one changes what may leave (core never does) and what recognition asks.
+  if (offer.grade !== base.grade) wider.push('metadata.grade');
   for (const table of offer.tables) {
     const before = base.tables.find((one) => one.name === table.name);
     if (before === undefined) wider.push(`tables.${table.name ?? ''}`);
@@ -25,10 +27,17 @@ export function widenings(base: UsagePolicy, offer: UsagePolicy): readonly strin
     if (!offer.deny.some((one) => same(one, rule))) wider.push(`deny.${rule.id}`);
   }
   for (const [index, duty] of base.duties.entries()) {
-    if (!offer.duties.some((one) => same(one, duty))) wider.push(`duties.${index}`);
+    // A duty that stands twice is owed twice.
+    const times = base.duties.slice(0, index + 1).filter((one) => same(one, duty)).length;
+    if (offer.duties.filter((one) => same(one, duty)).length < times) wider.push(`duties.${index}`);
   }
+  const { stop, alert } = base.onViolation;
+  if (stop === 'agreement' && offer.onViolation.stop !== 'agreement') wider.push('onViolation.stop');
+  if (ALERTS.indexOf(offer.onViolation.alert) < ALERTS.indexOf(alert)) wider.push('onViolation.alert');
   return wider;
 }
+
+const ALERTS: readonly UsagePolicy['onViolation']['alert'][] = ['low', 'medium', 'high'];
 
 /**
  * Terms of `offer` that allow nothing more and yet choose what is looked at, by values of rows: which rows there are, at
@@ -80,6 +89,7 @@ function tableWidenings(base: TablePolicy, offer: TablePolicy): readonly string[
     const before = base.columns.find((one) => one.name === column.name);
     const covered = column.grants.every((grant) => before?.grants.some((one) => coversGrant(one, grant)) ?? false);
     if (!covered) wider.push(`${path}.columns.${column.name}`);
+    else if (column.grade !== before?.grade) wider.push(`${path}.columns.${column.name}.grade`);
   }
   return wider;
 }
@@ -116,6 +126,12 @@ function conditionWidenings(base: Conditions, offer: Conditions, path: string): 
   check(same(base.recipientOutside, offer.recipientOutside), 'recipientOutside');
   check(base.notBefore === null || (offer.notBefore !== null && offer.notBefore >= base.notBefore), 'notBefore');
   check(base.notAfter === null || (offer.notAfter !== null && offer.notAfter <= base.notAfter), 'notAfter');
+  check(base.elapsedMs === null || (offer.elapsedMs !== null && offer.elapsedMs <= base.elapsedMs), 'elapsedTime');
+  // All of them are needed: a longer list is the narrower one.
+  check(
+    (base.credentials ?? []).every((one) => offer.credentials?.includes(one) === true),
+    'credentials',
+  );
   check(isCountWithin(base.count, offer.count), 'count');
   check(
     base.isolationAtLeast === null ||

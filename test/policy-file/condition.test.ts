@@ -10,6 +10,7 @@ const request: Request = {
   rule: null,
   purpose: 'Research',
   now: Date.UTC(2026, 0, 1),
+  agreedAtMs: null,
   isolation: 'namespaced',
   recipientCountry: 'CN',
   image: null,

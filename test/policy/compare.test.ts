@@ -90,6 +90,7 @@ const REQUEST: Request = {
   rule: 'statistics',
   purpose: 'RiskManagement',
   now: 0,
+  agreedAtMs: null,
   isolation: 'namespaced',
   recipientCountry: 'CN',
   image: 'sql',

@@ -2,9 +2,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { decide } from '../../runtime/policy/decide.ts';
+import type { UsagePolicy } from '../../runtime/policy/model.ts';
+import { evaluateCondition } from '../../runtime/policy-file/condition.ts';
 import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
 import { purposeIncludes } from '../../runtime/policy/purposes.ts';
 import { steerings, widenings } from '../../runtime/policy/refine.ts';
+import { fc } from '../property.ts';
+import { anyPolicy, anyRequest } from './odrl/arbitrary-policy.ts';
 
 const text = readFileSync(join(import.meta.dirname, '..', '..', 'policies', 'hospital-visits.yaml'), 'utf8');
 function policy(from = '', to = ''): Parameters<typeof widenings>[0] {
@@ -20,6 +25,8 @@ const narrower: readonly (readonly [string, string])[] = [
   ['max: 500', 'max: 5'],
   ['per: P30D', 'per: P60D'],
   ['notAfter: 2027-01-01', 'notAfter: 2026-06-01'],
+  ['notAfter: 2027-01-01', 'notAfter: 2027-01-01, elapsedTime: P30D'],
+  ['notAfter: 2027-01-01', 'notAfter: 2027-01-01, credentials: [iso27001]'],
   ['functions: [sum, avg, count]', 'functions: [sum]'],
   ['rights: [group, filter, order]', 'rights: [group]'],
   ['epsilonTotal: 4', 'epsilonTotal: 1'],
@@ -53,9 +60,62 @@ test('leaving out a deny rule or a duty widens', () => {
   assert.deepEqual(widenings(policy(), policy('  - { do: log }\n', '')), ['duties.0']);
 });
 
+test('a lower grade, a milder answer to violations and a duty that stood twice are named as wider', () => {
+  const base = policy();
+  const [table] = base.tables;
+  const [column, ...others] = table?.columns ?? [];
+  assert.ok(table !== undefined && column !== undefined);
+  const core = { ...base, tables: [{ ...table, columns: [{ ...column, grade: 'core' as const }, ...others] }] };
+  assert.deepEqual(widenings(core, core), []);
+  assert.deepEqual(widenings(core, base), [`tables..columns.${column.name}.grade`]);
+  assert.deepEqual(widenings(base, { ...base, grade: 'public' }), ['metadata.grade']);
+  const strict = { ...base, onViolation: { stop: 'agreement', alert: 'high' } as const };
+  assert.deepEqual(widenings(strict, { ...base, onViolation: { stop: 'job', alert: 'low' } }), [
+    'onViolation.stop',
+    'onViolation.alert',
+  ]);
+  assert.deepEqual(widenings({ ...base, onViolation: { stop: 'job', alert: 'low' } }, strict), []);
+  const [duty] = base.duties;
+  assert.ok(duty !== undefined);
+  assert.deepEqual(widenings({ ...base, duties: [duty, duty] }, { ...base, duties: [duty] }), ['duties.1']);
+});
+
 test('an allowed purpose includes the narrower ones and not the broader ones', () => {
   assert.ok(purposeIncludes('ResearchAndDevelopment', 'MedicalResearch'));
   assert.ok(purposeIncludes('https://w3id.org/dpv#Marketing', 'dpv:TargetedAdvertising'));
   assert.ok(!purposeIncludes('MedicalResearch', 'ResearchAndDevelopment'));
   assert.ok(purposeIncludes('own-purpose', 'own-purpose'));
+});
+
+test('what is accepted as narrower permits nothing that the offer would not have permitted', () => {
+  const knowledge = { purposeIncludes, evaluate: evaluateCondition };
+  let accepted = 0;
+  fc.assert(
+    fc.property(
+      anyPolicy,
+      anyPolicy,
+      fc.nat(),
+      fc.array(anyRequest, { maxLength: 20 }),
+      (base, other, pick, requests) => {
+        // One condition of one place comes from another policy: often narrower, often not.
+        const keys = Object.keys(base.defaults) as (keyof UsagePolicy['defaults'])[];
+        const key = keys[pick % keys.length] ?? 'count';
+        const changed = { ...base.defaults, [key]: other.defaults[key] };
+        const offer: UsagePolicy =
+          pick % 2 === 0
+            ? { ...base, defaults: changed }
+            : { ...base, allow: base.allow.map((rule) => ({ ...rule, when: { ...rule.when, [key]: changed[key] } })) };
+        if (widenings(base, offer).length > 0) return;
+        accepted += 1;
+        for (const request of requests) {
+          const now = decide(offer, request, knowledge);
+          if (now.kind === 'denied') continue;
+          const named = { ...request, rule: now.rule.id };
+          assert.equal(decide(base, named, knowledge).kind, 'permitted', `${key}: ${JSON.stringify(request)}`);
+        }
+      },
+    ),
+    { numRuns: 1500 },
+  );
+  assert.ok(accepted > 200, `${accepted} of 1500 were narrower`);
 });

@@ -99,6 +99,8 @@ function worldOf(policy: UsagePolicy, request: Request, knowledge: Knowledge): W
       // What is used up is the ledger's to know, durably, when it reserves.
       'odrl:count': 0,
       'odrl:spatial': request.recipientCountry ?? NOWHERE,
+      ...(request.agreedAtMs === null ? {} : { 'odrl:elapsedTime': request.now - request.agreedAtMs }),
+      'gb:credential': request.groups,
       'gb:isolationLevel': request.isolation,
       'gb:approvals': request.approvers,
       ...(purpose === null ? {} : { 'odrl:purpose': purpose }),

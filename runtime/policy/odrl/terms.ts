@@ -51,6 +51,7 @@ export const CONDITION_TERMS: readonly (ConstraintTerm & { readonly field: keyof
   { field: 'purposes', operand: 'odrl:purpose', operator: 'odrl:isAnyOf', kind: 'purposes' },
   { field: 'notBefore', operand: 'odrl:dateTime', operator: 'odrl:gteq', kind: 'instant' },
   { field: 'notAfter', operand: 'odrl:dateTime', operator: 'odrl:lt', kind: 'instant' },
+  { field: 'elapsedMs', operand: 'odrl:elapsedTime', operator: 'odrl:lteq', kind: 'duration' },
   {
     field: 'countMax',
     operand: 'odrl:count',
@@ -70,6 +71,7 @@ export const CONDITION_TERMS: readonly (ConstraintTerm & { readonly field: keyof
   },
   { field: 'recipientInside', operand: 'odrl:spatial', operator: 'odrl:isAnyOf', kind: 'texts' },
   { field: 'recipientOutside', operand: 'odrl:spatial', operator: 'odrl:isNoneOf', kind: 'texts' },
+  { field: 'credentials', operand: 'gb:credential', operator: 'odrl:isAllOf', kind: 'texts' },
   { field: 'condition', operand: 'gb:condition', operator: 'odrl:eq', kind: 'text' },
 ];
 

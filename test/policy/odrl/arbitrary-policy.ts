@@ -19,6 +19,7 @@ const conditions: fc.Arbitrary<Conditions> = fc.record({
   purposes: maybe(some(PURPOSES)),
   notBefore: maybe(fc.integer({ min: 0, max: 50 }).map((day) => T0 + day * 86_400_000)),
   notAfter: maybe(fc.integer({ min: 51, max: 100 }).map((day) => T0 + day * 86_400_000)),
+  elapsedMs: maybe(fc.constantFrom(0, 1000, 40 * 86_400_000)),
   count: maybe(fc.record({ max: fc.integer({ min: 1, max: 500 }), perMs: maybe(fc.constantFrom(1000, 86_400_000)) })),
   isolationAtLeast: maybe(fc.constantFrom('none', 'process', 'confined', 'namespaced', 'vm')),
   images: maybe(some(['sql', 'javascript'])),
@@ -26,6 +27,7 @@ const conditions: fc.Arbitrary<Conditions> = fc.record({
   approvals: maybe(fc.record({ quorum: fc.integer({ min: 1, max: 3 }), by: some(['owner', 'dpo', 'board']) })),
   recipientOutside: maybe(some(COUNTRIES)),
   recipientInside: maybe(some(COUNTRIES)),
+  credentials: maybe(some(['lab', 'risk', 'iso27001'])),
   condition: maybe(fc.constantFrom(...CONDITIONS)),
 });
 
@@ -228,6 +230,7 @@ export const anyRequest: fc.Arbitrary<Request> = fc.record({
   rule: maybe(fc.constantFrom('a0', 'a1', 'a2')),
   purpose: maybe(fc.constantFrom(...PURPOSES, 'MaintainCreditRatingDatabase', 'Marketing')),
   now: fc.integer({ min: 0, max: 100 }).map((day) => T0 + day * 86_400_000),
+  agreedAtMs: maybe(fc.integer({ min: -10, max: 100 }).map((day) => T0 + day * 86_400_000)),
   isolation: fc.constantFrom('none', 'process', 'confined', 'namespaced', 'vm'),
   recipientCountry: maybe(fc.constantFrom('CN', 'DE', 'US')),
   image: maybe(fc.constantFrom('sql', 'javascript')),
