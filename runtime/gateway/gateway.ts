@@ -25,7 +25,7 @@ import type { Entropy } from '../release/entropy.ts';
 import { SEVERITIES, type Severity } from '../risk/detect.ts';
 import type { Application } from '../rpc/application.ts';
 import { type Authority, issueCredential, issueServerCertificate, type ServerCertificate } from '../rpc/authority.ts';
-import { loadImage, listImages } from '../sandbox/image.ts';
+import { listImages } from '../sandbox/image.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import type { Store } from '../store/store.ts';
 import { AlertBook } from './alerts.ts';
@@ -326,7 +326,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
         signal,
       ),
   };
-  const images = await Promise.all((await listImages(parts.root)).map((name) => loadImage(parts.root, name)));
+  const images = await Promise.all((await listImages(parts.root)).map((name) => pool.image(name)));
   let insecureCaller: Caller | null = null;
 
   /** Starts a worker over a layout before the first job asks for one; a failure shows when a job does. */

@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256OfFile } from './file-digest.ts';
+import { keptText } from './kept-text.ts';
 import { linkModules } from './link-modules.ts';
 import { moduleClosure, type ModuleClosure } from './module-closure.ts';
 import { imageDigest, parseManifest, signatureStateOf, type ImageManifest, type SignatureState } from './manifest.ts';
@@ -94,7 +95,8 @@ async function closureOf(root: string, manifest: ImageManifest): Promise<ModuleC
   const closure = await moduleClosure(root, manifest.entry, new Set(manifest.packages));
   if (manifest.isLinked !== true) return closure;
   const entryGuestPath = closure.entryGuestPath.replace(/\.mjs$/, '.cjs');
-  const text = linkModules(closure.modules, closure.entryGuestPath);
+  const inputs = [closure.entryGuestPath, ...closure.modules.flatMap(({ guestPath, text }) => [guestPath, text])];
+  const text = keptText('linked-modules/1', inputs, () => linkModules(closure.modules, closure.entryGuestPath));
   return { entryGuestPath, modules: [{ guestPath: entryGuestPath, text }] };
 }
 

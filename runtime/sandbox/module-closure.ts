@@ -3,6 +3,7 @@ import { access, readFile } from 'node:fs/promises';
 import { isBuiltin, stripTypeScriptTypes } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { parse, type Node } from 'acorn';
+import { keptText } from './kept-text.ts';
 
 export interface ClosureModule {
   /** path below the worker's `/app`, always `.mjs` */
@@ -63,8 +64,12 @@ const plainModules = new Map<string, PlainModule>();
 function plainModule(path: string, source: string): PlainModule {
   const known = plainModules.get(path);
   if (known?.source === source) return known;
-  const text = path.endsWith('.ts') ? stripTypes(source) : source;
-  const found = { source, text, specifiers: specifiersOf(text, path) };
+  const isTyped = path.endsWith('.ts');
+  const made = keptText(isTyped ? 'plain-module-of-typed/1' : 'plain-module/1', [source], () => {
+    const text = isTyped ? stripTypes(source) : source;
+    return JSON.stringify({ text, specifiers: specifiersOf(text, path) });
+  });
+  const found = { source, ...(JSON.parse(made) as Omit<PlainModule, 'source'>) };
   plainModules.set(path, found);
   return found;
 }

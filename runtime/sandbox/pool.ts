@@ -142,9 +142,14 @@ export class WorkerPool implements AsyncDisposable {
     return this.#host.stage.root;
   }
 
-  /** Digest of an image, loading and verifying it when this is the first use. */
+  /** An image, loaded and verified when this is its first use. Rejects when it is not intact. */
+  image(kind: string): Promise<SandboxImage> {
+    return this.#host.image(kind);
+  }
+
+  /** Digest of an image, likewise. */
   async imageDigest(kind: string): Promise<string> {
-    return (await this.#host.image(kind)).digest;
+    return (await this.image(kind)).digest;
   }
 
   /**
