@@ -66,6 +66,18 @@ export function commandLine(): Command {
   return program;
 }
 
+/** Runs one command and sets the exit code of this process or thread. */
+export async function runCommandLine(args: readonly string[]): Promise<void> {
+  try {
+    await commandLine().parseAsync(args, { from: 'user' });
+  } catch (error) {
+    // commander ends by throwing: its own exit codes become ours (help and version are no failure).
+    const { code, exitCode } = error as { readonly code?: string; readonly exitCode?: number };
+    if (code?.startsWith('commander.') !== true) throw error;
+    process.exitCode = exitCode === 0 ? 0 : 2;
+  }
+}
+
 /** Read here and not from container.ts, which would load the whole runtime. */
 function versionOf(): string {
   const manifest = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8');

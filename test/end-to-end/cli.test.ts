@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Command } from 'commander';
 import { commandLine } from '../../runtime/cli/program.ts';
 import { connect } from '../../runtime/client/connect.ts';
-import { glovebox, serveRuntime, type ServedRuntime } from './runtime.ts';
+import { glovebox, gloveboxProcess, serveRuntime, type ServedRuntime } from './runtime.ts';
 
 interface JobAnswer {
   readonly job: {
@@ -91,11 +91,11 @@ describe('the command line against a runtime of its own', () => {
     writeFileSync(path('receipt'), value.job.receipt?.document ?? '');
     await runtime.run('evidence', 'key', '--out', path('log.pub'), ...asAcme());
     // No --data, no --server, no credential: only the two files.
-    const verified = await glovebox(['evidence', 'verify', path('receipt'), '--key', path('log.pub'), '--json']);
+    const verified = await gloveboxProcess(['evidence', 'verify', path('receipt'), '--key', path('log.pub'), '--json']);
     assert.equal(verified.exit, 0, verified.stderr);
     assert.equal((JSON.parse(verified.stdout) as { isValid: boolean }).isValid, true);
     writeFileSync(path('forged'), (value.job.receipt?.document ?? '').replace(/^index (\d+)/m, 'index 1$1'));
-    const forged = await glovebox(['evidence', 'verify', path('forged'), '--key', path('log.pub'), '--json']);
+    const forged = await gloveboxProcess(['evidence', 'verify', path('forged'), '--key', path('log.pub'), '--json']);
     assert.equal(forged.exit, 1);
     assert.equal((JSON.parse(forged.stdout) as { isValid: boolean }).isValid, false);
   });
@@ -108,7 +108,7 @@ describe('the command line against a runtime of its own', () => {
       value.job.reasons.map(({ code }) => code),
       ['rows-not-released'],
     );
-    const { exit: people, stdout } = await runtime.run('job', 'run', 'select patient from visits', ...asAcme());
+    const { exit: people, stdout } = await runtime.runProcess('job', 'run', 'select patient from visits', ...asAcme());
     assert.equal(people, 1);
     assert.match(stdout, /rows-not-released/);
     assert.match(stdout, /what would be allowed: /);

@@ -126,7 +126,7 @@ describe('contracts on the command line', () => {
     );
     assert.match(await refused('meter', 'settle', agreement), new RegExp(`^1 .*frozen by the dispute .${dispute.id}`));
     assert.match(await refused('dispute', 'resolve', dispute.id, 'mine', ...as('desk')), /^1 no dispute/);
-    const { stdout } = await runtime.run('dispute', 'list', ...as('acme'));
+    const { stdout } = await runtime.runProcess('dispute', 'list', ...as('acme'));
     assert.match(stdout, new RegExp(`${dispute.id} +open .*the counts are wrong`));
     await did('dispute', 'resolve', dispute.id, 'recounted', ...as('acme'));
     assert.equal(

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { decryptorProcess } from './decryptor-process.ts';
-import { glovebox, serveRuntime, type ServedRuntime } from './runtime.ts';
+import { gloveboxProcess, serveRuntime, type ServedRuntime } from './runtime.ts';
 
 /* Keys and encrypted models from the command line, against a runtime of their own. */
 
@@ -229,7 +229,7 @@ test('another provider’s column is invited, contributed, accepted, computed on
 
 test('a key is made without a runtime too, and its secret part is in no file but its own', async () => {
   const folder = path('offline');
-  const made = await glovebox(['key', 'generate', '--for', 'query', '--offline', '--out', folder]);
+  const made = await gloveboxProcess(['key', 'generate', '--for', 'query', '--offline', '--out', folder]);
   assert.equal(made.exit, 0, made.stderr);
   const secret = JSON.parse(readFileSync(join(folder, 'query.secret.json'), 'utf8')) as {
     readonly keys: readonly { readonly secretKey: string }[];

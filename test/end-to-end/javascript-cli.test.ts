@@ -110,7 +110,7 @@ test('code is debugged on a synthetic twin, with its errors and console', async 
 });
 
 test('a description that is wrong is refused with its place', async () => {
-  const { exit, stderr } = await served.run('job', 'run', '--spec', data, '--as', acme);
+  const { exit, stderr } = await served.runProcess('job', 'run', '--spec', data, '--as', acme);
   assert.equal(exit, 2);
   assert.match(stderr, /colon\.csv:\d+:\d+ /);
 });

@@ -4,16 +4,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { type Ran, runCommand } from './commands.ts';
 
 export const ROOT = join(import.meta.dirname, '..', '..');
 const MAIN = join(ROOT, 'runtime', 'cli', 'main.ts');
 const NODE = ['--disable-warning=ExperimentalWarning', MAIN];
-
-export interface Ran {
-  readonly exit: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** A `glovebox serve` of its own process over a data directory of its own, and its command line. */
 export interface ServedRuntime extends AsyncDisposable {
@@ -23,7 +18,9 @@ export interface ServedRuntime extends AsyncDisposable {
   readonly credential: string;
   /** Runs a command; as the operator unless `--as` is among the arguments. */
   run(...args: readonly string[]): Promise<Ran>;
-  /** The same with `--json`, read. */
+  /** The same in a process of its own. */
+  runProcess(...args: readonly string[]): Promise<Ran>;
+  /** `run` with `--json`, read. */
   json<T = Readonly<Record<string, unknown>>>(...args: readonly string[]): Promise<{ exit: number | null; value: T }>;
   /** Stops every present worker of a kind where it is, as if its query never ended; answers how many. */
   freezeWorkers(entry: string): number;
@@ -44,6 +41,7 @@ export async function serveRuntime(): Promise<ServedRuntime> {
     },
     credential: ready.credential,
     run,
+    runProcess: (...args) => gloveboxProcess([...args, '--server', ready.address], data),
     json: async <T>(...args: readonly string[]) => {
       const { exit, stdout, stderr } = await run(...args, '--json');
       if (stdout === '') throw new Error(`no JSON, exit ${exit}: ${stderr}`);
@@ -85,12 +83,22 @@ async function start(data: string): Promise<{ readonly child: ChildProcess; read
   throw new Error(`serve ended before it was ready: ${errors.join('')}`);
 }
 
+const environment = (data: string): Readonly<Record<string, string>> => ({
+  GLOVEBOX_DATA: data,
+  GLOVEBOX_CREDENTIAL: '',
+});
+
+/** Runs the command line. */
+export function glovebox(args: readonly string[], data = '/nonexistent'): Promise<Ran> {
+  return runCommand({ args, env: environment(data) });
+}
+
 /** Runs the command line in a process of its own. */
-export async function glovebox(args: readonly string[], data = '/nonexistent'): Promise<Ran> {
+export async function gloveboxProcess(args: readonly string[], data = '/nonexistent'): Promise<Ran> {
   return await outputOf(
     spawn(process.execPath, [...NODE, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, GLOVEBOX_DATA: data, GLOVEBOX_CREDENTIAL: '' },
+      env: { ...process.env, ...environment(data) },
     }),
   );
 }
