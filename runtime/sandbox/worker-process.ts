@@ -339,7 +339,7 @@ export class WorkerProcess {
   async usage(): Promise<ProcessUsage | undefined> {
     const pid = await this.innerPid();
     if (pid === undefined) return undefined;
-    const seen = await usageOf(pid);
+    const seen = usageOf(pid);
     if (seen === undefined) return undefined;
     this.#peakRssMiB = Math.max(this.#peakRssMiB, seen.rssMiB);
     this.#cpuMs = Math.max(this.#cpuMs, seen.cpuMs);

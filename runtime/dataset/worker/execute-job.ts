@@ -36,6 +36,7 @@ export async function executeJob(
   try {
     await runSetup(connection, job, stop);
     if (job.guard !== undefined) await obeyGuard(connection, job.guard, { stop, send, askGuard });
+    if (job.limits.threads === 1 && isPlain(job)) await connection.run('PRAGMA disable_optimizer');
     const sent = await stream(connection, job.result, job.columns, stop, send);
     refuseWhenStopped(stop);
     const withheldCells = await readSummary(connection, job.summary);
@@ -45,6 +46,14 @@ export async function executeJob(
     stop.using(null);
     connection.closeSync();
   }
+}
+
+/**
+ * Whether what is left to do is to read cells as they stand: of few, making the plans better takes longer than running
+ * them. A join is another matter: only the optimizer makes a hash join of a product.
+ */
+export function isPlain({ result, summary }: Pick<SqlJob, 'result' | 'summary'>): boolean {
+  return !/\bJOIN\b/i.test(`${result} ${summary}`);
 }
 
 /** Runs what is to run before the result. A gate whose table says that nothing is open spares its statements. */

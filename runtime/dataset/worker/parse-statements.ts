@@ -43,14 +43,14 @@ export class StatementParser implements Disposable {
     if (sql.includes('\0') || !sql.isWellFormed()) throw new ParseRefusal('failed');
     if (this.#parsing === null) {
       const instance = await emptyInstance();
-      this.#parsing = { instance, connection: await instance.connect() };
+      this.#parsing = { instance, connection: await plainly(instance) };
     }
     return this.#ask(this.#parsing.connection, 'SELECT json_serialize_sql($1::VARCHAR)', sql);
   }
 
   async #plan(schema: readonly string[], statements: readonly { sql: string; isRun: boolean }[]): Promise<string[]> {
     const instance = await this.#schemaInstance(schema);
-    const connection = await instance.connect();
+    const connection = await plainly(instance);
     this.#using = connection;
     try {
       const plans: string[] = [];
@@ -100,6 +100,13 @@ export class StatementParser implements Disposable {
     if (Buffer.byteLength(text) > PARSER_LIMITS.maxTreeBytes) throw new ParseRefusal('too-large');
     return text;
   }
+}
+
+/** A connection that does not make plans better before it runs them: there is no row for which that could pay. */
+async function plainly(instance: DuckDBInstance): Promise<DuckDBConnection> {
+  const connection = await instance.connect();
+  await connection.run('PRAGMA disable_optimizer');
+  return connection;
 }
 
 async function emptyInstance(): Promise<DuckDBInstance> {

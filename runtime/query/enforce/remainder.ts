@@ -3,7 +3,8 @@ import { printScope } from '../rows.ts';
 import { type Block, cellName, type Condition, isRanked, keyName, splitPredicates } from './block.ts';
 import { bitsOf, siblingsOf } from './siblings.ts';
 import { table, create, keyNames, predicates, all, joinGroups, noneOrEnough } from './parts.ts';
-import { exactColumns, cellTest } from './verdict.ts';
+import { wholeTests } from './exact.ts';
+import { exactColumns } from './verdict.ts';
 
 /** All groups that may not be shown, as one row, under the same rules. */
 export function remainder(block: Block, conditions: readonly Condition[]): string {
@@ -33,14 +34,7 @@ export function remainder(block: Block, conditions: readonly Condition[]): strin
     const isJudged = cell.weight !== null || (cell.centred ?? []).length > 0;
     const isWeighed = (isJudged && block.terms.dominance !== null) || (cell.factors ?? []).length > 0;
     if (isWeighed || isRanked(cell) || bitsOf(cell, siblingsOf(conditions)) > 0n) return `NULL AS ${cellName(i)}`;
-    const rows = (of: string | null): string => {
-      const index = conditions.findIndex(({ sql }) => sql === of);
-      return index === -1 ? 'g.n' : `g.n${index}`;
-    };
-    const enough = cell.conditions.flatMap((condition) => {
-      const c = conditions.findIndex(({ sql }) => sql === condition.sql);
-      return cellTest(block, condition, { units: (side, u) => `g.${side}${c}_${u}`, rows });
-    });
+    const enough = wholeTests(block, conditions, cell);
     return `CASE WHEN ${all(enough)} THEN g.${cellName(i)} END AS ${cellName(i)}`;
   });
   const columns = [

@@ -1,3 +1,4 @@
+import { exactVerdict, isCountedAtOnce } from './exact.ts';
 import { extremumStatements } from './extremum.ts';
 import { leftOutStatements, prefix } from './left-out.ts';
 import { type Block, cellName, type Condition, conditionsOf, isRanked } from './block.ts';
@@ -27,7 +28,8 @@ import { verdict, withEnough } from './verdict.ts';
  *   r  the small groups merged into one, where the policy wants that.
  *   z  how much was withheld, if that itself rests on enough units.
  *
- * Of small tables t is made in one go, and g and p only if something is left open or the caller says that it reads g.
+ * Of small tables t is made in one go, and g and p only if something is left open or the caller says that it reads g. Of
+ * very small ones units are counted at once, see exact.ts: t is all there is.
  *
  * A join with an empty table of undecided groups ends at once, so the later steps cost nothing when nothing is left.
  */
@@ -37,6 +39,10 @@ export function statementsOf(
 ): { readonly setup: readonly string[]; readonly gate: Gate | null } {
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
+  const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
+  const isAlone = !isMerged && !keepsGroups && beside.length === 0;
+  if (isAlone && isCountedAtOnce(block, siblings))
+    return { setup: [exactVerdict(block, conditions), ...treatment(block, conditions)], gate: null };
   const sample = sampleOf(block);
   const regions = regionCount(siblings, sample !== null);
   const hasFactors = factorsOf(block).length > 0;
@@ -59,10 +65,9 @@ export function statementsOf(
     !block.cells.some(isRanked);
   // The merged row of small groups asks what was left out over all groups, whichever way the verdict is found.
   const [overall, ...within] = leftOut;
-  const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
   const before = isMerged && overall !== undefined ? [overall] : [];
   // Each statement costs about a millisecond, which is all that a small table costs: there one makes everything.
-  const isOne = isQuick && isSmall(block) && !isMerged && !keepsGroups && beside.length === 0;
+  const isOne = isQuick && isSmall(block) && isAlone;
   const p = looked === undefined ? [] : [`pp AS MATERIALIZED (${prefix(block)})`];
   const quick = isOne
     ? { ahead: [...made.ahead, `gg AS MATERIALIZED (${made.select})`, ...p], g: 'gg', p: 'pp' }
