@@ -11,10 +11,39 @@ export interface SqlJob {
   readonly gates?: readonly Gate[];
   /** Absent: nothing is compared with other answers. */
   readonly guard?: SqlGuard;
+  /** Present: the rows of `result` do not leave the worker; one DATA frame holds what the kernel made of them. */
+  readonly fold?: SqlFold;
   readonly result: string;
   readonly columns: Schema;
   readonly summary: string;
   readonly limits: EngineLimits;
+}
+
+/** How a column lies in a kernel's buffer; a missing value is NaN in `float64`, −1 in the others. */
+export type FoldKind = 'float64' | 'int32' | 'boolean' | 'dictionary';
+
+/**
+ * A kernel to run over the rows where they are: `kernel` is the text of `run(buffer, rows, ...offsets)`, which adds rows to its
+ * cells, and `run()`, which returns the cells and starts from zero. The gateway prints it out of a checked, closed program.
+ */
+export interface SqlFold {
+  readonly kernel: string;
+  readonly kinds: readonly FoldKind[];
+  readonly cells: number;
+}
+
+/** Where columns of that many rows begin in a kernel's buffer, and its size, in bytes. */
+export function foldLayout(
+  kinds: readonly FoldKind[],
+  rows: number,
+): { readonly offsets: readonly number[]; readonly bytes: number } {
+  let bytes = 0;
+  const offsets = kinds.map((kind) => {
+    const offset = bytes;
+    bytes += Math.ceil((rows * (kind === 'float64' ? 8 : kind === 'boolean' ? 1 : 4)) / 8) * 8;
+    return offset;
+  });
+  return { offsets, bytes };
 }
 
 /**

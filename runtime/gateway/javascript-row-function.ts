@@ -90,6 +90,7 @@ export function rowFunctionRun(
         const source = sourceOf(needs, input, columns, {
           isSorted: false,
           isNumbered: false,
+          isReadOnce: iterate === undefined,
           rowsPerUnit: facts.rowsPerUnit,
           signal,
         });

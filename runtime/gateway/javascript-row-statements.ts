@@ -15,16 +15,8 @@ export function statementsOf(
   part: UnitPart,
 ): EnforcedQuery {
   const { table, columns, rowsPerUnit, isSorted } = request;
-  const [unit] = table.units;
-  if (unit === undefined) throw new RangeError('the table has no privacy unit');
-  const hash = `t.${quoteName(unit.hash)}`;
-  const rank = `t.${quoteName(ROW_RANK)}`;
-  const conditions = [
-    ...(rowsPerUnit === null ? [] : [`${rank} < ${Math.trunc(rowsPerUnit)}`]),
-    ...(part.first === 0 ? [] : [`${hash} >= ${boundary(part.first, part.of)}`]),
-    ...(part.end === part.of ? [] : [`${hash} < ${boundary(part.end, part.of)}`]),
-  ];
-  const bound = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+  const hash = hashOf(table);
+  const bound = boundOf({ table, rowsPerUnit }, part);
   const values = columns.map((column, i) => `${expressionOf(column)} AS c${i}`);
   const isJoined = request.isNumbered && rowsPerUnit !== 1;
   const setup = isJoined
@@ -33,19 +25,111 @@ export function statementsOf(
       ]
     : [];
   const from = `${table.physical} AS t${isJoined ? ` JOIN units ON units.h = ${hash}` : ''}`;
-  const order = isSorted ? ` ORDER BY ${[hash, ...(rowsPerUnit === null ? [] : [rank])].join(', ')}` : '';
+  const order = isSorted ? ` ORDER BY ${[hash, ...(rowsPerUnit === null ? [] : [RANK])].join(', ')}` : '';
   return {
+    ...PLAIN,
     setup,
     result: `SELECT ${[...values, ...(isJoined ? ['units.n AS u'] : [])].join(', ')} FROM ${from}${bound}${order}`,
     outputs: [
       ...columns.map((column, i) => ({ name: `c${i}`, type: sentType(column.kind), role: 'cell' as const })),
       ...(isJoined ? [{ name: 'u', type: INTEGER, role: 'cell' as const }] : []),
     ],
-    certificates: [],
-    summary: 'SELECT CAST(NULL AS BIGINT)',
-    inWords: [],
-    canonical: '',
   };
+}
+
+/** The whole of a table's units. */
+export const WHOLE: UnitPart = { first: 0, end: 1, of: 1 };
+
+/** Our own statements say nothing of cells that are withheld. */
+const PLAIN = { certificates: [], summary: 'SELECT CAST(NULL AS BIGINT)', inWords: [], canonical: '' } as const;
+
+const RANK = `t.${quoteName(ROW_RANK)}`;
+
+function hashOf({ units: [unit] }: RowsRequest['table']): string {
+  if (unit === undefined) throw new RangeError('the table has no privacy unit');
+  return `t.${quoteName(unit.hash)}`;
+}
+
+/** Which rows are read: those of the part, of each unit no more than the bound. */
+function boundOf({ table, rowsPerUnit }: Pick<RowsRequest, 'table' | 'rowsPerUnit'>, part: UnitPart): string {
+  const hash = hashOf(table);
+  const conditions = [
+    ...(rowsPerUnit === null ? [] : [`${RANK} < ${Math.trunc(rowsPerUnit)}`]),
+    ...(part.first === 0 ? [] : [`${hash} >= ${boundary(part.first, part.of)}`]),
+    ...(part.end === part.of ? [] : [`${hash} < ${boundary(part.end, part.of)}`]),
+  ];
+  return conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+}
+
+/** Groups of rows: a column, and for some of the groups the keys by which its stored values are known. */
+export interface StatedGroups {
+  readonly column: ReadColumn | undefined;
+  readonly keys: readonly (readonly [key: number, group: number])[];
+}
+
+type GroupedRequest = Pick<RowsRequest, 'table' | 'columns' | 'rowsPerUnit'>;
+
+/** Rows and different units of each group in a part, as `g`, `n` and `u`; a group without rows is absent. */
+export function countStatement(request: GroupedRequest, groups: StatedGroups, part: UnitPart): EnforcedQuery {
+  const { setup, from, group } = groupedFrom(request, groups);
+  const units = `CAST(count(DISTINCT ${hashOf(request.table)}) AS DOUBLE)`;
+  return {
+    ...PLAIN,
+    setup,
+    result: `SELECT ${group} AS g, CAST(count(*) AS DOUBLE) AS n, ${units} AS u FROM ${from}${boundOf(request, part)} GROUP BY ALL`,
+    outputs: [
+      { name: 'g', type: INTEGER, role: 'cell' },
+      { name: 'n', type: { kind: 'double' }, role: 'cell' },
+      { name: 'u', type: { kind: 'double' }, role: 'cell' },
+    ],
+  };
+}
+
+/** The rows of the groups that are named, group after group and in each by the units, with the number of the group last. */
+export function groupedStatement(request: GroupedRequest, groups: StatedGroups, part: UnitPart): EnforcedQuery {
+  const { columns, table } = request;
+  const { setup, from, group } = groupedFrom(request, groups);
+  const values = columns.map((column, i) => `${expressionOf(column)} AS c${i}`);
+  return {
+    ...PLAIN,
+    setup,
+    result: `SELECT ${[...values, `${group} AS g`].join(', ')} FROM ${from}${boundOf(request, part)} ORDER BY ${group}, ${hashOf(table)}, ${RANK}`,
+    outputs: [
+      ...columns.map((column, i) => ({ name: `c${i}`, type: sentType(column.kind), role: 'cell' as const })),
+      { name: 'g', type: INTEGER, role: 'cell' },
+    ],
+  };
+}
+
+/** Keys are joined, not compared one after the other: there may be thousands. Numbers of every kind are exact as doubles. */
+function groupedFrom(
+  { table }: GroupedRequest,
+  { column, keys }: StatedGroups,
+): { readonly setup: readonly string[]; readonly from: string; readonly group: string } {
+  const from = `${table.physical} AS t`;
+  if (column === undefined) return { setup: [], from, group: 'CAST(0 AS INTEGER)' };
+  const { texts } = column;
+  const isText = column.kind === 'dictionary';
+  const [type, stored] = isText ? ['VARCHAR', `t.${quoteName(column.name)}`] : ['DOUBLE', expressionOf(column)];
+  // A row joined twice would be in two groups. No stored text holds a NUL, so a key that does is never found.
+  const rows = [...new Map(keys)].flatMap(([key, group]) => {
+    if (!isText) return [`(${doubleText(key)}, ${Math.trunc(group)})`];
+    const text = texts[key] ?? '\0';
+    return text.includes('\0') ? [] : [`(${quoteText(text)}, ${Math.trunc(group)})`];
+  });
+  const values = rows.length === 0 ? `(CAST(NULL AS ${type}), 0)` : rows.join(', ');
+  return {
+    setup: [
+      `CREATE TEMP TABLE groups AS SELECT k, CAST(g AS INTEGER) AS g FROM (VALUES ${values}) AS v(k, g) WHERE k IS NOT NULL`,
+    ],
+    from: `${from} JOIN groups ON groups.k = CAST(${stored} AS ${type})`,
+    group: 'groups.g',
+  };
+}
+
+function doubleText(value: number): string {
+  if (!Number.isFinite(value)) throw new RangeError('a key is not a finite number');
+  return `CAST('${value}' AS DOUBLE)`;
 }
 
 /** Where a fraction of the keyed hashes' range begins, as a literal of their own type: the layout's hashes are 64 bits, even. */

@@ -1,12 +1,12 @@
-import { DEFAULT_RUN_LIMITS, runEnforced } from '../dataset/run-enforced.ts';
-import { linkOf, WorkerFault } from '../dataset/worker-link.ts';
 import type { OpenDataset } from '../job/prepare-sql.ts';
 import type { CatalogueColumn, CatalogueTable, SqlType } from '../query/catalogue.ts';
 import type { ColumnBatch, ColumnKind, ColumnSpec } from '../sandbox/javascript/columns.ts';
 import type { ColumnSource, GroupKey, UnitPart } from '../sandbox/javascript/source.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
+import { groupedRows } from './javascript-grouped-rows.ts';
 import { decodeRows } from './javascript-row-batches.ts';
-import { statementsOf } from './javascript-row-statements.ts';
+import { engineBatches, foldRows } from './javascript-row-engine.ts';
+import { statementsOf, WHOLE } from './javascript-row-statements.ts';
 
 /** A column as code reads it, and the texts that it may tell apart. */
 export interface ReadColumn extends ColumnSpec {
@@ -34,6 +34,8 @@ export interface RowsRequest {
   readonly isSorted: boolean;
   /** Whether each row says whose it is; without, the bound on the rows of a unit is all that is known of units. */
   readonly isNumbered: boolean;
+  /** Whether the job reads the rows once, so that nothing is won by keeping them. */
+  readonly isReadOnce?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -41,8 +43,8 @@ export interface RowsRequest {
 const KEPT_VALUES = 8_000_000;
 /** Values (rows × columns, and the unit) that one part of a table should have, so that a job holds no more at one time. */
 const PART_VALUES = 4_000_000;
-/** What the engine may use for one part; half a GiB for the whole SQL worker then. */
-const ENGINE_MIB = 384;
+/** Rows of a table, roughly, from which on a kernel goes to them: that costs a fresh worker afterwards. */
+const FOLD_ROWS = 2 ** 20;
 /** Parts of the largest table. */
 const MAX_PARTS = 256;
 
@@ -56,7 +58,12 @@ export function roughly(rows: number): number {
  * table alone, because the parts decide which units can share a block.
  */
 export function partsFor(rows: number, columns: number): number {
-  return Math.max(1, Math.min(MAX_PARTS, Math.ceil((1.5 * roughly(rows) * (columns + 1)) / PART_VALUES)));
+  return partsOfValues(1.5 * roughly(rows) * (columns + 1));
+}
+
+/** In how many parts that many values are read. */
+export function partsOfValues(values: number): number {
+  return Math.max(1, Math.min(MAX_PARTS, Math.ceil(values / PART_VALUES)));
 }
 
 /**
@@ -72,6 +79,7 @@ export function rowSource(request: RowsRequest): ColumnSource {
   const rows = Number(table.rowCount);
   const parts = partsFor(rows, columns.length);
   const isKept = rows * (columns.length + 1) <= KEPT_VALUES;
+  const isFolding = !isSorted && !isNumbered && roughly(rows) >= FOLD_ROWS && (!isKept || request.isReadOnce === true);
   let kept: readonly ColumnBatch[] | null = null;
   async function* batches(part?: UnitPart): AsyncGenerator<ColumnBatch, void, void> {
     if (part !== undefined) {
@@ -99,10 +107,10 @@ export function rowSource(request: RowsRequest): ColumnSource {
     ...(rowsPerUnit === null ? {} : { boundedRowsPerUnit: rowsPerUnit }),
     parts,
     batches,
+    grouped: (groupBy) => groupedRows(request, groupBy),
+    ...(isFolding ? { fold: (kernel) => foldRows(request, kernel) } : {}),
   };
 }
-
-const WHOLE: UnitPart = { first: 0, end: 1, of: 1 };
 
 /** All rows, part after part; units of later parts are numbered on. */
 async function* inParts(request: RowsRequest, of: number): AsyncGenerator<ColumnBatch, void, void> {
@@ -122,27 +130,10 @@ async function* inParts(request: RowsRequest, of: number): AsyncGenerator<Column
 }
 
 async function* readRows(request: RowsRequest, part: UnitPart): AsyncGenerator<ColumnBatch, void, void> {
-  const { pool, party, dataset, signal } = request;
-  const query = statementsOf(request, part);
-  const guestPath = `/data/${dataset.database}.duckdb`;
-  const worker = await pool.lease({ kind: 'sql', party, mounts: [{ hostPath: dataset.file, guestPath }], signal });
-  let isClean = false;
-  try {
-    const path = worker.isolation === 'process' ? dataset.file : guestPath;
-    const run = runEnforced(linkOf(worker), [{ alias: dataset.database, path }], query, {
-      limits: { ...DEFAULT_RUN_LIMITS, engine: { ...DEFAULT_RUN_LIMITS.engine, memoryMiB: ENGINE_MIB } },
-      signal,
-    });
-    let first = 0;
-    for await (const batch of run.batches()) {
-      yield decodeRows(batch, request, first);
-      first += batch.rowCount;
-    }
-    if (run.outcome.kind !== 'done') throw new WorkerFault('the rows could not be read');
-    isClean = true;
-  } finally {
-    if (isClean) worker.release();
-    else await worker.destroy();
+  let first = 0;
+  for await (const batch of engineBatches(request, statementsOf(request, part))) {
+    yield decodeRows(batch, request, first);
+    first += batch.rowCount;
   }
 }
 

@@ -33,7 +33,7 @@ export function sourceOf(
   needs: JavaScriptRunNeeds,
   { data, party }: ReadyInput,
   columns: readonly ReadColumn[],
-  more: Pick<RowsRequest, 'isSorted' | 'isNumbered' | 'rowsPerUnit' | 'signal'>,
+  more: Pick<RowsRequest, 'isSorted' | 'isNumbered' | 'isReadOnce' | 'rowsPerUnit' | 'signal'>,
 ): ColumnSource {
   if (data === null) throw new Error('code over a table without a table');
   const { dataset, table } = data;

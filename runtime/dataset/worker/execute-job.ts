@@ -5,8 +5,9 @@ import type { ColumnBuilder } from '../bridge-buffer.ts';
 import { BATCH_LIMITS } from '../limits.ts';
 import type { HiddenGroup } from '../../query/enforced.ts';
 import type { Schema } from '../../release/columns.ts';
-import { GUARD_COLUMNS, HIDE_TABLE, type SqlGuard, type SqlJob, type SqlJobResult } from '../sql-job.ts';
+import { GUARD_COLUMNS, HIDE_TABLE, type SqlFold, type SqlGuard, type SqlJob, type SqlJobResult } from '../sql-job.ts';
 import { batchFrames } from './batch-frames.ts';
+import { foldRows } from './fold-rows.ts';
 
 export interface JobStop {
   /** Set by the caller when the job was cancelled; read between chunks and statements. */
@@ -37,7 +38,10 @@ export async function executeJob(
     await runSetup(connection, job, stop);
     if (job.guard !== undefined) await obeyGuard(connection, job.guard, { stop, send, askGuard });
     if (job.limits.threads === 1 && isPlain(job)) await connection.run('PRAGMA disable_optimizer');
-    const sent = await stream(connection, job.result, job.columns, stop, send);
+    const sent =
+      job.fold === undefined
+        ? await stream(connection, job.result, job.columns, stop, send)
+        : await sendFold(connection, job.result, job.fold, { stop, send });
     refuseWhenStopped(stop);
     const withheldCells = await readSummary(connection, job.summary);
     const { user, system } = process.cpuUsage(before);
@@ -109,6 +113,18 @@ async function obeyGuard(
     refuseWhenStopped(stop);
     await connection.run(statement);
   }
+}
+
+async function sendFold(
+  connection: DuckDBConnection,
+  select: string,
+  fold: SqlFold,
+  { stop, send }: { readonly stop: JobStop; readonly send: (frame: Uint8Array) => Promise<void> },
+): Promise<{ rows: number; batches: number }> {
+  refuseWhenStopped(stop);
+  const { rows, totals } = await foldRows(connection, select, fold, () => refuseWhenStopped(stop));
+  await send(new Uint8Array(totals.buffer));
+  return { rows, batches: 1 };
 }
 
 async function stream(

@@ -97,6 +97,7 @@ function jobOf(frame: Frame): SqlJob | null {
     Array.isArray(job.setup) &&
     (job.gates === undefined || Array.isArray(job.gates)) &&
     (job.guard === undefined || isGuard(job.guard)) &&
+    (job.fold === undefined || (typeof job.fold.kernel === 'string' && Array.isArray(job.fold.kinds))) &&
     Array.isArray(job.columns) &&
     typeof job.result === 'string' &&
     typeof job.summary === 'string' &&

@@ -5,14 +5,8 @@ import type { Language } from './prepare.ts';
 import { complaintsAboutOutput, planReducer } from './row-function/reducer.ts';
 import type { OutputSpec, Reducer } from './row-function/reducer.ts';
 import type { IterationPlan } from './iterate.ts';
-import type { GroupKey } from './source.ts';
+import type { GroupBy, GroupKey } from './source.ts';
 import type { TableColumn } from './worker-job.ts';
-
-/** Rows are computed per declared public key of one column; every declared key is in the result, also an empty one. */
-export interface GroupBy {
-  readonly column: string;
-  readonly keys: readonly GroupKey[];
-}
 
 interface Common {
   readonly language: Language;
@@ -32,6 +26,7 @@ export interface RowFunctionComputation extends OverTable {
   readonly outputs: readonly OutputSpec[];
   readonly reducer: Reducer;
   readonly parameters?: Readonly<Record<string, number>>;
+  /** rows are computed per key; every declared key is in the result, also an empty one */
   readonly groupBy?: GroupBy;
   readonly iterate?: IterationPlan;
 }

@@ -6,8 +6,8 @@ import type { CheckedRowFunction } from './row-function/check.ts';
 import { printKernel } from './row-function/kernel.ts';
 import type { Reducer, Sensitivity } from './row-function/reducer.ts';
 import { codeOf, storedKeys } from './source.ts';
-import type { ColumnSource, GroupKey, JobFailed, RunTerms } from './source.ts';
-import { WorkerLost, bodyTaken, bytesOf, nextAnswer, sendColumns, sendEnd, startJob } from './worker-link.ts';
+import type { ColumnSource, GroupKey, JobFailed, RunTerms, SourceKernel } from './source.ts';
+import { WorkerLost, bodyTaken, bytesOf, nextAnswer, sendColumns, sendEnd, startJob, within } from './worker-link.ts';
 import type { JavaScriptWorker, JavaScriptWorkers } from './worker-link.ts';
 
 /** Exact sums of a row function per group, in the order of the declared keys, with the sensitivity of all of them. */
@@ -59,6 +59,9 @@ export async function runRowFunction(
     },
     units,
   });
+  // The strict tier promises a process without a compiler: only a worker of this image has that.
+  if (source.fold !== undefined && units === undefined && terms.tier === 'balanced')
+    return foldedBy(source.fold, { kernel, kinds: wireKinds(source.columns, false), cells }, job, terms);
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.graceMs }, async (worker) => {
     const kinds = wireKinds(source.columns, units !== undefined);
     const isolateMiB = rowIsolateMiB(units?.count ?? 0, groups, isCountingUnits);
@@ -82,6 +85,29 @@ export async function runRowFunction(
       sensitivity: job.checked.sensitivity,
     };
   });
+}
+
+/** Runs the kernel where the source reads its rows; whatever goes wrong there is one and the same failure. */
+async function foldedBy(
+  fold: NonNullable<ColumnSource['fold']>,
+  kernel: SourceKernel,
+  job: RowFunctionJob,
+  { timeoutMs, signal }: Pick<RunTerms, 'timeoutMs' | 'signal'>,
+): Promise<RowFunctionOutcome | JobFailed> {
+  signal?.throwIfAborted();
+  try {
+    const { totals, rows } = await within(timeoutMs, fold(kernel));
+    const groups = kernel.cells / job.checked.plan.cells.length;
+    return {
+      kind: 'done',
+      groups: decodeCells(totals, undefined, job, groups, rows),
+      sensitivity: job.checked.sensitivity,
+    };
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof RangeError) throw error; // ours
+    return { kind: 'failed', detail: error instanceof Error ? error.message : 'unknown' };
+  }
 }
 
 /** Batches under way at one time, and the largest of which there may be so many; of larger ones there are two. */

@@ -1,4 +1,4 @@
-import type { ColumnBatch, ColumnSpec } from './columns.ts';
+import type { BatchPart, ColumnBatch, ColumnKind, ColumnSpec } from './columns.ts';
 import type { Tier } from './worker-link.ts';
 
 /** A value of a declared public key. */
@@ -18,8 +18,42 @@ export interface ColumnSource {
   readonly boundedRowsPerUnit?: number | undefined;
   /** All rows, or those of one part of the units; every part is as good a sample as any other. */
   batches(part?: UnitPart): AsyncIterable<ColumnBatch> | Iterable<ColumnBatch>;
+  /**
+   * Runs a kernel over all rows where they are read, instead of handing them on: for a source that is far away from whoever
+   * computes. Absent: `batches` is the only way.
+   */
+  readonly fold?: (kernel: SourceKernel) => Promise<FoldedRows>;
+  /** Rows by group, for a source that can count and pick out groups itself. Absent: they are found in `batches`. */
+  readonly grouped?: (groupBy: GroupBy | undefined) => GroupedRows;
   /** In how many parts rows should be read so that one at a time may be held in memory; default 1. */
   readonly parts?: number;
+}
+
+/** Declared public keys of a column, each a group. */
+export interface GroupBy {
+  readonly column: string;
+  readonly keys: readonly GroupKey[];
+}
+
+/** The rows of a table by group; without `groupBy` all rows are one. A row of any other key is in none. */
+export interface GroupedRows {
+  /** Rows and different units of each group, in the order of the keys. */
+  readonly counts: () => Promise<{ readonly rows: Float64Array; readonly units: Float64Array }>;
+  /** The rows of groups `first` to `end - 1`: those of one group in their final order, groups in any. */
+  readonly rows: (first: number, end: number) => AsyncIterable<{ readonly group: number; readonly part: BatchPart }>;
+}
+
+/** A printed kernel over a checked row function: trusted text, whose only product is that many integer cells. */
+export interface SourceKernel {
+  readonly kernel: string;
+  readonly kinds: readonly ColumnKind[];
+  readonly cells: number;
+}
+
+/** The cells as `i64`, little-endian, and the number of rows behind them, never more than there are. */
+export interface FoldedRows {
+  readonly totals: Uint8Array;
+  readonly rows: number;
 }
 
 /**
@@ -56,7 +90,7 @@ export function codeOf(source: ColumnSource, column: string, text: string): numb
 
 /** The declared keys as the column stores them; undefined for a key that no row can hold. */
 export function storedKeys(
-  source: ColumnSource,
+  source: Pick<ColumnSource, 'columns' | 'dictionaries'>,
   name: string,
   keys: readonly GroupKey[],
 ): readonly (number | undefined)[] {
