@@ -102,7 +102,10 @@ try {
     const tree = (await connection.runAndReadAll('select json_serialize_sql($1::varchar)', [sql])).getRows()[0]?.[0];
     const context = { consumer: 'bench', tables, release, clause: 'bench', parameters: {} };
     const query = compileDifferential(parseLossless(String(tree)), sql, context);
-    if (query.kind === 'denied') throw new Error(`refused: ${query.reasons[0]?.message ?? ''}`);
+    if (query.kind !== 'permitted')
+      throw new Error(
+        `refused: ${query.kind === 'denied' ? (query.reasons[0]?.message ?? '') : 'several aggregations'}`,
+      );
     const pairs: (readonly [number, number])[] = [];
     for (let i = 0; i <= repeats; i++) {
       const plain = await cpuMs(async () => void (await connection.runAndReadAll(sql)));

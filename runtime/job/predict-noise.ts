@@ -4,6 +4,7 @@ import { exactId, type Mechanism, MISS, type NoisyAnswer } from '../release/mech
 import { columnNames } from '../release/noised-table.ts';
 import type { NoisedPlan, NoisedQueries } from '../release/noised-plan.ts';
 import type { DifferentialQuery } from '../query/differential/compile.ts';
+import type { NoisyBlock } from '../query/differential/noisy-block.ts';
 import type { ColumnAccuracy } from './prepare.ts';
 
 /** So large that setting negative counts to 0 does not narrow the interval. */
@@ -11,20 +12,28 @@ const LARGE = 2n ** 52n;
 
 /** Half-widths of 95 % intervals of columns whose error does not depend on what is counted. */
 export function predictedErrors(query: DifferentialQuery, shared: NoisedQueries): readonly ColumnAccuracy[] {
-  return query.outputs.flatMap((output): readonly ColumnAccuracy[] => {
-    if (!('aggregate' in output)) return [];
-    const [aggregate, mechanism] = [query.aggregates[output.aggregate], shared.mechanisms[output.aggregate]];
-    if (aggregate === undefined || mechanism === undefined || !FIXED.has(aggregate.aggregate.kind)) return [];
-    const names = columnNames(aggregate.name, aggregate.aggregate);
-    const value = aggregate.aggregate.kind === 'sum' ? 0n : LARGE;
-    return mechanism
-      .estimate((id) => imagined(mechanism, shared, { id, value }))
-      .map(({ low, high }, i) => ({
-        column: names[i] ?? aggregate.name,
-        halfWidth: (high - low) / 2,
-        confidence: 1 - MISS,
-      }));
-  });
+  return query.outputs.flatMap((output) =>
+    'aggregate' in output ? predictedError(query, output.aggregate, shared) : [],
+  );
+}
+
+/** The same of one aggregate: an entry for each of its columns, none when its error depends on what is counted. */
+export function predictedError(
+  { aggregates }: Pick<NoisyBlock, 'aggregates'>,
+  index: number,
+  shared: NoisedQueries,
+): readonly ColumnAccuracy[] {
+  const [aggregate, mechanism] = [aggregates[index], shared.mechanisms[index]];
+  if (aggregate === undefined || mechanism === undefined || !FIXED.has(aggregate.aggregate.kind)) return [];
+  const names = columnNames(aggregate.name, aggregate.aggregate);
+  const value = aggregate.aggregate.kind === 'sum' ? 0n : LARGE;
+  return mechanism
+    .estimate((id) => imagined(mechanism, shared, { id, value }))
+    .map(({ low, high }, i) => ({
+      column: names[i] ?? aggregate.name,
+      halfWidth: (high - low) / 2,
+      confidence: 1 - MISS,
+    }));
 }
 
 const FIXED: ReadonlySet<string> = new Set(['count', 'countDistinct', 'histogram', 'sum']);
@@ -41,7 +50,11 @@ function imagined(
 }
 
 /** The same in words, with what depends on the number of rows. */
-export function noiseInWords(query: DifferentialQuery, plan: NoisedPlan, shared: NoisedQueries): readonly string[] {
+export function noiseInWords(
+  query: Pick<NoisyBlock, 'aggregates'>,
+  plan: NoisedPlan,
+  shared: NoisedQueries,
+): readonly string[] {
   const ratios = query.aggregates.flatMap(({ name, aggregate }): readonly string[] => {
     if (aggregate.kind !== 'avg') return [];
     const wanted = `centred ${exactId({ kind: 'sum', measure: aggregate.measure.name })}`;

@@ -1,6 +1,7 @@
 import type { DifferentialPrivacyRelease, Release } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
-import { type DifferentialQuery, planOf } from '../query/differential/compile.ts';
+import type { DifferentialQuery } from '../query/differential/compile.ts';
+import { type NoisyBlock, planOf } from '../query/differential/noisy-block.ts';
 import { type Cell, rowsOf } from '../release/column-values.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import type { Entropy } from '../release/entropy.ts';
@@ -56,14 +57,7 @@ export function prepareDifferential(
   const exactSchema = needs.schemaOf(query);
   const keyTypes = query.keys.map((_, index) => exactSchema[index]?.type ?? { kind: 'utf8' as const });
   const keys = groupKeysOf(query);
-  if (keys === null) {
-    return denied(
-      reason('too-many-keys', `the declared keys span more than ${MAX_PUBLIC_ROWS} rows`, {
-        clause,
-        remedy: 'group by fewer columns',
-      }),
-    );
-  }
+  if (keys === null) return tooManyKeys(clause);
   const plan = planOf(
     release,
     query.rowsPerUnit,
@@ -130,7 +124,8 @@ function execute(needs: DifferentialNeeds, query: DifferentialQuery, noising: No
   return { batches: batches(), summary: () => summary };
 }
 
-function groupOf(query: DifferentialQuery, row: readonly Cell[]): ExactGroup {
+/** An exact answer as the noise step takes it. */
+export function groupOf(query: NoisyBlock, row: readonly Cell[]): ExactGroup {
   const width = query.keys.length;
   return {
     key: row.slice(0, width),
@@ -147,7 +142,7 @@ function wholeOf(cell: Cell | undefined): bigint {
 const MAX_TOLD_CELLS = 20_000;
 
 /** The widest interval of each column, half of it, and the intervals of its cells. */
-function errorsOf(accuracy: readonly CellAccuracy[], rows: number): readonly ColumnAccuracy[] {
+export function errorsOf(accuracy: readonly CellAccuracy[], rows: number): readonly ColumnAccuracy[] {
   const columns = new Map<string, CellAccuracy[]>();
   for (const one of accuracy) {
     const known = columns.get(one.column);
@@ -169,9 +164,10 @@ function errorsOf(accuracy: readonly CellAccuracy[], rows: number): readonly Col
   });
 }
 
-const CONFIDENCE = 0.95;
+export const CONFIDENCE = 0.95;
 
-function groupKeysOf(query: DifferentialQuery): GroupKeys | null {
+/** Which groups appear; null when public keys span more rows than an answer may have. */
+export function groupKeysOf(query: NoisyBlock): GroupKeys | null {
   if (query.keys.length === 0) return WHOLE_TABLE;
   const lists = query.keys.map(({ values }) => values);
   if (lists.some((list) => list === null)) return { kind: 'private' };
@@ -180,4 +176,13 @@ function groupKeysOf(query: DifferentialQuery): GroupKeys | null {
   let keys: readonly (readonly Cell[])[] = [[]];
   for (const list of lists) keys = keys.flatMap((key) => (list ?? []).map((cell) => [...key, cell]));
   return { kind: 'public', keys };
+}
+
+export function tooManyKeys(clause: string): Denied {
+  return denied(
+    reason('too-many-keys', `the declared keys span more than ${MAX_PUBLIC_ROWS} rows`, {
+      clause,
+      remedy: 'group by fewer columns',
+    }),
+  );
 }

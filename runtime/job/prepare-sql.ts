@@ -4,7 +4,9 @@ import type { AggregateRelease, Release } from '../policy/model.ts';
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
 import type { CatalogueTable, QueryContext } from '../query/catalogue.ts';
 import { compileQuery } from '../query/compile.ts';
-import { compileDifferential } from '../query/differential/compile.ts';
+import { compileDifferential, type DifferentialQuery } from '../query/differential/compile.ts';
+import type { ComposedQuery } from '../query/differential/compose.ts';
+import { fillNoisyTable } from '../query/differential/noisy-table.ts';
 import type { EnforcedQuery, HiddenGroup } from '../query/enforced.ts';
 import { tableNamesIn } from '../query/parse/table-names.ts';
 import { checkText } from '../query/text.ts';
@@ -13,6 +15,7 @@ import type { ColumnBatch, Schema } from '../release/columns.ts';
 import { shapeFor } from '../release/sketch.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
+import { prepareComposed } from './prepare-composed.ts';
 import { prepareDifferential } from './prepare-differential.ts';
 import { guardCells } from './guard-cells.ts';
 import { type Histories, ownersOf, type StoredSketches } from './histories.ts';
@@ -91,7 +94,9 @@ export function prepareSql(
         contextOf(party, only, { open, brought }, terms, of, parameters);
       const first = compileDifferential(parsed.ast, text, under(permits, release, clause));
       if (first.kind === 'denied') return first;
-      const datasets = datasetsIn(first.enforced, open);
+      const named = (of: readonly EnforcedQuery[], among: readonly OpenDataset[]): readonly OpenDataset[] =>
+        among.filter((one) => of.some((query) => datasetsIn(query, [one]).length > 0));
+      const datasets = named(statementsOf(first), open);
       const touched = permits.filter(({ agreement }) => datasets.some(({ name }) => name === agreement.dataset));
       const met = meetPermits(touched.map(({ permit }) => permit));
       if (met.kind === 'denied') return met;
@@ -100,20 +105,44 @@ export function prepareSql(
       const context = under(touched, met.release, met.clause);
       const compiled = touched.length < permits.length ? compileDifferential(parsed.ast, text, context) : first;
       if (compiled.kind === 'denied') return compiled;
-      const misread = await planned.check(compiled.enforced, context, signal);
-      if (misread !== null) return misread;
-      const own = once(datasetsIn(compiled.enforced, brought));
-      const noisy = prepareDifferential(
-        {
-          sha256: needs.sha256,
-          entropy: { bytes: needs.randomBytes },
-          image: engine.image,
-          schemaOf: (query) => engine.schemaOf(query.enforced),
-          run: (query, runSignal) => engine.run(query.enforced, [...datasets, ...own], party, runSignal),
-        },
-        compiled,
-        { consumer: party, release: met.release, clause: met.clause, permits: touched, datasets },
-      );
+      for (const enforced of compiled.kind === 'composed'
+        ? compiled.blocks.map((one) => one.enforced)
+        : [compiled.enforced]) {
+        const misread = await planned.check(enforced, context, signal);
+        if (misread !== null) return misread;
+      }
+      const own = once(named(statementsOf(compiled), brought));
+      const from = [...datasets, ...own];
+      const noise = { sha256: needs.sha256, entropy: { bytes: needs.randomBytes }, image: engine.image };
+      const input = { consumer: party, release: met.release, clause: met.clause, permits: touched, datasets };
+      let noisy: Prepared | Denied;
+      if (compiled.kind === 'composed') {
+        // INVARIANT: what is computed of noisy tables may read public tables beside them, and no private one.
+        const tables = context.tables.filter((table) => table.isPublic && table.units.length === 0);
+        const post = { ...compiled.post, reads: tables.map(({ physical }) => physical) };
+        const empty = compiled.blocks.map((block, index) => fillNoisyTable(block, index, []));
+        const misread = await planned.check({ ...post, setup: empty }, { ...context, tables }, signal);
+        if (misread !== null) return misread;
+        noisy = prepareComposed(
+          {
+            ...noise,
+            schemaOf: (enforced) => engine.schemaOf(enforced),
+            run: (enforced, runSignal) => engine.run(enforced, named([enforced], from), party, runSignal),
+          },
+          { ...compiled, post },
+          input,
+        );
+      } else {
+        noisy = prepareDifferential(
+          {
+            ...noise,
+            schemaOf: (query) => engine.schemaOf(query.enforced),
+            run: (query, runSignal) => engine.run(query.enforced, from, party, runSignal),
+          },
+          compiled,
+          input,
+        );
+      }
       if (noisy.kind === 'denied') return noisy;
       // The tree as it was read: what is computed over noisy cells is part of the question too.
       return {
@@ -208,6 +237,11 @@ export function prepareSql(
     };
     return prepared;
   };
+}
+
+/** Every statement of a noisy question that reads tables. */
+function statementsOf(query: DifferentialQuery | ComposedQuery): readonly EnforcedQuery[] {
+  return query.kind === 'composed' ? [...query.blocks.map(({ enforced }) => enforced), query.post] : [query.enforced];
 }
 
 /** A query's tree without the places at which its words stood. */

@@ -1,3 +1,4 @@
+import type { Rational } from '../release/discrete-laplace.ts';
 import type { ColumnGrant, JoinMode, JoinStep, Release } from '../policy/model.ts';
 
 /**
@@ -27,6 +28,8 @@ export interface CatalogueColumn {
   readonly distinctValues?: number;
   /** What holds in every row of the laid-out column, established when the layout was made; absent: nothing is known. */
   readonly facts?: ColumnFacts;
+  /** Whole numbers that stand for the values of a column that a query made, where noise can be added to it. */
+  readonly grid?: { readonly low: bigint; readonly high: bigint; readonly step: Rational };
 }
 
 /**
@@ -64,6 +67,8 @@ export interface CatalogueTable {
   readonly consumerTables?: 'columns' | 'unit';
   /** Some rule of its policy gives exact answers that are not compared with each other; absent: all are. */
   readonly isUnguarded?: true;
+  /** Most rows of one unit, where a query made the table with fewer than the layout keeps; absent: those of the layout. */
+  readonly rowsPerUnit?: number;
   /** Exact number of rows; known to the runtime, never shown to a consumer of a private table. */
   readonly rowCount: bigint;
 }

@@ -109,7 +109,8 @@ function compile(
   return { permitted, shownBlocks: state.shownBlocks };
 }
 
-function enforced(
+/** The SELECT that yields the answer and its certificates, with all that was set up for it. Throws Refusal. */
+export function enforced(
   state: State,
   relation: ReleasedRelation,
   query: Query,

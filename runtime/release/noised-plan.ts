@@ -54,6 +54,42 @@ export function lossOf(plan: NoisedPlan): Loss {
     : { kind: 'zcdp', nanoRho: plan.budget.nanoRho, femtoDelta };
 }
 
+/**
+ * One job's budget shared among its releases by the number of their queries. Losses add up whatever rows the releases are
+ * about (sequential composition), so shares that are rounded down cost together at most what the one budget costs. Throws
+ * `RangeError` when a share would be nothing.
+ */
+export function shareBudget(plans: readonly NoisedPlan[]): readonly NoisedPlan[] {
+  const counts = plans.map((plan) => BigInt(queriesOf(plan).queries.length));
+  const total = counts.reduce((sum, count) => sum + count, 0n);
+  const part = (whole: number, count: bigint): number => {
+    const share = Number((BigInt(whole) * count) / total);
+    if (share < 1) throw new RangeError(`a privacy budget cannot be shared among ${plans.length} releases`);
+    return share;
+  };
+  return plans.map((plan, index) => {
+    const count = counts[index] ?? 0n;
+    // Of δ each release gets the same, whether its keys are private or not.
+    const femtoDelta = Math.floor(plan.budget.femtoDelta / plans.length);
+    const budget: NoiseBudget =
+      plan.budget.kind === 'laplace'
+        ? { kind: 'laplace', microEpsilon: part(plan.budget.microEpsilon, count), femtoDelta }
+        : { kind: 'gaussian', nanoRho: part(plan.budget.nanoRho, count), femtoDelta };
+    return { ...plan, budget };
+  });
+}
+
+/** What several releases cost together. Throws when they are not of one kind. */
+export function lossOfAll(plans: readonly NoisedPlan[]): Loss {
+  const losses = plans.map(lossOf);
+  const femtoDelta = losses.reduce((sum, loss) => sum + loss.femtoDelta, 0);
+  if (losses.every((loss) => loss.kind === 'pure'))
+    return { kind: 'pure', microEpsilon: losses.reduce((sum, loss) => sum + loss.microEpsilon, 0), femtoDelta };
+  if (losses.every((loss) => loss.kind === 'zcdp'))
+    return { kind: 'zcdp', nanoRho: losses.reduce((sum, loss) => sum + loss.nanoRho, 0), femtoDelta };
+  throw new Error('releases of two kinds of noise in one job');
+}
+
 /** A plan with its queries, each with the noise that its share of the budget buys. */
 export interface NoisedQueries {
   /** One per aggregate of the plan. */

@@ -1,7 +1,7 @@
 /** The guarantee as an outsider would test it: real SQL over the layouts of two neighbouring datasets, released many times. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { planOf } from '../../runtime/query/differential/compile.ts';
+import { planOf } from '../../runtime/query/differential/noisy-block.ts';
 import { queriesOf, WHOLE_TABLE, type NoisedPlan } from '../../runtime/release/noised-plan.ts';
 import { releaseWith, type ExactGroup, type NoisedRelease } from '../../runtime/release/release-noised.ts';
 import { SYSTEM_ENTROPY } from '../release/entropy-source.ts';

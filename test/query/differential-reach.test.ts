@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { checkPlan } from '../../runtime/query/check-plan.ts';
 import type { DifferentialQuery } from '../../runtime/query/differential/compile.ts';
-import { planOf } from '../../runtime/query/differential/compile.ts';
+import { planOf } from '../../runtime/query/differential/noisy-block.ts';
 import { queriesOf, WHOLE_TABLE } from '../../runtime/release/noised-plan.ts';
 import { releaseWith } from '../../runtime/release/release-noised.ts';
 import { SYSTEM_ENTROPY } from '../release/entropy-source.ts';

@@ -5,7 +5,7 @@ import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import type { OrderItem, Select, SelectItem, Syntax } from '../syntax.ts';
 import { condition } from './select.ts';
-import type { Certificate, ReleasedRelation, Role } from './state.ts';
+import type { Certificate, NoisyOrigin, ReleasedRelation, Role } from './state.ts';
 
 /** One output column: what it is called, and the SQL that makes it. */
 export interface Named {
@@ -15,6 +15,7 @@ export interface Named {
   readonly role: Role;
   /** Holds NULL and nothing else, as written. */
   readonly isUntyped?: boolean;
+  readonly noisy?: NoisyOrigin;
 }
 
 /** The clauses of a SELECT over released values, printed but for those that speak of its outputs. */
@@ -55,11 +56,12 @@ export function finish(parts: Parts): ReleasedRelation {
   const tail = orderClause([...orders, ...ties]) + limit(select, sight);
   const inner = `SELECT ${columns.join(', ')}${parts.from}${clauses}`;
   const domains = certificates.map((one) => one.domain);
-  const named = outputs.map(({ name, type, role, isUntyped = false }) => ({
+  const named = outputs.map(({ name, type, role, isUntyped = false, noisy }) => ({
     name,
     type,
     role,
     ...(isUntyped ? { isUntyped } : {}),
+    ...(noisy === undefined ? {} : { noisy }),
   }));
   if (!select.distinct) return { kind: 'released', select: `${inner}${tail}`, columns: named, domains };
   // DISTINCT over the outputs alone; equal rows are certified by the weakest of them.

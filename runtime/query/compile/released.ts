@@ -8,7 +8,7 @@ import type { Typed } from '../typed.ts';
 import { condition, expandStars, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
 import { releasedAggregate, releasedWindow } from './released-calls.ts';
 import { asReleased, type From, lookup, printConditions, tryLookup } from './sources.ts';
-import type { Certificate, ReleasedRelation, Role, Scope, State } from './state.ts';
+import type { Certificate, ReleasedRelation, Scope, State } from './state.ts';
 import { type Named, finish } from './print-select.ts';
 
 /**
@@ -36,10 +36,13 @@ export function compileReleased(
   const outputs = items.map((item, index) => {
     const typed = given === undefined ? resolve(item.expression, sight) : null;
     const named = given?.[index];
+    const shown = item.expression.kind === 'column' ? tryLookup(from, item.expression.path, item.expression.at) : null;
+    const { noisy } = named ?? shown ?? {};
     return {
       name: itemName(item, from),
       type: named?.type ?? typed?.type ?? ({ kind: 'text' } as const),
-      role: named?.role ?? roleOf(from, item.expression),
+      role: named?.role ?? shown?.role ?? ('derived' as const),
+      ...(noisy === undefined ? {} : { noisy }),
       ...(typed?.kind === 'constant' && typed.type === null ? { isUntyped: true } : {}),
       sql: named?.sql ?? printTyped(typed ?? keys[0] ?? refuse('wrong-arguments', 'empty output')),
     };
@@ -90,10 +93,6 @@ function combine(certificates: readonly Certificate[]): Certificate[] {
     domain,
     sql: parts.length === 1 ? (parts[0] ?? '') : `least(${parts.join(', ')})`,
   }));
-}
-
-function roleOf(from: From, syntax: Syntax): Role {
-  return syntax.kind === 'column' ? (tryLookup(from, syntax.path, syntax.at)?.role ?? 'derived') : 'derived';
 }
 
 /** GROUP BY terms: expressions, output positions, output names, or ALL. */

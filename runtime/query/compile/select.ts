@@ -56,7 +56,13 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
   if (bases.length === 0) {
     return (derived ? plainRows(state, select, scope, from) : null) ?? compileReleased(state, select, scope, from);
   }
-  if (from.released.length > 0) refuse('join-with-released', 'private rows cannot be joined with an aggregated result');
+  if (from.released.length > 0)
+    refuse(
+      'join-with-released',
+      'private rows cannot be joined with an aggregated result',
+      { words: ['join', 'from'] },
+      'aggregate the private rows in a sub-query of their own, and join the two results',
+    );
   const items = expandStars(select.items, from);
   const sight = rowSight(state, scope, from, items, 'rows');
   const where = select.where === null ? [] : conjuncts(select.where).map((one) => condition(resolve(one, sight)));
@@ -64,6 +70,15 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
   const aggregates = select.groups.length > 0 || select.groupAll || select.distinct || select.groupSets.length > 0;
   const calls = [...items.map((item) => item.expression), ...(select.having === null ? [] : [select.having])];
   if (aggregates || calls.some(hasAggregate)) {
+    if (state.noise !== undefined)
+      return state.noise.aggregate({
+        written: select,
+        select: { ...select, items },
+        scope,
+        from: { ...from, scope: rows },
+        resolveRow: (syntax) => resolve(syntax, sight),
+        isDerived: derived,
+      });
     const perUnit = derived
       ? compilePerUnit(state, { ...select, items }, { ...from, scope: rows }, (syntax) => resolve(syntax, sight))
       : null;
@@ -171,7 +186,16 @@ export function rowSight(state: State, scope: Scope, from: From, items: readonly
       ),
     subquery: (syntax) => {
       const before = state.brought;
+      const noisy = state.noise?.uses ?? 0;
       const found = subqueryOverReleased(state, scope, syntax);
+      // The exact part runs before there is any noisy answer, and what picks rows of it would have to be counted as theirs.
+      if (over === 'rows' && (state.noise?.uses ?? 0) > noisy)
+        refuse(
+          'differential-shape',
+          'a noisy answer cannot pick or value private rows',
+          syntax.at,
+          'ask in two queries: put the first answer into the second one as a constant',
+        );
       // It would be a condition that none of the rules for joins with such a table sees.
       if (over === 'rows' && state.brought > before)
         refuse(
@@ -336,7 +360,14 @@ function compileUnion(state: State, union: Union, scope: Scope): Relation {
       refuse('type-mismatch', `column ${index + 1} of UNION has two types`, placeOfItem(union.right, index));
     const role = column.role === other?.role ? column.role : ('derived' as const);
     const isUntyped = column.isUntyped === true && other?.isUntyped === true;
-    return { name: column.name, type, role, ...(isUntyped ? { isUntyped } : {}) };
+    const noisy = { ...column.noisy, ...other?.noisy };
+    return {
+      name: column.name,
+      type,
+      role,
+      ...(isUntyped ? { isUntyped } : {}),
+      ...(Object.keys(noisy).length > 0 ? { noisy } : {}),
+    };
   });
   const domains = [...new Set([...left.domains, ...right.domains])];
   const side = (relation: ReleasedRelation): string => {

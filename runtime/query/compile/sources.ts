@@ -8,13 +8,13 @@ import { alias, type Base, type Equality, mergeScopes, reference, type RowScope 
 import type { Source, Syntax } from '../syntax.ts';
 import { type Typed } from '../typed.ts';
 import { checkNoneGiven } from './public-joins.ts';
-import type { Certificate, Relation, Role, Scope, State } from './state.ts';
+import type { Certificate, Column, Relation, Scope, State } from './state.ts';
 import { type Digits, digitsOf } from '../types.ts';
 
 /** A name that FROM gave, and the columns under it. */
 export interface Visible {
   readonly names: readonly string[];
-  readonly columns: readonly { readonly name: string; readonly expression: Typed; readonly role: Role }[];
+  readonly columns: readonly Column[];
 }
 
 /** What FROM says, before it is known whether private rows are among it. */
@@ -199,6 +199,7 @@ function fromRelation(
   const columns = relation.columns.map((column, index) => ({
     name: named(index, column.name),
     role: column.role,
+    ...(column.noisy === undefined ? {} : { noisy: column.noisy }),
     expression: {
       kind: 'column',
       sql: `${alias(number)}.o${index}`,

@@ -4,8 +4,9 @@ import type { Gate } from '../enforced.ts';
 import type { QueryContext, SqlType } from '../catalogue.ts';
 import type { Rights } from '../rights.ts';
 import type { RowScope } from '../rows.ts';
-import type { CommonTable } from '../syntax.ts';
+import type { CommonTable, Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
+import type { From } from './sources.ts';
 
 /** What grows while a query is compiled. */
 export interface State {
@@ -30,12 +31,35 @@ export interface State {
   nextBlock: number;
   /** Queries that were compiled so far. */
   compiled: number;
+  /** Turns private rows into values in another way than by thresholds; absent: by thresholds. */
+  readonly noise?: NoiseStep;
 }
+
+/** Aggregates private rows with noise. `uses` grows with every part of the query that rests on a noisy answer. */
+export interface NoiseStep {
+  uses: number;
+  readonly aggregate: (part: NoisePart) => Relation;
+}
+
+export interface NoisePart {
+  /** As it was read: the same object for the same words, so that what WITH names is answered once. */
+  readonly written: Select;
+  readonly select: Select;
+  readonly scope: Scope;
+  readonly from: From;
+  readonly resolveRow: (syntax: Syntax) => Typed;
+  /** Whether it stands in FROM. */
+  readonly isDerived: boolean;
+}
+
+/** Which noisy answers a column shows as they are: by certificate domain, the place among the answer's aggregates. */
+export type NoisyOrigin = Readonly<Record<string, number>>;
 
 export interface Column {
   readonly name: string;
   readonly expression: Typed;
   readonly role: Role;
+  readonly noisy?: NoisyOrigin;
 }
 
 export type Role = 'key' | 'cell' | 'derived';
@@ -63,6 +87,7 @@ export interface ReleasedRelation {
     readonly role: Role;
     /** Holds NULL and nothing else, as written: fits any type. */
     readonly isUntyped?: boolean;
+    readonly noisy?: NoisyOrigin;
   }[];
   /** Domains of the certificate columns, in order. */
   readonly domains: readonly string[];

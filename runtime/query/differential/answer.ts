@@ -249,7 +249,8 @@ function wholeOf(syntax: Syntax | null, what: string): number | null {
   return value;
 }
 
-function withoutPlaces(value: unknown): unknown {
+/** Syntax without the places at which its words stood: equal for what is spelled alike. */
+export function withoutPlaces(value: unknown): unknown {
   return JSON.parse(
     JSON.stringify(value, (key, one: unknown) =>
       key === 'at' ? undefined : typeof one === 'bigint' ? `${one}n` : one,

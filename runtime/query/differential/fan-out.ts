@@ -1,7 +1,7 @@
 /**
  * How many joined rows can hang on one privacy unit: what every sensitivity of the query rests on.
  *
- * Argument. Each private table keeps at most M rows of a unit. All private tables of the query have one and the same unit in
+ * Argument. Each private table keeps at most M rows of a unit (one, where a sub-query made one row of each unit). All private tables of the query have one and the same unit in
  * every joined row (`unitsOf`), so a unit that comes or goes moves joined rows of its own only. Start at one private table:
  * M rows. Each further table multiplies by how many of its rows can match one row: 1 where the link ends on a column that
  * the layout proved unique (the path to the unit); M for another private table, whose matching rows are the unit's; and for
@@ -59,7 +59,7 @@ interface Link {
 function rowsFrom(scope: RowScope, root: Base, kept: number): number {
   const links = linksOf(scope);
   const reached = new Set([root.relation]);
-  let rows = kept;
+  let rows = root.table.rowsPerUnit ?? kept;
   for (let rest = scope.bases.filter((base) => base !== root); rest.length > 0;) {
     const next = rest
       .map((base) => ({ base, fan: fanOut(scope, base, columnsTo(base, links, reached), kept) }))
@@ -82,7 +82,8 @@ function columnsTo(base: Base, links: readonly (readonly [Link, Link])[], reache
 
 function fanOut(scope: RowScope, base: Base, columns: readonly string[], kept: number): number {
   if (columns.length === 0) return Number.POSITIVE_INFINITY;
-  if (!base.table.isPublic) return columns.some((column) => isUniqueKey(scope, base, column)) ? 1 : kept;
+  if (!base.table.isPublic)
+    return columns.some((column) => isUniqueKey(scope, base, column)) ? 1 : (base.table.rowsPerUnit ?? kept);
   return Math.min(
     ...columns.map((name) => {
       const known = base.table.columns.find((column) => column.name === name)?.facts?.mostRepeats;

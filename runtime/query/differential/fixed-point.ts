@@ -60,6 +60,8 @@ export function narrowed(value: FixedPoint, bits: number): FixedPoint {
 
 function columnOf(base: BaseColumn | null, at: Place): FixedPoint {
   if (base === null) return refuse('measure-not-allowed', 'an aggregate works on columns of a table', at);
+  if (base.column.grid !== undefined)
+    return { sql: reference(base.relation, FIXED_POINT(base.column.name)), ...base.column.grid };
   const bounds = boundsOf(base, at);
   const step = fixedPointStep(base.column.type, bounds);
   // Rounded outwards: the layout rounds to the nearest step.

@@ -1,0 +1,233 @@
+/**
+ * `SELECT patient, count(*) … GROUP BY patient` in FROM: one row for each privacy unit, to be aggregated once more.
+ *
+ * Argument. The inner rows are those that the layout keeps (at most M of a unit) and that WHERE leaves; they are grouped by
+ * the unit's hash, so each unit makes one row at most, whatever its rows hold, and no row rests on two units. With further
+ * columns in GROUP BY a unit makes at most as many rows as it keeps. Each value is made of whole numbers in known intervals:
+ * a count lies in [0, M], a sum of at most M values of [low, high] in [M·min(low, 0), M·max(high, 0)], a mean, minimum or
+ * maximum in [low, high]. So the outer aggregates work on bounded measures over a bounded number of rows, as they do on a
+ * table of the layout.
+ */
+import type { AggregateFunction, ColumnGrant, DifferentialPrivacyRelease } from '../../policy/model.ts';
+import type { CatalogueColumn, CatalogueTable, SqlType, UnitColumns } from '../catalogue.ts';
+import { checkBrought } from '../compile/brought-tables.ts';
+import { groupKeys } from '../compile/released.ts';
+import { isAggregateCall, itemName } from '../compile/select.ts';
+import type { Column, NoisePart, Relation, State } from '../compile/state.ts';
+import { FIXED_POINT, ROW_RANK } from '../layout.ts';
+import { printTyped, quoteName } from '../print.ts';
+import { type Base, printScope, reference } from '../rows.ts';
+import type { Select } from '../syntax.ts';
+import { BIGINT, digitsOf, DOUBLE } from '../types.ts';
+import type { Call } from './aggregates.ts';
+import { checkMeasure } from './aggregates.ts';
+import { fixedPointOf, MAX_BITS, narrowed } from './fixed-point.ts';
+
+/** A value of each unit's row. */
+interface UnitValue {
+  readonly sql: string;
+  readonly grid: NonNullable<CatalogueColumn['grid']>;
+  readonly type: SqlType;
+  readonly grant: ColumnGrant;
+}
+
+/** null when the query is anything else. Throws Refusal. */
+export function perUnitRows(state: State, release: DifferentialPrivacyRelease, part: NoisePart): Relation | null {
+  const { select, from, resolveRow } = part;
+  const [base, ...others] = from.scope.bases;
+  const [unit, ...moreUnits] = base?.table.units ?? [];
+  if (base === undefined || unit === undefined || others.length + moreUnits.length > 0 || !isPlain(select)) return null;
+  if (!state.context.tables.includes(base.table)) return null;
+  const keys = groupKeys(select, select.items).map(resolveRow);
+  const names = keys.map((key) => (key.kind === 'column' ? (key.base?.column.name ?? null) : null));
+  const unitKeys = keyColumnsOf(state, base.table, unit);
+  if (unitKeys.length === 0 || names.includes(null) || !unitKeys.every((name) => names.includes(name))) return null;
+  const isOne = names.every((name) => unitKeys.includes(name ?? ''));
+  checkBrought(state, from.scope);
+  for (const predicate of from.scope.predicates) state.rights.condition(predicate);
+  for (const [index, key] of keys.entries()) if (!unitKeys.includes(names[index] ?? '')) state.rights.key(key);
+
+  const columns: CatalogueColumn[] = [];
+  const inner: string[] = [];
+  for (const [index, item] of select.items.entries()) {
+    const { expression } = item;
+    const name = `__gb_v${index}`;
+    const label = itemName(item, from);
+    if (expression.kind === 'call' && isAggregateCall(expression)) {
+      const value = valueOf(state, expression, resolveRow, release.maxRowsPerUnit);
+      if (value === null) return null;
+      columns.push({ name, label, type: value.type, grants: [value.grant], grid: value.grid });
+      inner.push(`${value.sql} AS ${quoteName(FIXED_POINT(name))}`, `${shownOf(value)} AS ${quoteName(name)}`);
+      continue;
+    }
+    const key = resolveRow(expression);
+    if (key.kind !== 'column' || key.base === null || !keys.some((one) => printTyped(one) === key.sql)) return null;
+    const isUnit = unitKeys.includes(key.base.column.name);
+    // Any of the unit's rows tells its key; the least one, so that it is always the same.
+    inner.push(`${isUnit && isOne ? `min(${key.sql})` : key.sql} AS ${quoteName(name)}`);
+    columns.push({ name, label, type: key.type, grants: key.base.column.grants });
+  }
+  const hash = reference(base.relation, unit.hash);
+  const rows = printScope(from.scope, [
+    `${reference(base.relation, ROW_RANK)} < ${release.maxRowsPerUnit}`,
+    ...from.scope.predicates.map(printTyped).toSorted(),
+  ]);
+  const groups = isOne ? [hash] : [hash, ...new Set(keys.map(printTyped))];
+  inner.push(
+    `min(${hash}) AS ${quoteName(unit.hash)}`,
+    `min(${reference(base.relation, unit.oneHot)}) AS ${quoteName(unit.oneHot)}`,
+    `CAST(0 AS UINTEGER) AS ${quoteName(ROW_RANK)}`,
+  );
+  const table: CatalogueTable = {
+    ...base.table,
+    physical: `(SELECT ${inner.join(', ')} ${rows} GROUP BY ${groups.join(', ')})`,
+    columns,
+    units: [
+      {
+        ...unit,
+        keyColumns: unitKeys.map(
+          (name) => columns[select.items.findIndex((one) => isKey(one.expression, name))]?.name ?? '',
+        ),
+        path: [],
+      },
+    ],
+    rowsPerUnit: isOne ? 1 : release.maxRowsPerUnit,
+  };
+  const relation = state.nextRelation++;
+  const outer: Base = { relation, table, leftOn: null, at: base.at };
+  const visible = columns.map((column): Column => ({
+    name: column.label ?? column.name,
+    role: 'derived',
+    expression: {
+      kind: 'column',
+      sql: reference(relation, column.name),
+      base: { relation, table, column },
+      type: column.type,
+      digits: digitsOf(column.type),
+      at: base.at,
+    },
+  }));
+  return { kind: 'rows', scope: { bases: [outer], equalities: [], predicates: [] }, columns: visible };
+
+  function isKey(expression: Select['items'][number]['expression'], name: string): boolean {
+    if (expression.kind !== 'column') return false;
+    const key = resolveRow(expression);
+    return key.kind === 'column' && key.base?.column.name === name;
+  }
+}
+
+/** Columns of a table that are the unit: its own, or the one that leads to a table whose unit is the column it leads to. */
+function keyColumnsOf(state: State, table: CatalogueTable, { keyColumns, path = [] }: UnitColumns): readonly string[] {
+  const [step, ...more] = path;
+  if (step === undefined) return keyColumns;
+  const target = state.context.tables.find((one) => one.dataset === table.dataset && one.names.includes(step.table));
+  const isUnit = target?.units.some(
+    (unit) => (unit.path ?? []).length === 0 && unit.keyColumns.length === 1 && unit.keyColumns[0] === step.to,
+  );
+  return more.length === 0 && isUnit === true ? [step.from] : [];
+}
+
+function isPlain(select: Select): boolean {
+  const absent = [select.having, select.qualify, select.limit, select.offset, select.orderAll];
+  return (
+    absent.every((part) => part === null) &&
+    !select.distinct &&
+    select.orders.length === 0 &&
+    select.groupSets.length <= 1
+  );
+}
+
+const OUTER: readonly AggregateFunction[] = [
+  'sum',
+  'avg',
+  'count',
+  'variance',
+  'stddev',
+  'correlation',
+  'regressionSlope',
+];
+
+/** Most values of a count that are listed as public keys. */
+const MAX_LISTED = 100;
+
+function valueOf(state: State, call: Call, resolveRow: NoisePart['resolveRow'], kept: number): UnitValue | null {
+  const { rights } = state;
+  if (call.filter !== null || call.distinct) return null;
+  rights.note(call.name === 'count_star' ? 'count' : call.name);
+  const [arg, ...more] = call.args.map(resolveRow);
+  if (more.length > 0) return null;
+  const most = BigInt(kept);
+  if (
+    call.name === 'count_star' ||
+    (call.name === 'count' && arg?.kind === 'constant' && arg.literal.kind !== 'null')
+  ) {
+    // How many rows a unit has is not the value of any column: it may be told apart, behind noise. 0 is not among them.
+    const values = Array.from({ length: kept }, (_, i) => ({ kind: 'number' as const, text: String(i + 1) }));
+    return {
+      sql: 'count(*)',
+      grid: { low: 0n, high: most, step: ONE },
+      type: BIGINT,
+      grant: {
+        ...grantOf(0, kept, ['quantile', 'histogram']),
+        rights: ['aggregate', 'group', 'filter', 'order'],
+        values: kept <= MAX_LISTED ? values : null,
+      },
+    };
+  }
+  if (arg === undefined) return null;
+  const name = call.name === 'mean' ? 'avg' : call.name;
+  if (name === 'min' || name === 'max') {
+    if (arg.kind !== 'column' || arg.base === null) return null;
+    rights.require(arg.base, 'extremum', call.at, `in ${name}`);
+  } else if (name === 'sum' || name === 'avg' || name === 'count') checkMeasure(arg, name, rights);
+  else return null;
+  const value = narrowed(fixedPointOf(arg), MAX_BITS - most.toString(2).length);
+  const isSum = name === 'sum';
+  const grid =
+    name === 'count'
+      ? { low: 0n, high: most, step: ONE }
+      : {
+          low: isSum ? most * (value.low < 0n ? value.low : 0n) : value.low,
+          high: isSum ? most * (value.high > 0n ? value.high : 0n) : value.high,
+          step: value.step,
+        };
+  const sql = {
+    count: `count(${value.sql})`,
+    sum: `CAST(sum(${value.sql}) AS BIGINT)`,
+    // Towards zero, and between the least and the greatest of its values like the mean itself.
+    avg: `CAST(sum(${value.sql}) // CAST(count(${value.sql}) AS HUGEINT) AS BIGINT)`,
+    min: `min(${value.sql})`,
+    max: `max(${value.sql})`,
+  }[name];
+  const own = arg.kind === 'column' ? (arg.base?.column.grants ?? []) : [];
+  const further = (['quantile', 'histogram'] as const).filter((one) =>
+    own.some((grant) => grant.functions.includes(one)),
+  );
+  const [low, high] = [grid.low, grid.high].map(
+    (end) => (Number(end) * Number(grid.step.numerator)) / Number(grid.step.denominator),
+  );
+  return {
+    sql,
+    grid,
+    type: name === 'count' ? BIGINT : DOUBLE,
+    grant: grantOf(low ?? 0, high ?? 0, further),
+  };
+}
+
+const ONE = { numerator: 1n, denominator: 1n };
+
+const grantOf = (low: number, high: number, further: readonly AggregateFunction[]): ColumnGrant => ({
+  consumers: null,
+  rights: ['aggregate'],
+  functions: [...OUTER, ...further],
+  bounds: { low, high },
+  values: null,
+  bins: null,
+});
+
+/** The value itself, for bins and conditions. */
+function shownOf({ sql, grid, type }: UnitValue): string {
+  if (type.kind === 'integer') return sql;
+  const { numerator, denominator } = grid.step;
+  return `(CAST(${sql} AS DOUBLE) * CAST('${numerator}' AS DOUBLE) / CAST('${denominator}' AS DOUBLE))`;
+}
