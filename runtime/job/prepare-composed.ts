@@ -1,7 +1,8 @@
 /** A differentially private question of several aggregations: noise for each, then the engine computes with noisy tables. */
 import type { DifferentialPrivacyRelease, Release } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
-import { blockOf, type ComposedQuery } from '../query/differential/compose.ts';
+import type { ComposedQuery } from '../query/differential/compose.ts';
+import { blockOf } from '../query/differential/noisy-select.ts';
 import { type NoisyBlock, planOf } from '../query/differential/noisy-block.ts';
 import { fillNoisyTable } from '../query/differential/noisy-table.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';

@@ -22,15 +22,39 @@ const PUBLIC_SHAPE: readonly string[] = [
   'SELECT count(*) FROM loans WHERE false',
   "SELECT segment, count(*) FROM customers WHERE segment <> 'private' GROUP BY segment ORDER BY 1",
   'WITH l AS (SELECT * FROM loans WHERE defaulted) SELECT count(*), sum(amount) FROM l',
+  'SELECT count(*) FROM loans UNION ALL SELECT count(*) FROM customers',
+  'SELECT segment, count(*) FROM customers GROUP BY ROLLUP (segment) ORDER BY 1',
+  'SELECT DISTINCT segment FROM customers ORDER BY 1',
+  "SELECT segment, n, sum(n) OVER () AS total, n / total AS share FROM (SELECT segment, count(*) AS n FROM customers WHERE country = 'LI' GROUP BY segment) ORDER BY 1",
+  'SELECT segment, count(*) AS n, lag(count(*)) OVER (ORDER BY segment) AS before FROM customers GROUP BY segment ORDER BY 1',
+  'WITH t AS (SELECT segment, count(*) AS n FROM customers GROUP BY segment) SELECT segment, n - (SELECT avg(n) FROM t) AS d FROM t ORDER BY 1',
+  "SELECT n, count(*) FROM (SELECT customer_id, count(*) AS n FROM loans WHERE product = 'yacht' GROUP BY customer_id) GROUP BY n ORDER BY n",
+  'SELECT avg(total), count(*) FROM (SELECT customer_id, sum(amount) AS total FROM loans GROUP BY customer_id)',
 ];
 
 const REFUSED: readonly (readonly [string, string])[] = [
-  ['SELECT count(*) FROM loans UNION ALL SELECT count(*) FROM customers', 'differential-shape'],
-  ['SELECT segment, count(*) FROM customers GROUP BY ROLLUP (segment)', 'differential-shape'],
-  ['SELECT DISTINCT segment FROM customers', 'differential-shape'],
-  ['SELECT segment, count(*) FROM customers GROUP BY segment QUALIFY row_number() OVER () = 1', 'differential-shape'],
-  ['SELECT avg(n) FROM (SELECT customer_id, count(*) AS n FROM loans GROUP BY customer_id)', 'differential-shape'],
-  ['SELECT avg(n) FROM (SELECT customer_id, product, count(*) AS n FROM loans GROUP BY ALL)', 'differential-shape'],
+  ['SELECT count(*) FROM loans WHERE days_late > (SELECT avg(days_late) FROM loans)', 'differential-shape'],
+  ['SELECT sum(CASE WHEN days_late > (SELECT count(*) FROM loans) THEN 1 END) FROM loans', 'differential-shape'],
+  ['SELECT days_late > (SELECT avg(days_late) FROM loans) AS k, count(*) FROM loans GROUP BY k', 'differential-shape'],
+  ['SELECT count(*) FROM loans, (SELECT avg(days_late) AS a FROM loans) WHERE days_late > a', 'join-with-released'],
+  ['SELECT DISTINCT customer_id FROM customers', 'column-right-missing'],
+  ['SELECT customer_id FROM (SELECT customer_id, count(*) AS n FROM loans GROUP BY customer_id)', 'rows-not-released'],
+  [
+    'SELECT total, count(*) FROM (SELECT customer_id, sum(amount) AS total FROM loans GROUP BY customer_id) GROUP BY 1',
+    'column-right-missing',
+  ],
+  [
+    'SELECT count(*) FROM (SELECT customer_id, sum(amount) AS t FROM loans GROUP BY customer_id) WHERE t > 5',
+    'column-right-missing',
+  ],
+  [
+    'SELECT max(t) FROM (SELECT customer_id, sum(amount) AS t FROM loans GROUP BY customer_id)',
+    'aggregate-not-allowed',
+  ],
+  [
+    'SELECT count(*) FROM (SELECT customer_id, max(amount) AS t FROM loans GROUP BY customer_id)',
+    'column-right-missing',
+  ],
   ['SELECT count(*) FROM customers WHERE income > 5', 'column-right-missing'],
   ['SELECT count(*) FROM loans WHERE customer_id = 33', 'column-right-missing'],
   ['SELECT customer_id, count(*) FROM loans GROUP BY 1', 'column-right-missing'],
@@ -39,7 +63,7 @@ const REFUSED: readonly (readonly [string, string])[] = [
   ['SELECT arg_max(product, amount) FROM loans', 'aggregate-not-allowed'],
   ['SELECT any_value(product) FROM loans', 'aggregate-not-allowed'],
   ['SELECT closed::TIMESTAMP - opened AS d, count(*) FROM loans GROUP BY d', 'type-mismatch'],
-  ['SELECT segment, count(*) OVER () FROM customers GROUP BY segment', 'differential-shape'],
+  ['SELECT product, count(*) OVER () FROM loans', 'window-over-rows'],
   ['SELECT count(*) FROM loans a JOIN loans b USING (customer_id)', 'self-join'],
 ];
 

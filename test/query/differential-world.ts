@@ -7,7 +7,13 @@ import { makeLayout } from '../../runtime/dataset/make-layout.ts';
 import { DEFAULT_ENGINE_LIMITS } from '../../runtime/dataset/engine.ts';
 import type { ColumnGrant, DifferentialPrivacyRelease, PrivacyUnit } from '../../runtime/policy/model.ts';
 import type { CatalogueTable, QueryContext, SqlType } from '../../runtime/query/catalogue.ts';
-import { compileDifferential, type DifferentialQuery } from '../../runtime/query/differential/compile.ts';
+import { compileDifferential } from '../../runtime/query/differential/compile.ts';
+import type { NoisyBlock } from '../../runtime/query/differential/noisy-block.ts';
+import type { EnforcedQuery } from '../../runtime/query/enforced.ts';
+import { resultSchemaOf } from '../../runtime/dataset/run-enforced.ts';
+import type { Execution } from '../../runtime/job/prepare.ts';
+import type { ColumnBatch } from '../../runtime/release/columns.ts';
+import { batchFromRows, type Cell } from '../../runtime/release/column-values.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
 import { UNIT_HASH, UNIT_ONE_HOT } from '../../runtime/query/layout.ts';
 import { exactId, type ReadExact } from '../../runtime/release/mechanisms/mechanism.ts';
@@ -159,13 +165,46 @@ export class Hospital {
   }
 
   /** The exact part, as the worker would answer it. */
-  async exact(query: DifferentialQuery): Promise<readonly ExactGroup[]> {
+  async exact(query: NoisyBlock): Promise<readonly ExactGroup[]> {
     const rows = (await this.#connection.runAndReadAll(query.enforced.result)).getRows();
     const width = query.keys.length;
     return rows.map((row) => ({
       key: row.slice(0, width) as ExactGroup['key'],
       values: new Map(query.exact.map((one, index) => [exactId(one), (row[width + index] as { value: bigint }).value])),
     }));
+  }
+
+  /** Runs a statement of ours as a worker would. */
+  execution(enforced: EnforcedQuery): Execution {
+    const connect = (): Promise<DuckDBConnection> => this.#instance.connect();
+    const schema = resultSchemaOf(enforced);
+    async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
+      const connection = await connect();
+      try {
+        for (const statement of enforced.setup) await connection.run(statement);
+        const rows = (await connection.runAndReadAll(enforced.result)).getRows();
+        if (rows.length > 0)
+          yield batchFromRows(
+            schema,
+            rows.map((row) => row.map(cellOf)),
+          );
+      } finally {
+        connection.closeSync();
+      }
+    }
+    const summary = { kind: 'done', rowsScanned: 9, cpuMs: 1, withheld: { cells: null, reasons: [] } } as const;
+    return { batches: batches(), summary: () => summary };
+  }
+
+  /** Rows that plain DuckDB answers over the layout's own tables. */
+  async plainly(sql: string): Promise<readonly (readonly Cell[])[]> {
+    const connection = await this.#instance.connect();
+    try {
+      await connection.run('USE d0');
+      return (await connection.runAndReadAll(sql)).getRows().map((row) => row.map(cellOf));
+    } finally {
+      connection.closeSync();
+    }
   }
 
   async plan(sql: string): Promise<unknown> {
@@ -184,6 +223,11 @@ export const readerOf =
   (group: ExactGroup | undefined): ReadExact =>
   (column) =>
     group?.values.get(exactId(column)) ?? 0n;
+
+function cellOf(value: unknown): Cell {
+  if (typeof value !== 'object' || value === null) return (value ?? null) as Cell;
+  return 'days' in value ? Number(value.days) : (value as { readonly value: bigint }).value;
+}
 
 function catalogueTable(
   name: string,

@@ -86,7 +86,11 @@ function compileOne(query: Query, context: QueryContext, release: DifferentialPr
   checkBroughtAtAll(state);
   const names = groups.map((_, index) => answer.outputs.find((one) => 'key' in one && one.key === index)?.name);
   const block = noisyBlock(state, release, {
-    ...{ scope, measures, unitHash, rowsPerUnit, aggregates: answer.aggregates },
+    scope,
+    measures,
+    unitHash,
+    rowsPerUnit,
+    aggregates: answer.aggregates,
     keys: groups.map((expression, index) => ({ name: names[index] ?? `key${index}`, expression })),
   });
   return { kind: 'permitted', ...block, footprint: footprintOf(state), ...answer };

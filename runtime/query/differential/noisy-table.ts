@@ -40,6 +40,8 @@ export function cellType({ kind }: DpAggregate): SqlType {
 function printCell(cell: Cell, type: SqlType): string {
   const as = (sql: string): string => `CAST(${sql} AS ${printType(type)})`;
   if (cell === null) return as('NULL');
+  // All others are read from their text.
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check
   switch (type.kind) {
     case 'date':
       return as(`DATE '1970-01-01' + CAST('${String(Number(cell))}' AS INTEGER)`);
