@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { container as rootContainer, type DependencyContainer, instanceCachingFactory } from 'tsyringe';
+import { bindSecrets } from './gateway/bound-secrets.ts';
 import { openAuthority, openDataDirectory, openSecret } from './gateway/data-directory.ts';
 import { assembleGateway, type Gateway, type GatewayParts } from './gateway/gateway.ts';
 import type { LogEvent } from './gateway/needs.ts';
@@ -116,6 +117,15 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   if (clockBehindMs > 0) options.log({ level: 'warn', event: 'clock.behind', facts: { behindMs: clockBehindMs } });
   clock = steadyClock(wallMs, clockBehindMs);
   const parts = await get<GatewayParts>(PARTS);
+  await bindSecrets(
+    { store: parts.store, nowMs: () => clock() },
+    {
+      'authority.json': JSON.stringify(parts.authority),
+      'units.key': parts.secrets.units,
+      'pseudonyms.key': parts.secrets.pseudonyms,
+      'transcripts.key': parts.secrets.transcripts,
+    },
+  );
   const gateway = await assembleGateway(parts);
   const monitor = setInterval(() => {
     gateway.enforce().catch((cause: unknown) => options.log({ level: 'error', event: 'monitor.failed', cause }));

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { StoreFault } from '../store/fault.ts';
 import { type Authority, createAuthority } from '../rpc/authority.ts';
 
 /** Where everything lies in a data directory. All of it is private to the user that runs the gateway. */
@@ -45,7 +46,15 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
 /** The runtime's certificate authority: made at the first start, read afterwards. */
 export async function openAuthority(directory: DataDirectory, nowMs: number): Promise<Authority> {
   const existing = await readFile(directory.authorityFile, 'utf8').catch(absent);
-  if (existing !== null) return JSON.parse(existing) as Authority;
+  if (existing !== null) {
+    try {
+      return JSON.parse(existing) as Authority;
+    } catch (cause) {
+      throw new StoreFault('state-key', `\`${directory.authorityFile}\` is damaged: restore it from a backup`, {
+        cause,
+      });
+    }
+  }
   const authority = await createAuthority(nowMs);
   await writePrivate(directory.authorityFile, `${JSON.stringify(authority, null, 2)}\n`);
   return authority;
@@ -57,7 +66,7 @@ export async function openSecret(directory: DataDirectory, name: string): Promis
   const existing = await readFile(file, 'utf8').catch(absent);
   if (existing !== null) {
     const secret = Buffer.from(existing.trim(), 'hex');
-    if (secret.length !== 32) throw new Error(`the secret \`${file}\` is damaged: restore it from a backup`);
+    if (secret.length !== 32) throw new StoreFault('state-key', `\`${file}\` is damaged: restore it from a backup`);
     return secret;
   }
   const secret = randomBytes(32);

@@ -63,6 +63,7 @@ import { type OutsideOptions, OutsideCheckpoints } from './outside-checkpoints.t
 import { enforcePolicies } from './policy-monitor.ts';
 import { ConsumerTables } from './consumer-tables.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
+import { stopForOtherHistory } from './rolled-back.ts';
 import { releasedRows } from './released-rows.ts';
 import {
   type AgreementBody,
@@ -185,7 +186,13 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     nowMs,
     folder: join(directory.path, 'evidence'),
     log: parts.log,
+    onOtherHistory: async (witness, seen) => {
+      const answer = await stopForOtherHistory({ store, nowMs, sha256, log: parts.log }, witness, seen);
+      if (answer === 'stopped') queue.stop(() => true);
+    },
   });
+  // Before anything is served: a witness may know that this state is an older copy.
+  if ((parts.outside?.witnesses.length ?? 0) > 0) await outside.work();
   let onTrustChange = (): void => {};
   const needs: GatewayNeeds = {
     store,

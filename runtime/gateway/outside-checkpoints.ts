@@ -8,6 +8,7 @@ import { MAX_TIMESTAMP_BYTES, readTimestamp, timestampRequest } from '../evidenc
 import { formatAddCheckpoint, withCosignatures } from '../evidence/witness.ts';
 import type { Store } from '../store/store.ts';
 import type { LogEvent } from './needs.ts';
+import type { OtherHistory } from './rolled-back.ts';
 
 /** A witness that the operator chose: where it is asked, and the key that its cosignatures are checked with. */
 export interface WitnessAddress {
@@ -26,6 +27,8 @@ export interface OutsideNeeds {
   readonly timestampUrl: string | null;
   /** Least time between two timestamps, milliseconds. */
   readonly timestampEveryMs: number;
+  /** A witness has seen what this log does not hold. */
+  readonly onOtherHistory?: (witness: string, seen: OtherHistory) => Promise<void>;
 }
 
 /** What the operator chose of it. */
@@ -110,6 +113,8 @@ export class OutsideCheckpoints {
       this.#known.set(url, Number(text));
       return this.#ask({ url, key }, size, note, true);
     }
+    const seen = otherHistory(answer.status, text, size, isRetry);
+    if (seen !== null) await this.#needs.onOtherHistory?.(key.name, seen);
     if (answer.status !== 200) throw new Error(`the witness answered ${answer.status}`);
     const cosigned = withCosignatures(note, text);
     const parsed = cosigned === undefined ? undefined : parseNote(cosigned);
@@ -142,6 +147,15 @@ export class OutsideCheckpoints {
     writeFileSync(`${file}.new`, content, { mode: 0o600 });
     renameSync(`${file}.new`, file);
   }
+}
+
+/** What a refusal says of the log; null: nothing. */
+function otherHistory(status: number, text: string, size: number, isRetry: boolean): OtherHistory | null {
+  if (status === 422) return { kind: 'forked' };
+  if (status !== 409 || !/^\d{1,15}\n$/.test(text)) return null;
+  if (Number(text) > size) return { kind: 'ahead', size: Number(text) };
+  // Asked from the very size that the witness named, it still refuses: it has another root there.
+  return isRetry ? { kind: 'forked' } : null;
 }
 
 async function post(

@@ -31,9 +31,12 @@ export class EvidenceRows {
 
   /** Rebuilds the tree from the rows and holds it against the last signed checkpoint. */
   load(database: DatabaseSync, sealed: { readonly logSize: number; readonly checkpoint: string } | undefined): void {
-    for (const row of database.prepare('select position, entry from evidence order by position').iterate()) {
+    for (const row of database.prepare('select position, kind, entry from evidence order by position').iterate()) {
       const entry = row['entry'] as Uint8Array;
       if (row['position'] !== this.tree.size) throw tampered(`entry ${this.tree.size} of the log is missing`);
+      // What is looked for by its kind is found by this column; the root covers the entry alone.
+      if (!isOfKind(entry, String(row['kind'])))
+        throw tampered(`entry ${this.tree.size} of the log is of another kind`);
       this.tree.append(leafHash(entry));
     }
     if (sealed === undefined) {
@@ -103,4 +106,10 @@ export class EvidenceRows {
 
 function tampered(message: string): StoreFault {
   return new StoreFault('state-tampered', message);
+}
+
+/** Whether an entry says that it is of this kind; those of earlier versions, in envelopes, are not looked into. */
+function isOfKind(entry: Uint8Array, kind: string): boolean {
+  const bytes = Buffer.from(entry.buffer, entry.byteOffset, entry.byteLength);
+  return !bytes.includes('"predicateType":') || bytes.includes(`:${kind}","subject":[`);
 }

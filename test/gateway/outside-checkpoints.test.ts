@@ -11,6 +11,7 @@ import { sha256Hex } from '../../runtime/evidence/entry.ts';
 import { readTimestamp, timestampRequest } from '../../runtime/evidence/timestamp.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { OutsideCheckpoints, type OutsideNeeds } from '../../runtime/gateway/outside-checkpoints.ts';
+import { stopForOtherHistory } from '../../runtime/gateway/rolled-back.ts';
 import { serveWitness, WitnessState } from '../../runtime/gateway/witness-server.ts';
 import { openStore, type Store } from '../../runtime/store/store.ts';
 
@@ -100,13 +101,27 @@ test('witnesses cosign the log as it grows; a receipt proves their number, and o
   assert.equal(reopened.seenOf(store.verifierKey.name)?.size, 308);
   await using fork = await openStore({ path: join(folder, 'fork'), clock: Date.now });
   await grow(fork, 3);
-  const refused = outsideOf(fork, folder, { witnesses });
+  const told: string[] = [];
+  const needs = { store: fork, nowMs, sha256: sha256Hex, log: () => undefined };
+  const refused = outsideOf(fork, folder, {
+    witnesses,
+    onOtherHistory: async (witness, seen) => {
+      told.push(`${seen.kind} ${await stopForOtherHistory(needs, witness, seen)}`);
+    },
+  });
   for (const size of [5, 308, 400]) {
     await grow(fork, size - Number((await fork.checkpoint()).split('\n')[1]));
     refused.time = size * 10_000;
     await refused.work();
     assert.equal(refused.witnessed, undefined, String(size));
+    if (size !== 5) continue;
+    assert.equal(fork.peek('switch', 'all')?.state, 'on', 'nothing is released before an operator has compared');
+    const lifted = fork.peek('switch', 'all');
+    assert.ok(lifted !== undefined);
+    await fork.put({ ...lifted, state: 'off' });
   }
+  assert.equal(fork.peek('switch', 'all')?.state, 'off', 'what an operator lifted stays lifted');
+  assert.deepEqual(told, ['ahead stopped', 'ahead stopped', ...Array.from({ length: 4 }, () => 'forked known')]);
 });
 
 test('a witness that is away, lies or signs with another key is left out, and the others count', async (t) => {

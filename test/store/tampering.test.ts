@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { verifyLog } from '../../runtime/evidence/verify-log.ts';
+import { Engine } from '../../runtime/store/engine.ts';
 import { StoreFault } from '../../runtime/store/fault.ts';
 import { openStore } from '../../runtime/store/store.ts';
 import { COUNT, dataDirectory, EPSILON, NOW, openWorld, releaseInput, reserveInput } from './world.ts';
@@ -35,6 +36,13 @@ const EDITS: readonly [string, string][] = [
   ['a removed log entry', 'delete from evidence where position = 0'],
   ['a cut log', 'delete from evidence where position = (select max(position) from evidence)'],
   ['an added log entry', `insert into evidence values (99, 'decision', 0, x'00')`],
+  ['a log entry under another kind', `update evidence set kind = 'alert' where position = 1`],
+  [
+    'a trigger that refills',
+    `create trigger t after update on balance begin update balance set spent = 0 where budget = new.budget; end`,
+  ],
+  ['an index that is gone', 'drop index record_by_state'],
+  ['a table of somebody else', 'create table more(x)'],
   ['a removed seal', 'delete from seal'],
   ['a changed seal', 'update seal set log_size = 1'],
   ['a clock set back', 'update seal set latest_ms = 0'],
@@ -62,6 +70,49 @@ test('a damaged database file is a clear fault', async (t) => {
   );
   await assert.rejects(openStore({ path, clock: () => NOW }), isFault('state-tampered'));
 });
+
+test('a changed byte anywhere in the database is found, or nothing that is read from it changes', async (t) => {
+  const path = await closedWorld(t);
+  const file = join(path, 'state', 'glovebox.db');
+  const bytes = readFileSync(file);
+  const asBefore = read(path);
+  let found = 0;
+  let random = 20_260_101;
+  for (let turn = 0; turn < 150; turn += 1) {
+    const changed = Buffer.from(bytes);
+    random = (random * 48_271) % 2_147_483_647;
+    const at = random % changed.length;
+    changed[at] = (changed[at] ?? 0) ^ (1 << (turn % 8));
+    writeFileSync(file, changed);
+    rmSync(`${file}-wal`, { force: true });
+    try {
+      assert.deepEqual(read(path), asBefore, `byte ${at}`);
+    } catch (error) {
+      assert.ok(error instanceof StoreFault, `byte ${at}: ${String(error)}`);
+      found += 1;
+    }
+  }
+  assert.ok(found > 10, `${found} of 150 were found; the others were in bytes that hold nothing`);
+});
+
+/** What a start reads of the state: everything that a decision could rest on. */
+function read(path: string): unknown {
+  const engine = new Engine({ path, origin: undefined, privateKey: undefined, nowMs: NOW }, () => undefined);
+  try {
+    const requests = [
+      { do: 'balance', budget: EPSILON, windowMs: undefined },
+      { do: 'balance', budget: COUNT, windowMs: 1000 },
+      { do: 'list', table: 'job', filter: { state: 'released' } },
+      { do: 'list', table: 'reservation', filter: {} },
+      { do: 'positions', kind: 'release', limit: 10 },
+      { do: 'receipt', position: 0, against: undefined },
+    ] as const;
+    const replies = engine.run(requests.map((request, id) => ({ id, nowMs: NOW, request })));
+    return { records: engine.hello.records, replies, recovered: engine.hello.recovered };
+  } finally {
+    engine.abandon();
+  }
+}
 
 test('an older copy of the database put back is found by the published checkpoint', async (t) => {
   const path = await closedWorld(t);

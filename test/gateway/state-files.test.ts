@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createRuntime } from '../../runtime/container.ts';
+import { agreedWorld, runtimeWorld } from './runtime-world.ts';
+
+test('a runtime does not start with other secrets than its state was made with, and says which', async () => {
+  await using world = await runtimeWorld();
+  await agreedWorld(world);
+  await world.runtime[Symbol.asyncDispose]();
+  const [kept, changed] = [join(world.folder, 'data'), join(world.folder, 'changed')];
+  const start = async (): Promise<void> => {
+    const runtime = await createRuntime({ dataDirectory: changed, log: () => undefined, address: () => '' });
+    await runtime[Symbol.asyncDispose]();
+  };
+  const flip = (file: string, at: number): void => {
+    const bytes = readFileSync(file);
+    bytes[at] = bytes[at] === 0x31 ? 0x32 : 0x31;
+    writeFileSync(file, bytes);
+  };
+  for (const [name, change] of [
+    ['units.key', (file: string) => flip(file, 5)],
+    ['pseudonyms.key', (file: string) => rmSync(file)],
+    ['transcripts.key', (file: string) => cpSync(join(kept, 'keys', 'units.key'), file)],
+    ['pseudonyms.key', (file: string) => writeFileSync(file, 'no key')],
+    ['authority.json', (file: string) => flip(file, 300)],
+    ['authority.json', (file: string) => writeFileSync(file, '{')],
+  ] as const) {
+    rmSync(changed, { recursive: true, force: true });
+    cpSync(kept, changed, { recursive: true });
+    change(join(changed, 'keys', name));
+    await assert.rejects(start(), (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'state-key', error.message);
+      assert.ok(error.message.includes(name), error.message);
+      return true;
+    });
+  }
+  rmSync(changed, { recursive: true });
+  cpSync(kept, changed, { recursive: true });
+  await start();
+});
