@@ -10,6 +10,8 @@ import { join } from 'node:path';
 const root = join(import.meta.dirname, '..');
 const tool = (name: string): string => join(root, 'node_modules', '.bin', name);
 const patterns = process.argv.slice(2);
+// As the launcher does: without it every process of a test strips and compiles all of its sources anew.
+process.env['NODE_COMPILE_CACHE'] ??= join(root, '.toolchain', 'compile-cache');
 
 interface Step {
   readonly name: string;
@@ -35,7 +37,8 @@ const tests: Step = {
   args: [
     '--disable-warning=ExperimentalWarning',
     '--test',
-    '--test-timeout=300000',
+    // Against a hang only: a file of a minute takes ten on a machine that has other work.
+    '--test-timeout=900000',
     // Every world starts processes of its own, so two at once keep a machine of two cores busy.
     `--test-concurrency=${Math.min(8, Math.max(2, availableParallelism()))}`,
     ...files,

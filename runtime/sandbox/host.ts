@@ -49,7 +49,8 @@ export interface StartedWorker {
   readonly scratch: FileHandle | undefined;
 }
 
-const startTimeoutMs = 20_000;
+/** A start takes a third of a second; on a machine with ten times the work that it can do, many at once take long. */
+const startTimeoutMs = 60_000;
 /** Memory of node and bubblewrap themselves: the watch from outside speaks first, the group is the hard stop behind it. */
 const groupBaseMiB = 256;
 

@@ -315,7 +315,9 @@ export class WorkerPool implements AsyncDisposable {
     for (const waiting of this.#waiting.inTurn((party) => this.#leases.get(party) ?? 0)) {
       if ((this.#leases.get(waiting.party) ?? 0) >= this.#maxPerParty) continue;
       const { slot } = waiting;
-      const worker = slot.idle.pop();
+      // One that was just killed may still stand in line until its pipes are closed.
+      let worker = slot.idle.pop();
+      while (worker?.process.hasEnded === true) worker = slot.idle.pop();
       if (worker !== undefined) {
         this.#grant(waiting, worker);
         continue;

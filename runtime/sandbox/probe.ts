@@ -39,7 +39,8 @@ export interface IsolationReport {
   readonly advice: readonly string[];
 }
 
-const probeLimits = { wallMs: 10_000, cpuMs: 10_000, memoryMiB: 512, outputBytes: 64 * 1024 } as const;
+// Much more than the probe takes on a machine with other work: running out of time reads as a weak jail.
+const probeLimits = { wallMs: 60_000, cpuMs: 10_000, memoryMiB: 512, outputBytes: 64 * 1024 } as const;
 
 /** Probes the host. Never throws for a weak machine: the report says what is missing. */
 export async function probeIsolation(

@@ -26,7 +26,7 @@ describe('the systemd unit', () => {
       writeFileSync(file, unit.replaceAll('/opt/glovebox/glovebox', join(ROOT, 'glovebox')));
       const { status, stdout, stderr, error } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
         encoding: 'utf8',
-        timeout: 20_000,
+        timeout: 120_000,
       });
       if (error !== undefined) return t.diagnostic('systemd-analyze is not installed: its verdict was not asked');
       const ours = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('glovebox.service'));

@@ -196,7 +196,7 @@ test('cancelling a job whose code is running ends its worker at once, and the jo
     assert.equal(cancelled?.state, 'cancelled');
     await worker.destroy(); // resolves when the process is gone, and it was told to go before
     // A block has ten seconds of its own: that it is over long before says that nobody waited for it.
-    assert.ok(took < 3000, `${took} ms`);
+    assert.ok(took < 9000, `${took} ms`);
     assert.equal(pool.stats.leased, 0);
   } finally {
     pool.lease = lease;

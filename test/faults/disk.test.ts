@@ -72,7 +72,7 @@ async function ask(): Promise<void> {
 
 /** What a client does that was told to try again later; the state is opened anew at most every quarter of a second. */
 async function healed(): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
+  for (let tries = 0; tries < 1200; tries += 1) {
     try {
       await acme.jobs.list({});
       return;

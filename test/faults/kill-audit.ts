@@ -201,7 +201,7 @@ async function unfinishedFiles(path: string): Promise<readonly string[]> {
       .map(String)
       .filter((name) => /\.part$|\.new$|\.incoming-/.test(name));
   let found = look();
-  for (let turn = 0; turn < 100 && found.length > 0; turn += 1) {
+  for (let turn = 0; turn < 1500 && found.length > 0; turn += 1) {
     await delay(20);
     const still = new Set(look());
     found = found.filter((name) => still.has(name));

@@ -78,7 +78,7 @@ async function audit(client: Glovebox): Promise<Books> {
   assert.deepEqual(readdirSync(join(path, 'uploads')), []);
   // The log is published while we look: a file of it that is being written now is not left over.
   let leftovers = unfinishedFiles();
-  for (let look = 0; look < 100 && leftovers.length > 0; look += 1) {
+  for (let look = 0; look < 1500 && leftovers.length > 0; look += 1) {
     await setTimeout(20);
     const still = new Set(unfinishedFiles());
     leftovers = leftovers.filter((name) => still.has(name));

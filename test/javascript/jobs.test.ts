@@ -251,7 +251,8 @@ suite('blocks', () => {
     const started = performance.now();
     setTimeout(() => stop.abort(new Error('cancelled')), 300);
     await assert.rejects(running, /cancelled/);
-    assert.ok(performance.now() - started < 3000);
+    // Before the block's own ten seconds: so it was the cancelling that ended it.
+    assert.ok(performance.now() - started < 9000);
   });
 });
 

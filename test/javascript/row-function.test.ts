@@ -240,9 +240,11 @@ test('a text that is too long, too deep or too large is refused, and quickly', (
     `(r)=>${' '.repeat(20_000)}1`,
     `(r)=>${'['.repeat(7000)}`,
   ]) {
-    const started = performance.now();
+    const started = process.cpuUsage();
     assert.equal(checkRowFunction(source, spec).kind, 'refused', source.slice(0, 20));
-    assert.ok(performance.now() - started < 1000);
+    // Processor time: a busy machine may hold this very process up for longer.
+    const { user, system } = process.cpuUsage(started);
+    assert.ok(user + system < 2_000_000);
   }
 });
 

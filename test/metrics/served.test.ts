@@ -118,7 +118,7 @@ describe('a runtime that is watched', () => {
     renameSync(log, `${log}.moved`);
     child.kill('SIGHUP');
     // The signal is handled before the call is answered or with the next one.
-    for (let tries = 0; tries < 50 && !existsSync(log); tries++) await get('/metrics');
+    for (let tries = 0; tries < 500 && !existsSync(log); tries++) await get('/metrics');
     assert.ok(existsSync(log));
   });
 

@@ -184,12 +184,8 @@ export async function ask(
   // An assertion that failed before left its tables behind.
   await dropTables(connection, enforced);
   const plans: unknown[] = [];
-  const plan = async (statement: string): Promise<void> => {
-    const reader = await connection.runAndReadAll('SELECT json_serialize_plan($1::VARCHAR)', [statement]);
-    plans.push(parseLossless(String(reader.getRows()[0]?.[0])));
-  };
   for (const { sql: statement, isRun } of statementsToPlan(enforced)) {
-    await plan(statement);
+    plans.push(await planOf(connection, statement));
     if (isRun) await connection.run(statement);
   }
   const checked = checkPlan(plans, enforced, context);
@@ -206,6 +202,18 @@ export async function ask(
     certificates: result.map((row) => row.slice(width)),
     withheld: summary[0]?.[0] ?? null,
   };
+}
+
+/** Plans take longer to make than to run, and properties ask the same text over many rows. */
+const plansOf = new WeakMap<DuckDBConnection, Map<string, unknown>>();
+async function planOf(connection: DuckDBConnection, statement: string): Promise<unknown> {
+  const known = plansOf.get(connection) ?? new Map<string, unknown>();
+  plansOf.set(connection, known);
+  if (known.has(statement)) return known.get(statement);
+  const reader = await connection.runAndReadAll('SELECT json_serialize_plan($1::VARCHAR)', [statement]);
+  const plan = parseLossless(String(reader.getRows()[0]?.[0]));
+  known.set(statement, plan);
+  return plan;
 }
 
 async function dropTables(connection: DuckDBConnection, { setup, guard }: EnforcedQuery): Promise<void> {

@@ -160,7 +160,7 @@ describe('short ways', async () => {
           );
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
     assert.ok(shortWays.taken > 0 && shortWays.refused > 0, 'both ways were walked');
   });
@@ -224,7 +224,7 @@ describe('short ways', async () => {
           assert.deepEqual(answers[0], answers[1], sql);
         },
       ),
-      { numRuns: 12 },
+      { numRuns: 8 },
     );
   });
 

@@ -106,8 +106,7 @@ test('a worker that leaves something behind, or speaks out of turn, does not ser
 });
 
 test('a cancelled job is gone within 100 ms, whatever it is doing', async () => {
-  const tookMs: number[] = [];
-  for (const act of ['hang', 'wait', 'flood']) {
+  const cancel = async (act: string): Promise<number> => {
     const controller = new AbortController();
     const worker = await shared.pool.lease({ kind: 'mischief', party: 'acme', signal: controller.signal });
     await worker.sendJson(frameType.JOB, { act });
@@ -116,10 +115,14 @@ test('a cancelled job is gone within 100 ms, whatever it is doing', async () => 
     controller.abort();
     if (act !== 'flood') await assert.rejects(worker.next(), { reason: 'STOPPED' });
     await worker.destroy();
-    tookMs.push(performance.now() - started);
+    return performance.now() - started;
+  };
+  for (const act of ['hang', 'wait', 'flood']) {
+    const tookMs = [await cancel(act)];
+    // A busy machine may hold this very process up for longer than that, but not every time.
+    while (Math.min(...tookMs) >= 100 && tookMs.length < 10) tookMs.push(await cancel(act));
+    assert.ok(Math.min(...tookMs) < 100, `${act}: ${tookMs.join(' ')}`);
   }
-  // The middle one: a busy machine may hold this very process up for longer than that.
-  assert.ok(tookMs.toSorted((a, b) => a - b)[1]! < 100, tookMs.join(' '));
 });
 
 test('a request that is aborted while it waits leaves the line, and an aborted one is not begun', async () => {

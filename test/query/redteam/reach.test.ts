@@ -168,7 +168,7 @@ describe('what a join, a moment, a list of keys and a quantile tell', async () =
     });
   }
 
-  it('text that doubles in every sub-query is refused before it grows', { timeout: 20_000 }, async () => {
+  it('text that doubles in every sub-query is refused before it grows', { timeout: 60_000 }, async () => {
     const steps = Array.from({ length: 40 }, (_, i) => `c${i + 1} AS (SELECT x || x AS x FROM c${i})`);
     const seen = await hospital.ask(
       `WITH c0 AS (SELECT ward AS x FROM visits), ${steps.join(', ')} SELECT count(*) FROM c40 WHERE x = 'a'`,

@@ -179,10 +179,28 @@ export class OpenWorld {
   }
 
   #layOut: (table: string, source: string) => Promise<void> = () => Promise.resolve();
+  readonly #laid = new Map<string, string>();
+  readonly #kept = new Map<string, string>();
+
+  /** The same rows are laid out once and copied from then on: attacks leave the same people out again and again. */
+  async #show(name: string, source: string): Promise<void> {
+    if (this.#laid.get(name) === source) return;
+    const id = JSON.stringify([name, source]);
+    const kept = this.#kept.get(id);
+    if (kept === undefined) {
+      await this.#layOut(name, source);
+      const copy = `memory."__kept_${this.#kept.size}"`;
+      if (this.context.tables.some(({ physical }) => physical === `"d0"."${name}"`)) {
+        await this.#plain.run(`CREATE TABLE ${copy} AS FROM d0."${name}"`);
+        this.#kept.set(id, copy);
+      }
+    } else await this.#plain.run(`CREATE OR REPLACE TABLE d0."${name}" AS FROM ${kept}`);
+    this.#laid.set(name, source);
+  }
 
   /** Lays the tables out as the world says. */
   async reset(): Promise<void> {
-    for (const name of Object.keys(this.#world.tables)) await this.#layOut(name, `SELECT * FROM "${name}"`);
+    for (const name of Object.keys(this.#world.tables)) await this.#show(name, `SELECT * FROM "${name}"`);
   }
 
   /** Lays the tables out without the rows that meet a table's condition. */
@@ -190,7 +208,7 @@ export class OpenWorld {
     for (const name of Object.keys(this.#world.tables)) {
       const condition = conditions[name];
       const where = condition === undefined ? '' : ` WHERE (${condition}) IS NOT TRUE`;
-      await this.#layOut(name, `SELECT * FROM "${name}"${where}`);
+      await this.#show(name, `SELECT * FROM "${name}"${where}`);
     }
   }
 
