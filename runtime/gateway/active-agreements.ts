@@ -5,6 +5,7 @@ import { unitsOf } from './dataset-units.ts';
 import { heldByDispute } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
 import type { GatewayNeeds } from './needs.ts';
+import { settlementMark } from './settlement.ts';
 import { agreedAtOf, type AgreementBody, type DatasetBody, policyOf } from './records.ts';
 
 /** The agreements under which a party may run jobs now, with the policies that they pin. */
@@ -36,6 +37,7 @@ export function activeAgreements(
           prices: pricesOf(record, needs.sha256),
           units: unitsOf(needs.store.peek<DatasetBody>('dataset', dataset)?.body, pinned),
           grading: gradingOf(needs, dataset),
+          settlement: settlementMark(needs, id),
           blockedBy: [
             ...heldByGrade(needs, dataset, pinned),
             ...heldByDispute(needs, id),

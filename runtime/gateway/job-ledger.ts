@@ -7,6 +7,7 @@ import { gradingInForce } from './dataset-grade.ts';
 import { listInForce } from './export-lists.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { questionRecords } from './repeats.ts';
+import { settlementMarked } from './settlement.ts';
 import { sketchRecords } from './sketch-records.ts';
 
 /** Duties of one policy are numbered below this, those of the next one above. */
@@ -43,11 +44,14 @@ export function jobLedger(
       await alerts.saw({ job, verdict: 'deny', codes: reasons, lines: [] });
       return answer;
     },
-    release: async ({ duties: owed, sketches, question, judgedBy, gradings, ...input }) => {
+    release: async ({ duties: owed, sketches, question, judgedBy, restsOn, ...input }) => {
       const records = duties.recordsFor(input.jobId, owed);
       const expects = [
         ...(judgedBy === undefined ? [] : [listInForce(judgedBy)]),
-        ...gradings.map(({ dataset, grading }) => gradingInForce(dataset, grading)),
+        ...restsOn.flatMap(({ id, dataset, grading, settlement }) => [
+          ...(grading === undefined ? [] : [gradingInForce(dataset, grading)]),
+          ...(settlement === undefined ? [] : [settlementMarked(id, settlement)]),
+        ]),
       ];
       const kept = [
         ...sketchRecords(input.jobId, sketches, nowMs()),

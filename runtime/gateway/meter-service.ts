@@ -47,7 +47,7 @@ export function meterService(needs: GatewayNeeds): MeterServiceHandlers {
       requireRole(caller, 'split revenue among providers', 'operator', 'clearing');
       return splitRevenue(eventsIn(await usageEvents(needs), periodOf(needs, request)), request);
     },
-    settle: async (caller, request) => settle(needs, caller, request, await usageEvents(needs)),
+    settle: async (caller, request) => settle(needs, caller, request, () => usageEvents(needs)),
   };
 }
 

@@ -6,6 +6,7 @@ import { MAX_PLAYERS, splitByLargestRemainder, splitByShapley } from '../meterin
 import { partsOf, statementOf } from '../metering/statement.ts';
 import type { UsageEvent } from '../metering/usage.ts';
 import { Fault } from '../rpc/fault.ts';
+import type { Expectation } from '../store/jobs.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { StoredAgreement } from './agreement-record.ts';
 import { openDisputes } from './disputes.ts';
@@ -27,6 +28,27 @@ export function settledUntil(needs: Pick<GatewayNeeds, 'store'>, agreement: stri
     .reduce((latest, { body }) => Math.max(latest, body.untilMs), 0);
 }
 
+const markId = (agreement: string): string => `settled/${agreement}`;
+
+/** Up to when charges of an agreement are settled or being settled, as a release expects it; null: it never was. */
+export const settlementMark = (needs: Pick<GatewayNeeds, 'store'>, agreement: string): string | null =>
+  needs.store.peek('setting', markId(agreement))?.state ?? null;
+
+export const settlementMarked = (agreement: string, state: string | null): Expectation => ({
+  table: 'setting',
+  id: markId(agreement),
+  state,
+});
+
+function checkUndisputed(needs: Pick<GatewayNeeds, 'store'>, agreement: string): void {
+  const [dispute] = openDisputes(needs, agreement);
+  if (dispute !== undefined)
+    throw new Fault(
+      'wrong-state',
+      `the settlement of \`${agreement}\` is frozen by the dispute \`${dispute.id}\`: resolve it first`,
+    );
+}
+
 /**
  * Makes a statement final: what was charged from the last settlement on. Each charge is settled once; an open dispute
  * freezes it. The log holds the statement's digest.
@@ -35,7 +57,7 @@ export async function settle(
   needs: GatewayNeeds,
   caller: Caller,
   request: SettleRequest,
-  events: readonly UsageEvent[],
+  usageEvents: () => Promise<readonly UsageEvent[]>,
 ): Promise<SettleResponse> {
   const record = needs.store.peek('agreement', request.agreementId) as StoredAgreement | undefined;
   const isProvider = record?.body.provider === caller.party;
@@ -44,18 +66,25 @@ export async function settle(
       throw new Fault('role-missing', `\`${record.body.provider}\` or a clearing party settles`);
     throw new Fault('not-found', `no agreement \`${request.agreementId}\` of yours`);
   }
-  const disputes = openDisputes(needs, record.id);
-  if (disputes.length > 0)
-    throw new Fault(
-      'wrong-state',
-      `the settlement of \`${record.id}\` is frozen by the dispute \`${disputes[0]?.id ?? ''}\`: resolve it first`,
-    );
+  checkUndisputed(needs, record.id);
   const now = needs.nowMs();
   const untilMs = request.untilMs === 0 ? now : request.untilMs;
   const fromMs = settledUntil(needs, record.id);
   if (untilMs > now) throw new Fault('argument-not-valid', 'what is still to come cannot be settled');
   if (untilMs <= fromMs)
     throw new Fault('wrong-state', `agreement \`${record.id}\` is settled until ${new Date(fromMs).toISOString()}`);
+  // From here on a charge is of a later time, and what was charged before is on disk: read now, nothing is left out.
+  const mark = { table: 'setting', id: markId(record.id), owner: record.id, state: String(untilMs), body: {} } as const;
+  const before = settlementMark(needs, record.id);
+  if (before === null || Number(before) < untilMs) {
+    const marked = await needs.store.transact([
+      { do: 'expect', ...settlementMarked(record.id, before) },
+      { do: 'put', record: { ...mark, atMs: now } },
+    ]);
+    if (marked.kind === 'refused') throw new Fault('conflict', `agreement \`${record.id}\` is settled meanwhile`);
+  }
+  const events = await usageEvents();
+  checkUndisputed(needs, record.id);
   const lines = statementOf(events, { fromMs, toMs: untilMs }, (part) => part.agreement === record.id);
   const digest = needs.sha256(canonicalBytes(lines as unknown as Json));
   const settlement: StoredRecord<SettlementBody> = {

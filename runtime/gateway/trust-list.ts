@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { parseVerifierKey, type VerifierKey } from '../evidence/note.ts';
 import type { TrustedRuntime } from '../gen/messages.ts';
 import type { PartyServiceHandlers } from '../gen/services.ts';
@@ -31,6 +32,8 @@ export function trustHandlers(needs: GatewayNeeds): TrustHandlers {
       checkNote(request.note);
       const { authority, ...card } = cardOf(request.card);
       const keyPin = keyPinOf(card.certificate);
+      if (needs.nowMs() >= Date.parse(new X509Certificate(card.certificate).validTo))
+        throw new Fault('argument-not-valid', 'the certificate of the card has expired');
       if (authority === needs.authority) throw new Fault('argument-not-valid', 'that is this runtime itself');
       if (request.keyPin !== '' && request.keyPin !== keyPin)
         throw new Fault('argument-not-valid', `the key of the card is \`${keyPin}\`, not the one you were told`);
@@ -177,19 +180,34 @@ export function trustHandlers(needs: GatewayNeeds): TrustHandlers {
 }
 
 /** Whether a runtime is on the trust list now. */
-export const isTrusted = (needs: Pick<GatewayNeeds, 'store'>, authority: string): boolean =>
-  needs.store.peek('trust', authority)?.state === 'trusted';
+export const isTrusted = (needs: TrustNeeds, authority: string): boolean => {
+  const record = needs.store.peek<TrustBody>('trust', authority);
+  return record !== undefined && isInForce(needs, record);
+};
+
+/** Trust ends when it is revoked and, whatever else holds, with the certificate that was trusted. */
+const isInForce = (needs: Pick<GatewayNeeds, 'nowMs'>, { state, body }: Trusted): boolean =>
+  state === 'trusted' && needs.nowMs() < expiryOf(body);
+
+type TrustNeeds = Pick<GatewayNeeds, 'store' | 'nowMs'>;
+const expiries = new WeakMap<TrustBody, number>();
+
+function expiryOf(body: TrustBody): number {
+  let expiry = expiries.get(body);
+  if (expiry === undefined) expiries.set(body, (expiry = Date.parse(new X509Certificate(body.certificate).validTo)));
+  return expiry;
+}
 
 /** Certificates of the authorities whose parties may connect besides our own, PEM. */
-export const trustedAuthorities = (needs: Pick<GatewayNeeds, 'store'>): readonly string[] =>
+export const trustedAuthorities = (needs: TrustNeeds): readonly string[] =>
   trusted(needs).map(({ body }) => body.certificate);
 
 /** Keys of the logs whose receipts are recognised besides our own. */
-export const trustedLogs = (needs: Pick<GatewayNeeds, 'store'>): readonly VerifierKey[] =>
+export const trustedLogs = (needs: TrustNeeds): readonly VerifierKey[] =>
   trusted(needs).flatMap(({ body }) => parseVerifierKey(body.verifierKey) ?? []);
 
-const trusted = ({ store }: Pick<GatewayNeeds, 'store'>): readonly Trusted[] =>
-  store.peekAll<TrustBody>('trust').filter(({ state }) => state === 'trusted');
+const trusted = (needs: TrustNeeds): readonly Trusted[] =>
+  needs.store.peekAll<TrustBody>('trust').filter((one) => isInForce(needs, one));
 
 const partiesOf = ({ store }: Pick<GatewayNeeds, 'store'>, authority: string): readonly StoredRecord<PartyBody>[] =>
   store.peekAll<PartyBody>('party').filter(({ state, body }) => state === 'admitted' && body.authority === authority);
@@ -218,14 +236,15 @@ const eventOf = (
   event: evidence(needs, kind, [{ name: `runtime/${id}`, sha256: body.keyPin }], { by: needs.pseudonymOf(by) }),
 });
 
-function messageOf(needs: Pick<GatewayNeeds, 'store'>, { id, state, atMs, body }: Trusted): TrustedRuntime {
+function messageOf(needs: TrustNeeds, record: Trusted): TrustedRuntime {
+  const { id, atMs, body } = record;
   const { keyPin, verifierKey, server, note } = body;
   return {
     authority: id,
     keyPin,
     verifierKey,
     server,
-    isTrusted: state === 'trusted',
+    isTrusted: isInForce(needs, record),
     sinceMs: atMs,
     note,
     parties: partiesOf(needs, id).map((one) => one.id),

@@ -24,6 +24,8 @@ export interface AgreementForJob {
   readonly blockedBy: readonly Reason[];
   /** The word about its dataset's grade by which it was judged, for the ledger to compare; absent: none is kept here. */
   readonly grading?: string | null;
+  /** Up to when its charges are being settled, as the ledger keeps it: a charge is of a later time; absent: none is kept. */
+  readonly settlement?: string | null;
   /** The prices that its parties signed; null: what the policy's duties say. */
   readonly prices: AgreedPrices | null;
   /** About how many privacy units its dataset holds, as everybody may know it; absent: not known. */

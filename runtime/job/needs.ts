@@ -89,8 +89,8 @@ export interface Ledger {
      * in the same transaction. Absent: nothing is listed here.
      */
     readonly judgedBy?: ExportList | null;
-    /** The word about each dataset's grade that the release was judged by: another one now is refused as `changed`. */
-    readonly gradings: readonly { readonly dataset: string; readonly grading: string | null }[];
+    /** The agreements as the release was judged by them: another grade or settlement now is refused as `changed`. */
+    readonly restsOn: readonly AgreementForJob[];
   }): Promise<
     | { readonly kind: 'released'; readonly receipts: readonly string[] }
     | { readonly kind: 'refused'; readonly reason: { readonly code: string } }

@@ -1,6 +1,6 @@
 import { type Denied, reason } from '../policy/reason.ts';
 import { type CreditHold, meterNote, usageOf, usedCredit } from './charge.ts';
-import { admit, type Admission } from './admit.ts';
+import { admit, type Admission, type AgreementForJob } from './admit.ts';
 import type { Disclosed } from './disclose.ts';
 import { releaseEvents } from './events.ts';
 import { exportLines, gradeOf } from './export-control.ts';
@@ -75,7 +75,7 @@ async function judgeAndRecord(
     sketches: result.sketches,
     question,
     ...(list === undefined ? {} : { judgedBy: list }),
-    gradings: 'kind' in admitted ? [] : admitted,
+    restsOn: 'kind' in admitted ? [] : admitted,
     events: releaseEvents(needs, job, prepared, result, {
       grade: gradeOf(permitsFor(admission, prepared), prepared),
       usage,
@@ -130,19 +130,18 @@ async function judgeAndRecord(
 
 /**
  * Decides once more, as agreements, duties, disputes and grades are now: what would be denied does not leave. Answers the
- * grades that this rests on, for the transaction to compare. An agreement that is no longer active is the ledger's to refuse.
+ * agreements that this rests on, for the transaction to compare. One that is no longer active is the ledger's to refuse.
  */
 function admittedStill(
   needs: JobNeeds,
   job: Job,
   permits: readonly AdmittedPermit[],
-): Parameters<JobNeeds['ledger']['release']>[0]['gradings'] | Denied {
+): readonly AgreementForJob[] | Denied {
   const active = needs.activeAgreements(job.asker.party);
   const now = permits.flatMap(({ agreement }) => active.find(({ id }) => id === agreement.id) ?? []);
-  const gradings = now.flatMap(({ dataset, grading }) => (grading === undefined ? [] : [{ dataset, grading }]));
-  if (now.length < permits.length) return gradings;
+  if (now.length < permits.length) return now;
   const verdict = admit(needs, job, now);
-  return verdict.kind === 'denied' ? verdict : gradings;
+  return verdict.kind === 'denied' ? verdict : now;
 }
 
 /** Waits for both, whatever becomes of either; rejects with the first failure. */

@@ -158,6 +158,21 @@ describe('prices, credit and settlement over the wire', () => {
     assert.equal((await hospital.meters.settle({ agreementId: id })).jobs, 0n, 'each charge is settled once');
     await assert.rejects(acme.meters.settle({ agreementId: id }), /settles/);
 
+    // A settlement that comes between a job's charge and its commit: the charge belongs to the next one, to none twice.
+    const { store } = world.runtime;
+    const commitRelease = store.commitRelease.bind(store);
+    let inBetween: { readonly jobs: bigint } | null = null;
+    store.commitRelease = async (input) => {
+      world.pass(10);
+      inBetween ??= await hospital.meters.settle({ agreementId: id });
+      return await commitRelease(input);
+    };
+    assert.equal((await ask([id])).state, 'released');
+    store.commitRelease = commitRelease;
+    assert.equal((inBetween as { readonly jobs: bigint } | null)?.jobs, 0n);
+    world.pass(10);
+    assert.equal((await hospital.meters.settle({ agreementId: id })).jobs, 1n, 'no charge is left out');
+
     await assert.rejects(acme.agreements.openDispute({ agreementId: id, text: 'x', holdsJobs: true }), /provider/);
     const held = await hospital.agreements.openDispute({ agreementId: id, text: 'unpaid', holdsJobs: true });
     assert.equal(outcome(await ask([id])), 'agreement-disputed');

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { readEntry } from '../../runtime/evidence/entry.ts';
 import { type CredentialBundle, parseCredential } from '../../runtime/identity/credential.ts';
 import { type Introduction, introductionText } from '../../runtime/identity/introduction.ts';
 import { keyPinOf, parseRuntimeCard, type RuntimeCard, runtimeCardText } from '../../runtime/identity/runtime-card.ts';
+import { isTrusted, trustedAuthorities, trustedLogs } from '../../runtime/gateway/trust-list.ts';
 import { logOf, newSigner, receiptOf } from '../evidence/world.ts';
 import { type Authority, createAuthority, issueCredential, serverNameOf } from '../../runtime/rpc/authority.ts';
 
@@ -237,6 +238,8 @@ test('revoked trust suspends its parties at once, on record, and comes back with
   assert.deepEqual(suspendedParties, ['acme']);
   assert.equal(await codeOf(visitor.parties.whoAmI({})), 'party-not-admitted', 'also on a connection that is open');
   assert.equal(await codeOf(visit(acme).parties.whoAmI({})), 'credential-unknown', 'a new one is not even believed');
+  const receipt = await operator.evidence.verify({ document: Buffer.from(receiptOf(thereLog, 3)) });
+  assert.equal(receipt.isValid, false, 'nor are receipts of its log, whenever they were made');
   await operator.parties.resume({ name: 'acme' });
   assert.equal(await codeOf(visitor.parties.whoAmI({})), 'party-not-admitted', 'resumed is not trusted');
   await assert.rejects(operator.parties.revokeTrust({ authority: there.name }), /is not trusted/);
@@ -262,4 +265,24 @@ test('revoked trust suspends its parties at once, on record, and comes back with
     'party-not-admitted',
     'trust in another one is not trust in it',
   );
+});
+
+test('trust ends with the certificate that was trusted, for parties and receipts alike', async () => {
+  const old = await createAuthority(Date.UTC(1990, 0, 1));
+  const expired = { ...thereCard, authority: old.name, certificate: old.certificate };
+  await assert.rejects(operator.parties.trust({ card: runtimeCardText(expired) }), /has expired/);
+  const { validTo } = new X509Certificate(thereCard.certificate);
+  const record = { table: 'trust', id: there.name, owner: '', state: 'trusted', atMs: 0, body: thereCard };
+  const store = { peek: () => record, peekAll: () => [record] } as unknown as Parameters<
+    typeof trustedLogs
+  >[0]['store'];
+  for (const [nowMs, count] of [
+    [Date.parse(validTo) - 1000, 1],
+    [Date.parse(validTo), 0],
+  ] as const) {
+    const needs = { store, nowMs: () => nowMs };
+    assert.equal(trustedLogs(needs).length, count);
+    assert.equal(trustedAuthorities(needs).length, count);
+    assert.equal(isTrusted(needs, there.name), count === 1);
+  }
 });
