@@ -166,9 +166,12 @@ export class DutyBook {
     try {
       const now = this.#needs.nowMs();
       const due = [...this.#open.values()].filter(({ state, body }) => state === 'pending' && now >= body.nextAtMs);
-      await Promise.all(due.slice(0, MAX_AT_ONCE).map((record) => this.#attend(record)));
+      // One that cannot be done (a folder that is in the way) must not keep the others, nor itself from being overdue.
+      const tried = await Promise.allSettled(due.slice(0, MAX_AT_ONCE).map((record) => this.#attend(record)));
       for (const record of this.#open.values())
         if (record.state === 'pending' && now >= record.body.dueAtMs) await this.#fail(record);
+      const failed = tried.find((one) => one.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
     } finally {
       this.#isWorking = false;
     }
