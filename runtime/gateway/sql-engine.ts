@@ -69,14 +69,16 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
     parse: async (text, signal) => {
       const answer = await inParser(signal, (link) => parseInWorker(link, text));
       if (answer.kind === 'refused')
-        return { kind: 'invalid', message: 'the query is too long or too deep to be read', at: null };
+        return { kind: 'invalid', message: 'the query is too long or too deep to be read', at: startOf(text) };
       const ast = parseLossless(answer.value);
       const {
         error,
         error_message: message,
         position,
       } = ast as { error?: unknown; error_message?: unknown; position?: unknown };
-      if (error === true) return { kind: 'invalid', message: syntaxMessage(message), at: placeAt(text, position) };
+      // Without a place of the parser's own the whole text is meant.
+      if (error === true)
+        return { kind: 'invalid', message: syntaxMessage(message), at: placeAt(text, position) ?? startOf(text) };
       return { kind: 'ast', ast };
     },
     plan: async (enforced, tables, signal) => {
@@ -271,9 +273,16 @@ export const guestPathOf = (database: string): string => `/data/${database}.duck
 /** The parser's message about the consumer's own text; it never saw data, but its length is still bounded. */
 function syntaxMessage(message: unknown): string {
   const text = typeof message === 'string' ? (message.split('\n')[0] ?? '') : 'the query cannot be read';
-  return text === 'Only SELECT statements can be serialized to json!'
-    ? 'only one SELECT statement is accepted'
-    : text.slice(0, 300);
+  if (text === 'Only SELECT statements can be serialized to json!') return 'only one SELECT statement is accepted';
+  // The parser's word for a form that its own grammar knows and nothing behind it does, e.g. BETWEEN SYMMETRIC.
+  if (/^Expression type T_\w+ \(\d+\)$/.test(text)) return 'a form of expression that is not SQL as DuckDB speaks it';
+  return text.slice(0, 300);
+}
+
+/** Where the first word stands. */
+function startOf(text: string): { readonly line: number; readonly column: number } | null {
+  const found = text.search(/\S/);
+  return found === -1 ? null : placeAt(text, String(found));
 }
 
 function placeAt(text: string, position: unknown): { readonly line: number; readonly column: number } | null {

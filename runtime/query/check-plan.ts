@@ -57,7 +57,7 @@ const FUNCTIONS = new Set(
    & | << >> + - * / // % ** ^ || fmod mod abs ceil floor round trunc sign sqrt ln log10 log2 exp pow greatest least isfinite
    lower upper trim ltrim rtrim length left right substring concat contains starts_with prefix ^@ ends_with suffix ~~ !~~ ~~* !~~* like_escape
    year quarter month week day dayofmonth dayofweek isodow dayofyear hour dayname monthname last_day date_part date_trunc
-   date_diff date_sub strftime row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value
+   date_diff date_sub strftime row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
    replace translate split_part reverse strip_accents ascii strpos lpad rpad
    regexp_matches regexp_full_match regexp_extract regexp_replace
    normalized_interval time_bucket make_date epoch format printf string_agg arg_min row

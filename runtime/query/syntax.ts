@@ -9,7 +9,15 @@ export type Syntax =
   | { readonly kind: 'constant'; readonly literal: Literal; readonly at: Place }
   | { readonly kind: 'parameter'; readonly name: string; readonly at: Place }
   | { readonly kind: 'column'; readonly path: readonly string[]; readonly at: Place }
-  | { readonly kind: 'star'; readonly relation: string; readonly at: Place }
+  | {
+      readonly kind: 'star';
+      readonly relation: string;
+      /** EXCLUDE: names of columns that it leaves out; absent: none. */
+      readonly exclude?: readonly string[];
+      /** REPLACE: what stands in the place of columns; absent: nothing. */
+      readonly replace?: readonly { readonly name: string; readonly expression: Syntax }[];
+      readonly at: Place;
+    }
   | {
       readonly kind: 'call';
       readonly name: string;
@@ -109,6 +117,7 @@ export interface Select extends Modified {
 
 export interface Union extends Modified {
   readonly kind: 'union';
+  readonly operation: 'union' | 'except' | 'intersect';
   readonly isAll: boolean;
   readonly left: Query;
   readonly right: Query;

@@ -16,7 +16,7 @@ interface Answer {
 const ASKED: readonly (readonly [string, number | string])[] = [
   ['SELECT trt, avg(m) FROM (SELECT id, trt, avg(bili) AS m FROM pbcseq GROUP BY id, trt) GROUP BY trt', 2],
   ["SELECT rx || '/' || sex AS arm, count(*) FROM colon WHERE etype = 1 GROUP BY arm", 6],
-  ['SELECT rx, count(*) FROM colon GROUP BY rx EXCEPT SELECT rx, 1 FROM colon GROUP BY rx', 'sql-not-allowed'],
+  ['SELECT rx, count(*) FROM colon GROUP BY rx EXCEPT ALL SELECT rx, 1 FROM colon GROUP BY rx', 'sql-not-allowed'],
   ["SELECT string_agg(rx, ',' ORDER BY age) FROM colon", 'aggregate-not-allowed'],
   ["COPY colon TO '/tmp/x.csv'", 'sql-syntax'],
 ];

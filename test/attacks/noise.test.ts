@@ -162,6 +162,31 @@ describe('a hostile consumer of noisy answers over gRPC', () => {
     assert.equal(await left(), spent);
   });
 
+  it('explaining is free, lists what each noisy answer costs, and offers a query that runs', async () => {
+    const spent = await left();
+    const explain = (text: string): ReturnType<typeof bank.consumer.jobs.explain> =>
+      bank.consumer.jobs.explain({
+        job: {
+          computation: { kind: 'sql', sql: { text, parameters: {} } },
+          ruleId: 'private',
+          agreementIds: [bank.agreements.get('bank') ?? ''],
+        },
+      });
+    const sets = await explain('SELECT segment, count(*) FROM customers GROUP BY CUBE (segment)');
+    assert.equal(sets.wouldRun, true);
+    const shares = sets.enforced.filter((one) => one.includes("epsilon 0.25 of the job's budget"));
+    assert.equal(shares.length, 2, sets.enforced.join('; '));
+    const wrong = await explain(
+      'SELECT segmant, count(*) AS n, rank() OVER (ORDER BY count(*)) AS r FROM customers GROUP BY segmant',
+    );
+    assert.equal(wrong.wouldRun, false);
+    assert.match(wrong.repaired, /GROUP BY segment/);
+    assert.equal((await explain(wrong.repaired)).wouldRun, true);
+    assert.equal(await left(), spent);
+    const { job } = await bank.ask('bank', wrong.repaired, NOISY);
+    assert.equal(job.state, 'released');
+  });
+
   it('the budget is spent to the last and not beyond', async () => {
     const all = 20_000_000n;
     const remaining = (all - (await left())) / 500_000n;

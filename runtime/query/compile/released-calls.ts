@@ -147,6 +147,10 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
     const fallback = window.fallback === null ? '' : `, ${printTyped(resolve(window.fallback, sight))}`;
     return done(arg.type, `${window.name}(${printTyped(arg)}, ${offset}${fallback})`, false);
   }
+  if (window.name === 'nth_value') {
+    if (arg?.type === undefined || arg.type === null) refuse('wrong-arguments', '`nth_value` needs a value', at);
+    return done(arg.type, `nth_value(${printTyped(arg)}, ${amount(window.args[1] ?? null).trim()})`, true);
+  }
   if (
     window.name === 'first_value' ||
     window.name === 'last_value' ||

@@ -1,4 +1,5 @@
 import { AGGREGATES, OTHER_AGGREGATES, RELEASED_AGGREGATES } from '../functions.ts';
+import { printable } from '../parse/literal.ts';
 import { type Place, Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import { type Over } from '../resolve/arithmetic.ts';
@@ -264,6 +265,12 @@ export function expandStars(items: readonly SelectItem[], from: From): SelectIte
     );
     if (holders.length === 0) refuse('table-unknown', 'the table before `.*` is not in FROM', expression.at);
     const seen = new Set<string>();
+    const { exclude = [], replace = [] } = expression;
+    checkNamed(
+      [...exclude, ...replace.map((one) => one.name)],
+      holders.flatMap((one) => one.columns.map((column) => column.name)),
+      expression.at,
+    );
     return holders.flatMap((one) =>
       one.columns.flatMap((column): SelectItem[] => {
         const [qualifier = ''] = one.names;
@@ -272,9 +279,11 @@ export function expandStars(items: readonly SelectItem[], from: From): SelectIte
         const name = column.name.toLowerCase();
         if (wanted === '' && from.merged.includes(name) && seen.has(name)) return [];
         seen.add(name);
+        if (exclude.some((left) => left.toLowerCase() === name)) return [];
+        const instead = replace.find((other) => other.name.toLowerCase() === name)?.expression;
         return [
           {
-            expression: { kind: 'column', path, at: expression.at },
+            expression: instead ?? { kind: 'column', path, at: expression.at },
             alias: column.name,
             defaultName: column.name,
           },
@@ -282,6 +291,13 @@ export function expandStars(items: readonly SelectItem[], from: From): SelectIte
       }),
     );
   });
+}
+
+/** What EXCLUDE and REPLACE name must be there, as in the engine. */
+function checkNamed(wanted: readonly string[], known: readonly string[], at: Place): void {
+  const missing = wanted.find((name) => !known.some((one) => one.toLowerCase() === name.toLowerCase()));
+  if (missing !== undefined)
+    refuse('column-unknown', `\`*\` has no column \`${printable(missing)}\` to leave out or replace`, at);
 }
 
 export function isAggregateCall(syntax: Syntax): boolean {
@@ -343,21 +359,43 @@ export function placeOfItem(query: Query, index: number): Place {
   return query.kind === 'union' ? placeOfItem(query.left, index) : (query.items[index]?.expression.at ?? null);
 }
 
-/** UNION of results that are each released already. */
+/**
+ * The rows of both sides, or of the first that the second has not (EXCEPT) or has (INTERSECT): each once, equal as GROUP BY
+ * has it, and certified by the weakest of its rows.
+ */
+function combined(
+  operation: Union['operation'],
+  [left, right]: readonly [string, string],
+  outputs: number,
+  certificates: number,
+): string {
+  if (operation === 'union') return `${left} UNION ALL ${right}`;
+  const columns = Array.from({ length: outputs }, (_, i) => `o${i}`).join(', ');
+  const weakest = Array.from({ length: certificates }, (_, i) => `, min(c${i}) AS c${i}`).join('');
+  const sides = `SELECT *, 0 AS side FROM (${left}) UNION ALL SELECT *, 1 AS side FROM (${right})`;
+  const kept = operation === 'except' ? 'max(side) = 0' : 'min(side) = 0 AND max(side) = 1';
+  return `SELECT ${columns}${weakest} FROM (${sides}) GROUP BY ${columns} HAVING ${kept}`;
+}
+
+/** UNION, EXCEPT and INTERSECT of results that are each released already. */
 function compileUnion(state: State, union: Union, scope: Scope): Relation {
   const left = releasedOnly(compileAny(state, union.left, scope), null);
   const right = releasedOnly(compileAny(state, union.right, scope), null);
   if (left.columns.length !== right.columns.length)
     refuse(
       'type-mismatch',
-      'the two sides of UNION have different numbers of columns',
-      placeOfItem(union.right, 0) ?? { words: ['union'] },
+      `the two sides of ${union.operation.toUpperCase()} have different numbers of columns`,
+      placeOfItem(union.right, 0) ?? { words: [union.operation] },
     );
   const columns = left.columns.map((column, index) => {
     const other = right.columns[index];
     const type = other === undefined ? null : unionType(column, other);
     if (type === null)
-      refuse('type-mismatch', `column ${index + 1} of UNION has two types`, placeOfItem(union.right, index));
+      refuse(
+        'type-mismatch',
+        `column ${index + 1} of ${union.operation.toUpperCase()} has two types`,
+        placeOfItem(union.right, index),
+      );
     const role = column.role === other?.role ? column.role : ('derived' as const);
     const isUntyped = column.isUntyped === true && other?.isUntyped === true;
     const noisy = { ...column.noisy, ...other?.noisy };
@@ -378,7 +416,7 @@ function compileUnion(state: State, union: Union, scope: Scope): Relation {
     });
     return `SELECT ${[...outputs, ...certificates].join(', ')} FROM (${relation.select})`;
   };
-  const both = `${side(left)} UNION ALL ${side(right)}`;
+  const both = combined(union.operation, [side(left), side(right)], columns.length, domains.length);
   const named = columns.map((column, index) => ({ ...column, sql: `u.o${index}` }));
   const from: From = {
     visible: [

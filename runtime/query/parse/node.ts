@@ -51,14 +51,16 @@ export function checkShape(node: Json, shape: Shape, what: string): void {
 /** What stands in the text where a key holds something that is not offered, and what to write instead. */
 const ODD_KEYS: Readonly<Record<string, { readonly words: readonly string[]; readonly remedy: string | null }>> = {
   setop_type: {
-    words: ['except', 'intersect'],
-    remedy: 'UNION ALL of queries that aggregate each is offered; compare groups by joining two aggregates',
+    words: ['union', 'by'],
+    remedy: 'UNION, EXCEPT and INTERSECT of queries that aggregate each are offered',
   },
   sample: { words: ['tablesample', 'sample', 'using'], remedy: 'leave the sample out' },
   distinct_on_targets: { words: ['distinct'], remedy: 'group by the columns and aggregate the others' },
   orders: { words: ['within', 'order'], remedy: 'leave ORDER BY out of the function' },
-  exclude_list: { words: ['exclude'], remedy: 'name the columns' },
-  replace_list: { words: ['replace'], remedy: 'name the columns' },
+  qualified_exclude_list: { words: ['exclude'], remedy: 'name the columns without their table' },
+  unpivot_names: { words: ['unpivot'], remedy: 'UNION ALL of one SELECT for each column' },
+  filter_expr: { words: ['filter'], remedy: 'put a CASE into the window function' },
+  comparison_type: { words: ['any', 'all', 'some'], remedy: 'compare with (SELECT max(…) …) or (SELECT min(…) …)' },
   rename_list: { words: ['rename'], remedy: 'name the columns' },
   join_type: { words: ['join'], remedy: 'use an inner join, or a left join to a public table or an aggregate' },
   ref_type: { words: ['natural', 'positional', 'asof', 'join'], remedy: 'write JOIN … ON a = b' },
@@ -93,6 +95,8 @@ function obeys(value: unknown, rule: Rule): boolean {
     case 'orders':
     case 'caseChecks':
     case 'groupSets':
+    case 'replacements':
+    case 'pivots':
       return Array.isArray(value);
     default:
       return rule satisfies never;

@@ -6,6 +6,7 @@ import { defaultName, isColumnName, MAX_NAME } from './default-name.ts';
 import { printable, readLiteral, readType } from './literal.ts';
 import { checkShape, deeper, type Json, list, malformed, object, placeIn, type Reading, text } from './node.ts';
 import * as shapes from './shapes.ts';
+import { readPivot } from './pivot.ts';
 import { readWindow } from './window.ts';
 
 /**
@@ -20,12 +21,26 @@ export function readQuery(ast: unknown): Query {
   const statements = root['statements'];
   if (!Array.isArray(statements) || Object.keys(root).length !== 2) malformed();
   if (statements.length !== 1) {
-    refuse('sql-several-statements', `the text holds ${statements.length} statements`, null, 'send a single SELECT');
+    refuse(
+      'sql-several-statements',
+      `the text holds ${statements.length} statements`,
+      placeOfStatement(statements[1]),
+      'send a single SELECT',
+    );
   }
   const query = readStatement(statements[0], { nodes: 0, depth: 0 });
   if (query.kind === 'select' && query.from.kind === 'values')
     refuse('sql-not-a-query', 'VALUES alone is not a query', null, 'SELECT … FROM (VALUES …) AS t(a, b)');
   return query;
+}
+
+/** The first thing of a statement that has a place. */
+function placeOfStatement(value: unknown): Place {
+  if (typeof value !== 'object' || value === null) return null;
+  const { node } = value as { readonly node?: { readonly select_list?: readonly unknown[]; readonly left?: unknown } };
+  const [first] = node?.select_list ?? [];
+  if (typeof first === 'object' && first !== null) return placeIn(first as Json);
+  return node?.left === undefined ? null : placeOfStatement({ node: node.left });
 }
 
 function readStatement(value: unknown, reading: Reading): Query {
@@ -49,9 +64,19 @@ function readNode(value: unknown, reading: Reading): Query {
     };
     if (type === 'SET_OPERATION_NODE') {
       const left = readNode(node['left'], reading);
+      const operation = OPERATIONS[String(node['setop_type'])] ?? malformed();
+      const isAll = node['setop_all'] === true;
+      if (isAll && operation !== 'union')
+        refuse(
+          'sql-not-allowed',
+          'EXCEPT ALL and INTERSECT ALL are not offered',
+          { words: ['except', 'intersect'] },
+          'leave out ALL',
+        );
       return {
         kind: 'union',
-        isAll: node['setop_all'] === true,
+        operation,
+        isAll,
         left,
         right: readNode(node['right'], reading),
         ...modified,
@@ -107,7 +132,15 @@ function readModifiers(values: readonly unknown[], reading: Reading): Modifiers 
     const node = object(value);
     const type = String(node['type']);
     const shape = Object.hasOwn(shapes.MODIFIERS, type) ? shapes.MODIFIERS[type] : undefined;
-    if (shape === undefined) refuse('sql-not-allowed', `${printable(type)} is not offered`);
+    if (shape === undefined)
+      refuse(
+        'sql-not-allowed',
+        type === 'LIMIT_PERCENT_MODIFIER'
+          ? 'LIMIT with a percentage is not offered'
+          : `${printable(type)} is not offered`,
+        { words: ['limit'] },
+        'use a number of rows',
+      );
     if (seen.has(type)) malformed();
     seen.add(type);
     checkShape(node, shape, type);
@@ -163,7 +196,7 @@ function readCommonTables(value: unknown, reading: Reading): CommonTable[] {
   });
 }
 
-function readSource(value: unknown, reading: Reading): Source {
+export function readSource(value: unknown, reading: Reading): Source {
   return deeper(reading, () => {
     const node = object(value);
     const type = String(node['type']);
@@ -176,7 +209,13 @@ function readSource(value: unknown, reading: Reading): Source {
         at ?? { words: ['describe', 'summarize', 'show'] },
         'the catalogue shows tables, columns and what may be done with each',
       );
-    if (shape === undefined) refuse('sql-not-allowed', `${printable(type)} after FROM is not offered`, at);
+    if (shape === undefined)
+      refuse(
+        'sql-not-allowed',
+        `${printable(type)} after FROM is not offered`,
+        at,
+        type === 'TABLE_FUNCTION' ? 'a list of constants is (VALUES (1), (2)) AS t(n)' : null,
+      );
     checkShape(node, shape, type === 'JOIN' ? 'JOIN' : 'FROM');
     const alias = text(node['alias'] ?? '');
     switch (type) {
@@ -207,6 +246,8 @@ function readSource(value: unknown, reading: Reading): Source {
           refuse('query-too-large', `VALUES has more than ${MAX_ITEMS} rows or columns`, at);
         return { kind: 'values', rows, alias, at };
       }
+      case 'PIVOT':
+        return readPivot(node, reading, at);
       case 'JOIN': {
         const isCross = node['ref_type'] === 'CROSS';
         return {
@@ -263,7 +304,7 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
         return { kind: 'column', path: names(node['column_names']), at };
       case 'STAR':
         if (node['columns'] === true) refuse('sql-not-allowed', 'COLUMNS(…) is not offered', at);
-        return { kind: 'star', relation: text(node['relation_name']), at };
+        return readStar(node, reading, at);
       case 'FUNCTION': {
         const counted = countIf(node, read, at);
         if (counted !== null) return counted;
@@ -320,6 +361,22 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
   });
 }
 
+function readStar(node: Json, reading: Reading, at: Place): Syntax {
+  const exclude = names(node['exclude_list']);
+  const replace = list(node['replace_list']).map((one) => {
+    const pair = object(one);
+    checkShape(pair, shapes.REPLACEMENT, 'REPLACE');
+    return { name: text(pair['key']), expression: readExpression(pair['value'], reading) };
+  });
+  return {
+    kind: 'star',
+    relation: text(node['relation_name']),
+    ...(exclude.length > 0 ? { exclude } : {}),
+    ...(replace.length > 0 ? { replace } : {}),
+    at,
+  };
+}
+
 function readWhen(value: unknown, reading: Reading): CaseWhen {
   const node = object(value);
   checkShape(node, shapes.CASE_CHECK, 'CASE');
@@ -351,6 +408,12 @@ function columnName(name: string, at: Syntax['at']): string {
 function names(value: unknown): string[] {
   return list(value).map(text);
 }
+
+const OPERATIONS: Readonly<Record<string, 'union' | 'except' | 'intersect'>> = {
+  UNION: 'union',
+  EXCEPT: 'except',
+  INTERSECT: 'intersect',
+};
 
 const JOIN_TYPES: Readonly<Record<string, 'inner' | 'left' | 'right' | 'full'>> = {
   INNER: 'inner',

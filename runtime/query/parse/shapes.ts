@@ -25,7 +25,9 @@ export type Rule =
   | 'orders'
   | 'commonTables'
   | 'caseChecks'
-  | 'groupSets';
+  | 'groupSets'
+  | 'replacements'
+  | 'pivots';
 
 export type Shape = Readonly<Record<string, Rule>>;
 
@@ -42,8 +44,8 @@ export const EXPRESSIONS: Readonly<Record<string, Shape>> = {
     class: 'text',
     type: is('STAR'),
     relation_name: 'text',
-    exclude_list: 'nothing',
-    replace_list: 'nothing',
+    exclude_list: 'texts',
+    replace_list: 'replacements',
     // `ORDER BY ALL` is written COLUMNS(*); anywhere else `columns` is refused by the reader.
     columns: 'flag',
     expr: is(null),
@@ -194,6 +196,19 @@ export const SOURCES: Readonly<Record<string, Shape>> = {
     expected_types: 'nothing',
     values: 'orders',
   },
+  PIVOT: {
+    ...named,
+    type: 'text',
+    sample: is(null),
+    source: 'source',
+    aggregates: 'expressions',
+    // UNPIVOT writes its names here.
+    unpivot_names: 'nothing',
+    pivots: 'pivots',
+    groups: 'texts',
+    column_name_alias: 'nothing',
+    include_nulls: is(false),
+  },
   JOIN: {
     ...named,
     type: 'text',
@@ -229,7 +244,7 @@ export const QUERIES: Readonly<Record<string, Shape>> = {
     type: 'text',
     modifiers: 'modifiers',
     cte_map: 'commonTables',
-    setop_type: is('UNION'),
+    setop_type: is('UNION', 'EXCEPT', 'INTERSECT'),
     left: 'query',
     right: 'query',
     setop_all: 'flag',
@@ -251,6 +266,15 @@ export const ORDER: Shape = {
 };
 export const NO_ORDER: Shape = { type: is('ORDER_MODIFIER'), orders: 'nothing' };
 export const INNER_ORDER: Shape = { type: is('ORDER_MODIFIER'), orders: 'orders' };
+/** `FOR column IN (…)` of PIVOT. */
+export const PIVOT: Shape = {
+  pivot_expressions: 'expressions',
+  unpivot_names: 'nothing',
+  entries: 'replacements',
+  pivot_enum: is(''),
+};
+export const PIVOT_ENTRY: Shape = { values: 'expressions', alias: 'text', star_expr: is(null) };
+export const REPLACEMENT: Shape = { key: 'text', value: 'expression' };
 export const CASE_CHECK: Shape = { when_expr: 'expression', then_expr: 'expression' };
 export const COMMON_TABLE_ENTRY: Shape = { key: 'text', value: 'value' };
 export const COMMON_TABLE: Shape = {
