@@ -15,10 +15,14 @@ const MAX_DIFFERENCES = 100;
  */
 export async function compareWithLog(
   needs: Pick<GatewayNeeds, 'store' | 'sha256'>,
-  all: readonly UsageEvent[],
+  usageEvents: () => Promise<readonly UsageEvent[]>,
 ): Promise<CheckMeterResponse> {
-  const events = all.filter(({ data }) => data.parts !== undefined);
-  const logged = await loggedUses(needs);
+  // Jobs go on meanwhile: every event that is read has its entry by the time the log is read, and an entry that came
+  // after the first look may be of a job whose event came after the events were read.
+  const sizeBefore = await sizeOf(needs);
+  const events = (await usageEvents()).filter(({ data }) => data.parts !== undefined);
+  const known = new Set(events.map(({ id }) => id));
+  const logged = await loggedUses(needs, (job, index) => index >= sizeBefore && !known.has(job));
   const differences: string[] = [];
   const metered = new Map<string, bigint>();
   for (const event of events) {
@@ -28,7 +32,6 @@ export async function compareWithLog(
     else if (entry.digest !== usageSubject(needs, event).sha256)
       differences.push(`the usage event of job ${event.id} is not the one that was logged at ${entry.index}`);
   }
-  const known = new Set(events.map(({ id }) => id));
   for (const [job, { index }] of logged.uses)
     if (!known.has(job)) differences.push(`the log names a usage event of job ${job} at ${index}, and there is none`);
   differences.push(...logged.twice.map((job) => `the log names the usage event of job ${job} twice`));
@@ -57,8 +60,15 @@ interface Logged {
   readonly size: number;
 }
 
-async function loggedUses({ store }: Pick<GatewayNeeds, 'store'>): Promise<Logged> {
-  const size = Number((await store.checkpoint()).split('\n')[1] ?? '0');
+const sizeOf = async ({ store }: Pick<GatewayNeeds, 'store'>): Promise<number> =>
+  Number((await store.checkpoint()).split('\n')[1] ?? '0');
+
+async function loggedUses(
+  needs: Pick<GatewayNeeds, 'store'>,
+  isTooNew: (job: string, index: number) => boolean,
+): Promise<Logged> {
+  const { store } = needs;
+  const size = await sizeOf(needs);
   const uses = new Map<string, { readonly digest: string; readonly index: number }>();
   const twice: string[] = [];
   const charges = new Map<string, bigint>();
@@ -71,6 +81,7 @@ async function loggedUses({ store }: Pick<GatewayNeeds, 'store'>): Promise<Logge
       const subject = subjects.find(({ name }) => name.startsWith('usage/'));
       if (subject === undefined) continue;
       const job = subject.name.slice('usage/'.length);
+      if (isTooNew(job, from + at)) continue;
       if (uses.has(job)) twice.push(job);
       uses.set(job, { digest: subject.sha256, index: from + at });
       for (const charge of Array.isArray(facts['charges']) ? (facts['charges'] as readonly string[]) : [])

@@ -39,7 +39,7 @@ export function meterService(needs: GatewayNeeds): MeterServiceHandlers {
     },
     check: async (caller) => {
       requireRole(caller, 'compare the meter with the log', 'operator', 'auditor', 'clearing');
-      return await compareWithLog(needs, await usageEvents(needs));
+      return await compareWithLog(needs, () => usageEvents(needs));
     },
     topUp: (caller, request) => topUpCredit(needs, caller, request),
     split: async (caller, request) => {

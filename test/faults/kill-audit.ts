@@ -50,6 +50,9 @@ export async function auditKilled(
     for (const id of released) assert.equal(seen.releases.get(id), 1, `${id}: one release on record`);
     const kept = readdirSync(join(path, 'results'));
     assert.deepEqual(kept.toSorted(), released.map((id) => `${id}.frames`).toSorted(), 'the released results are kept');
+    const meter = await owner.meters.check({});
+    assert.ok(meter.isEqual, `meter and log differ: ${meter.differences.join('; ')}`);
+    assert.equal(meter.events, BigInt(released.length), 'one usage event for each released job');
     await auditDatasets(told, owner, path, deep);
     await auditParties(told, owner, server);
     assert.deepEqual(await unfinishedFiles(path), []);

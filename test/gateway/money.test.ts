@@ -186,6 +186,24 @@ describe('prices, credit and settlement over the wire', () => {
     assert.ok(check.isEqual && check.events > 10n && check.events === check.entries);
     assert.equal(check.totals[0]?.meteredMicros, check.totals[0]?.loggedMicros);
     await assert.rejects(acme.meters.check({}), /role/);
+    // Also while a job is released between the look at the meter and the look at the log.
+    const id = await agree(hospital, 'visits', PLAN('{ postpaid: "1000" }'));
+    const { store } = world.runtime;
+    const list = store.list.bind(store);
+    let asked: string | null = null;
+    store.list = (async (...args: Parameters<typeof list>) => {
+      const found = await list(...args);
+      if (args[0] === 'usage' && asked === null) {
+        asked = '';
+        asked = (await ask([id])).state;
+      }
+      return found;
+    }) as typeof store.list;
+    const meanwhile = await clearing.meters.check({});
+    store.list = list;
+    assert.equal(asked, 'released');
+    assert.deepEqual([meanwhile.differences, meanwhile.events], [[], check.events]);
+    assert.equal((await clearing.meters.check({})).events, check.events + 1n);
 
     const csv = Buffer.from((await acme.meters.report({ format: 'focus' })).statement).toString();
     const file = join(world.folder, 'statement.parquet');
