@@ -89,7 +89,9 @@ export function countStatement(request: GroupedRequest, groups: StatedGroups, pa
 export function groupedStatement(request: GroupedRequest, groups: StatedGroups, part: UnitPart): EnforcedQuery {
   const { columns, table } = request;
   const { setup, from, group } = groupedFrom(request, groups);
-  const values = columns.map((column, i) => `${expressionOf(column)} AS c${i}`);
+  // The code of a text that was joined is there already: no row is compared with each of thousands of texts.
+  const isJoined = (column: ReadColumn): boolean => column === groups.column && column.kind === 'dictionary';
+  const values = columns.map((column, i) => `${isJoined(column) ? 'groups.code' : expressionOf(column)} AS c${i}`);
   return {
     ...PLAIN,
     setup,
@@ -113,14 +115,14 @@ function groupedFrom(
   const [type, stored] = isText ? ['VARCHAR', `t.${quoteName(column.name)}`] : ['DOUBLE', expressionOf(column)];
   // A row joined twice would be in two groups. No stored text holds a NUL, so a key that does is never found.
   const rows = [...new Map(keys)].flatMap(([key, group]) => {
-    if (!isText) return [`(${doubleText(key)}, ${Math.trunc(group)})`];
+    if (!isText) return [`(${doubleText(key)}, ${Math.trunc(group)}, 0)`];
     const text = texts[key] ?? '\0';
-    return text.includes('\0') ? [] : [`(${quoteText(text)}, ${Math.trunc(group)})`];
+    return text.includes('\0') ? [] : [`(${quoteText(text)}, ${Math.trunc(group)}, ${Math.trunc(key)})`];
   });
-  const values = rows.length === 0 ? `(CAST(NULL AS ${type}), 0)` : rows.join(', ');
+  const values = rows.length === 0 ? `(CAST(NULL AS ${type}), 0, 0)` : rows.join(', ');
   return {
     setup: [
-      `CREATE TEMP TABLE groups AS SELECT k, CAST(g AS INTEGER) AS g FROM (VALUES ${values}) AS v(k, g) WHERE k IS NOT NULL`,
+      `CREATE TEMP TABLE groups AS SELECT k, CAST(g AS INTEGER) AS g, CAST(code AS INTEGER) AS code FROM (VALUES ${values}) AS v(k, g, code) WHERE k IS NOT NULL`,
     ],
     from: `${from} JOIN groups ON groups.k = CAST(${stored} AS ${type})`,
     group: 'groups.g',

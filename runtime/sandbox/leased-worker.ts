@@ -43,6 +43,11 @@ export class LeasedWorker {
     if (this.#signal?.aborted === true) this.#onAbort();
   }
 
+  /** pid of the outermost process of the worker, as the host sees it. */
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
   /** The path under which the worker finds a mount, or a file in one: the guest path itself in a jail. */
   pathInWorker(guestPath: string): string {
     return this.#pathOf(guestPath);

@@ -122,6 +122,28 @@ test('the strict tier never runs a kernel where there is a compiler', async () =
   assert.equal((await run(refusing, { kind: 'sum' })).kind, 'failed');
 });
 
+test('a kernel too long for a frame stays with the worker that takes any', async () => {
+  const far = tableOf(LARGE);
+  const refusing: ColumnSource = { ...far, fold: () => Promise.reject(new Error('it was asked')) };
+  const many = Array.from({ length: 20 }, (_, i) => ({ ...outputs[0], name: `v${i}` })) as OutputSpec[];
+  const edges = many.map(() => Array.from({ length: 1001 }, (_, i) => i / 7 + 1e-9));
+  const reducer: Reducer = { kind: 'histogram', edges };
+  const checked = checkRowFunction('(r) => ({ ' + many.map(({ name }) => `${name}: r.cost`).join(', ') + ' })', {
+    columns,
+    outputs: many,
+    reducer,
+    rowsPerUnit: 3,
+  });
+  assert.equal(checked.kind, 'ok');
+  if (checked.kind !== 'ok') return;
+  const job = { checked, reducer, rowsPerUnit: 3 };
+  const outcome = await runRowFunction(pooledWorkers(pool, { party: 'acme' }), job, refusing, {
+    tier: 'balanced',
+    timeoutMs: 20_000,
+  });
+  assert.equal(outcome.kind, 'done');
+});
+
 test('cells of another number or that no rows could give are not believed', async () => {
   const far = tableOf(LARGE);
   const answering = (totals: Uint8Array, rows: number): ColumnSource => ({

@@ -191,21 +191,23 @@ suite('columns', () => {
     ]);
     const inPieces = batchPieces(specs, true);
     for (let again = 0; again < 2; again++) {
-      const bytes = new Uint8Array(Buffer.concat([...inPieces(batch)]));
+      const bytes = new Uint8Array(Buffer.concat([...inPieces([batch])]));
       assert.deepEqual(bytes, encodeBatch(specs, batch, true));
     }
     const stored = { ...batch, columns: batch.columns.map(({ values }) => ({ values })) };
-    assert.deepEqual(new Uint8Array(Buffer.concat([...inPieces(stored)])), encodeBatch(specs, stored, true));
+    assert.deepEqual(new Uint8Array(Buffer.concat([...inPieces([stored])])), encodeBatch(specs, stored, true));
+    const parted = new Uint8Array(Buffer.concat([...inPieces([batch, stored, batch])]));
+    assert.deepEqual(parted, encodeParts(specs, [{ batch }, { batch: stored }, { batch }], true));
     const views = batchPieces([{ name: 'x', kind: 'float64', isNullable: true }], false);
     const values = new Float64Array([1, 2, 3, 4]).subarray(1, 3);
-    const [piece] = views({ rows: 2, columns: [{ values }] });
+    const [piece] = views([{ rows: 2, columns: [{ values }] }]);
     assert.ok(
       piece?.buffer === values.buffer && piece.byteOffset === 8,
       'a column that lies as it travels is not copied',
     );
-    assert.throws(() => views({ rows: 3, columns: [{ values }] }), RangeError);
-    assert.throws(() => inPieces({ ...batch, columns: [] }), RangeError);
-    assert.throws(() => inPieces({ rows: 3, columns: batch.columns }), RangeError);
+    assert.throws(() => views([{ rows: 3, columns: [{ values }] }]), RangeError);
+    assert.throws(() => inPieces([{ ...batch, columns: [] }]), RangeError);
+    assert.throws(() => inPieces([{ rows: 3, columns: batch.columns }]), RangeError);
     assert.throws(() => encodeBatch(specs, { ...batch, columns: [] }), RangeError);
     assert.throws(() => encodeBatch(specs, { ...batch, rows: 4 }), RangeError);
   });

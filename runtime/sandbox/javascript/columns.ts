@@ -72,34 +72,46 @@ export function encodeBatch(
 }
 
 /**
- * Returns a function that lays a batch out as `encodeBatch` does, in pieces: a column that is stored as it travels is handed on
- * where it lies, the others share one buffer that is used again. The pieces of a batch are good until the next one is laid out.
+ * Returns a function that lays batches out one after the other as `encodeParts` does, in pieces: a column that is stored as it
+ * travels is handed on where it lies, the others share one buffer that is used again. Pieces are good until the next call.
  */
 export function batchPieces(
   specs: readonly ColumnSpec[],
   withUnit: boolean,
-): (batch: ColumnBatch) => readonly Uint8Array[] {
+): (batches: readonly ColumnBatch[]) => readonly Uint8Array[] {
   const kinds = wireKinds(specs, withUnit);
   let spare = new ArrayBuffer(0);
-  return (batch) => {
-    const { places, bytes } = layoutOf(kinds, batch.rows);
+  return (batches) => {
+    const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);
+    const { places, bytes } = layoutOf(kinds, rows);
     if (bytes > javascriptLimits.batchBytes) throw new RangeError(`a batch of ${bytes} bytes is over the limit`);
     const pieces: Uint8Array[] = [];
     places.forEach((place, index) => {
-      const data = dataOf(specs, batch, index);
-      const size = batch.rows * widths[place.kind];
-      if (isAsStored(place.kind, data)) {
-        pieces.push(new Uint8Array(data.values.buffer, data.values.byteOffset, size));
-      } else {
-        if (spare.byteLength < bytes) spare = new ArrayBuffer(bytes);
-        fillColumn(viewOf(spare, place, batch.rows), place.kind, data, undefined);
-        pieces.push(new Uint8Array(spare, place.offset, size));
+      const width = widths[place.kind];
+      let first = 0;
+      for (const batch of batches) {
+        const data = dataOf(specs, batch, index);
+        const size = batch.rows * width;
+        if (isAsStored(place.kind, data)) {
+          pieces.push(new Uint8Array(data.values.buffer, data.values.byteOffset, size));
+        } else {
+          if (spare.byteLength < bytes) spare = new ArrayBuffer(bytes);
+          const filled = viewOf(spare, place, rows).subarray(first, first + batch.rows);
+          fillColumn(filled, place.kind, data, undefined);
+          pieces.push(new Uint8Array(spare, place.offset + first * width, size));
+        }
+        first += batch.rows;
       }
-      const padding = (8 - (size % 8)) % 8;
+      const padding = (8 - ((rows * width) % 8)) % 8;
       if (padding > 0) pieces.push(ZEROS.subarray(0, padding));
     });
     return pieces;
   };
+}
+
+/** Bytes that a batch of that many rows takes on its way. */
+export function bytesOfRows(specs: readonly ColumnSpec[], rows: number, withUnit: boolean): number {
+  return layoutOf(wireKinds(specs, withUnit), rows).bytes;
 }
 
 const ZEROS = new Uint8Array(8);

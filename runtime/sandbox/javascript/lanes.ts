@@ -15,7 +15,7 @@ export interface Lanes {
   readonly count: number;
   /** The columns of a body; asked for in order, once each. Undefined: it cannot be run, and counts as lost. */
   readonly body: (index: number) => Promise<LaneBody | undefined>;
-  readonly start: (worker: JavaScriptWorker, firstBlock: number) => Promise<void>;
+  readonly start: (worker: JavaScriptWorker) => Promise<void>;
   /** Takes the answer of a block, or undefined when it is lost; true when the worker may go on with another block. */
   readonly take: (block: number, bytes: Uint8Array | undefined) => boolean;
   readonly maxBytes: number;
@@ -95,9 +95,11 @@ export async function runLanes(
     try {
       if (!started.has(worker)) {
         started.add(worker);
-        await of.start(worker, block);
+        await of.start(worker);
       }
-      await sendColumns(worker, body, 0);
+      // Its number in the job, never in the worker: how many blocks a worker had before depends on how long others took,
+      // and the seed of a block comes from its number.
+      await sendColumns(worker, { ...body, index: block }, 0);
       await bodyTaken(worker, timeoutMs);
       const bytes = await nextAnswer(worker, { maxBytes: of.maxBytes, timeoutMs });
       return bytes;

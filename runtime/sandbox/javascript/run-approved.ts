@@ -60,8 +60,7 @@ export async function runApproved(
   await runLanes(workers, job, terms, {
     count: keys.length,
     body: groupReader(source, grouped, counts.rows, terms.signal),
-    start: (worker, firstBlock) =>
-      startJob(worker, { kind: 'table', terms: guest, table: job.table, maxRows, maxBytes, firstBlock }),
+    start: (worker) => startJob(worker, { kind: 'table', terms: guest, table: job.table, maxRows, maxBytes }),
     take: (group, bytes) => {
       const decoded = bytes && decodeGroupTable(bytes, job.table, maxRows);
       tables[group] = decoded ?? { status: 'lost', rows: [] };

@@ -45,8 +45,8 @@ export async function runBlocks(
   await runLanes(workers, job, terms, {
     count: job.blocks,
     body: blockReader(job, source, terms.signal),
-    start: (worker, firstBlock) =>
-      startJob(worker, { kind: 'blocks', terms: guest, outputs: job.outputs.map((each) => each.name), firstBlock }),
+    start: (worker) =>
+      startJob(worker, { kind: 'blocks', terms: guest, outputs: job.outputs.map((each) => each.name) }),
     take: (block, bytes) => {
       const decoded = bytes && decodeBlock(bytes, job.outputs);
       values[block] = decoded ?? lostBlock(job.outputs);

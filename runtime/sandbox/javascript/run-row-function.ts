@@ -1,4 +1,4 @@
-import { batchPieces, wireKinds } from './columns.ts';
+import { batchPieces, bytesOfRows, wireKinds } from './columns.ts';
 import type { ColumnBatch } from './columns.ts';
 import { withWorker } from './lease.ts';
 import { javascriptLimits } from './limits.ts';
@@ -60,7 +60,8 @@ export async function runRowFunction(
     units,
   });
   // The strict tier promises a process without a compiler: only a worker of this image has that.
-  if (source.fold !== undefined && units === undefined && terms.tier === 'balanced')
+  const mayFold = units === undefined && terms.tier === 'balanced' && kernel.length <= foldCharacters;
+  if (source.fold !== undefined && mayFold)
     return foldedBy(source.fold, { kernel, kinds: wireKinds(source.columns, false), cells }, job, terms);
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.graceMs }, async (worker) => {
     const kinds = wireKinds(source.columns, units !== undefined);
@@ -87,6 +88,9 @@ export async function runRowFunction(
   });
 }
 
+/** Longest kernel that goes to the rows: it travels in one frame beside a statement. Histograms of very many bins stay. */
+const foldCharacters = 256 * 1024;
+
 /** Runs the kernel where the source reads its rows; whatever goes wrong there is one and the same failure. */
 async function foldedBy(
   fold: NonNullable<ColumnSource['fold']>,
@@ -110,7 +114,7 @@ async function foldedBy(
   }
 }
 
-/** Batches under way at one time, and the largest of which there may be so many; of larger ones there are two. */
+/** Batches go together up to this size, and so many are under way at one time; of larger ones there are two. */
 const SMALL_PLACES = 4;
 const SMALL_BYTES = 4 * 2 ** 20;
 
@@ -125,29 +129,39 @@ async function sendBatches(
   terms: Pick<RunTerms, 'timeoutMs' | 'signal'> & { readonly withUnit: boolean },
 ): Promise<number> {
   const piecesOf = batchPieces(source.columns, terms.withUnit);
+  const sizeOf = (count: number): number => bytesOfRows(source.columns, count, terms.withUnit);
   let rows = 0;
   let underWay = 0;
   let [small, large] = [0, 0];
+  let gathered: ColumnBatch[] = [];
+  let gatheredRows = 0;
   const leave = async (most: number): Promise<void> => {
     for (; underWay > most; underWay -= 1) await bodyTaken(worker, terms.timeoutMs);
   };
-  const send = async (batch: ColumnBatch): Promise<void> => {
-    const bytes = piecesOf(batch);
+  const send = async (): Promise<void> => {
+    if (gathered.length === 0) return;
+    const bytes = piecesOf(gathered);
     const isSmall = bytesOf(bytes) <= SMALL_BYTES;
     await leave(isSmall ? SMALL_PLACES - 1 : 1);
     const place = isSmall
       ? (small++ % SMALL_PLACES) * SMALL_BYTES
       : SMALL_PLACES * SMALL_BYTES + (large++ % 2) * javascriptLimits.batchBytes;
-    await sendColumns(worker, { bytes, rows: batch.rows }, place);
+    await sendColumns(worker, { bytes, rows: gatheredRows }, place);
     underWay += 1;
+    gathered = [];
+    gatheredRows = 0;
   };
   for await (const batch of source.batches()) {
     terms.signal?.throwIfAborted();
     if (batch.rows > javascriptLimits.batchRows) throw new RangeError('a batch has too many rows');
     rows += batch.rows;
     if (rows > javascriptLimits.rows) throw new RangeError('too many rows');
-    await send(batch);
+    const together = gatheredRows + batch.rows;
+    if (together > javascriptLimits.batchRows || sizeOf(together) > SMALL_BYTES) await send();
+    gathered.push(batch);
+    gatheredRows += batch.rows;
   }
+  await send();
   await leave(0);
   return rows;
 }

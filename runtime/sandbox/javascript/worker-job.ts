@@ -29,7 +29,7 @@ export interface TableColumn {
 
 /**
  * The job of a JavaScript worker. The gateway makes it and the worker trusts it. It travels as CONTROL `{ bytes, rows: 0 }` and
- * then that many bytes in DATA frames; columns travel as CONTROL `{ bytes, rows, at }` and lie at `at` in the worker's memory
+ * then that many bytes in DATA frames; columns travel as CONTROL `{ bytes, rows, at, index }` and lie at `at` in the worker's memory
  * file (fd 5, read-only for the worker), which the worker acknowledges with PROGRESS once it has read them:
  *
  *     gateway → worker   JOB {}   body: this job as JSON   then, unless `prepare` or `post`: bodies of columns
@@ -52,7 +52,6 @@ export type WorkerJob =
       readonly kind: 'blocks';
       readonly terms: GuestTerms;
       readonly outputs: readonly string[];
-      readonly firstBlock: number;
     }
   | {
       readonly kind: 'table';
@@ -60,7 +59,6 @@ export type WorkerJob =
       readonly table: readonly TableColumn[];
       readonly maxRows: number;
       readonly maxBytes: number;
-      readonly firstBlock: number;
     }
   | { readonly kind: 'debug'; readonly terms: GuestTerms; readonly maxCharacters: number }
   | { readonly kind: 'post'; readonly terms: GuestTerms; readonly input: string; readonly maxBytes: number };

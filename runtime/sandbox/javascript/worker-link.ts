@@ -52,11 +52,17 @@ export async function sendBody(worker: JavaScriptWorker, bytes: Uint8Array, rows
  */
 export async function sendColumns(
   worker: JavaScriptWorker,
-  body: { readonly bytes: Uint8Array | readonly Uint8Array[]; readonly rows: number },
+  body: {
+    readonly bytes: Uint8Array | readonly Uint8Array[];
+    readonly rows: number;
+    /** number of the block or group in the job */
+    readonly index?: number;
+  },
   position: number,
 ): Promise<void> {
   await worker.writeScratch(body.bytes, position);
-  await worker.sendJson(frameType.CONTROL, { bytes: bytesOf(body.bytes), rows: body.rows, at: position });
+  const { bytes, rows, index = 0 } = body;
+  await worker.sendJson(frameType.CONTROL, { bytes: bytesOf(bytes), rows, index, at: position });
 }
 
 /** Size of a body in one piece or several. */

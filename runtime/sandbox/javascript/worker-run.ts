@@ -15,6 +15,8 @@ type Channel = Pick<SyncWorkerChannel, 'read' | 'send' | 'sendJson' | 'sendData'
 interface Body<Bytes> {
   readonly bytes: Bytes;
   readonly rows: number;
+  /** number of the block or group in the job */
+  readonly index: number;
 }
 
 /** Reads one job and its columns, runs it, and sends its answers; see WorkerJob for the order of the frames. */
@@ -41,7 +43,7 @@ function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void 
         channel,
         (input, block) => {
           const collector = { kind: 'numbers', outputs: job.outputs } as const;
-          const seed = (job.terms.seed + Math.imul(block + job.firstBlock, 0x9e3779b1)) >>> 0;
+          const seed = (job.terms.seed + Math.imul(block, 0x9e3779b1)) >>> 0;
           return numbersAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.outputs.length);
         },
         job.terms.columns.map((column) => column.kind),
@@ -52,7 +54,7 @@ function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void 
         channel,
         (input, block) => {
           const collector = { kind: 'table', table: job.table, maxRows: job.maxRows, maxBytes: job.maxBytes } as const;
-          const seed = (job.terms.seed + Math.imul(block + job.firstBlock, 0x9e3779b1)) >>> 0;
+          const seed = (job.terms.seed + Math.imul(block, 0x9e3779b1)) >>> 0;
           return bytesAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.maxBytes);
         },
         job.terms.columns.map((column) => column.kind),
@@ -104,18 +106,21 @@ function forEachBody(
   answer: (input: GuestInput, index: number) => Uint8Array,
   kinds: readonly ColumnKind[],
 ): void {
-  for (let index = 0; ; index++) {
-    const input = nextInput(channel, kinds);
-    if (input === undefined) return;
-    channel.send(frameType.DATA, answer(input, index));
+  for (;;) {
+    const next = nextInput(channel, kinds);
+    if (next === undefined) return;
+    channel.send(frameType.DATA, answer(next.input, next.index));
   }
 }
 
-function nextInput(channel: Channel, kinds: readonly ColumnKind[]): GuestInput | undefined {
+function nextInput(
+  channel: Channel,
+  kinds: readonly ColumnKind[],
+): { readonly input: GuestInput; readonly index: number } | undefined {
   const body = readBody(channel, ownBuffer);
   if (body === undefined) return undefined;
-  const { rows, bytes } = body;
-  return { buffer: bytes.buffer, rows, places: placesOf(kinds, rows, bytes.byteLength) };
+  const { rows, bytes, index } = body;
+  return { input: { buffer: bytes.buffer, rows, places: placesOf(kinds, rows, bytes.byteLength) }, index };
 }
 
 function placesOf(kinds: readonly ColumnKind[], rows: number, size: number): readonly ColumnPlace[] {
@@ -134,9 +139,10 @@ function readBody<Bytes extends Uint8Array>(channel: Channel, room: (bytes: numb
   const announced = channel.read();
   if (announced === undefined) process.exit(0); // the gateway is gone
   if (announced.type !== frameType.CONTROL) throw new RangeError('expected an announcement');
-  const { end, bytes, rows, at: position } = parseJsonPayload(announced.payload);
+  const { end, bytes, rows, at: position, index = 0 } = parseJsonPayload(announced.payload);
   if (end === true) return undefined;
-  if (typeof bytes !== 'number' || typeof rows !== 'number' || bytes > javascriptLimits.batchBytes) {
+  const isSized = typeof bytes === 'number' && typeof rows === 'number' && typeof index === 'number';
+  if (!isSized || bytes > javascriptLimits.batchBytes) {
     throw new RangeError('an announcement without a size');
   }
   const target = room(bytes);
@@ -147,7 +153,7 @@ function readBody<Bytes extends Uint8Array>(channel: Channel, room: (bytes: numb
       at += size;
     }
     channel.sendJson(frameType.PROGRESS, {});
-    return { bytes: target, rows };
+    return { bytes: target, rows, index };
   }
   for (let at = 0; at < bytes;) {
     const frame = channel.read();
@@ -155,7 +161,7 @@ function readBody<Bytes extends Uint8Array>(channel: Channel, room: (bytes: numb
     target.set(frame.payload, at);
     at += frame.payload.byteLength;
   }
-  return { bytes: target, rows };
+  return { bytes: target, rows, index };
 }
 
 function numbersAnswer(result: GuestResult<unknown>, outputs: number): Uint8Array {
