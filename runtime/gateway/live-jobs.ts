@@ -15,7 +15,8 @@ export interface JobLimits {
 export const DEFAULT_JOB_LIMITS: JobLimits = {
   running: Math.max(4, 2 * availableParallelism()),
   runningPerParty: 4,
-  queuedPerParty: 64,
+  // A quarter of all: who asks 200 times at once is answered 200 times, by the budget and not by the length of a queue.
+  queuedPerParty: 256,
   queued: 1024,
 };
 

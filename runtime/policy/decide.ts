@@ -220,14 +220,15 @@ function applies(rule: DenyRule, request: Request, knowledge: Knowledge): 'yes' 
   const covers = rule.mode === 'any' || rule.mode === 'export' || rule.mode === request.mode;
   if (!covers) return 'no';
   const { when } = rule;
-  const { condition } = when;
+  const { condition, purposes } = when;
+  const { purpose } = request;
   // First: a rule that cannot be evaluated denies, whatever else it says.
-  if (condition !== null) {
-    try {
-      if (!knowledge.evaluate(condition, request)) return 'no';
-    } catch {
-      return 'error';
-    }
+  try {
+    if (condition !== null && !knowledge.evaluate(condition, request)) return 'no';
+    if (purposes !== null && purpose !== null)
+      for (const forbidden of purposes) knowledge.purposeIncludes(forbidden, purpose);
+  } catch {
+    return 'error';
   }
   if (when.recipientOutside !== null) {
     // An unknown place is treated as foreign.

