@@ -4,7 +4,7 @@ import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { ComposedQuery } from '../query/differential/compose.ts';
 import { blockOf } from '../query/differential/noisy-select.ts';
 import { type NoisyBlock, planOf } from '../query/differential/noisy-block.ts';
-import { fillNoisyTable } from '../query/differential/noisy-table.ts';
+import { fillNoisyTable, MAX_NOISY_TEXT } from '../query/differential/noisy-table.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';
 import type { Loss } from '../release/accounting.ts';
 import type { OutputColumn } from '../release/candidate.ts';
@@ -69,12 +69,13 @@ export function prepareComposed(
   );
   const shared = sharesOf(whole, clause);
   if ('kind' in shared) return shared;
-  const { plans, loss } = shared;
+  const { plans, queries, loss } = shared;
   const parts = query.blocks.map((block, index): Part => {
-    const plan = plans[index];
-    if (plan === undefined) throw new Error('a part of a job has no plan');
-    return { block, plan, shared: queriesOf(plan), schema: needs.schemaOf(block.enforced) };
+    const [plan, own] = [plans[index], queries[index]];
+    if (plan === undefined || own === undefined) throw new Error('a part of a job has no plan');
+    return { block, plan, shared: own, schema: needs.schemaOf(block.enforced) };
   });
+  if (!fit(parts)) return tooManyKeys(clause);
   const charged = { microEpsilon: release.microEpsilonPerJob, delta: release.delta };
   const full = needs.schemaOf(query.post);
   const schema = full.slice(0, query.post.outputs.length);
@@ -121,7 +122,7 @@ export function prepareComposed(
 function sharesOf(
   whole: readonly NoisedPlan[],
   clause: string,
-): { readonly plans: readonly NoisedPlan[]; readonly loss: Loss } | Denied {
+): { readonly plans: readonly NoisedPlan[]; readonly queries: readonly NoisedQueries[]; readonly loss: Loss } | Denied {
   const plain = whole.find(({ keys }) => keys.kind === 'private') ?? whole[0];
   if (plain === undefined) throw new Error('a question without a noisy answer');
   try {
@@ -132,7 +133,7 @@ function sharesOf(
     // INVARIANT: the price of a job is at least the sum of what it releases.
     if (parts.kind !== loss.kind || (spent ?? 0) > (charged ?? 0) || parts.femtoDelta > loss.femtoDelta)
       throw new Error('the parts of a job cost more than the job');
-    return { plans, loss };
+    return { plans, queries: plans.map(queriesOf), loss };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return denied(
@@ -142,6 +143,16 @@ function sharesOf(
       }),
     );
   }
+}
+
+/** Whether what is known to come out can be handed to the engine: said before anything is spent. */
+function fit(parts: readonly Part[]): boolean {
+  const widest = -Number.MAX_VALUE;
+  const text = parts.map(({ block, plan: { keys } }, index) => {
+    const rows = keys.kind === 'public' ? keys.keys.map((key) => [...key, ...block.aggregates.map(() => widest)]) : [];
+    return fillNoisyTable(block, index, rows).length;
+  });
+  return text.reduce((sum, length) => sum + length, 0) <= MAX_NOISY_TEXT;
 }
 
 interface Part {

@@ -22,6 +22,8 @@ export interface CatalogueColumn {
   readonly type: SqlType;
   /** What the consumer calls it, where that is not its name. */
   readonly label?: string;
+  /** The dataset's column that a column of a query shows as it is; absent for those that are computed, or are its own. */
+  readonly of?: string;
   /** Grants that hold for this consumer under the rule in use; rights are the union, limits the strictest. */
   readonly grants: readonly ColumnGrant[];
   /** Rough number of distinct values, known to the runtime; only chooses between equally safe plans. */

@@ -60,7 +60,7 @@ const FUNCTIONS = new Set(
    date_diff date_sub strftime row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
    replace translate split_part reverse strip_accents ascii strpos lpad rpad
    regexp_matches regexp_full_match regexp_extract regexp_replace
-   normalized_interval time_bucket make_date epoch format printf string_agg arg_min row
+   normalized_interval time_bucket make_date make_timestamp epoch format printf string_agg arg_min row
    covar_pop covar_samp regr_intercept regr_r2
    concat_ws not_like_escape ilike_escape not_ilike_escape
    count_star first error`

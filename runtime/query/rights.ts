@@ -106,9 +106,13 @@ export class Rights {
     const { dataset, names, given, brought } = base.table;
     // A consumer's own values are no dataset.
     if (given !== undefined || brought !== undefined) return;
+    // What a sub-query computed was noted with the columns that it is computed of.
+    const { of, label } = base.column;
+    if (label !== undefined && of === undefined) return;
+    const column = of ?? base.column.name;
     const [table = dataset] = names;
-    const key = `${dataset} ${table} ${base.column.name}`;
-    const entry = this.#uses.get(key) ?? { dataset, table, column: base.column.name, uses: new Set<string>() };
+    const key = `${dataset} ${table} ${column}`;
+    const entry = this.#uses.get(key) ?? { dataset, table, column, uses: new Set<string>() };
     entry.uses.add(use);
     this.#uses.set(key, entry);
   }

@@ -286,6 +286,21 @@ test('cells that are shown as they are carry their own interval, computed ones n
   }
 });
 
+test('a value per unit is known by the columns that it is made of', async () => {
+  const query = await quiet.compile(
+    'select n, sum(s), count(distinct p) from (select patient p, count(*) n, sum(cost) s from visits where stay > 3 group by patient) group by n',
+  );
+  assert.ok(query.kind !== 'denied');
+  assert.deepEqual(
+    query.footprint.columns.map(({ column, uses }) => [column, uses]),
+    [
+      ['cost', ['sum']],
+      ['patient', ['countDistinct']],
+      ['stay', ['filter']],
+    ],
+  );
+});
+
 test('what WITH names is released once, however often it is read', async () => {
   const sql =
     'with t as (select ward, count(*) n from visits group by ward) select a.n = b.n as same from t a join t b using (ward)';
@@ -310,6 +325,51 @@ test('texts of every kind come through the noisy tables as they are', async () =
     assert.deepEqual(new Set(rows.flat()), new Set(strange));
   } finally {
     hospital.close();
+  }
+});
+
+test('what would not fit into the engine is refused before anything is spent', async () => {
+  const query = await composed(quiet, 'select distinct ward from visits');
+  const [block] = query.blocks;
+  assert.ok(block !== undefined);
+  const values = Array.from({ length: 9_000 }, (_, i) => `${i} ${'x'.repeat(100)}`);
+  const wide = { ...block, keys: block.keys.map((key) => ({ ...key, values })) };
+  const prepared = prepareComposed(
+    { sha256: (one) => one, entropy: SYSTEM_ENTROPY, image: '', schemaOf: resultSchemaOf, run: () => assert.fail() },
+    { ...query, blocks: [wide] },
+    { consumer: 'acme', release: RELEASE, clause: 'test', permits: [], datasets: [] },
+  );
+  assert.equal(prepared.kind === 'denied' ? prepared.reasons[0]?.code : '', 'too-many-keys');
+});
+
+test('a budget that cannot be shared is refused before anything is spent', async () => {
+  const prepared = prepareComposed(
+    { sha256: (one) => one, entropy: SYSTEM_ENTROPY, image: '', schemaOf: resultSchemaOf, run: () => assert.fail() },
+    await composed(quiet, 'select town from patients group by town union all select town from patients group by 1'),
+    { consumer: 'acme', release: { ...RELEASE, delta: 1e-15 }, clause: 'test', permits: [], datasets: [] },
+  );
+  assert.equal(prepared.kind === 'denied' ? prepared.reasons[0]?.code : '', 'budget-too-small');
+});
+
+test('keys of every type come through', async () => {
+  const sql = `select id, id > 3 as old, cast(id as decimal(9,2)) / 4 as q, cast(null as varchar) as n, id * 1.5e0 as f,
+    case when id > 2 then date '2024-01-31' else date '1950-02-03' end as d,
+    case when id > 1 then timestamp '2024-01-31 10:00:00.5' else timestamp '1900-01-01 00:00:01' end as t
+    from patients group by all order by 1`;
+  const many = await Hospital.open({
+    visits: [],
+    patients: Array.from({ length: 300 }, (_, i) => ({ id: i, age: i % 5, town: 'A' })),
+  });
+  try {
+    const asked = sql.replaceAll('id', 'age');
+    const { rows } = await answered(many, asked, LAVISH);
+    assert.equal(rows.length, 5);
+    assert.deepEqual(
+      rows.map((row) => row.map(String)),
+      (await many.plainly(asked)).map((row) => row.map(String)),
+    );
+  } finally {
+    many.close();
   }
 });
 

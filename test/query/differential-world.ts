@@ -226,6 +226,7 @@ export const readerOf =
 
 function cellOf(value: unknown): Cell {
   if (typeof value !== 'object' || value === null) return (value ?? null) as Cell;
+  if ('micros' in value) return value.micros as bigint;
   return 'days' in value ? Number(value.days) : (value as { readonly value: bigint }).value;
 }
 

@@ -44,6 +44,7 @@ export function compilePerUnit(
     readonly sql: string;
     readonly type: Typed['type'];
     readonly grants: readonly ColumnGrant[];
+    readonly of?: string;
   }[] = [];
   for (const item of select.items) {
     const { expression } = item;
@@ -57,7 +58,13 @@ export function compilePerUnit(
     if (hasAggregate(expression)) return null;
     const key = resolveRow(expression);
     if (key.kind !== 'column' || key.base === null || !keyed.has(printTyped(key))) return null;
-    columns.push({ name: itemName(item, from), sql: key.sql, type: key.type, grants: key.base.column.grants });
+    columns.push({
+      name: itemName(item, from),
+      sql: key.sql,
+      type: key.type,
+      grants: key.base.column.grants,
+      of: key.base.column.name,
+    });
   }
   for (const predicate of scope.predicates) state.rights.condition(predicate);
   const guards = guardsOf(state, scope);
@@ -76,9 +83,10 @@ export function compilePerUnit(
   const perUnit: CatalogueTable = {
     ...base.table,
     physical,
-    columns: columns.map(({ name, type, grants }, index) => ({
+    columns: columns.map(({ name, type, grants, of }, index) => ({
       name: valueName(index),
       label: name,
+      ...(of === undefined ? {} : { of }),
       type: type ?? { kind: 'text' },
       grants,
     })),

@@ -98,10 +98,24 @@ export function aggregateOf(call: Call, needs: AggregateNeeds): DpAggregate {
         'aggregate-not-allowed',
         `\`${call.name}\` is not offered with differential privacy`,
         call.at,
-        'use count, sum, avg, variance, stddev, median, quantile_cont, histogram, corr or regr_slope',
+        INSTEAD[call.name] ??
+          'use count, sum, avg, variance, stddev, median, quantile_cont, histogram, corr or regr_slope',
       );
   }
 }
+
+const EXTREME = 'the value of one row cannot be told; quantile_cont(x, 0.99) or (x, 0.01) comes near';
+const INSTEAD: Readonly<Record<string, string>> = {
+  min: EXTREME,
+  max: EXTREME,
+  mode: 'count by the column, and ORDER BY the count DESC LIMIT 1',
+  regr_r2: 'the square of corr(y, x)',
+  regr_intercept: 'avg(y) - regr_slope(y, x) * avg(x)',
+  covar_pop: 'corr(y, x) * stddev(y) * stddev(x)',
+  covar_samp: 'corr(y, x) * stddev(y) * stddev(x)',
+  list: 'group by the column: its values are the rows of the answer',
+  string_agg: 'group by the column: its values are the rows of the answer',
+};
 
 function filterOf(call: Call, { resolveRow, rights }: AggregateNeeds): string | null {
   if (call.filter === null) return null;

@@ -40,6 +40,14 @@ export function compileNoisy({ state, release, blocks }: Needs, part: NoisePart)
   const keys = [
     ...new Map(groups.map((expression) => [printTyped(expression), { expression, type: typeOf(expression) }])),
   ].map(([, key]) => key);
+  for (const { expression, type } of keys)
+    if (type.kind === 'timestampWithZone')
+      refuse(
+        'differential-shape',
+        'a group key with a time zone cannot be computed with after the noise',
+        expression.at,
+        'group by its date: `CAST(… AS DATE)`',
+      );
   const sets = groupingSets(select, groups, keys);
   const measures = new Measures();
   const aggregates: { name: string; aggregate: DpAggregate }[] = [];

@@ -13,48 +13,48 @@ export const ROW_NUMBER = 'rn';
 export const noisyTable = (block: number): string => `temp."gb_n${block}"`;
 
 /**
+ * Most characters that noisy tables may take as statements, together: they travel to the engine in one message, of which
+ * this is three quarters.
+ */
+export const MAX_NOISY_TEXT = 768 * 1024;
+
+/**
  * The statement that fills the table of a block: its keys k0…, its aggregates a0…, and the number of the row. Without rows
- * it makes the table as the plan of a query needs it.
+ * it makes the table as the plan of a query needs it. Values are written as texts, and get their types once per column.
  */
 export function fillNoisyTable(block: NoisyBlock, index: number, rows: readonly (readonly Cell[])[]): string {
-  const types = [...block.keys.map(({ type }) => type), ...block.aggregates.map((one) => cellType(one.aggregate))];
-  const names = [
-    ...block.keys.map((_, i) => `k${i}`),
-    ...block.aggregates.map((_, i) => aggregateName(i)),
-    ROW_NUMBER,
-  ].join(', ');
-  const empty = types.map(() => null);
-  const values = (rows.length === 0 ? [empty] : rows).map((row, number) => {
-    const cells = types.map((type, i) => printCell(row[i] ?? null, type));
-    return `(${[...cells, printCell(BigInt(number), BIGINT)].join(', ')})`;
-  });
+  const types = [
+    ...block.keys.map(({ type }) => type),
+    ...block.aggregates.map((one) => cellType(one.aggregate)),
+    BIGINT,
+  ];
+  const names = [...block.keys.map((_, i) => `k${i}`), ...block.aggregates.map((_, i) => aggregateName(i)), ROW_NUMBER];
+  const columns = types.map((type, i) => `${typed(`c${i}`, type)} AS ${names[i] ?? ''}`);
+  const values = (
+    rows.length === 0 ? [types.map(() => null)] : rows.map((row, number) => [...row, BigInt(number)])
+  ).map((row) => `(${types.map((type, i) => textOf(row[i] ?? null, type)).join(',')})`);
+  const from = `(VALUES ${values.join(',')}) AS v(${types.map((_, i) => `c${i}`).join(', ')})`;
   const where = rows.length === 0 ? ' WHERE false' : '';
-  return `CREATE TEMP TABLE "gb_n${index}" AS SELECT * FROM (VALUES ${values.join(', ')}) AS v(${names})${where}`;
+  return `CREATE TEMP TABLE "gb_n${index}" AS SELECT ${columns.join(', ')} FROM ${from}${where}`;
 }
 
 export function cellType({ kind }: DpAggregate): SqlType {
   return kind === 'count' || kind === 'countDistinct' ? BIGINT : DOUBLE;
 }
 
-/** A released cell as a constant that no parser can read as anything else. */
-function printCell(cell: Cell, type: SqlType): string {
-  const as = (sql: string): string => `CAST(${sql} AS ${printType(type)})`;
-  if (cell === null) return as('NULL');
-  // All others are read from their text.
-  // oxlint-disable-next-line typescript/switch-exhaustiveness-check
-  switch (type.kind) {
-    case 'date':
-      return as(`DATE '1970-01-01' + CAST('${String(Number(cell))}' AS INTEGER)`);
-    case 'timestamp':
-      return as(`make_timestamp(CAST('${String(BigInt(cell))}' AS BIGINT))`);
-    case 'decimal':
-      return as(quoteText(decimalText(BigInt(cell), type.scale)));
-    case 'text':
-      // What a quoted constant cannot hold is a key that nobody can compute with; as a group it is there all the same.
-      return as(quoteText(String(cell).replaceAll('\0', '\uFFFD')));
-    default:
-      return as(quoteText(String(cell)));
-  }
+/** The value that a text written by `textOf` stands for. */
+function typed(column: string, type: SqlType): string {
+  if (type.kind === 'date') return `CAST(DATE '1970-01-01' + CAST(${column} AS INTEGER) AS DATE)`;
+  if (type.kind === 'timestamp') return `make_timestamp(CAST(${column} AS BIGINT))`;
+  return `CAST(${column} AS ${printType(type)})`;
+}
+
+/** A released cell as a quoted text. Days and microseconds since 1970 stay numbers: not every moment has a text. */
+function textOf(cell: Cell, type: SqlType): string {
+  if (cell === null) return 'NULL';
+  if (type.kind === 'decimal') return quoteText(decimalText(BigInt(cell), type.scale));
+  // What a quoted constant cannot hold is a key that nobody can compute with; as a group it is there all the same.
+  return quoteText(String(cell).replaceAll('\0', '\uFFFD'));
 }
 
 function decimalText(unscaled: bigint, scale: number): string {

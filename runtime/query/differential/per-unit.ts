@@ -65,7 +65,7 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
     const isUnit = unitKeys.includes(key.base.column.name);
     // Any of the unit's rows tells its key; the least one, so that it is always the same.
     inner.push(`${isUnit && isOne ? `min(${key.sql})` : key.sql} AS ${quoteName(name)}`);
-    columns.push({ name, label, type: key.type, grants: key.base.column.grants });
+    columns.push({ name, label, of: key.base.column.name, type: key.type, grants: key.base.column.grants });
   }
   const hash = reference(base.relation, unit.hash);
   const rows = printScope(from.scope, [
