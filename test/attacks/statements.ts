@@ -254,6 +254,19 @@ export const REFUSED: Readonly<Record<string, readonly string[]>> = {
 
 /** May be answered. Under the policy of the bank every one of them is asked of two banks that differ by one customer. */
 export const GUARDED: Readonly<Record<string, readonly string[]>> = {
+  'groups and cells that are there or not': [
+    "SELECT country, count(*) FROM customers GROUP BY country EXCEPT SELECT 'LI', 1",
+    'SELECT country FROM countries EXCEPT SELECT country FROM customers GROUP BY country',
+    "SELECT country FROM customers GROUP BY country INTERSECT SELECT 'LI'",
+    'SELECT count(*) FROM customers EXCEPT SELECT count(*) FROM customers WHERE customer_id IS NOT NULL OR true',
+    "SELECT segment, count(*) FROM customers GROUP BY segment EXCEPT SELECT segment, count(*) FROM customers WHERE country <> 'LI' GROUP BY segment",
+    "SELECT product, count(*) FROM loans GROUP BY product INTERSECT SELECT product, count(*) FROM loans WHERE product <> 'yacht' GROUP BY product",
+    "FROM customers PIVOT (count(*) FOR country IN ('DE', 'LI') GROUP BY segment)",
+    "FROM loans PIVOT (sum(amount), count(*) AS n FOR product IN ('yacht', 'car') GROUP BY defaulted)",
+    "FROM (SELECT country, segment, count(*) AS n FROM customers GROUP BY ALL) PIVOT (sum(n) FOR country IN ('DE', 'LI'))",
+    "SELECT count(*) FROM (SELECT * EXCLUDE (segment) REPLACE (country = 'LI' AS country) FROM customers) WHERE country",
+    'SELECT country, nth_value(country, 1) OVER (ORDER BY count(*)) FROM customers GROUP BY country',
+  ],
   'groups that one customer makes': [
     'SELECT product, count(*) FROM loans GROUP BY product ORDER BY product',
     'SELECT country, count(*), avg(income) FROM customers GROUP BY country ORDER BY ALL',
