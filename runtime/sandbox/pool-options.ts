@@ -26,6 +26,8 @@ export interface PoolOptions extends HostOptions, Partial<PoolNumbers> {
   readonly declaredLevel?: 'vm';
   /** leases that one party may hold at one time; default: all but one worker, at least one */
   readonly maxPerParty?: number;
+  /** how long a request waits for a worker of its own slot before another's idle worker is ended for it */
+  readonly patienceMs?: number;
   /** told of every worker that ended otherwise than by retirement: the operator's log */
   readonly onWorkerEnd?: (event: WorkerEvent) => void;
 }

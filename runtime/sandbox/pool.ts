@@ -43,6 +43,13 @@ const replaceAfterMs = 250;
 /** The same after the first of several workers that one job uses: the next lease is most likely the same job's. */
 const betweenWorkersMs = 50;
 
+/**
+ * How long a request waits for one of the workers that its slot has, before an idle worker of another slot is ended to
+ * make room: a job holds a worker for some ten milliseconds, a start takes hundreds. Without it the slots of parsing and
+ * of computing take each other's places with every job once all places are taken.
+ */
+const patienceMs = 500;
+
 /** Resident memory of node itself, which a job's memory limit comes on top of. */
 const processBaseMiB = 128;
 
@@ -77,6 +84,8 @@ interface Waiting {
   readonly party: string;
   readonly slot: Slot;
   readonly limits: JobLimits;
+  /** when it came, by performance.now() */
+  readonly sinceMs: number;
   readonly signal: AbortSignal | undefined;
   readonly resolve: (worker: LeasedWorker) => void;
   readonly reject: (error: unknown) => void;
@@ -98,6 +107,7 @@ export class WorkerPool implements AsyncDisposable {
   #count = 0;
   #dying = 0;
   #isClosed = false;
+  #lookAgain: NodeJS.Timeout | undefined;
 
   constructor(parts: { readonly host: Host; readonly options: PoolOptions; readonly isolation: IsolationReport }) {
     this.#host = parts.host;
@@ -183,6 +193,7 @@ export class WorkerPool implements AsyncDisposable {
     const waiting: Waiting = {
       party: request.party,
       slot,
+      sinceMs: performance.now(),
       limits: {
         wallMs: Math.min(asked.wallMs ?? Infinity, limits.wallMs),
         cpuMs: Math.min(asked.cpuMs ?? Infinity, limits.cpuMs),
@@ -222,6 +233,7 @@ export class WorkerPool implements AsyncDisposable {
   /** Kills every worker, refuses what waits, and removes the stage. Resolves when all of it is gone. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearTimeout(this.#lookAgain);
     for (const waiting of this.#waiting.inTurn(() => 0)) this.#giveUp(waiting, closed());
     await Promise.all([...this.#live].map((worker) => worker.process.kill('STOPPED', 'the pool is closing')));
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
@@ -326,7 +338,7 @@ export class WorkerPool implements AsyncDisposable {
       covered.set(slot, before + 1);
       if (before < slot.starting) continue;
       if (this.#count < this.#limits.maxWorkers) this.#begin(slot);
-      else withoutPlace += 1;
+      else if (this.#mayMakeRoom(waiting)) withoutPlace += 1;
     }
     for (const slot of this.#slots.values()) {
       // least recently used first
@@ -346,6 +358,18 @@ export class WorkerPool implements AsyncDisposable {
           : (): number => slot.alive;
       while (kept() < slot.warm && this.#count < this.#limits.maxWorkers) this.#begin(slot);
     }
+  }
+
+  /** Whether somebody's idle worker is ended for this request now; if not, it is looked at again in time. */
+  #mayMakeRoom({ slot, sinceMs }: Waiting): boolean {
+    const comesBack = slot.alive > 0 && slot.image.manifest.jobsPerWorker > 1;
+    const leftMs = sinceMs + (this.#options.patienceMs ?? patienceMs) - performance.now();
+    if (!comesBack || leftMs <= 0) return true;
+    this.#lookAgain ??= setTimeout(() => {
+      this.#lookAgain = undefined;
+      this.#pump();
+    }, leftMs + 1);
+    return false;
   }
 
   #grant(waiting: Waiting, worker: PooledWorker): void {

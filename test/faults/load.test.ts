@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { runLoad } from './load.ts';
 
 const PARTIES = 64;
-const SECONDS = 10;
+const SECONDS = 6;
 /** A worker is at most three processes: the jail's two and what runs in it. */
 const MOST_PROCESSES = 3 * (4 + 2 * availableParallelism());
 const MOST_RESIDENT_MIB = 768;

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { frameType, parseJsonPayload, type Frame } from '../../runtime/sandbox/channel.ts';
 import { PoolRefusal } from '../../runtime/sandbox/refusal.ts';
 import { WorkerFault } from '../../runtime/sandbox/worker-end.ts';
-import { runJob, startTestPool, type TestPool } from './test-pool.ts';
+import { root, runJob, startTestPool, type TestPool } from './test-pool.ts';
 
 let shared: TestPool;
 before(async () => {
@@ -161,6 +161,28 @@ test('bytes reach a worker through its scratch file, and back in frames of any n
   }
   other.release();
   assert.equal(bytes, 9_000_000);
+});
+
+test('with all places taken a request waits for a worker of its own kind, but not long, before another is ended', async () => {
+  const other = { kind: 'mischief', mounts: [{ hostPath: join(root, 'package.json'), guestPath: '/data/x' }] };
+  for (const patienceMs of [600_000, 0]) {
+    const own = await startTestPool({ maxWorkers: 2, patienceMs });
+    try {
+      assert.equal(answerOf(await runJob(own, other, { act: 'echo' }))['jobs'], 1);
+      const held = await own.pool.lease({ kind: 'mischief', party: 'acme' });
+      const asked = own.pool.lease({ kind: 'mischief', party: 'bank' });
+      if (patienceMs > 0) {
+        while (own.pool.stats.waiting === 0) await new Promise((resolve) => setImmediate(resolve));
+        held.release();
+      }
+      (await asked).release();
+      held.release();
+      const { jobs } = answerOf(await runJob(own, other, { act: 'echo' }));
+      assert.equal(jobs, patienceMs > 0 ? 2 : 1, 'its worker is still there, or made room');
+    } finally {
+      await own.close();
+    }
+  }
 });
 
 test('parties take turns: one that asks a hundred times does not hold up one that asks once', async () => {
