@@ -57,10 +57,16 @@ export function isOpenTo(consumer: string, { state, body }: StoredAgreement, now
 }
 
 export function termsOfRecord({ id, body }: StoredAgreement): AgreementTerms {
+  const known = readTerms.get(body);
+  if (known !== undefined) return known;
   const terms = termsOf(body.content);
   if (terms === undefined) throw new Error(`the content of agreement ${id} is damaged`);
+  readTerms.set(body, terms);
   return terms;
 }
+
+/** Each job asks for the terms of all agreements of its party, and what a record holds is never changed, only replaced. */
+const readTerms = new WeakMap<AgreementBody, AgreementTerms>();
 
 /** The record of a contract; `before` keeps when and with which keys its signatures came. */
 export function recordOf(

@@ -28,11 +28,12 @@ export interface Permitted {
  */
 export function compileQuery(ast: unknown, sqlText: string, context: QueryContext): Permitted | Denied {
   try {
-    const permitted = withSketches(ast, context);
+    const query = readQuery(ast);
+    const permitted = withSketches(query, context);
     const plain = withoutFacts(context);
     if (plain === context && permitted.enforced.guard === undefined) return permitted;
     // INVARIANT: the digest that evidence names says nothing about rows: what the runtime knows of them stays out of it.
-    const { canonical } = compile(ast, plain, null).permitted.enforced;
+    const { canonical } = compile(query, plain, null).permitted.enforced;
     return { ...permitted, enforced: { ...permitted.enforced, canonical } };
   } catch (error) {
     if (error instanceof Refusal) return denied(reasonOf(error, context.clause, sqlText));
@@ -57,24 +58,23 @@ function withoutFacts(context: QueryContext): QueryContext {
  * The query with what the differencing guard needs: where the policy asks for it, and wherever several aggregates stand in
  * one query, because their cells subtract like those of several queries.
  */
-function withSketches(ast: unknown, context: QueryContext): Permitted {
-  const { permitted, shownBlocks } = compile(ast, context, null);
+function withSketches(query: Query, context: QueryContext): Permitted {
+  const { permitted, shownBlocks } = compile(query, context, null);
   const { release } = context;
   if (release.mode !== 'aggregate' || (!release.differencingGuard && shownBlocks < 2)) return permitted;
   const { buckets } = shapeFor(Math.max(release.minUnits, context.largestMinUnits ?? 0));
   // A minimum that no sketch can watch: the rule that demands it is refused later, and nothing else promises it.
-  return buckets < release.minUnits ? permitted : compile(ast, context, buckets).permitted;
+  return buckets < release.minUnits ? permitted : compile(query, context, buckets).permitted;
 }
 
 function compile(
-  ast: unknown,
+  query: Query,
   context: QueryContext,
   buckets: number | null,
 ): { readonly permitted: Permitted; readonly shownBlocks: number } {
   const { release } = context;
   if (release.mode !== 'aggregate')
     refuse('mode-not-available', `SQL is not available in the mode \`${release.mode}\``);
-  const query = readQuery(ast);
   const rights = new Rights();
   const state: State = {
     context,

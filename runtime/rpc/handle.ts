@@ -44,14 +44,17 @@ export interface Started {
   readonly context: CallContext;
 }
 
+/** Why every call's signal aborts in the end; made once, because an error of its own for each call costs more than most calls. */
+const CALL_IS_OVER = new DOMException('the call is over', 'AbortError');
+
 /** The caller of an admitted call, and a context whose signal aborts when the call is over. */
 export function startCall(needs: HandleNeeds, call: CallLike): Started {
   const { caller, callId } = needs.admissions.of(call.metadata);
   const controller = new AbortController();
-  const longest = setTimeout(() => controller.abort(), needs.limits.maxCallMs).unref();
+  const longest = setTimeout(() => controller.abort(CALL_IS_OVER), needs.limits.maxCallMs).unref();
   call.on('cancelled', () => {
     clearTimeout(longest);
-    controller.abort();
+    controller.abort(CALL_IS_OVER);
   });
   const deadline = Number(call.getDeadline());
   const deadlineAtMs = Number.isFinite(deadline) ? deadline : null;

@@ -59,7 +59,7 @@ function mean(sql: string): string {
 const MAX_PACKED_UNITS = 16;
 const HALF = "CAST('4294967295' AS UBIGINT)";
 
-const isPacked = (block: Block): boolean => block.terms.minUnits <= MAX_PACKED_UNITS;
+export const isPacked = (block: Block): boolean => block.terms.minUnits <= MAX_PACKED_UNITS;
 
 /**
  * Bits of the units on each side of the cuts `sp.c0`, `sp.c1`, …: `l` for low, `h` for high, or `q` with low bits for
@@ -83,6 +83,14 @@ export function cutBits(block: Block, look: Look): string[] {
       });
     }),
   );
+}
+
+/**
+ * Bits of a unit's rows on either side of the first factor's cut, folded as they are there. Where they prove the rule for the
+ * factor they prove the group, and where they do not it is counted exactly: so nothing need be looked at for it.
+ */
+export function wholeFromSides(u: number): string {
+  return `((q0_${u} & ${HALF}) | (q0_${u} >> 32))`;
 }
 
 /** Whether the bits of a group prove the rule for a factor. */

@@ -1,7 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, cellName, type Condition, keyName } from './block.ts';
-import { cutBits } from './factors.ts';
+import { cutBits, isPacked, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
 import { bitColumns, type Look, lookAtRows, lookAtSample } from './quick.ts';
 import { keysAs, keyNames, groupBy, predicates, all } from './parts.ts';
@@ -42,17 +42,22 @@ export function groups(
     ...wanted,
   ];
   const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
-  const units = block.units.map((_, u) => `coalesce(bit_count(m${u}), 0) AS u${u}`);
+  const isDerived = cut !== null && isPacked(block);
+  const counted = (from: string): string => {
+    const units = block.units.map((_, u) => `coalesce(bit_count(m${u}), 0) AS u${u}`).join(', ');
+    const masks = block.units.map((_, u) => `${wholeFromSides(u)} AS m${u}`).join(', ');
+    return `SELECT *, ${units} FROM (${isDerived ? `SELECT *, ${masks} FROM (${from})` : from})`;
+  };
   const beside = cut === null ? '' : ' CROSS JOIN sp';
   const sp = cut === null ? [] : [`sp AS MATERIALIZED (${cut})`];
   const bitsOver = (look: Look): string[] => [
-    ...bitColumns(block, conditions, look, regions > 0),
+    ...bitColumns(block, conditions, look, { hasRegions: regions > 0, hasWhole: !isDerived }),
     ...(cut === null ? [] : cutBits(block, look)),
   ];
   if (sample === null) {
     const where = printScope(block.scope, predicates(block), beside);
     const select = `SELECT ${[...rows, ...bitsOver(lookAtRows(block, conditions))].join(', ')} ${where}${by}`;
-    return { ahead: sp, select: `SELECT *, ${units.join(', ')} FROM (${select})` };
+    return { ahead: sp, select: counted(select) };
   }
   const { look, columns } = lookAtSample(block, conditions);
   const bits = bitsOver(look);
@@ -65,7 +70,7 @@ export function groups(
   const select = `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
   const parts = isKept ? [`sq AS MATERIALIZED (${looked})`, ...sp] : sp;
-  return { ahead: parts, select: `SELECT *, ${units.join(', ')} FROM (${joined})` };
+  return { ahead: parts, select: counted(joined) };
 }
 
 export function withParts(parts: readonly string[]): string {

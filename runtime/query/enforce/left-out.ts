@@ -2,15 +2,13 @@ import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
-import { groupsOf, hasManyGroups } from './quick.ts';
+import { groupsOf, hasManyGroups, rowsPerGroup } from './quick.ts';
 import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './parts.ts';
 
 /** Rows of a base table that are looked at first among those that a filter left out: so many per group, within limits. */
 const PREFIX = { perGroup: 128, least: 2_048, most: 16_384 };
 /** How many times as many a join may make of them. */
 const JOINED = 4;
-/** With so many groups that the most would be exceeded, rows per group that are looked at. */
-const MANY_PER_GROUP = 96;
 
 /**
  * What WHERE leaves out must be nobody or enough: otherwise the answer and the answer without WHERE subtract to a
@@ -32,7 +30,7 @@ const byBits = (block: Block): string[] =>
 const best = (block: Block, from: readonly string[]): string[] =>
   block.units.map((_, u) => `greatest(${from.map((one) => `coalesce(${one}.x${u}, 0)`).join(', ')}) AS x${u}`);
 
-const manyRows = (block: Block): number => Math.ceil(groupsOf(block) * MANY_PER_GROUP);
+const manyRows = (block: Block): number => Math.ceil(groupsOf(block) * rowsPerGroup(block, 'whole'));
 
 /** True for a group of which nothing is among what was left out; only where all of that was looked at can that be told. */
 export function nothingLeftOut(block: Block, p: string): string | null {

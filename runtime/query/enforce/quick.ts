@@ -2,7 +2,7 @@ import { alias, isOnly, printScope, privateBases, reference } from '../rows.ts';
 import { printTyped } from '../print.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, cellName, type Condition, outsideOf, splitPredicates } from './block.ts';
-import { factorsOf, openFactors } from './factors.ts';
+import { factorsOf, isPacked, openFactors } from './factors.ts';
 import { foundIn, nothingLeftOut } from './left-out.ts';
 import { openRegions, regionsOf, siblingsOf } from './siblings.ts';
 import { rowsOfAll } from './groups.ts';
@@ -12,8 +12,14 @@ import { cellTests, openConditions } from './verdict.ts';
 /** Rows looked at per expected group, between a least and a most. */
 const ROWS_PER_GROUP = 128;
 const SAMPLE = { least: 2_048, most: 65_536 };
-/** With so many groups that the most would be exceeded, this many rows per group, if they are at most a share of all rows. */
-const MANY = { rowsPerGroup: 96, share: 1 / 4 };
+/** With so many groups that the most would be exceeded, rows enough for each of them, if they are at most a share of all rows. */
+const MANY_SHARE = 1 / 4;
+/** More rows for each of many groups are not looked at. */
+const MOST_PER_GROUP = 160;
+/** How often a row out of its place falls into a bit that is set already, and how far counts stray: generous. */
+const STRAYING = { factor: 1.5, rows: 12, deviations: 4.5 };
+/** The number of distinct values is an estimate, sometimes too low by that much. */
+const ESTIMATE_MARGIN = 1.2;
 /** Fewer rows than this are all looked at: a second look would cost more. */
 const MIN_ROWS_TO_SAMPLE = 262_144;
 /** Smaller tables cost nothing to join to a sample. */
@@ -75,8 +81,23 @@ function rowsToLookAt(block: Block, rowCount: number): number | null {
   const groups = groupsOf(block);
   const few = Math.max(SAMPLE.least, groups * ROWS_PER_GROUP);
   if (few <= SAMPLE.most) return few;
-  const many = groups * MANY.rowsPerGroup;
-  return many <= rowCount * MANY.share ? many : null;
+  const many = Math.ceil(groups * rowsPerGroup(block, 'sides'));
+  return many <= rowCount * MANY_SHARE ? many : null;
+}
+
+/**
+ * Rows to look at for each of many groups, so that nearly every one of them shows units enough: of the whole group, or on
+ * both sides of the cuts of its factors. Groups get more or fewer rows than the mean, as chance has it.
+ */
+export function rowsPerGroup(block: Block, of: 'whole' | 'sides'): number {
+  const { minUnits } = block.terms;
+  const sides = of === 'sides' && factorsOf(block).length > 0 ? 2 : 1;
+  const bits = sides === 2 && isPacked(block) ? 32 : 64;
+  if (minUnits >= bits) return MOST_PER_GROUP;
+  const set = -bits * Math.log(1 - minUnits / bits);
+  const rows = STRAYING.factor * set + STRAYING.rows;
+  const mean = ((STRAYING.deviations + Math.sqrt(STRAYING.deviations ** 2 + 4 * rows)) / 2) ** 2;
+  return Math.min(MOST_PER_GROUP, Math.ceil(sides * mean));
 }
 
 /** Whether so few rows are looked at that looking at them again costs less than keeping what was seen of them. */
@@ -97,7 +118,12 @@ export function hasManyGroups(block: Block): boolean {
 
 /** How many values a key can take, as far as is known. */
 function valuesOf(key: Typed): number {
-  return distinctColumns(key).reduce((product, { column }) => product * (column.distinctValues ?? Infinity), 1);
+  return distinctColumns(key).reduce((product, { column }) => {
+    const { distinctValues, facts, type } = column;
+    const within = (facts?.high ?? Infinity) - (facts?.low ?? -Infinity) + 1;
+    const most = type.kind === 'integer' ? within : Infinity;
+    return product * Math.min((distinctValues ?? Infinity) * ESTIMATE_MARGIN, most);
+  }, 1);
 }
 
 /** How the parts of a block that bits are made of are called where they are looked at. */
@@ -158,13 +184,21 @@ export function lookAtSample(
   };
 }
 
-/** Bits of the units of each group, of each condition's two sides, and of each region of siblings, over some rows. */
-export function bitColumns(block: Block, conditions: readonly Condition[], look: Look, hasRegions: boolean): string[] {
+/**
+ * Bits of the units of each group (`hasWhole`), of each condition's two sides, and of each region of siblings, over some
+ * rows.
+ */
+export function bitColumns(
+  block: Block,
+  conditions: readonly Condition[],
+  look: Look,
+  { hasRegions, hasWhole }: { readonly hasRegions: boolean; readonly hasWhole: boolean },
+): string[] {
   const bits = (u: number, filter: string): string =>
     `coalesce(bit_count(bit_or(${look.oneHot[u] ?? ''}) FILTER (WHERE ${filter})), 0)`;
   const regions = hasRegions ? regionsOf(look.siblings) : [];
   return [
-    ...block.units.map((_, u) => `bit_or(${look.oneHot[u] ?? ''}) AS m${u}`),
+    ...(hasWhole ? block.units.map((_, u) => `bit_or(${look.oneHot[u] ?? ''}) AS m${u}`) : []),
     ...conditions.flatMap((condition, c) =>
       condition.kind === 'present'
         ? []
