@@ -244,6 +244,22 @@ describe('short ways', async () => {
     }
   });
 
+  it('ask for whole numbers of rows, and for no more groups than the keys have values', async () => {
+    await load(connection, [{ patient: 1, doctor: 1, g: 1, f: 1, x: 1, w: 1, y: 1 }]);
+    const { compileText } = await import('./clinic.ts');
+    const limitsWith = async (low: number | null, high: number | null): Promise<readonly string[]> => {
+      const columns = COLUMNS.map((one) => ({ ...one, distinctValues: 47, facts: { isComplete: true, low, high } }));
+      const context = contextOf({ minUnits: K }, { tables: [tableOf(columns, 1, 1_000_000n)] });
+      const compiled = await compileText(connection, 'SELECT f, count(*) FROM stays WHERE w > 1 GROUP BY f', context);
+      assert.ok(compiled.kind === 'permitted');
+      return compiled.enforced.setup.join(' ').match(/LIMIT [^ )]+/g) ?? [];
+    };
+    // 47 distinct values may be 57; of 50 that can be there are 50.
+    assert.equal((await limitsWith(null, null))[0], `LIMIT ${57 * 128}`);
+    assert.equal((await limitsWith(1, 50))[0], `LIMIT ${50 * 128}`);
+    for (const limit of await limitsWith(null, null)) assert.match(limit, /^LIMIT \d+$/);
+  });
+
   it('leave the digest of a question as it is without knowledge of rows', async () => {
     await load(connection, [{ patient: 1, doctor: 1, g: 1, f: 1, x: 1, w: 1, y: 1 }]);
     const { compileText } = await import('./clinic.ts');

@@ -107,7 +107,7 @@ export function isSmall(block: Block): boolean {
 
 /** How many groups there can be, as far as is known; Infinity: not known. */
 export function groupsOf(block: Block): number {
-  return block.keys.reduce((product, { expression }) => product * valuesOf(expression), 1);
+  return Math.ceil(block.keys.reduce((product, { expression }) => product * valuesOf(expression), 1));
 }
 
 /** Whether there are so many groups that a few rows tell too little; false when their number is not known. */
