@@ -5,8 +5,9 @@ import { linkOf, WorkerFault } from '../dataset/worker-link.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';
 import type { ColumnBatch } from '../release/columns.ts';
 import type { FoldedRows, SourceKernel } from '../sandbox/javascript/source.ts';
-import type { IsolationLevel } from '../sandbox/manifest.ts';
+import { javascriptLimits } from '../sandbox/javascript/limits.ts';
 import type { LeasedWorker } from '../sandbox/pool.ts';
+import type { LeaseRequest } from '../sandbox/pool-options.ts';
 import { statementsOf, WHOLE } from './javascript-row-statements.ts';
 import type { RowsRequest } from './javascript-rows.ts';
 
@@ -40,7 +41,7 @@ export async function* engineBatches(
  * still, what was shaped by one consumer serves no other: the worker ends with the job.
  */
 export async function foldRows(request: RowsRequest, fold: SourceKernel): Promise<FoldedRows> {
-  const { worker, databases } = await leaseFor(request, CONSUMER_CODE);
+  const { worker, databases } = await leaseFor(request, KERNEL);
   try {
     const maxRows = Number(request.table.rowCount);
     return await runFold(linkOf(worker), databases, statementsOf(request, WHOLE), { fold, engine: ENGINE, maxRows });
@@ -49,17 +50,20 @@ export async function foldRows(request: RowsRequest, fold: SourceKernel): Promis
   }
 }
 
-/** What the image of consumer code demands of a host, demanded of the SQL worker too when it runs a kernel. */
-const CONSUMER_CODE: IsolationLevel = 'confined';
+/** A SQL worker that runs a kernel: the isolation that the image of consumer code demands, and the time of a whole row function. */
+const KERNEL: Pick<LeaseRequest, 'isolation' | 'limits'> = {
+  isolation: 'confined',
+  limits: { wallMs: javascriptLimits.programTimeoutMs },
+};
 
 /** A SQL worker that has the dataset; aborting the request's signal kills it. */
 async function leaseFor(
   { pool, party, dataset, signal }: RowsRequest,
-  isolation?: IsolationLevel,
+  more: Pick<LeaseRequest, 'isolation' | 'limits'> = {},
 ): Promise<{ readonly worker: LeasedWorker; readonly databases: readonly EngineDatabase[] }> {
   const guestPath = `/data/${dataset.database}.duckdb`;
   const mounts = [{ hostPath: dataset.file, guestPath }];
-  const worker = await pool.lease({ kind: 'sql', party, mounts, signal, ...(isolation && { isolation }) });
+  const worker = await pool.lease({ kind: 'sql', party, mounts, signal, ...more });
   const path = worker.isolation === 'process' ? dataset.file : guestPath;
   return { worker, databases: [{ alias: dataset.database, path }] };
 }
