@@ -90,6 +90,21 @@ export interface UnitColumns {
   readonly path?: readonly JoinStep[];
 }
 
+/** Columns of a table that are the unit: its own, or the one that leads to a table whose unit is the column it leads to. */
+export function keyColumnsOf(
+  tables: readonly CatalogueTable[],
+  table: CatalogueTable,
+  { keyColumns, path = [] }: UnitColumns,
+): readonly string[] {
+  const [step, ...more] = path;
+  if (step === undefined) return keyColumns;
+  const target = tables.find((one) => one.dataset === table.dataset && one.names.includes(step.table));
+  const isUnit = target?.units.some(
+    (unit) => (unit.path ?? []).length === 0 && unit.keyColumns.length === 1 && unit.keyColumns[0] === step.to,
+  );
+  return more.length === 0 && isUnit === true ? [step.from] : [];
+}
+
 /** Everything the compiler needs to know; plain data. */
 export interface QueryContext {
   readonly consumer: string;

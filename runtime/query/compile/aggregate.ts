@@ -53,7 +53,7 @@ export function compileAggregate(
   for (const key of keys) state.rights.key(key.expression);
   const cells: Cell[] = [];
   const alias = `gb${state.nextBlock}_x`;
-  const known = knownOf(from.scope.predicates);
+  const known = knownOf(from.scope.predicates, state.context.tables);
   const sight = aggregateSight({ state, scope, select, keys, cells, alias, resolveRow, known, sets });
   const outputs = select.items.map((item) => {
     const typed = resolve(item.expression, sight);

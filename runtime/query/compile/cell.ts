@@ -1,9 +1,9 @@
 import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
-import type { Cell, Condition, Factor } from '../enforce/block.ts';
+import type { Cell, Condition, Factor, Rest } from '../enforce/block.ts';
 import { AGGREGATES, COMPARISONS } from '../functions.ts';
 import { checkScale } from './scale.ts';
-import { type Known, NOTHING_KNOWN } from './known.ts';
+import { type Known, knownOf, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
@@ -177,13 +177,14 @@ function countCell(
     );
   }
   countable(rights, arg);
-  return cell(
+  const counted = cell(
     sql,
     BIGINT,
     [...conditionsFor(chosen, presence(arg, around(chosen), true, known)), ...together(arg, around(chosen), known)],
     '1',
     [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
   );
+  return { ...counted, rests: restsOf(arg, around(chosen)) };
 }
 
 /**
@@ -193,12 +194,15 @@ function countCell(
 function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suffix: string, known: Known): Cell {
   const within = around(chosen);
   const conditions = conditionsFor(chosen, null);
+  const rests: Rest[] = [];
   const counted = (value: Typed, around: string | null): void => {
     const columns = distinctColumns(value);
     if (columns.length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
     for (const base of columns) rights.granted(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
     if (value.kind !== 'column') rights.key(value);
     conditions.push(...optional(presence(value, around, value.kind !== 'column', known)));
+    const sql = printTyped(value);
+    rests.push({ there: `${sql} IS NOT NULL`, within: around, value: sql, isUnit: known.isUnit(value) });
   };
   if (arg.kind === 'case') {
     for (const { sql, value } of branchesOf(rights, arg, within, isNull)) {
@@ -206,7 +210,7 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
       counted(value, sql);
     }
   } else counted(arg, within);
-  return cell(`count(DISTINCT ${printTyped(arg)})${suffix}`, BIGINT, conditions, null, null);
+  return { ...cell(`count(DISTINCT ${printTyped(arg)})${suffix}`, BIGINT, conditions, null, null), rests };
 }
 
 /** Counting the rows that have a value: with the function `count`, or where the value could be filtered or grouped. */
@@ -244,6 +248,7 @@ function measureCell(
     refuse('type-mismatch', `\`${name}\` needs a number`, arg.at);
   const conditions = conditionsFor(chosen, null);
   const factors: Factor[] = [];
+  const rests: Rest[] = [];
   const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
     checkScale(value);
@@ -253,6 +258,7 @@ function measureCell(
       ...filledIn(value, within, known),
       ...together(value, within, known),
     );
+    rests.push(...restsOf(value, within));
     const there = [...(within === null ? [] : [within]), ...(known.isComplete(value) ? [] : [isThere(value)])];
     factors.push(
       ...factorsOf(value).map((one) => ({ ...one, within: there.length === 0 ? null : there.join(' AND ') })),
@@ -284,7 +290,7 @@ function measureCell(
   const weight =
     name === 'sum' || name === 'avg' || name === 'mean' ? `abs(CAST(coalesce(${value}, 0) AS DOUBLE))` : null;
   const centred = weight === null ? [real(value)] : [];
-  return { ...cell(sql, type, conditions, weight, around(chosen)), factors, centred };
+  return { ...cell(sql, type, conditions, weight, around(chosen)), factors, centred, rests };
 }
 
 /** Sums of DOUBLE go through compensated summation, whose result does not depend on the order of threads in practice. */
@@ -358,6 +364,7 @@ function pairCell(
     ...cell(`${name}(${realY}, ${realX})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, present.sql),
     factors,
     centred: [realY, realX],
+    rests: [{ there, within, value: null }],
   };
 }
 
@@ -524,14 +531,36 @@ function flattened(arg: Typed): readonly Typed[] {
   return arg.kind === 'call' && arg.name === 'cast' ? flattened(arg.args[0] ?? arg) : [arg];
 }
 
-/** `coalesce(x, 1000000)` counts the rows without a value: they must be none or enough. */
+/** Functions with a value where some of their arguments have none. */
+const FILLING: ReadonlySet<string> = new Set(['coalesce', 'ifnull', 'greatest', 'least', 'concat', 'concat_ws']);
+
+/**
+ * `coalesce(x, 1000000)` counts the rows without a value: they must be none or enough. With 0 in place of it they add
+ * nothing, and what the sum rests on are those with a value.
+ */
 function filledIn(arg: Typed, within: string | null, known: Known): Condition[] {
   if (arg.kind !== 'call') return [];
   const below = arg.args.flatMap((part) => filledIn(part, within, known));
-  const [first, ...others] = arg.args;
-  const isFilled = (arg.name === 'coalesce' || arg.name === 'ifnull') && !others.every(isBlank);
-  return isFilled && first !== undefined ? [...below, ...optional(presence(first, within, true, known))] : below;
+  if (!FILLING.has(arg.name)) return below;
+  const [, ...others] = arg.args;
+  const isBlankFilled = (arg.name === 'coalesce' || arg.name === 'ifnull') && others.every(isBlank);
+  return [...below, ...arg.args.flatMap((part) => optional(presence(part, within, !isBlankFilled, known)))];
 }
+
+/**
+ * The rows in which a value is there, and each value that a function fills in where it is missing. What WHERE demands is
+ * not taken as known: it is what may leave rows out.
+ */
+function restsOf(arg: Typed, within: string | null): Rest[] {
+  const filled = (part: Typed): Typed[] =>
+    part.kind === 'call' ? [...(FILLING.has(part.name) ? part.args : []), ...part.args.flatMap(filled)] : [];
+  return [arg, ...filled(arg)]
+    .filter((part) => distinctColumns(part).length > 0 && !ALWAYS.isComplete(part))
+    .map((part) => ({ there: isThere(part), within, value: null }));
+}
+
+/** What the layout knows of every row. */
+const ALWAYS = knownOf([]);
 
 function isPlainProduct(arg: Typed): boolean {
   return (

@@ -1,3 +1,4 @@
+import { type CatalogueTable, keyColumnsOf } from '../catalogue.ts';
 import type { Typed } from '../typed.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import { isFloating } from '../types.ts';
@@ -11,16 +12,18 @@ export interface Known {
   isComplete(expression: Typed): boolean;
   /** The value is zero in no row. */
   isNeverZero(expression: Typed): boolean;
+  /** Each privacy unit has one value of its own, at least where it is there. */
+  isUnit(expression: Typed): boolean;
 }
 
-export const NOTHING_KNOWN: Known = { isComplete: () => false, isNeverZero: () => false };
+export const NOTHING_KNOWN: Known = { isComplete: () => false, isNeverZero: () => false, isUnit: () => false };
 
 interface Range {
   readonly low: number;
   readonly high: number;
 }
 
-export function knownOf(predicates: readonly Typed[]): Known {
+export function knownOf(predicates: readonly Typed[], tables: readonly CatalogueTable[] = []): Known {
   const isDemanded = (sql: string): boolean =>
     predicates.some(
       (one) =>
@@ -71,7 +74,12 @@ export function knownOf(predicates: readonly Typed[]): Known {
       MAX_ROUNDING * Math.max(...[a.low, a.high, sum.low, sum.high].filter(Number.isFinite).map(Math.abs), 0);
     return a.low + sum.low > doubt || a.high + sum.high < -doubt;
   };
-  return { isComplete, isNeverZero };
+  const isUnit = (expression: Typed): boolean => {
+    if (expression.kind !== 'column' || expression.base === null) return false;
+    const { table, column } = expression.base;
+    return table.units.some((unit) => keyColumnsOf(tables, table, unit).join('\n') === column.name);
+  };
+  return { isComplete, isNeverZero, isUnit };
 }
 
 /** Far more than doubles lose, far less than money cares about. */

@@ -1,15 +1,14 @@
 import type { AggregateFunction, ColumnGrant } from '../../policy/model.ts';
 import type { CatalogueTable } from '../catalogue.ts';
-import type { Block } from '../enforce/block.ts';
+import type { Block, Rest } from '../enforce/block.ts';
+import { innerGuards } from '../enforce/contributions.ts';
 import { hasLanes, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import { tagOf, UNIT_TAGS } from '../enforce/sketches.ts';
-import { leftOutStatements } from '../enforce/left-out.ts';
-import { table } from '../enforce/parts.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, printScope, reference, type RowScope, unitsOf } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
-import { digitsOf } from '../types.ts';
+import { digitsOf, TEXT } from '../types.ts';
 import { buildCell } from './cell.ts';
 import { groupKeys } from './released.ts';
 import { hasAggregate, isAggregateCall, itemName } from './select.ts';
@@ -46,12 +45,14 @@ export function compilePerUnit(
     readonly grants: readonly ColumnGrant[];
     readonly of?: string;
   }[] = [];
+  const rests: Rest[] = [];
   for (const item of select.items) {
     const { expression } = item;
     if (expression.kind === 'call' && isAggregateCall(expression)) {
       const cell = buildCell(state.rights, expression, resolveRow);
       // FILTER and CASE per unit would need a check of their own; WHERE says the same.
       if (cell.conditions.some(({ kind, checksOutside }) => kind === 'chosen' || checksOutside)) return null;
+      rests.push(...(cell.rests ?? []));
       columns.push({ name: itemName(item, from), sql: cell.sql, type: cell.type, grants: [AGGREGATED] });
       continue;
     }
@@ -67,7 +68,7 @@ export function compilePerUnit(
     });
   }
   for (const predicate of scope.predicates) state.rights.condition(predicate);
-  const guards = guardsOf(state, scope);
+  const guards = guardsOf(state, scope, keys, rests);
   const [{ hash, oneHot } = { hash: '', oneHot: '' }] = unitsOf(scope);
   const inner = columns.map((column, index) => `${column.sql} AS ${quoteName(valueName(index))}`);
   const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `min(${oneHot}) AS ${quoteName(unit.oneHot)}`];
@@ -148,11 +149,12 @@ function positionOf(columns: readonly { readonly sql: string }[], base: Base, na
   return index === -1 ? '' : valueName(index);
 }
 
-function guardsOf(state: State, scope: RowScope): string[] {
+function guardsOf(state: State, scope: RowScope, keys: readonly Typed[], rests: readonly Rest[]): string[] {
   if (scope.predicates.length === 0) return [];
-  const units = unitsOf(scope);
-  const block: Block = { name: `gb${state.nextBlock++}`, scope, keys: [], cells: [], units, terms: state.terms };
-  state.setup.push(...leftOutStatements(block));
-  const value = (u: number): string => `(SELECT x${u} FROM ${table(block, 'w')})`;
-  return units.map((_, u) => `(${value(u)} = 0 OR ${value(u)} >= ${state.terms.minUnits})`);
+  const name = `gb${state.nextBlock++}`;
+  const inner = keys.map((expression) => ({ expression, type: expression.type ?? TEXT }));
+  const block: Block = { name, scope, keys: inner, cells: [], units: unitsOf(scope), terms: state.terms };
+  const { setup, guards } = innerGuards(block, rests);
+  state.setup.push(...setup);
+  return guards;
 }

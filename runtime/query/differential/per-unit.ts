@@ -9,7 +9,7 @@
  * table of the layout.
  */
 import type { AggregateFunction, ColumnGrant, DifferentialPrivacyRelease } from '../../policy/model.ts';
-import type { CatalogueColumn, CatalogueTable, SqlType, UnitColumns } from '../catalogue.ts';
+import { type CatalogueColumn, type CatalogueTable, keyColumnsOf, type SqlType } from '../catalogue.ts';
 import { checkBrought } from '../compile/brought-tables.ts';
 import { groupKeys } from '../compile/released.ts';
 import { isAggregateCall, itemName } from '../compile/select.ts';
@@ -40,7 +40,7 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
   if (!state.context.tables.includes(base.table)) return null;
   const keys = groupKeys(select, select.items).map(resolveRow);
   const names = keys.map((key) => (key.kind === 'column' ? (key.base?.column.name ?? null) : null));
-  const unitKeys = keyColumnsOf(state, base.table, unit);
+  const unitKeys = keyColumnsOf(state.context.tables, base.table, unit);
   if (unitKeys.length === 0 || names.includes(null) || !unitKeys.every((name) => names.includes(name))) return null;
   const isOne = names.every((name) => unitKeys.includes(name ?? ''));
   checkBrought(state, from.scope);
@@ -114,17 +114,6 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
     const key = resolveRow(expression);
     return key.kind === 'column' && key.base?.column.name === name;
   }
-}
-
-/** Columns of a table that are the unit: its own, or the one that leads to a table whose unit is the column it leads to. */
-function keyColumnsOf(state: State, table: CatalogueTable, { keyColumns, path = [] }: UnitColumns): readonly string[] {
-  const [step, ...more] = path;
-  if (step === undefined) return keyColumns;
-  const target = state.context.tables.find((one) => one.dataset === table.dataset && one.names.includes(step.table));
-  const isUnit = target?.units.some(
-    (unit) => (unit.path ?? []).length === 0 && unit.keyColumns.length === 1 && unit.keyColumns[0] === step.to,
-  );
-  return more.length === 0 && isUnit === true ? [step.from] : [];
 }
 
 function isPlain(select: Select): boolean {

@@ -36,6 +36,8 @@ export interface Cell {
   readonly factors?: readonly Factor[];
   /** Values whose squared distances from their mean add up to the cell, for the dominance rule; absent: none. */
   readonly centred?: readonly string[];
+  /** What it rests on besides its conditions, see contributions.ts; absent: all rows that they keep. */
+  readonly rests?: readonly Rest[];
   /** A quantile: the mean of a block of rows around it, which another table finds. */
   readonly quantile?: { readonly value: string; readonly filter: string | null; readonly fraction: number };
   /** min or max: the value itself would be one row's, so another table finds the one that enough units reach. */
@@ -45,6 +47,18 @@ export interface Cell {
 /** The cell's value is made in a table `x` of its own, not among the sums of the main pass. */
 export function isRanked(cell: Cell): boolean {
   return cell.extremum !== undefined || cell.quantile !== undefined;
+}
+
+/** Which rows add something to a cell: fewer than its conditions keep, or values rather than rows. */
+export interface Rest {
+  /** Rows that have the value; null: all. */
+  readonly there: string | null;
+  /** Rows that FILTER and CASE keep; null: all. */
+  readonly within: string | null;
+  /** Counted once, however many rows hold it: `count(DISTINCT value)`; null: every row adds. */
+  readonly value: string | null;
+  /** Each unit has one such value. */
+  readonly isUnit?: boolean;
 }
 
 /** A factor of a product over rows, looked at in the rows of `within` (null: all). */

@@ -20,7 +20,9 @@ import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, table }
  *
  * Cells: a sum with conditions, products, or shares that dominance looks at is shown in a subtotal only if it is shown in
  * everything below; a plain one also if what is withheld below was withheld as a whole. count(DISTINCT …) besides needs
- * that nobody or enough units stand in several of the groups below, because it is less than their sum by exactly those.
+ * that nobody or enough units stand in several of the groups below, because it is less than their sum by exactly those; and
+ * where units are what is counted, that each cell below counts all of them or enough fewer: what it leaves are the units
+ * that stand in other groups alone.
  */
 export interface Margins {
   /** From coarse to fine; the last one has all keys. */
@@ -47,8 +49,8 @@ export function marginStatements({ chain, beside }: Margins): string[] {
   return [
     ...downwards,
     lowest,
-    ...upwards.flatMap(([margin, below]) => cellsAbove(margin, below, false)),
-    ...beside.flatMap((margin) => cellsAbove(margin, finest, true)),
+    ...upwards.flatMap(([margin, below]) => cellsAbove(margin, below, [below], false)),
+    ...beside.flatMap((margin, i) => cellsAbove(margin, finest, [...chain, ...beside.slice(0, i)], true)),
   ];
 }
 
@@ -152,14 +154,15 @@ function lowestCells(block: Block): string {
   return `SELECT ${columns.join(', ')} FROM ${table(block, 't')} AS t JOIN ${table(block, 'sf')} AS s ON (${sameKeys(block, 't', 's')})`;
 }
 
-/** `sc` of a margin, from `sc` of the one below it. */
-function cellsAbove(margin: Margin, below: Margin, isBeside: boolean): string[] {
+/** `sc` of a margin, from `sc` of the one below it, and of those that are there already. */
+function cellsAbove(margin: Margin, below: Margin, made: readonly Margin[], isBeside: boolean): string[] {
   const { block } = margin;
   const shared = sharedKeys(margin, below, 'b');
   const missing = block.cells.map((_, i) => `bool_or(b.ok AND b.${cellName(i)} IS NULL) AS z${i}`);
   const named = shared.map((name, i) => `${name} AS ${keyName(i)}`);
   const seen = `SELECT ${[...named, 'bool_or(NOT b.ok) AS hid', ...missing].join(', ')} FROM ${table(below.block, 'sc')} AS b${groupBy(shared)}`;
   const isCounted = block.cells.some(isDistinct);
+  const near = block.cells.some(isUnits) ? made.flatMap((other) => nearlyAll(margin, other)) : [];
   const ok = isBeside ? '(t.ok AND NOT s.hid)' : 'f.ok';
   const cells = block.cells.map((cell, i) => {
     const tests = [`NOT s.z${i}`, `(NOT s.hid OR ${wholeOf(block, cell)})`];
@@ -169,6 +172,7 @@ function cellsAbove(margin: Margin, below: Margin, isBeside: boolean): string[] 
           'coalesce(o.fine, FALSE)',
           cell.conditions.every(({ kind }) => kind === 'present'),
         ),
+        ...(isUnits(cell) ? near.map((_, n) => `NOT coalesce(c${n}.y${i}, FALSE)`) : []),
       );
     return `CASE WHEN ${tests.join(' AND ')} THEN t.${cellName(i)} END AS ${cellName(i)}`;
   });
@@ -177,6 +181,7 @@ function cellsAbove(margin: Margin, below: Margin, isBeside: boolean): string[] 
     ` JOIN (${seen}) AS s ON (${sameKeys(block, 't', 's')})`,
     ...(isBeside ? [] : [` JOIN ${table(block, 'sf')} AS f ON (${sameKeys(block, 't', 'f')})`]),
     ...(isCounted ? [` LEFT JOIN ${table(block, 'so')} AS o ON (${sameKeys(block, 't', 'o')})`] : []),
+    ...near.map((select, n) => ` LEFT JOIN (${select}) AS c${n} ON (${sameKeys(block, 't', `c${n}`)})`),
   ];
   const columns = [
     ...keyNames(block, 't.'),
@@ -192,6 +197,27 @@ function cellsAbove(margin: Margin, below: Margin, isBeside: boolean): string[] 
 }
 
 const isDistinct = (cell: Cell): boolean => cell.sql.startsWith('count(DISTINCT ');
+
+const isUnits = (cell: Cell): boolean => (cell.rests ?? []).some(({ isUnit }) => isUnit === true);
+
+/** For each group of a margin, the counts of units that differ by few from one shown in a margin above or below it. */
+function nearlyAll(margin: Margin, other: Margin): string[] {
+  const { block } = margin;
+  const isBelow = margin.keys.every((key) => other.keys.includes(key));
+  if (!isBelow && !other.keys.every((key) => margin.keys.includes(key))) return [];
+  const on = isBelow
+    ? under(margin, other, { above: 't', below: 'b' })
+    : under(other, margin, { above: 'b', below: 't' });
+  const few = block.cells.flatMap((cell, i) =>
+    isUnits(cell)
+      ? [`bool_or(abs(t.${cellName(i)} - b.${cellName(i)}) BETWEEN 1 AND ${block.terms.minUnits - 1}) AS y${i}`]
+      : [],
+  );
+  const keys = keyNames(block, 't.');
+  return [
+    `SELECT ${[...keys, ...few].join(', ')} FROM ${table(block, 't')} AS t JOIN ${table(other.block, 'sc')} AS b ON (${on}) WHERE b.ok${groupBy(keys)}`,
+  ];
+}
 
 /** Whether a cell of withheld groups below counts exactly the units that those were judged by. */
 function wholeOf(block: Block, cell: Cell): string {

@@ -1,5 +1,6 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
+import { restsOnLess } from './contributions.ts';
 import { type Block, cellName, type Condition, isRanked, keyName, splitPredicates } from './block.ts';
 import { bitsOf, siblingsOf } from './siblings.ts';
 import { table, create, keyNames, predicates, all, joinGroups, noneOrEnough } from './parts.ts';
@@ -33,7 +34,8 @@ export function remainder(block: Block, conditions: readonly Condition[]): strin
   const cells = block.cells.map((cell, i) => {
     const isJudged = cell.weight !== null || (cell.centred ?? []).length > 0;
     const isWeighed = (isJudged && block.terms.dominance !== null) || (cell.factors ?? []).length > 0;
-    if (isWeighed || isRanked(cell) || bitsOf(cell, siblingsOf(conditions)) > 0n) return `NULL AS ${cellName(i)}`;
+    if (restsOnLess(block, cell) || isWeighed || isRanked(cell) || bitsOf(cell, siblingsOf(conditions)) > 0n)
+      return `NULL AS ${cellName(i)}`;
     const enough = wholeTests(block, conditions, cell);
     return `CASE WHEN ${all(enough)} THEN g.${cellName(i)} END AS ${cellName(i)}`;
   });

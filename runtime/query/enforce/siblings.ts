@@ -20,12 +20,12 @@ export function siblingsOf(conditions: readonly Condition[]): readonly Condition
 }
 
 /** Each condition is one bit of an UBIGINT. */
-const MAX_SIBLINGS = 60;
+export const MAX_SIBLINGS = 60;
 /** Most conditions for which every combination is tried: 3^5 of them, each with and without the whole group. */
 const MAX_EXHAUSTIVE = 5;
 
-const bit = (index: number): bigint => 1n << BigInt(index);
-const big = (value: bigint | number): string => `CAST('${value}' AS UBIGINT)`;
+export const bit = (index: number): bigint => 1n << BigInt(index);
+export const big = (value: bigint | number): string => `CAST('${value}' AS UBIGINT)`;
 
 /** The conditions that pass their own tests, as bits. */
 export function shownBits(tests: readonly string[]): string {
@@ -73,14 +73,14 @@ export function openRegions(block: Block, regions: number, from: string): string
   });
 }
 
-interface Combination {
+export interface Combination {
   readonly plus: bigint;
   /** null: all that are shown. */
   readonly minus: bigint | null;
   readonly whole: 0 | 1;
 }
 
-function combinationsOf(count: number): Combination[] {
+export function combinationsOf(count: number): Combination[] {
   if (count <= MAX_EXHAUSTIVE) {
     return Array.from({ length: 3 ** count }, (_, code) => code).flatMap((code) => {
       let [plus, minus] = [0n, 0n];
@@ -112,8 +112,7 @@ export function siblingStatements(block: Block, siblings: readonly Condition[]):
   const k = block.terms.minUnits;
   const names = keyNames(block);
   const mask = shownBits(siblings.map(({ sql }) => sql));
-  const bits = block.units.map((unit, u) => `bit_or(${unit.oneHot}) AS b${u}`);
-  const met = `SELECT ${[...keysAs(block), `${mask} AS mask`, 'count(*) AS n', ...bits].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...names, 'mask'])}`;
+  const met = byMask(block, printScope(block.scope, predicates(block)), mask);
   const combinations = combinationsOf(siblings.length).map(
     ({ plus, minus, whole }) => `(${big(plus)}, ${minus === null ? 'NULL' : big(minus)}, ${whole})`,
   );
@@ -157,6 +156,17 @@ function shownCells(block: Block, siblings: readonly Condition[], on: string): s
   const columns = [...keyNames(block, 'v.'), ...cells, ...block.units.map((_, u) => `v.c${u} AS c${u}`), 'v.ok AS ok'];
   const order = block.keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, 'v.').join(', ')}`;
   return `SELECT ${columns.join(', ')} FROM ${table(block, 'v')} AS v LEFT JOIN ${table(block, 'h')} AS h ON (${on})${order}`;
+}
+
+/**
+ * Rows by group and mask: how many, and the bits of their units. Grouped outside of the rows, where a name can only be one
+ * of ours: a table may well have a column `mask`.
+ */
+export function byMask(block: Block, rows: string, mask: string): string {
+  const hot = block.units.map((unit, u) => `${unit.oneHot} AS o${u}`);
+  const bits = block.units.map((_, u) => `bit_or(o${u}) AS b${u}`);
+  const names = [...keyNames(block), 'mask'];
+  return `SELECT ${[...names, 'count(*) AS n', ...bits].join(', ')} FROM (SELECT ${[...keysAs(block), `${mask} AS mask`, ...hot].join(', ')} ${rows})${groupBy(names)}`;
 }
 
 export function bitsOf(cell: Cell, siblings: readonly Condition[]): bigint {

@@ -1,4 +1,5 @@
 import { exactVerdict, isCountedAtOnce } from './exact.ts';
+import { contributionStatements } from './contributions.ts';
 import { extremumStatements } from './extremum.ts';
 import { leftOutStatements, prefix } from './left-out.ts';
 import { type Block, cellName, type Condition, conditionsOf, isRanked } from './block.ts';
@@ -25,6 +26,7 @@ import { verdict, withEnough } from './verdict.ts';
  *   y  the verdict with exact counts for the groups that the bits did not prove.
  *   d  for the dominance rule, x  for smoothed min and max: values per unit.
  *   v, m, s, h  instead of t where cells have several conditions: see siblings.ts, which makes t of them.
+ *   n  cells that rest on less than the rows that they keep: which are withheld for it; t is made again. See contributions.ts.
  *   r  the small groups merged into one, where the policy wants that.
  *   z  how much was withheld, if that itself rests on enough units.
  *
@@ -41,8 +43,9 @@ export function statementsOf(
   const siblings = siblingsOf(conditions);
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
   const isAlone = !isMerged && !keepsGroups && beside.length === 0;
+  const contributed = contributionStatements(block);
   if (isAlone && isCountedAtOnce(block, siblings))
-    return { setup: [exactVerdict(block, conditions), ...treatment(block, conditions)], gate: null };
+    return { setup: [exactVerdict(block, conditions), ...contributed, ...treatment(block, conditions)], gate: null };
   const sample = sampleOf(block);
   const regions = regionCount(siblings, sample !== null);
   const hasFactors = factorsOf(block).length > 0;
@@ -87,7 +90,7 @@ export function statementsOf(
     withEnough(block, isQuick),
   ];
   const gate = isQuick ? { from: first.length, to: first.length + exactly.length, table: `${block.name}_t` } : null;
-  return { setup: [...first, ...exactly, ...treatment(block, conditions)], gate };
+  return { setup: [...first, ...exactly, ...contributed, ...treatment(block, conditions)], gate };
 }
 
 /** What the policy's way with small groups needs besides. */

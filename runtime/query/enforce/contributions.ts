@@ -1,0 +1,199 @@
+import { printTyped } from '../print.ts';
+import { printScope } from '../rows.ts';
+import { type Block, type Cell, cellName, keyName, type Rest, splitPredicates } from './block.ts';
+import { all, create, groupBy, inKeyOrder, joinGroups, keyNames, keysAs, noneOrEnough, table } from './parts.ts';
+import { big, bit, byMask, type Combination, combinationsOf, MAX_SIBLINGS } from './siblings.ts';
+import { refuse } from '../refusal.ts';
+
+/**
+ * Conditions are judged by the rows that they keep and leave out. Where not every row adds to a cell, that is too little:
+ * `NOT (diagnosis = 'rare' OR is_phone_call)` leaves out many people, but if calls have no cost, the two sums of costs
+ * differ by what the one patient cost. So of cells over values that may be missing only rows with the value are looked at,
+ * and of counts of units the units of which no row is left: a count of units is not a sum over rows.
+ *
+ * For each such measure the sets of rows (or units) that WHERE and the conditions of its cells keep are added and
+ * subtracted, with and without all of the group ahead of WHERE, as siblings.ts does with conditions. Where a combination is
+ * carried by somebody but by fewer than `minUnits` units, the last set in it is withheld.
+ *
+ * Every difference of two sums over rows is a sum over the rows with a coefficient that is not 0; every difference of two
+ * counts of units likewise one over units. So what is shown speaks of nobody or of enough.
+ */
+interface Measure {
+  readonly there: string | null;
+  readonly value: string | null;
+  /** What its cells keep, as conditions within the group ahead of WHERE; in order of first use. */
+  readonly sets: readonly string[];
+}
+
+/** The measures of a block whose cells rest on less than the rows that they keep, and have something left out. */
+function measuresOf(block: Block): readonly Measure[] {
+  const { others } = splitPredicates(block);
+  const found = new Map<string, { readonly rest: Rest; readonly within: Set<string> }>();
+  for (const rest of block.cells.flatMap(({ rests }) => rests ?? [])) {
+    const key = measureKey(rest);
+    const known = found.get(key) ?? { rest, within: new Set<string>() };
+    found.set(key, known);
+    known.within.add(setOf(block, rest));
+  }
+  return [...found.values()]
+    .filter(
+      ({ rest, within }) =>
+        others.length > 0 || within.size > 1 || !within.has(setOf(block, { ...rest, within: null })),
+    )
+    .map(({ rest: { there, value }, within }) => {
+      if (within.size > MAX_SIBLINGS)
+        refuse(
+          'query-too-large',
+          `more than ${MAX_SIBLINGS} different conditions in aggregates`,
+          null,
+          'group by them',
+        );
+      return { there, value, sets: [...within] };
+    });
+}
+
+const measureKey = ({ there, value }: Pick<Rest, 'there' | 'value'>): string => JSON.stringify([there, value]);
+
+function setOf(block: Block, { within }: Rest): string {
+  const { others } = splitPredicates(block);
+  return all([...others.map(printTyped), ...(within === null ? [] : [`(${within})`])]);
+}
+
+/** Statements after which the verdict `t` withholds the cells whose measures subtract to few units; often none. */
+export function contributionStatements(block: Block): string[] {
+  const measures = measuresOf(block);
+  if (measures.length === 0) return [];
+  const made = measures.map((measure, index) =>
+    create(
+      block,
+      `n${index}`,
+      measure.value === null ? fewRows(block, measure) : fewHolders(block, measure, measure.value),
+    ),
+  );
+  const cells = block.cells.flatMap((cell, i) => {
+    const tests = testsOf(block, measures, cell);
+    return tests.length === 0 ? [] : [`CASE WHEN ${all(tests)} THEN t.${cellName(i)} END AS ${cellName(i)}`];
+  });
+  const joins = measures.map(
+    (_, index) => ` LEFT JOIN ${table(block, `n${index}`)} AS n${index} ON (${sameKeys(block, 't', `n${index}`)})`,
+  );
+  const select = `SELECT t.* REPLACE (${cells.join(', ')}) FROM ${table(block, 't')} AS t${joins.join('')}${inKeyOrder(block, 't.')}`;
+  return [...made, create(block, 't', select).replace('CREATE', 'CREATE OR REPLACE')];
+}
+
+/** Whether what is said of a cell here has to be looked at for it to be shown. */
+export function restsOnLess(block: Block, cell: Cell): boolean {
+  return testsOf(block, measuresOf(block), cell).length > 0;
+}
+
+function testsOf(block: Block, measures: readonly Measure[], cell: Cell): string[] {
+  return (cell.rests ?? []).flatMap((rest) => {
+    const index = measures.findIndex((one) => measureKey(one) === measureKey(rest));
+    const at = measures[index]?.sets.indexOf(setOf(block, rest)) ?? -1;
+    return at === -1 ? [] : [`(coalesce(n${index}.hidden, ${big(0)}) & ${big(bit(at))}) = ${big(0)}`];
+  });
+}
+
+const maskOf = (sets: readonly string[]): string =>
+  sets.map((sql, i) => `(CASE WHEN ${sql} THEN ${big(bit(i))} ELSE ${big(0)} END)`).join(' + ');
+
+/** The combinations as a table `p`, each with the set that is withheld when it is carried by few. */
+function listed(sets: readonly string[]): string {
+  const every = bit(sets.length) - 1n;
+  const last = ({ plus, minus }: Combination): bigint => {
+    const involved = plus | (minus ?? every);
+    return bit(involved.toString(2).length - 1);
+  };
+  const rows = combinationsOf(sets.length).map(
+    (one) => `(${[big(one.plus), big(one.minus ?? every), one.whole, big(last(one))].join(', ')})`,
+  );
+  return `(VALUES ${rows.join(', ')}) AS p(plus, minus, whole, last)`;
+}
+
+const carried = (mask: string): string => `(p.whole + bit_count(${mask} & p.plus) - bit_count(${mask} & p.minus)) <> 0`;
+
+function sameKeys(block: Block, left: string, right: string): string {
+  return all(block.keys.map((_, i) => `${left}.${keyName(i)} IS NOT DISTINCT FROM ${right}.${keyName(i)}`));
+}
+
+const COMBINATION = ['p.plus', 'p.minus', 'p.whole', 'p.last'];
+
+/** By bits, and what they leave open by exact counts. */
+function fewRows(block: Block, { there, sets }: Measure): string {
+  const k = block.terms.minUnits;
+  const names = keyNames(block);
+  const where = [...splitPredicates(block).ofKeys.map(printTyped), ...(there === null ? [] : [there])];
+  const few = (counts: readonly string[]): string => counts.map((count) => `${count} < ${k}`).join(' OR ');
+  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
+  const by = [...keyNames(block, 'm.'), ...COMBINATION];
+  const again = [...keyNames(block, 'p.'), ...COMBINATION];
+  const open = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM q`);
+  const parts = [
+    `m AS MATERIALIZED (${byMask(block, printScope(block.scope, where), maskOf(sets))})`,
+    `q AS MATERIALIZED (SELECT ${by.join(', ')} FROM m CROSS JOIN ${listed(sets)} WHERE ${carried('m.mask')} GROUP BY ${by.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(m.b${u}))`))})`,
+    `d AS MATERIALIZED (SELECT DISTINCT ${[...keysAs(block), `${maskOf(sets)} AS mask`, ...hashes].join(', ')} ${printScope(block.scope, where, open)})`,
+    `s AS MATERIALIZED (SELECT ${again.join(', ')} FROM q AS p JOIN d ON (${sameKeys(block, 'p', 'd')}) WHERE ${carried('d.mask')} GROUP BY ${again.join(', ')} HAVING ${few(block.units.map((_, u) => `count(DISTINCT d.h${u})`))})`,
+  ];
+  return `WITH ${parts.join(', ')} SELECT ${[...names, 'bit_or(last) AS hidden'].join(', ')} FROM s${groupBy(names)}`;
+}
+
+/** Each value once, with the sets that hold a row of it, and the units that hold it. */
+function fewHolders(block: Block, { there, sets }: Measure, counted: string): string {
+  const k = block.terms.minUnits;
+  const names = keyNames(block);
+  const where = [...splitPredicates(block).ofKeys.map(printTyped), ...(there === null ? [] : [there])];
+  const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
+  const own = block.units.map((_, u) => `h${u}`);
+  const by = [...keyNames(block, 'd.'), ...COMBINATION];
+  const few = own.map((hash) => `count(DISTINCT d.${hash}) < ${k}`).join(' OR ');
+  const held = `${sameKeys(block, 'd', 'e')} AND d.value = e.value`;
+  const parts = [
+    `r AS NOT MATERIALIZED (SELECT ${[...keysAs(block), `${counted} AS value`, ...hashes, `${maskOf(sets)} AS mask`].join(', ')} ${printScope(block.scope, where)})`,
+    `d AS MATERIALIZED (SELECT ${[...names, 'value', ...own, 'bit_or(mask) AS mask'].join(', ')} FROM r${groupBy([...names, 'value', ...own])})`,
+    `e AS MATERIALIZED (SELECT ${[...names, 'value', 'bit_or(mask) AS mask'].join(', ')} FROM d${groupBy([...names, 'value'])})`,
+    `s AS MATERIALIZED (SELECT ${by.join(', ')} FROM d JOIN e ON (${held}) CROSS JOIN ${listed(sets)} WHERE ${carried('e.mask')} GROUP BY ${by.join(', ')} HAVING ${few})`,
+  ];
+  return `WITH ${parts.join(', ')} SELECT ${[...names, 'bit_or(last) AS hidden'].join(', ')} FROM s${groupBy(names)}`;
+}
+
+/**
+ * For rows that are aggregated per unit and then once more: whether WHERE takes a whole group of the inner query from few
+ * units, or rows with a value of it. Statements, and the conditions under which anything may be shown.
+ */
+export function innerGuards(
+  block: Block,
+  rests: readonly Rest[],
+): { readonly setup: string[]; readonly guards: string[] } {
+  const k = block.terms.minUnits;
+  const kept = all(block.scope.predicates.map(printTyped).toSorted());
+  const measures = new Map(
+    [{ there: null, value: null }, ...rests].map(({ there, value }) => [
+      measureKey({ there, value }),
+      { there, value },
+    ]),
+  );
+  const names = keyNames(block);
+  const hashes = block.units.map((_, u) => `h${u}`);
+  const made = [...measures.values()].map(({ there, value }, index) => {
+    const columns = [
+      ...keysAs(block),
+      `${value ?? 'TRUE'} AS value`,
+      ...block.units.map((unit, u) => `${unit.hash} AS h${u}`),
+      `coalesce(${kept}, FALSE) AS kept`,
+    ];
+    const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, there === null ? [] : [there])}`;
+    const by = [...names, 'value', ...hashes];
+    const groups = `SELECT ${[...hashes, 'bool_or(kept) AS kept', 'bool_and(kept) AS whole'].join(', ')} FROM (${rows})${groupBy(by)}`;
+    const counts = hashes.flatMap((hash, u) => [
+      `count(DISTINCT ${hash}) FILTER (WHERE NOT kept) AS x${u}`,
+      `count(DISTINCT ${hash}) FILTER (WHERE NOT whole) AS y${u}`,
+    ]);
+    return {
+      statement: create(block, `i${index}`, `SELECT ${counts.join(', ')} FROM (${groups})`),
+      guards: hashes.flatMap((_, u) =>
+        [`x${u}`, `y${u}`].map((count) => noneOrEnough(`(SELECT ${count} FROM ${table(block, `i${index}`)})`, k)),
+      ),
+    };
+  });
+  return { setup: made.map(({ statement }) => statement), guards: made.flatMap(({ guards }) => guards) };
+}
