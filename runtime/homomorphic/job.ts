@@ -7,8 +7,8 @@ import type { UnitCounts } from './units.ts';
 
 /*
  * The conversation of gateway and worker: the gateway sends JOB; the worker asks for bytes of its inputs one chunk at a
- * time with CONTROL `{ want: i }` and gets one DATA frame, empty at the end of that input; output goes out as DATA
- * frames; RESULT ends the job. So memory on both sides is bounded by one chunk per input, whatever their sizes.
+ * time with CONTROL `{ want: i }` and gets one DATA frame, empty at the end of that input, or CONTROL `{ bytes, at }`
+ * for a chunk in its memory file (fd 5), where each input has a place of its own; output goes out as DATA frames; RESULT ends the job. So memory on both sides is bounded by one chunk per input, whatever their sizes.
  */
 
 /** What a homomorphic worker is asked to do. Inputs come in this order: keys, then the query or the columns. */

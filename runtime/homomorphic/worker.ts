@@ -3,7 +3,8 @@
  * secret key ever), reads its job and inputs from fd 3 and answers on fd 4. Its entry is `sandbox-images/homomorphic`.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { frameType, parseJsonPayload, type Frame } from '../sandbox/channel.ts';
+import { readSync } from 'node:fs';
+import { channelLimits, frameType, parseJsonPayload, type Frame } from '../sandbox/channel.ts';
 import { WorkerChannel } from '../sandbox/worker-channel.ts';
 import type { Backend } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
@@ -117,11 +118,29 @@ async function* chunksOf(input: number): AsyncGenerator<Uint8Array, void> {
   for (;;) {
     await channel.sendJson(frameType.CONTROL, { want: input });
     const frame = await frames.next();
-    if (frame.done === true || frame.value.type !== frameType.DATA)
-      throw new HomomorphicFault('worker-failed', 'the gateway sent no data');
-    if (frame.value.payload.byteLength === 0) return;
-    yield frame.value.payload;
+    if (frame.done === true) throw new HomomorphicFault('worker-failed', 'the gateway sent no data');
+    const { type, payload } = frame.value;
+    if (type === frameType.CONTROL) yield laidDown(parseJsonPayload(payload));
+    else if (type !== frameType.DATA) throw new HomomorphicFault('worker-failed', 'the gateway sent no data');
+    else if (payload.byteLength === 0) return;
+    else yield payload;
   }
+}
+
+const memoryFile = 5;
+
+/** A chunk from the memory file, whose place the gateway writes again when the next one of that input is wanted. */
+function laidDown({ bytes, at: position }: Readonly<Record<string, unknown>>): Uint8Array {
+  const isSized = typeof bytes === 'number' && bytes > 0 && bytes <= channelLimits.dataFrameBytes;
+  if (!isSized || typeof position !== 'number')
+    throw new HomomorphicFault('worker-failed', 'the gateway laid down a chunk without a size');
+  const chunk = Buffer.allocUnsafeSlow(bytes);
+  for (let at = 0; at < bytes;) {
+    const size = readSync(memoryFile, chunk, at, bytes - at, position + at);
+    if (size === 0) throw new HomomorphicFault('worker-failed', 'the memory file is too short');
+    at += size;
+  }
+  return chunk;
 }
 
 async function wholeOf(input: number): Promise<Uint8Array> {

@@ -64,6 +64,45 @@ test('a column is taken in, summed and decrypted, with every byte of it handled 
   assert.equal(scalars[0]?.exact, String(time.reduce((a, b) => a + b, 0)));
 });
 
+test('many columns at once keep apart, those in the memory file and those through the pipe', async () => {
+  const alignment = `sha256:${'a'.repeat(64)}`;
+  const names = Array.from({ length: 18 }, (_, i) => `c${i}`);
+  const columns = await Promise.all(
+    names.map(async (column, i) => {
+      const values = time.map((value) => (value % 97) + i);
+      const shape = {
+        column,
+        programs: ['linear'] as const,
+        low: 0,
+        high: 200,
+        decimals: 0,
+        weightTotal: 200,
+        alignment,
+      };
+      return { sum: values.reduce((a, b) => a + b, 0), ...(await encrypted(holder, shape, [{ values }])) };
+    }),
+  );
+  const stored = [];
+  for (const { file } of columns) stored.push(await ingested(file));
+  assert.ok(
+    stored.every(({ file }) => file.byteLength > 64 * 1024),
+    'chunks are large enough for the memory file',
+  );
+  const weights = names.map((_, i) => i + 1);
+  const program = parseProgram({ name: 'linear', columns: names, weights });
+  const job: HomomorphicJob = { kind: 'encryptedData', program, columns: stored, relinearisationKeys: [] };
+  const plan = planProgram(program, stored);
+  for (const chunked of [(file: Uint8Array) => pieces(file), (file: Uint8Array) => [file]]) {
+    const { output } = await inJail(
+      job,
+      stored.map(({ file }) => chunked(file)),
+    );
+    const scalars = deriveScalars(plan, decryptTotals(plan, readResult(plan, output), holder.backend));
+    const expected = columns.reduce((all, { sum }, i) => all + sum * (i + 1), 0) / time.length;
+    assert.ok(Math.abs((scalars[0]?.number ?? 0) - expected) < 1e-9 * expected, `${scalars[0]?.number} ${expected}`);
+  }
+});
+
 test('a logistic score runs in the jail with the public relinearisation key only', async () => {
   const column = await encrypted(holder, { column: 'x', programs: ['logistic'], low: -1, high: 1, decimals: 0 }, [
     { values: time.map((t) => (t - 1600) / 2400) },
