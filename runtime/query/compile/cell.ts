@@ -164,17 +164,13 @@ function countCell(
   if (arg.kind === 'case') {
     // count(CASE WHEN c THEN 1 END): the branches with a value are what is counted, so a 0 counts as well.
     const branches = branchesOf(rights, arg, around(chosen), (value) => isNull(value));
+    const rests = branches.flatMap(({ sql, value }) => restsOf(value, sql));
     const conditions = branches.flatMap(({ sql, value }) => {
       if (value.kind !== 'constant') countable(rights, value);
       return [chosenRows(sql, around(chosen)), ...optional(presence(value, sql, true, known))];
     });
-    return cell(
-      sql,
-      BIGINT,
-      [...conditionsFor(chosen, null), ...conditions],
-      `(CASE WHEN ${printTyped(arg)} IS NULL THEN 0 ELSE 1 END)`,
-      around(chosen),
-    );
+    const weight = `(CASE WHEN ${printTyped(arg)} IS NULL THEN 0 ELSE 1 END)`;
+    return { ...cell(sql, BIGINT, [...conditionsFor(chosen, null), ...conditions], weight, around(chosen)), rests };
   }
   countable(rights, arg);
   const counted = cell(

@@ -21,25 +21,24 @@ import { refuse } from '../refusal.ts';
 interface Measure {
   readonly there: string | null;
   readonly value: string | null;
-  /** What its cells keep, as conditions within the group ahead of WHERE; in order of first use. */
+  /** What its cells keep, as conditions within the group ahead of WHERE; what WHERE alone keeps first, to be withheld last. */
   readonly sets: readonly string[];
 }
 
 /** The measures of a block whose cells rest on less than the rows that they keep, and have something left out. */
 function measuresOf(block: Block): readonly Measure[] {
-  const { others } = splitPredicates(block);
+  const setOf = setsOf(block);
+  const whole = setOf({ within: null });
   const found = new Map<string, { readonly rest: Rest; readonly within: Set<string> }>();
-  for (const rest of block.cells.flatMap(({ rests }) => rests ?? [])) {
+  const rests = block.cells.flatMap((cell) => cell.rests ?? []);
+  for (const rest of rests.toSorted((a, b) => Number(a.within !== null) - Number(b.within !== null))) {
     const key = measureKey(rest);
     const known = found.get(key) ?? { rest, within: new Set<string>() };
     found.set(key, known);
-    known.within.add(setOf(block, rest));
+    known.within.add(setOf(rest));
   }
   return [...found.values()]
-    .filter(
-      ({ rest, within }) =>
-        others.length > 0 || within.size > 1 || !within.has(setOf(block, { ...rest, within: null })),
-    )
+    .filter(({ within }) => whole !== all([]) || within.size > 1 || !within.has(whole))
     .map(({ rest: { there, value }, within }) => {
       if (within.size > MAX_SIBLINGS)
         refuse(
@@ -54,9 +53,10 @@ function measuresOf(block: Block): readonly Measure[] {
 
 const measureKey = ({ there, value }: Pick<Rest, 'there' | 'value'>): string => JSON.stringify([there, value]);
 
-function setOf(block: Block, { within }: Rest): string {
-  const { others } = splitPredicates(block);
-  return all([...others.map(printTyped), ...(within === null ? [] : [`(${within})`])]);
+/** What the cells of a block keep, as conditions: what WHERE keeps within groups, and their own. */
+function setsOf(block: Block): (rest: Pick<Rest, 'within'>) => string {
+  const others = splitPredicates(block).others.map(printTyped);
+  return ({ within }) => all([...others, ...(within === null ? [] : [`(${within})`])]);
 }
 
 /** Statements after which the verdict `t` withholds the cells whose measures subtract to few units; often none. */
@@ -87,9 +87,10 @@ export function restsOnLess(block: Block, cell: Cell): boolean {
 }
 
 function testsOf(block: Block, measures: readonly Measure[], cell: Cell): string[] {
+  const setOf = setsOf(block);
   return (cell.rests ?? []).flatMap((rest) => {
     const index = measures.findIndex((one) => measureKey(one) === measureKey(rest));
-    const at = measures[index]?.sets.indexOf(setOf(block, rest)) ?? -1;
+    const at = measures[index]?.sets.indexOf(setOf(rest)) ?? -1;
     return at === -1 ? [] : [`(coalesce(n${index}.hidden, ${big(0)}) & ${big(bit(at))}) = ${big(0)}`];
   });
 }

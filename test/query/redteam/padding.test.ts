@@ -97,11 +97,32 @@ for (const [how, rowCount] of [
       for (const sql of [
         `SELECT count(DISTINCT CASE WHEN ${PADDED} THEN patient END) AS a, count(DISTINCT patient) AS b FROM visits`,
         `SELECT sum(CASE WHEN ${PADDED} THEN cost END) AS a, sum(cost) AS b FROM visits`,
+        `SELECT count(CASE WHEN ${PADDED} THEN cost END) AS a, count(cost) AS b FROM visits`,
+        `SELECT avg(CASE WHEN ${PADDED} THEN coalesce(cost, 0) END) AS a, sum(cost) AS b FROM visits`,
+        `SELECT sum(cost * rebate) FILTER (WHERE ${PADDED}) AS a, sum(cost * rebate) AS b FROM visits`,
         `SELECT count(*) AS a FROM (SELECT patient, sum(rebate) AS s FROM visits WHERE ${PADDED} GROUP BY patient) q`,
         `SELECT sum(s) AS a FROM (SELECT patient, sum(cost) AS s FROM visits WHERE ${PADDED} GROUP BY patient) q`,
         `SELECT count(s) AS a FROM (SELECT patient, sum(cost) AS s FROM visits WHERE ${PADDED} GROUP BY patient) q`,
       ])
         assert.equal(cells(await world.ask(sql))[0]?.[0] ?? null, null, sql);
+    });
+
+    it('nor of arms and sub-queries of one question', async () => {
+      const [all, most] = ['nth > 1', `nth > 1 AND diagnosis <> 'rare'`];
+      for (const aggregate of ['count(DISTINCT patient)', 'sum(cost)', 'count(cost)']) {
+        const [one, other] = [all, most].map((where) => `SELECT ${aggregate} AS a FROM visits WHERE ${where}`);
+        const arms = cells(await world.ask(`${one} UNION ALL ${other}`)).map(([a]) => a);
+        assert.ok(arms.length < 2 || arms.includes(null), aggregate);
+        assert.ok(cells(await world.ask(`SELECT (${one}) AS a, (${other}) AS b`))[0]?.includes(null), aggregate);
+      }
+    });
+
+    it('and of everybody it is still told beside it', async () => {
+      for (const sql of [
+        `SELECT sum(CASE WHEN ${PADDED} THEN cost END) AS a, sum(cost) AS b FROM visits`,
+        `SELECT count(DISTINCT patient) FILTER (WHERE ${PADDED}) AS a, count(DISTINCT patient) AS b FROM visits`,
+      ])
+        assert.notEqual(cells(await world.ask(sql))[0]?.[1], null, sql);
     });
 
     it('nor of two conditions that differ by that one', async () => {
