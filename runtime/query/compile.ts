@@ -11,9 +11,9 @@ import { printable } from './parse/literal.ts';
 import { readQuery } from './parse/read.ts';
 import { Refusal, refuse } from './refusal.ts';
 import { reasonOf } from './repair/place.ts';
-import { Rights } from './rights.ts';
 import type { Query } from './syntax.ts';
 import { MAX_STATEMENTS } from './text.ts';
+import { footprintOf, newState } from './compile/new-state.ts';
 import { printType } from './types.ts';
 
 export interface Permitted {
@@ -75,36 +75,14 @@ function compile(
   const { release } = context;
   if (release.mode !== 'aggregate')
     refuse('mode-not-available', `SQL is not available in the mode \`${release.mode}\``);
-  const rights = new Rights();
-  const state: State = {
-    context,
-    terms: release,
-    rights,
-    setup: [],
-    gates: [],
-    withheld: [],
-    words: [],
-    reads: new Set(),
-    brought: 0,
-    borrowed: [],
-    sketches: buckets === null ? null : { buckets, blocks: [] },
-    shownBlocks: 0,
-    nextRelation: 0,
-    nextBlock: 0,
-    compiled: 0,
-  };
+  const state = newState(context, release, buckets);
   const relation = releasedOnly(compileAny(state, query, NO_TABLES), null);
   checkBroughtAtAll(state);
-  // A dataset is touched when FROM names a table of it, even if no column is used: `select count(*) from visits`.
-  const read = context.tables
-    .filter(({ physical, brought }) => brought !== true && state.reads.has(physical))
-    .map(({ dataset }) => dataset);
-  const footprint = rights.footprint();
   const isOrdered = query.orders.length > 0 || query.orderAll !== null || query.limit !== null || query.offset !== null;
   const permitted: Permitted = {
     kind: 'permitted',
     enforced: enforced(state, relation, query, release.maxRows, isOrdered),
-    footprint: { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() },
+    footprint: footprintOf(state),
   };
   return { permitted, shownBlocks: state.shownBlocks };
 }

@@ -125,7 +125,8 @@ const AGGREGATED: ColumnGrant = {
   bins: null,
 };
 
-function isPlain(select: Select): boolean {
+/** A SELECT that groups and aggregates, and does nothing else. */
+export function isPlain(select: Select): boolean {
   const absent = [select.having, select.qualify, select.limit, select.offset, select.orderAll];
   return (
     absent.every((part) => part === null) &&

@@ -17,7 +17,8 @@ import { aggregateOf } from './aggregates.ts';
 import { type Answer, compileAnswer } from './answer.ts';
 import { compileComposed, type ComposedQuery } from './compose.ts';
 import { Measures } from './measures.ts';
-import { boundRows, footprintOf, keysOf, noisyBlock, type NoisyBlock, noisyState } from './noisy-block.ts';
+import { footprintOf } from '../compile/new-state.ts';
+import { boundRows, keysOf, noisyBlock, type NoisyBlock, noisyState } from './noisy-block.ts';
 
 /** A differentially private question: one aggregation, and what is computed of its noisy cells in the gateway. */
 export interface DifferentialQuery extends NoisyBlock, Answer {

@@ -21,7 +21,8 @@ import type { EnforcedQuery } from '../enforced.ts';
 import type { Footprint } from '../footprint.ts';
 import { refuse } from '../refusal.ts';
 import type { Query } from '../syntax.ts';
-import { footprintOf, type NoisyBlock, noisyState } from './noisy-block.ts';
+import { footprintOf } from '../compile/new-state.ts';
+import { type NoisyBlock, noisyState } from './noisy-block.ts';
 import { compileNoisy } from './noisy-select.ts';
 import { perUnitRows } from './per-unit.ts';
 

@@ -8,13 +8,12 @@ import type { QueryContext, SqlType } from '../catalogue.ts';
 import { checkLeftJoin } from '../compile/aggregate.ts';
 import { checkBrought } from '../compile/brought-tables.ts';
 import { groupKeys } from '../compile/released.ts';
+import { newState } from '../compile/new-state.ts';
 import type { State } from '../compile/state.ts';
 import type { EnforcedQuery } from '../enforced.ts';
-import type { Footprint } from '../footprint.ts';
 import { ROW_RANK } from '../layout.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
-import { Rights } from '../rights.ts';
 import { printScope, privateBases, reference, type RowScope, unitsOf } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
@@ -50,32 +49,17 @@ export interface BlockParts {
 
 /** What a query is compiled with when nothing is released by thresholds. */
 export function noisyState(context: QueryContext): State {
-  return {
-    context,
-    // INVARIANT: nothing in this mode is released by a threshold alone; a sub-query that slipped through releases nothing.
-    terms: {
-      mode: 'aggregate',
-      minUnits: Number.MAX_SAFE_INTEGER,
-      smallGroups: 'drop',
-      dominance: null,
-      maxRows: 0,
-      maxBytes: 0,
-      differencingGuard: false,
-    },
-    rights: new Rights(),
-    setup: [],
-    gates: [],
-    withheld: [],
-    words: [],
-    reads: new Set(),
-    brought: 0,
-    borrowed: [],
-    nextRelation: 0,
-    nextBlock: 0,
-    sketches: null,
-    shownBlocks: 0,
-    compiled: 0,
-  };
+  // INVARIANT: nothing in this mode is released by a threshold alone; a sub-query that slipped through releases nothing.
+  const terms = {
+    mode: 'aggregate',
+    minUnits: Number.MAX_SAFE_INTEGER,
+    smallGroups: 'drop',
+    dominance: null,
+    maxRows: 0,
+    maxBytes: 0,
+    differencingGuard: false,
+  } as const;
+  return newState(context, terms, null);
 }
 
 /** Checks the rows of an aggregation, and says how many of them one unit can have. Throws Refusal. */
@@ -234,14 +218,4 @@ function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: Pri
     canonical: result,
     reads: [...state.reads].toSorted(),
   };
-}
-
-/** A dataset is touched when FROM names a table of it, even if no column is used: `select count(*) from visits`. */
-export function footprintOf(state: State): Footprint {
-  const { tables } = state.context;
-  const footprint = state.rights.footprint();
-  const read = tables
-    .filter(({ physical, brought }) => brought !== true && state.reads.has(physical))
-    .map(({ dataset }) => dataset);
-  return { ...footprint, datasets: [...new Set([...read, ...footprint.datasets])].toSorted() };
 }

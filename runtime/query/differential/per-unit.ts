@@ -11,6 +11,7 @@
 import type { AggregateFunction, ColumnGrant, DifferentialPrivacyRelease } from '../../policy/model.ts';
 import { type CatalogueColumn, type CatalogueTable, keyColumnsOf, type SqlType } from '../catalogue.ts';
 import { checkBrought } from '../compile/brought-tables.ts';
+import { isPlain } from '../compile/per-unit.ts';
 import { groupKeys } from '../compile/released.ts';
 import { isAggregateCall, itemName } from '../compile/select.ts';
 import type { Column, NoisePart, Relation, State } from '../compile/state.ts';
@@ -114,16 +115,6 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
     const key = resolveRow(expression);
     return key.kind === 'column' && key.base?.column.name === name;
   }
-}
-
-function isPlain(select: Select): boolean {
-  const absent = [select.having, select.qualify, select.limit, select.offset, select.orderAll];
-  return (
-    absent.every((part) => part === null) &&
-    !select.distinct &&
-    select.orders.length === 0 &&
-    select.groupSets.length <= 1
-  );
 }
 
 const OUTER: readonly AggregateFunction[] = [

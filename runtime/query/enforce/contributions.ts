@@ -1,7 +1,19 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
-import { type Block, type Cell, cellName, keyName, type Rest, splitPredicates } from './block.ts';
-import { all, create, groupBy, inKeyOrder, joinGroups, keyNames, keysAs, noneOrEnough, table } from './parts.ts';
+import { type Block, type Cell, cellName, type Rest, splitPredicates } from './block.ts';
+import {
+  all,
+  create,
+  groupBy,
+  inKeyOrder,
+  joinGroups,
+  keyNames,
+  keysAs,
+  noneOrEnough,
+  recreate,
+  sameKeys,
+  table,
+} from './parts.ts';
 import { big, bit, byMask, type Combination, combinationsOf, MAX_SIBLINGS } from './siblings.ts';
 import { refuse } from '../refusal.ts';
 
@@ -78,7 +90,7 @@ export function contributionStatements(block: Block): string[] {
     (_, index) => ` LEFT JOIN ${table(block, `n${index}`)} AS n${index} ON (${sameKeys(block, 't', `n${index}`)})`,
   );
   const select = `SELECT t.* REPLACE (${cells.join(', ')}) FROM ${table(block, 't')} AS t${joins.join('')}${inKeyOrder(block, 't.')}`;
-  return [...made, create(block, 't', select).replace('CREATE', 'CREATE OR REPLACE')];
+  return [...made, recreate(block, 't', select)];
 }
 
 /** Whether what is said of a cell here has to be looked at for it to be shown. */
@@ -112,10 +124,6 @@ function listed(sets: readonly string[]): string {
 }
 
 const carried = (mask: string): string => `(p.whole + bit_count(${mask} & p.plus) - bit_count(${mask} & p.minus)) <> 0`;
-
-function sameKeys(block: Block, left: string, right: string): string {
-  return all(block.keys.map((_, i) => `${left}.${keyName(i)} IS NOT DISTINCT FROM ${right}.${keyName(i)}`));
-}
 
 const COMBINATION = ['p.plus', 'p.minus', 'p.whole', 'p.last'];
 

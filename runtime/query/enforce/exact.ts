@@ -1,7 +1,18 @@
 import { printScope, privateBases } from '../rows.ts';
-import { type Block, type Cell, cellName, type Condition, isRanked, keyName, splitPredicates } from './block.ts';
+import { type Block, type Cell, cellName, type Condition, isRanked, splitPredicates } from './block.ts';
 import { factorsOf } from './factors.ts';
-import { all, create, groupBy, inKeyOrder, joinGroups, keyNames, keysAs, noneOrEnough, predicates } from './parts.ts';
+import {
+  all,
+  create,
+  groupBy,
+  inKeyOrder,
+  joinGroups,
+  keyNames,
+  keysAs,
+  noneOrEnough,
+  predicates,
+  sameKeys,
+} from './parts.ts';
 import { printTyped } from '../print.ts';
 import { cellTest, exactColumns } from './verdict.ts';
 
@@ -55,8 +66,7 @@ export function exactVerdict(block: Block, conditions: readonly Condition[]): st
         ]
       : []),
   ];
-  const on = block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM l.${keyName(i)}`);
-  const from = `g${hasFilter ? ' CROSS JOIN w' : ''}${inGroups ? ` LEFT JOIN l ON (${on.join(' AND ')})` : ''}`;
+  const from = `g${hasFilter ? ' CROSS JOIN w' : ''}${inGroups ? ` LEFT JOIN l ON (${sameKeys(block, 'g', 'l')})` : ''}`;
   const tests = [
     ...block.units.flatMap((_, u) => [
       `g.u${u} >= ${k}`,

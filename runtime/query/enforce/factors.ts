@@ -2,7 +2,18 @@ import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope } from '../rows.ts';
 import { type Block, type Factor } from './block.ts';
 import type { Look } from './quick.ts';
-import { all, create, groupBy, joinGroups, keyNames, keysAs, matchGroups, predicates, table } from './parts.ts';
+import {
+  all,
+  create,
+  groupBy,
+  joinGroups,
+  keyNames,
+  keysAs,
+  matchGroups,
+  predicates,
+  table,
+  sameKeys,
+} from './parts.ts';
 
 /**
  * A factor that has one value for nearly everybody makes a product a filter: `sum(cost * (1 + 1000 * smoker))` and
@@ -123,15 +134,11 @@ export function factorStatements(block: Block, hasBits: boolean): string[] {
     const columns = [...keysAs(block), `${factor.sql} AS v`, ...block.units.map(({ hash }, u) => `${hash} AS h${u}`)];
     const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, there, joinGroups(block, open))}`;
     const counted = block.units.map((_, u) => differing(block, u));
-    const on = block.units.slice(1).map((_, u) => ` JOIN d${u + 1} ON (${same(block, 'd0', `d${u + 1}`)})`);
+    const on = block.units.slice(1).map((_, u) => ` JOIN d${u + 1} ON (${sameKeys(block, 'd0', `d${u + 1}`)})`);
     const isFine = block.units.map((_, u) => `(d${u}.low = d${u}.high OR d${u}.units >= ${k})`);
     const answer = `SELECT ${[...keyNames(block, 'd0.'), `(${all(isFine)}) AS fine`].join(', ')} FROM d0${on.join('')}`;
     return create(block, `f${f}`, `WITH r AS MATERIALIZED (${rows}), ${counted.join(', ')} ${answer}`);
   });
-}
-
-function same(block: Block, left: string, right: string): string {
-  return all(keyNames(block).map((name) => `${left}.${name} IS NOT DISTINCT FROM ${right}.${name}`));
 }
 
 /** Per group: the ends of its values, and the units who differ from whatever value is shared by most. */

@@ -1,10 +1,10 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
-import { type Block, cellName, type Condition, keyName } from './block.ts';
+import { type Block, cellName, type Condition } from './block.ts';
 import { cutBits, isPacked, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
 import { bitColumns, type Look, lookAtRows, lookAtSample } from './quick.ts';
-import { keysAs, keyNames, groupBy, predicates, all } from './parts.ts';
+import { keysAs, keyNames, groupBy, predicates, sameKeys } from './parts.ts';
 
 interface GroupsParts {
   readonly conditions: readonly Condition[];
@@ -63,7 +63,7 @@ export function groups(
   const bits = bitsOver(look);
   const found = bits.map((column) => column.slice(column.lastIndexOf(' ') + 1));
   const seen = found.map((name) => (name.startsWith('m') ? `s.${name}` : `coalesce(s.${name}, 0) AS ${name}`));
-  const on = all(block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM s.${keyName(i)}`));
+  const on = sameKeys(block, 'g', 's');
   const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
   const from = isKept ? `sq${beside}` : `(${looked}) AS sq${beside}`;
   const sampled = `SELECT ${[...keyNames(block), ...bits].join(', ')} FROM ${from}${groupBy(keyNames(block))}`;

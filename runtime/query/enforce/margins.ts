@@ -1,7 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, type Cell, cellName, keyName, splitPredicates } from './block.ts';
-import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './parts.ts';
+import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, table } from './parts.ts';
 
 /**
  * GROUPING SETS, ROLLUP and CUBE: a subtotal minus the cells below it that are shown is a statement about those that are
@@ -64,13 +64,6 @@ function under(above: Margin, below: Margin, from: { readonly above: string; rea
     (key, i) => `${from.above}.${keyName(i)} IS NOT DISTINCT FROM ${from.below}.${keyName(below.keys.indexOf(key))}`,
   );
   return on.length === 0 ? 'TRUE' : on.join(' AND ');
-}
-
-function sameKeys(block: Block, left: string, right: string): string {
-  return (
-    block.keys.map((_, i) => `${left}.${keyName(i)} IS NOT DISTINCT FROM ${right}.${keyName(i)}`).join(' AND ') ||
-    'TRUE'
-  );
 }
 
 /** Names of the keys that a finer margin shares with a coarser one, in the finer one's table. */

@@ -39,10 +39,19 @@ export function gate(block: Block, select: string): string {
   return ` JOIN (SELECT CAST(0 AS UBIGINT) AS open FROM (${select})) AS f ON (${on.join(' AND ')})`;
 }
 
+/** Whether two rows are of the same group. */
+export function sameKeys(block: Block, left: string, right: string): string {
+  return all(keyNames(block).map((name) => `${left}.${name} IS NOT DISTINCT FROM ${right}.${name}`));
+}
+
+/** The statement that makes a temporary table again, from itself if need be. */
+export function recreate(block: Block, part: string, select: string): string {
+  return create(block, part, select).replace('CREATE', 'CREATE OR REPLACE');
+}
+
 /** Joins a table of this block to another one, group by group. */
 export function matchGroups(block: Block, part: string, as: string): string {
-  const on = block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM ${as}.${keyName(i)}`);
-  return ` LEFT JOIN ${table(block, part)} AS ${as} ON (${on.length === 0 ? 'TRUE' : on.join(' AND ')})`;
+  return ` LEFT JOIN ${table(block, part)} AS ${as} ON (${sameKeys(block, 'g', as)})`;
 }
 
 /** Whether a number of units tells nothing about few: there are none, or at least `k`. */

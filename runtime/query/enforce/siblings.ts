@@ -1,7 +1,7 @@
 import { printScope } from '../rows.ts';
 import { refuse } from '../refusal.ts';
-import { type Block, type Cell, cellName, type Condition, keyName } from './block.ts';
-import { create, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './parts.ts';
+import { type Block, type Cell, cellName, type Condition } from './block.ts';
+import { create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, table } from './parts.ts';
 
 /**
  * Cells of one row that differ in their conditions subtract to statements about whoever they do not share: all minus
@@ -117,9 +117,7 @@ export function siblingStatements(block: Block, siblings: readonly Condition[]):
     ({ plus, minus, whole }) => `(${big(plus)}, ${minus === null ? 'NULL' : big(minus)}, ${whole})`,
   );
   const listed = `(VALUES ${combinations.join(', ')}) AS p(plus, minus, whole)`;
-  const on = (left: string, right: string): string =>
-    block.keys.map((_, i) => `${left}.${keyName(i)} IS NOT DISTINCT FROM ${right}.${keyName(i)}`).join(' AND ') ||
-    'TRUE';
+  const on = (left: string, right: string): string => sameKeys(block, left, right);
   const value = (of: string, from: string): string =>
     `(${from}.whole + bit_count(${of} & ${from}.plus) - bit_count(${of} & ${from}.minus))`;
   const possible = `SELECT ${[...keyNames(block, 'v.'), 'p.plus', 'coalesce(p.minus, v.shown) AS minus', 'p.whole'].join(', ')} FROM ${table(block, 'v')} AS v CROSS JOIN ${listed} WHERE v.ok AND (p.plus & v.shown) = p.plus AND (coalesce(p.minus, v.shown) & v.shown) = coalesce(p.minus, v.shown)`;

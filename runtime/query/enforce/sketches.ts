@@ -3,7 +3,7 @@ import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
 import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { printTyped } from '../print.ts';
 import { areBeside, hasLanes, lanesBeside, laneSketches, type LaneSeries, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
-import { create, groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
+import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
 
 /**
  * Statements that sketch the contributors of a block's shown cells, for the differencing guard, and that take out what the
@@ -254,16 +254,10 @@ function applied(block: Block, index: number, verdict: Verdict): string[] {
   const cells = block.cells.map((_, cell) => `t.${cellName(cell)} AS ${cellName(cell)}`);
   const units = block.units.map((_, u) => `t.c${u} AS c${u}`);
   const keys = keyNames(block, 't.').map((key, i) => `${key} AS ${keyName(i)}`);
-  const on =
-    keyNames(block)
-      .map((name) => `t.${name} IS NOT DISTINCT FROM i.${name}`)
-      .join(' AND ') || 'TRUE';
   const order = keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, 't.').join(', ')}`;
-  const replace = (part: string, text: string): string =>
-    create(block, part, text).replace('CREATE', 'CREATE OR REPLACE');
   const kept = [...keys, ...cells, ...units];
-  const shown = `SELECT ${[...kept, 't.ok AS ok', 't.enough AS enough'].join(', ')} FROM ${table(block, verdict)} AS t LEFT JOIN ${table(block, 'i')} AS i ON (${on}) LEFT JOIN (${hide}) AS w ON (i.id = w.id) WHERE NOT (t.ok AND w.id IS NOT NULL)${order}`;
-  if (!isMerged(block)) return [replace(verdict, shown)];
+  const shown = `SELECT ${[...kept, 't.ok AS ok', 't.enough AS enough'].join(', ')} FROM ${table(block, verdict)} AS t LEFT JOIN ${table(block, 'i')} AS i ON (${sameKeys(block, 't', 'i')}) LEFT JOIN (${hide}) AS w ON (i.id = w.id) WHERE NOT (t.ok AND w.id IS NOT NULL)${order}`;
+  if (!isMerged(block)) return [recreate(block, verdict, shown)];
   const merged = `SELECT ${kept.join(', ')} FROM ${table(block, 'r')} AS t LEFT JOIN (${hide}) AS w ON (w.id = 0) WHERE w.id IS NULL`;
-  return [replace(verdict, shown), replace('r', merged)];
+  return [recreate(block, verdict, shown), recreate(block, 'r', merged)];
 }

@@ -1,15 +1,6 @@
 import { extremumJoins } from './extremum.ts';
 import { printScope } from '../rows.ts';
-import {
-  type Block,
-  type Cell,
-  cellName,
-  type Condition,
-  isRanked,
-  keyName,
-  outsideOf,
-  splitPredicates,
-} from './block.ts';
+import { type Block, type Cell, cellName, type Condition, isRanked, outsideOf, splitPredicates } from './block.ts';
 import { factorTests } from './factors.ts';
 import { dominanceTest } from './dominance.ts';
 import { shownBits, siblingsOf } from './siblings.ts';
@@ -24,6 +15,8 @@ import {
   matchGroups,
   noneOrEnough,
   inKeyOrder,
+  recreate,
+  sameKeys,
 } from './parts.ts';
 
 /** Groups whose bits left something open. Fewer rows than `minUnits` cannot hold `minUnits` units: decided. */
@@ -88,7 +81,7 @@ export function verdict(block: Block, conditions: readonly Condition[], hasCuts:
   );
   const certificates = block.units.map((_, u) => `CAST(least(${unitsBehind(u)}, ${k}) AS BIGINT) AS c${u}`);
   const joins = [
-    ` LEFT JOIN e ON (${block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM e.${keyName(i)}`).join(' AND ') || 'TRUE'})`,
+    ` LEFT JOIN e ON (${sameKeys(block, 'g', 'e')})`,
     ...(inGroups ? [matchGroups(block, 'l', 'l')] : []),
     ...dominanceTest(block).joins,
     ...factorTests(block, hasCuts).joins,
@@ -118,7 +111,7 @@ export function withEnough(block: Block, isAgain: boolean): string {
   const least = distinct.length === 1 ? (distinct[0] ?? '0') : `least(${distinct.join(', ')})`;
   const units = `SELECT ${least} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}`;
   const select = `SELECT *, coalesce((${units}) >= ${k}, FALSE) AS enough FROM ${table(block, 'y')}${inKeyOrder(block, '')}`;
-  return isAgain ? create(block, 't', select).replace('CREATE', 'CREATE OR REPLACE') : create(block, 't', select);
+  return isAgain ? recreate(block, 't', select) : create(block, 't', select);
 }
 
 /** The value of a cell where it rests on enough units and what it leaves of its group does too; else NULL. */
