@@ -18,6 +18,7 @@ import { outputShape, type ResultPart } from '../../runtime/homomorphic/run.ts';
 import { CASES, VALUE_SQL, valueAt, type BenchCase } from './cases.ts';
 import { collect } from './collect.ts';
 import { blocksIn, computeBlocks } from './compute.ts';
+import { encryptionRow } from './encryption.ts';
 import { pairedCpu, primitivesOf, type PairedCpu } from './floors.ts';
 import { type JobsRow, jobRows } from './jobs.ts';
 import { summary, timed, timedAsync, type Timing } from './measure.ts';
@@ -107,6 +108,7 @@ export async function runHomomorphicBench(options: HomomorphicBenchOptions): Pro
         for (const row of await programRows(bench, size, options, connection)) push(row);
       }
       if (options.workers.includes(2) && (options.programs === undefined || options.programs.includes('jobs'))) {
+        push(await encryptionRow(size, options.runs));
         for (const row of await jobRows(size, options.runs)) push(row);
       }
       if (options.programs === undefined || options.programs.includes('queries')) {

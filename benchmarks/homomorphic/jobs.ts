@@ -23,6 +23,8 @@ import { blocksIn, computeBlocks } from './compute.ts';
 export interface JobsRow {
   readonly kind: 'jobs';
   readonly program: string;
+  /** Jailed workers of a runtime, or threads of a key holder. */
+  readonly setting: 'workers' | 'threads';
   readonly rows: number;
   readonly columns: number;
   readonly isCorrect: boolean;
@@ -78,7 +80,8 @@ export async function jobRows(size: number, turns: number): Promise<readonly Job
     }
     const scaling = aloneMs.map((alone, turn) => (2 * alone) / (togetherMs[turn] ?? Number.NaN));
     const { name: program, columns } = one;
-    rows.push({ kind: 'jobs', program, rows: size, columns, isCorrect, aloneMs, togetherMs, scaling, computeMs });
+    const measured = { aloneMs, togetherMs, scaling, computeMs };
+    rows.push({ kind: 'jobs', program, setting: 'workers', rows: size, columns, isCorrect, ...measured });
   }
   return rows;
 }

@@ -62,25 +62,41 @@ function measurementsOf(row: HomomorphicBenchRow): readonly Measurement[] {
 
 const LEAST_SCALING = 1.5;
 
+const JOB_TEXTS = {
+  workers: {
+    alone: 'whole jobs in jailed workers',
+    together: 'two jailed workers beside one',
+    floor: 'the compute stage alone, without jail and pipe',
+    checked: 'the jailed worker’s answer is that of the same computation in this process',
+  },
+  threads: {
+    alone: 'encrypting a column, from values to file',
+    together: 'two threads that encrypt beside one core',
+    floor: 'the encryptor alone, without rows, file and digest',
+    checked: 'a strict reader accepts what the threads wrote',
+  },
+} as const;
+
 function jobMeasurements(row: JobsRow): readonly Measurement[] {
   if (!row.isCorrect) throw new WrongAnswer(`${labelOf(row)}: the answer of the worker is not that of this process`);
+  const { alone, together, floor, checked } = JOB_TEXTS[row.setting];
   const common = {
     section: 'homomorphic',
     name: row.program,
     at: { axis: 'rows', value: row.rows },
-    checked: 'the jailed worker’s answer is that of the same computation in this process',
+    checked,
   } as const;
   return [
     measurement({
       ...common,
-      group: 'whole jobs in jailed workers',
+      group: alone,
       unit: 'ms',
       runs: row.aloneMs,
-      floor: { name: 'the compute stage alone, without jail and pipe', runs: row.computeMs },
+      floor: { name: floor, runs: row.computeMs },
     }),
     measurement({
       ...common,
-      group: 'two jailed workers beside one',
+      group: together,
       unit: '×',
       runs: row.scaling,
       goal: {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import type { HomomorphicProgram } from '../homomorphic/program.ts';
 import { act, actAs, type CommonOptions, credentialFile, withCommon } from './command.ts';
-import { bar, columnsOf, programsOf } from './encrypt-columns.ts';
+import { bar, columnsOf, programsOf, threadsOf } from './encrypt-columns.ts';
 import { readKeys } from './key.ts';
 import { reasonLines, UsageError } from './output.ts';
 
@@ -18,6 +18,7 @@ interface ContributeOptions extends CommonOptions {
   readonly programs?: readonly string[];
   readonly group?: string;
   readonly minUnits: string;
+  readonly threads?: string;
   readonly out: string;
 }
 
@@ -121,6 +122,7 @@ function addContribute(dataset: Command): void {
     .option('--programs <name...>', 'what the columns may be used for; default sum, mean, count')
     .option('--group <column>', 'the group column, when rows are not put in the invitation’s order')
     .option('--min-units <count>', 'fewest of your units that any released number may rest on', '10')
+    .option('--threads <count>', 'threads that encrypt; default: one for each core')
     .action((name: string, options: ContributeOptions) =>
       actAs(options, async (glovebox, out) => {
         const { contributeColumns } = await import('../client/contribute.ts');
@@ -155,6 +157,7 @@ function addContribute(dataset: Command): void {
               contributor,
               programs,
               minUnits: Number(options.minUnits),
+              ...threadsOf(options.threads),
               columns: columns.map(({ column, low, high, decimals }) => ({
                 column,
                 low,

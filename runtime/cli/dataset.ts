@@ -42,6 +42,7 @@ export function addDataset(program: Command): void {
     .option('--groups <name...>', 'with --encrypt: its values')
     .option('--shared', 'with --encrypt: to be computed on together with columns of other providers')
     .option('--min-units <count>', 'with --encrypt: fewest units that the decryptor releases a number over', '10')
+    .option('--threads <count>', 'with --encrypt: threads that encrypt; default: one for each core')
     .option('--decryptor-data <dir>', 'with --encrypt: folder of the decryptor; default: `decryptor` beside the key')
     .action(
       (

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Glovebox } from '../client/connect.ts';
+import { MAX_ENCRYPTION_THREADS } from '../homomorphic/encryption-threads.ts';
 import type { HomomorphicProgram } from '../homomorphic/program.ts';
 import { readKeys } from './key.ts';
 import { type ExitCode, type Output, reasonLines, UsageError } from './output.ts';
@@ -20,6 +21,7 @@ export interface EncryptOptions {
   readonly groups?: readonly string[];
   readonly shared?: boolean;
   readonly minUnits?: string;
+  readonly threads?: string;
   readonly decryptorData?: string;
   readonly description: string;
 }
@@ -84,6 +86,7 @@ export async function encryptColumns(
           };
         }),
         minUnits: Number(options.minUnits ?? 10),
+        ...threadsOf(options.threads),
       },
       {
         onChoice: (column, lines) => void explained.push(...lines.map((line) => `${column}: ${line}`)),
@@ -170,6 +173,14 @@ export function columnsOf(options: Pick<EncryptOptions, 'encrypt' | 'bounds' | '
       categories: null,
     };
   });
+}
+
+/** `--threads`, when it is given. */
+export function threadsOf(given: string | undefined): { readonly threads?: number } {
+  if (given === undefined) return {};
+  if (!/^[1-9]\d?$/.test(given) || Number(given) > MAX_ENCRYPTION_THREADS)
+    throw new UsageError(`--threads: give a number from 1 to ${MAX_ENCRYPTION_THREADS}`);
+  return { threads: Number(given) };
 }
 
 export function bar(share: number): string {

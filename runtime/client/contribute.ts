@@ -6,6 +6,7 @@ import type { ColumnHeader } from '../homomorphic/column.ts';
 import { type Contribution } from '../homomorphic/contribution.ts';
 import type { PinnedColumn } from '../homomorphic/decryptor.ts';
 import type { Invitation } from '../homomorphic/invitation.ts';
+import { encryptionThreads } from '../homomorphic/encryption-threads.ts';
 import { openNodeSealBackend } from '../homomorphic/node-seal-backend.ts';
 import { PROFILES } from '../homomorphic/profiles.ts';
 import { type UnitRow, writeUnitFile } from '../homomorphic/unit-file.ts';
@@ -27,6 +28,8 @@ export interface ContributionRequest {
   readonly programs: readonly string[];
   /** Fewest of its units that any released number may rest on. */
   readonly minUnits: number;
+  /** Threads that encrypt; default: one for each core, once there is enough to do. */
+  readonly threads?: number;
 }
 
 export type ContributionOutcome =
@@ -59,6 +62,8 @@ export async function contributeColumns(
     if (tags.kind === 'refused') return tags;
     const backend = await openNodeSealBackend();
     for (const { profile, publicKey } of open.keys) backend.open(PROFILES[profile]).usePublicKey(publicKey);
+    const values = rows.tags.length * request.columns.length;
+    await using threads = encryptionThreads({ values, asked: request.threads }, { publicKeys: open.keys });
     const columns: PinnedColumn[] = [];
     for (const intent of request.columns) {
       const choice = chooseParameters({
@@ -73,7 +78,13 @@ export async function contributeColumns(
       if (missing !== undefined) throw new RangeError(`the invitation has no public key of profile ${missing}`);
       steps.onChoice?.(intent.column, choice.explanation);
       const header: ColumnHeader = { ...choice.header, keyId: open.keyId };
-      const totals = await encryptTo(backend, header, { rows: rows.tags.length, column: rows.column }, file, steps);
+      const totals = await encryptTo(
+        { backend, threads },
+        header,
+        { rows: rows.tags.length, column: rows.column },
+        file,
+        steps,
+      );
       const uploaded = await uploadObject(
         service,
         {

@@ -2,10 +2,10 @@ import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Vault } from '../decryptor/vault.ts';
 import type { Reason, RegisterEncryptedResponse } from '../gen/messages.ts';
-import type { Backend } from '../homomorphic/backend.ts';
 import { chooseParameters, type ColumnIntent } from '../homomorphic/choose.ts';
 import type { ColumnHeader, ColumnTotals } from '../homomorphic/column.ts';
-import { encryptColumn, type ColumnRows } from '../homomorphic/encrypt-column.ts';
+import { encryptColumn, type ColumnRows, type EncryptionNeeds } from '../homomorphic/encrypt-column.ts';
+import { encryptionThreads } from '../homomorphic/encryption-threads.ts';
 import { type PublicBundle, type SecretBundle, writeBundle } from '../homomorphic/keys.ts';
 import { openNodeSealBackend } from '../homomorphic/node-seal-backend.ts';
 import { PROFILES } from '../homomorphic/profiles.ts';
@@ -31,6 +31,8 @@ export interface EncryptionRequest {
   readonly columns: readonly Omit<ColumnIntent, 'rows' | 'groups' | 'alignment'>[];
   /** Fewest units that any released number may rest on: the decryptor enforces it, whatever the runtime says. */
   readonly minUnits: number;
+  /** Threads that encrypt; default: one for each core, once there is enough to do. */
+  readonly threads?: number;
 }
 
 export interface KeyHolderKeys {
@@ -76,6 +78,8 @@ export async function encryptDataset(
 
     const backend = await openNodeSealBackend();
     for (const { profile, secretKey } of keys.secret.keys) backend.open(PROFILES[profile]).useSecretKey(secretKey);
+    const values = table.rows * request.columns.length;
+    await using threads = encryptionThreads({ values, asked: request.threads }, { secretKeys: keys.secret.keys });
     const columns: string[] = [];
     for (const intent of request.columns) {
       const choice = chooseParameters({
@@ -86,7 +90,7 @@ export async function encryptDataset(
       });
       steps.onChoice?.(intent.column, choice.explanation);
       const header: ColumnHeader = { ...choice.header, keyId: keys.open.keyId };
-      const totals = await encryptTo(backend, header, table, file, steps);
+      const totals = await encryptTo({ backend, threads }, header, table, file, steps);
       const uploaded = await uploadObject(
         service,
         {
@@ -153,7 +157,7 @@ async function writeUnits(
 }
 
 export async function encryptTo(
-  backend: Backend,
+  needs: Omit<EncryptionNeeds, 'onProgress'>,
   header: ColumnHeader,
   table: Pick<PlainTable, 'rows' | 'column'>,
   file: string,
@@ -161,7 +165,7 @@ export async function encryptTo(
 ): Promise<ColumnTotals> {
   const onProgress = ({ rows }: { readonly rows: number }): void =>
     steps.onProgress?.('encrypt', header.column, rows, table.rows);
-  return await writeTo(file, encryptColumn({ backend, onProgress }, header, table.column(header.column)));
+  return await writeTo(file, encryptColumn({ ...needs, onProgress }, header, table.column(header.column)));
 }
 
 /** Writes what a generator yields; answers what it returns. */

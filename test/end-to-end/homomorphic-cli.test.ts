@@ -168,12 +168,33 @@ test('another provider’s column is invited, contributed, accepted, computed on
   writeFileSync(path('ours.csv'), ['id,cost', ...units.map((id) => `${id},${id}`)].join('\n'));
   writeFileSync(path('theirs.csv'), ['id,age', ...units.toReversed().map((id) => `${id},${2 * id}`)].join('\n'));
   const shared = ['--shared', '--programs', 'sum,linear', '--unit', 'id'];
-  const own = ['--encrypt', 'cost', '--from', path('ours.csv'), '--bounds', 'cost=0:100', '--key', key];
+  const own = [
+    '--encrypt',
+    'cost',
+    '--from',
+    path('ours.csv'),
+    '--bounds',
+    'cost=0:100',
+    '--key',
+    key,
+    '--threads',
+    '2',
+  ];
   await did('dataset', 'add', 'joint', ...own, ...shared, ...as('hospital'));
   const invited = ['--from', path('ours.csv'), '--unit', 'id', '--out', path('invitation.json')];
   await did('key', 'invite', '--for', 'joint', '--key', key, ...invited);
   assert.equal(statSync(path('invitation.json')).mode & 0o777, 0o600);
-  const theirs = ['--from', path('theirs.csv'), '--encrypt', 'age', '--bounds', 'age=0:100', '--unit', 'id'];
+  const theirs = [
+    '--from',
+    path('theirs.csv'),
+    '--encrypt',
+    'age',
+    '--bounds',
+    'age=0:100',
+    '--unit',
+    'id',
+    '--threads=2',
+  ];
   const out = ['--programs', 'sum,linear', '--out', path('contribution.json')];
   const given = await runtime.json<{ readonly columns: readonly { readonly digest: string }[] }>(
     'dataset',
