@@ -7,7 +7,8 @@ import { runBlocks } from '../../runtime/sandbox/javascript/run-blocks.ts';
 import { WorkerPool } from '../../runtime/sandbox/pool.ts';
 import { measurement, type Measurement, WrongAnswer } from '../measurement.ts';
 import { numbers, type Numbers, ROWS_PER_UNIT } from './data.ts';
-import { plainLoop, rate, rowFunctions, rowSum, TERMS, type Warm } from './row-functions.ts';
+import { ARITHMETIC } from './expressions.ts';
+import { rate, rowFunctions, rowSum, TERMS, type Warm } from './row-functions.ts';
 
 export interface SandboxOptions {
   readonly rows: number;
@@ -33,6 +34,7 @@ export async function benchSandbox(
       ...(await rowFunctions(warm, options)),
       ...(await smallJobs(warm, options)),
       ...(await blocks(warm, options)),
+      transfer(options),
       await coldStart(options),
     ],
     isolation: pool.isolation.level,
@@ -46,7 +48,7 @@ async function smallJobs(
 ): Promise<readonly Measurement[]> {
   progress('small jobs in a warm worker');
   const tiny = numbers(100);
-  const expected = BigInt(plainLoop(tiny));
+  const expected = BigInt(ARITHMETIC.bare(tiny));
   const [jailed, loop]: [number[], number[]] = [[], []];
   for (let round = 0; round < (isQuick ? 10 : 50); round += 1) {
     await ready();
@@ -54,7 +56,7 @@ async function smallJobs(
     const sum = await rowSum(workers, tiny.source);
     jailed.push(performance.now() - start);
     start = performance.now();
-    plainLoop(tiny);
+    ARITHMETIC.bare(tiny);
     loop.push(performance.now() - start);
     if (sum !== expected) throw new WrongAnswer(`a small job says ${sum}, not ${expected}`);
   }
@@ -122,6 +124,27 @@ function plainMeans({ x }: Numbers, blockOfUnit: Int32Array, count: number): rea
     rows[block] = (rows[block] ?? 0) + 1;
   }
   return Array.from(sums, (sum, block) => sum / (rows[block] ?? 1));
+}
+
+/** 100 MB of columns into an isolate of their own: beside the same isolate over eight rows, which is what a fresh one costs. */
+function transfer({ runs, progress }: SandboxOptions): Measurement {
+  progress('columns into an isolate');
+  const script = join(import.meta.dirname, 'transfer.ts');
+  const { stdout } = spawnSync(process.execPath, ['--no-node-snapshot', '--no-turbofan', script, `${runs}`], {
+    encoding: 'utf8',
+  });
+  const { large, small } = JSON.parse(stdout) as { large: readonly number[]; small: readonly number[] };
+  const one = measurement({
+    section: 'sandbox',
+    group: '100 MB of columns into an isolate',
+    name: 'a fresh isolate, the columns moved in, the last value read',
+    unit: 'ms',
+    runs: large,
+    floor: { name: 'the same with eight rows', runs: small },
+    checked: 'the guest answers the last value',
+  });
+  const added = one.value.median - (one.floor?.value.median ?? 0);
+  return { ...one, goal: { text: `${added.toFixed(1)} ms more than for eight rows ≤ 10 ms`, isMet: added <= 10 } };
 }
 
 /**

@@ -11,9 +11,9 @@ import type { WorkerPool } from '../../runtime/sandbox/pool.ts';
 import { measurement, type Measurement, WrongAnswer } from '../measurement.ts';
 import { ProcessUsage } from '../world/process-usage.ts';
 import { COLUMNS, datasetFile, type DatasetFile, numbers, type Numbers, ROWS_PER_UNIT } from './data.ts';
+import { ARITHMETIC, type Expression, SCORE } from './expressions.ts';
 
 export const TERMS = { tier: 'balanced', timeoutMs: 120_000, nowMs: 0, seed: 1 } as const;
-const SOURCE = '(r) => r.x > 50 ? r.x * 3 + r.y : r.y';
 const REDUCER = { kind: 'sum' } as const;
 const GOAL_RATIO = 0.6;
 
@@ -27,13 +27,14 @@ export interface Warm {
 export const rate = (rows: number, ms: number): number => rows / (ms / 1000);
 
 /**
- * One row function three ways: over rows in the gateway's memory whose source bounds each unit (as the layout of a dataset
+ * Row functions three ways: over rows in the gateway's memory whose source bounds each unit (as the layout of a dataset
  * does), over the same rows with units counted by the worker, and out of a dataset's file through the engine.
  */
 export async function rowFunctions(
   warm: Warm,
-  { rows, runs, progress }: { readonly rows: number; readonly runs: number; readonly progress: (text: string) => void },
+  options: { readonly rows: number; readonly runs: number; readonly progress: (text: string) => void },
 ): Promise<readonly Measurement[]> {
+  const { rows, progress } = options;
   progress('numbers');
   const data = numbers(rows);
   const folder = await mkdtemp(join(tmpdir(), 'glovebox-bench-'));
@@ -46,62 +47,97 @@ export async function rowFunctions(
       { name: 'rows in memory, bounded in the worker', source: () => data.source, hasGoal: false },
       { name: 'from a dataset’s file', source: (pool) => fileSource(pool, file, rows), hasGoal: false },
     ];
-    const loop: Taken = { wall: [], cpu: [] };
-    const sql: number[] = [];
-    const taken = ways.map((): Taken => ({ wall: [], cpu: [] }));
-    for (const { source } of ways) await rowSum(warm.workers, source(warm.pool));
-    for (let round = 0; round < runs; round += 1) {
-      progress(`row function, run ${round + 1} of ${runs}`);
-      const before = process.cpuUsage();
-      let start = performance.now();
-      const expected = BigInt(plainLoop(data));
-      loop.wall.push(performance.now() - start);
-      const { user, system } = process.cpuUsage(before);
-      loop.cpu.push((user + system) / 1000);
-      start = performance.now();
-      const asked = await engine.sum();
-      sql.push(performance.now() - start);
-      if (asked !== expected) throw new WrongAnswer(`the loop says ${expected}, SQL ${asked}`);
-      for (const [index, { source }] of ways.entries()) {
-        await warm.ready();
-        await warm.pool.prewarm({ kind: 'sql', mounts: mountsOf(file) }, 1);
-        const one = await timed(warm, source);
-        if (one.sum !== expected) throw new WrongAnswer(`the row function says ${one.sum}, the loop ${expected}`);
-        taken[index]?.wall.push(one.wallMs);
-        taken[index]?.cpu.push(one.cpuMs);
-      }
-    }
-    const rates = (times: readonly number[]): number[] => times.map((ms) => rate(rows, ms));
-    return ways.flatMap(({ name, hasGoal }, index) => {
-      const { wall, cpu } = taken[index] ?? { wall: [], cpu: [] };
-      const common = {
-        section: 'sandbox',
-        group: `a row function over ${rows} rows`,
-        unit: 'rows/s',
-        runs: rates(wall),
-        checked: 'the sum equals the floor’s in each run',
-      } as const;
-      const byLoop = measurement({
-        ...common,
-        name: `${name}, against a loop`,
-        floor: { name: 'plain Node loop over memory', runs: rates(loop.wall) },
-        cpuRatio: median(cpu) / median(loop.cpu),
-      });
-      const ratio = byLoop.ratio?.median ?? 0;
-      return [
-        hasGoal
-          ? { ...byLoop, goal: { text: `${ratio.toFixed(2)}× of a loop ≥ ${GOAL_RATIO}×`, isMet: ratio >= GOAL_RATIO } }
-          : byLoop,
-        measurement({
-          ...common,
-          name: `${name}, against SQL`,
-          floor: { name: 'the expression in DuckDB in process, one thread', runs: rates(sql) },
-        }),
-      ];
-    });
+    const measurements: Measurement[] = [];
+    for (const expression of [SCORE, ARITHMETIC])
+      measurements.push(...(await measureExpression(warm, { expression, data, file, engine, ways }, options)));
+    return measurements;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+interface Measured {
+  readonly expression: Expression;
+  readonly data: Numbers;
+  readonly file: DatasetFile;
+  readonly engine: { readonly sum: (expression: string) => Promise<number> };
+  readonly ways: readonly Way[];
+}
+
+/** Every run of every way in turn with its floors, all over the same rows. */
+async function measureExpression(
+  warm: Warm,
+  { expression, data, file, engine, ways }: Measured,
+  { rows, runs, progress }: { readonly rows: number; readonly runs: number; readonly progress: (text: string) => void },
+): Promise<readonly Measurement[]> {
+  const loop: Taken = { wall: [], cpu: [] };
+  const [bounded, sql]: [number[], number[]] = [[], []];
+  const taken = ways.map((): Taken => ({ wall: [], cpu: [] }));
+  for (const { source } of ways) await rowSum(warm.workers, source(warm.pool), expression);
+  for (let round = 0; round < runs; round += 1) {
+    progress(`${expression.name}, run ${round + 1} of ${runs}`);
+    const before = process.cpuUsage();
+    let start = performance.now();
+    const plain = expression.bare(data);
+    loop.wall.push(performance.now() - start);
+    const { user, system } = process.cpuUsage(before);
+    loop.cpu.push((user + system) / 1000);
+    start = performance.now();
+    const expected = expression.bounded(data);
+    bounded.push(performance.now() - start);
+    start = performance.now();
+    const asked = await engine.sum(expression.sql);
+    sql.push(performance.now() - start);
+    // The grid rounds each row by at most half a step.
+    const step = expression.output.step ?? 1;
+    const [low, high] = [plain - rows * step * 0.51, plain + rows * step * 0.51];
+    const inSteps = Number(expected) * step;
+    if (inSteps < low || inSteps > high || asked < low || asked > high)
+      throw new WrongAnswer(`the loop says ${plain}, rounded ${inSteps}, SQL ${asked}`);
+    for (const [index, { source }] of ways.entries()) {
+      await warm.ready();
+      await warm.pool.prewarm({ kind: 'sql', mounts: mountsOf(file) }, 1);
+      const one = await timed(warm, source, expression);
+      if (one.sum !== expected) throw new WrongAnswer(`the row function says ${one.sum}, the loop ${expected}`);
+      taken[index]?.wall.push(one.wallMs);
+      taken[index]?.cpu.push(one.cpuMs);
+    }
+  }
+  const rates = (times: readonly number[]): number[] => times.map((ms) => rate(rows, ms));
+  return ways.flatMap(({ name, hasGoal }, index) => {
+    const { wall, cpu } = taken[index] ?? { wall: [], cpu: [] };
+    const common = {
+      section: 'sandbox',
+      group: `a row function over ${rows} rows: ${expression.name}`,
+      unit: 'rows/s',
+      runs: rates(wall),
+      checked: 'the sum equals that of the loop that clamps and rounds, in each run',
+    } as const;
+    const byLoop = measurement({
+      ...common,
+      name: `${name}, against a loop`,
+      floor: { name: 'bare Node loop: the expression, added', runs: rates(loop.wall) },
+      cpuRatio: median(cpu) / median(loop.cpu),
+    });
+    const bySql = measurement({
+      ...common,
+      name: `${name}, against SQL`,
+      floor: { name: 'the expression in DuckDB in process, one thread', runs: rates(sql) },
+    });
+    const goal = (ratio: number, least: number, of: string): { text: string; isMet: boolean } => ({
+      text: `${expression.name}: ${ratio.toFixed(2)}× of ${of} ≥ ${least}×`,
+      isMet: ratio >= least,
+    });
+    return [
+      hasGoal ? { ...byLoop, goal: goal(byLoop.ratio?.median ?? 0, GOAL_RATIO, 'a bare loop') } : byLoop,
+      measurement({
+        ...common,
+        name: `${name}, against a loop of the same work`,
+        floor: { name: 'Node loop: a call per row, clamped, rounded, added', runs: rates(bounded) },
+      }),
+      hasGoal ? { ...bySql, goal: goal(bySql.ratio?.median ?? 0, 1, 'the SQL expression') } : bySql,
+    ];
+  });
 }
 
 interface Way {
@@ -122,6 +158,7 @@ const median = (values: readonly number[]): number =>
 async function timed(
   { workers, pool }: Warm,
   source: Way['source'],
+  expression: Expression,
 ): Promise<{ readonly sum: bigint; readonly wallMs: number; readonly cpuMs: number }> {
   const usage = new ProcessUsage(process.pid);
   let after = 0;
@@ -158,29 +195,24 @@ async function timed(
   } as WorkerPool;
   const before = usage.cpuMs();
   const start = performance.now();
-  const sum = await rowSum(watchedWorkers, source(watchedPool));
+  const sum = await rowSum(watchedWorkers, source(watchedPool), expression);
   return { sum, wallMs: performance.now() - start, cpuMs: after - before };
 }
 
-/** The sum of the benchmark's function over a source. */
-export async function rowSum(workers: JavaScriptWorkers, source: ColumnSource): Promise<bigint> {
-  const outputs = [{ name: 'v', range: [0, 400], step: 1 }] as const;
+/** The sum of an expression over a source, in steps of its grid. */
+export async function rowSum(
+  workers: JavaScriptWorkers,
+  source: ColumnSource,
+  { source: text, output }: Expression = ARITHMETIC,
+): Promise<bigint> {
+  const outputs = [output];
   const { columns } = source;
-  const checked = checkRowFunction(SOURCE, { columns, outputs, reducer: REDUCER, rowsPerUnit: ROWS_PER_UNIT });
+  const checked = checkRowFunction(text, { columns, outputs, reducer: REDUCER, rowsPerUnit: ROWS_PER_UNIT });
   if (checked.kind !== 'ok') throw new WrongAnswer(`the row function is refused: ${JSON.stringify(checked)}`);
   const job = { checked, reducer: REDUCER, rowsPerUnit: ROWS_PER_UNIT };
   const outcome = await runRowFunction(workers, job, source, TERMS);
   if (outcome.kind !== 'done') throw new WrongAnswer(`the row function failed: ${outcome.detail}`);
   return outcome.groups[0]?.cells[0] ?? -1n;
-}
-
-export function plainLoop({ x, y }: Numbers): number {
-  let sum = 0;
-  for (let i = 0; i < x.length; i += 1) {
-    const [one, other] = [x[i] ?? 0, y[i] ?? 0];
-    sum += one > 50 ? one * 3 + other : other;
-  }
-  return sum;
 }
 
 const boundedSource = ({ source }: Numbers): ColumnSource => ({ ...source, boundedRowsPerUnit: ROWS_PER_UNIT });
@@ -214,16 +246,14 @@ function fileSource(pool: WorkerPool, { path, database, table }: DatasetFile, ro
   });
 }
 
-async function openPlain({ path }: DatasetFile): Promise<AsyncDisposable & { readonly sum: () => Promise<bigint> }> {
+async function openPlain({ path }: DatasetFile): Promise<AsyncDisposable & Measured['engine']> {
   const instance = await DuckDBInstance.create(path, { threads: '1', access_mode: 'READ_ONLY' });
   const connection = await instance.connect();
   return {
-    sum: async () => {
-      const reader = await connection.runAndReadAll(
-        'SELECT sum(CASE WHEN x > 50 THEN x * 3 + y ELSE y END)::HUGEINT FROM t',
-      );
+    sum: async (expression) => {
+      const reader = await connection.runAndReadAll(`SELECT sum(${expression})::DOUBLE FROM t`);
       const sum = reader.getRows()[0]?.[0];
-      if (typeof sum !== 'bigint') throw new TypeError('SQL answered no sum');
+      if (typeof sum !== 'number') throw new TypeError('SQL answered no sum');
       return sum;
     },
     [Symbol.asyncDispose]: async () => {

@@ -1,7 +1,5 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { addBudgetGrant } from './budget-grant.ts';
+import { addImages } from './image.ts';
 import type { Command } from 'commander';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
 import type { StopScope } from '../gen/messages.ts';
@@ -98,87 +96,7 @@ export function addOperator(program: Command): void {
       }),
     );
   addBudgetGrant(budget);
-  const image = program.command('image').description('sandbox images: what workers run');
-  withCommon(image.command('list').description('the images and their digests'), 'glovebox image list').action(
-    (options: CommonOptions) =>
-      actAs(options, async (glovebox, out) => {
-        const { images } = await glovebox.images.list({});
-        out.answer({ images }, () =>
-          tableText(
-            ['image', 'version', 'digest', 'least isolation'],
-            images.map((one) => [one.name, one.version, one.digest, one.minimumIsolation]),
-          ),
-        );
-      }),
-  );
-  withCommon(
-    image.command('verify [name]').description('check the files of this installation’s images; needs no runtime'),
-    'glovebox image verify javascript',
-  ).action((name: string | undefined, options: CommonOptions) =>
-    act(options, async (out) => {
-      const [{ ROOT }, { listImages, loadImage }] = await Promise.all([
-        import('../container.ts'),
-        import('../sandbox/image.ts'),
-      ]);
-      const names = name === undefined ? await listImages(join(ROOT, 'sandbox-images')) : [name];
-      const images = await Promise.all(
-        names.map((one) =>
-          loadImage(ROOT, one).then(
-            ({ digest, signature }) => ({ name: one, isIntact: true, digest, signature: signature.kind, problem: '' }),
-            (error: unknown) => ({
-              name: one,
-              isIntact: false,
-              digest: '',
-              signature: '',
-              problem: (error as Error).message,
-            }),
-          ),
-        ),
-      );
-      out.answer({ images }, () =>
-        tableText(
-          ['image', 'intact', 'signature', 'digest or problem'],
-          images.map((one) => [
-            one.name,
-            one.isIntact ? 'yes' : 'NO',
-            one.signature,
-            one.isIntact ? one.digest : one.problem,
-          ]),
-        ),
-      );
-      return images.every(({ isIntact }) => isIntact) ? 0 : 1;
-    }),
-  );
-  withCommon(
-    image
-      .command('build <name>')
-      .description('pin the files of an image in its image.json, after they were changed, and sign the whole of it')
-      .option('--sign-key <file>', 'an Ed25519 private key in PEM form (`openssl genpkey -algorithm ed25519`)'),
-    'glovebox image build javascript --sign-key release-key.pem',
-  ).action((name: string, options: CommonOptions & { readonly signKey?: string }) =>
-    act(options, async (out) => {
-      const [{ ROOT }, { pinImage, signImage }, { loadImage }] = await Promise.all([
-        import('../container.ts'),
-        import('../sandbox/build-images.ts'),
-        import('../sandbox/image.ts'),
-      ]);
-      const key = options.signKey === undefined ? undefined : await signingKey(options.signKey);
-      const isChanged = await pinImage(ROOT, name);
-      if (key !== undefined) await signImage(ROOT, name, key);
-      const { digest, signature } = await loadImage(ROOT, name);
-      out.answer(
-        { name, isChanged, digest, signature: signature.kind },
-        () => `${name} ${isChanged ? 'pinned anew' : 'is as pinned'}, ${signature.kind}: ${digest}`,
-      );
-    }),
-  );
-  withCommon(image.command('show <name>').description('one image'), 'glovebox image show sql').action(
-    (name: string, options: CommonOptions) =>
-      actAs(options, async (glovebox, out) => {
-        const { image: found } = await glovebox.images.get({ name });
-        out.answer({ image: found }, () => JSON.stringify(JSON.parse(found?.manifest ?? '{}'), null, 2));
-      }),
-  );
+  addImages(program);
   withCommon(
     program
       .command('doctor')
@@ -202,15 +120,4 @@ export function addOperator(program: Command): void {
       return isolation.level === 'namespaced' || isolation.level === 'vm' ? 0 : 1;
     }),
   );
-}
-
-async function signingKey(file: string): Promise<KeyObject> {
-  let key: KeyObject;
-  try {
-    key = createPrivateKey(await readFile(file));
-  } catch (cause) {
-    throw new UsageError(`${file} is not a private key in PEM form`, { cause });
-  }
-  if (key.asymmetricKeyType !== 'ed25519') throw new UsageError(`${file} is not an Ed25519 key`);
-  return key;
 }

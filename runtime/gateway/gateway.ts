@@ -43,7 +43,7 @@ import { exportListOf } from './export-lists.ts';
 import { evidenceService } from './evidence-service.ts';
 import { homomorphicEngine } from './homomorphic-engine.ts';
 import { homomorphicService } from './homomorphic-service.ts';
-import { publicTranscriptKey, transcriptKeyOf } from './transcript-key.ts';
+import { publicTranscriptKey, keyOfSeed } from './transcript-key.ts';
 import { jobLedger } from './job-ledger.ts';
 import { jobService, type JobServiceNeeds } from './job-service.ts';
 import type { StoreLedger } from './ended-jobs.ts';
@@ -51,6 +51,7 @@ import { openRelease, sweepTickets } from './release-tickets.ts';
 import { debugCode } from './code-debug.ts';
 import { submittedProgram } from './code-registry.ts';
 import { codeService } from './code-service.ts';
+import { checkImages } from './image-seals.ts';
 import { imageService } from './image-service.ts';
 import { javaScriptEngine } from './javascript-engine.ts';
 import { type JobLimits, JobQueue } from './live-jobs.ts';
@@ -261,7 +262,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   });
   const files = await CiphertextFiles.open(directory.ciphertexts);
   const decryptors = decryptorLinks(parts.authority, nowMs);
-  const transcriptKey = transcriptKeyOf(parts.secrets.transcripts);
+  const transcriptKey = keyOfSeed(parts.secrets.transcripts);
   const homomorphic = homomorphicEngine({
     ...needs,
     pool,
@@ -334,6 +335,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       ),
   };
   const images = await Promise.all((await listImages(parts.root)).map((name) => pool.image(name)));
+  if ((await checkImages(parts.directory, images)) === 'signed')
+    parts.log({ level: 'info', event: 'images.signed', facts: { images: images.length } });
   let insecureCaller: Caller | null = null;
 
   /** Starts a worker over a layout before the first job asks for one; a failure shows when a job does. */

@@ -3,8 +3,8 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 /** PKCS #8 head of an Ed25519 key (RFC 8410); the 32-byte seed follows. */
 const HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
 
-/** The runtime's signing key for transcripts, from its 32-byte seed. */
-export function transcriptKeyOf(seed: Uint8Array): KeyObject {
+/** A signing key of the runtime (for transcripts, for images), from its 32-byte seed. */
+export function keyOfSeed(seed: Uint8Array): KeyObject {
   return createPrivateKey({ key: Buffer.concat([HEAD, seed]), format: 'der', type: 'pkcs8' });
 }
 

@@ -204,11 +204,14 @@ export function closeStrayDescriptors(): void {
   delete process.env[strayDescriptorsVariable];
 }
 
+const chunkBytes = { small: 4096, bulk: 256 * 1024 } as const;
+
 /** The worker's end for code that must stay synchronous on the main thread (an isolate host). */
 export class SyncWorkerChannel {
   readonly #decoder = new FrameDecoder();
   readonly #queue: Frame[] = [];
-  readonly #chunkBytes = 256 * 1024;
+  /** Small until bytes come in bulk: a buffer of 256 KiB per announcement would cost more than what it announces. */
+  #chunkBytes: number = chunkBytes.small;
   readonly #fds: { readonly input: number; readonly output: number };
 
   constructor(fds: { readonly input: number; readonly output: number } = { input: 3, output: 4 }) {
@@ -229,6 +232,7 @@ export class SyncWorkerChannel {
       const chunk = Buffer.allocUnsafeSlow(this.#chunkBytes);
       const size = retryWhileBusy(() => readSync(this.#fds.input, chunk, 0, chunk.length, null));
       if (size === 0) return undefined;
+      this.#chunkBytes = size >= chunkBytes.small ? chunkBytes.bulk : chunkBytes.small;
       this.#queue.push(...this.#decoder.push(chunk.subarray(0, size)));
     }
   }

@@ -8,7 +8,7 @@ import { encryptDataset } from '../../runtime/client/encrypt-dataset.ts';
 import { uploadObject, type UploadOutcome } from '../../runtime/client/homomorphic.ts';
 import { Vault } from '../../runtime/decryptor/vault.ts';
 import { decryptorLinks } from '../../runtime/gateway/decryptor-link.ts';
-import { transcriptKeyOf } from '../../runtime/gateway/transcript-key.ts';
+import { keyOfSeed } from '../../runtime/gateway/transcript-key.ts';
 import { writeBundle } from '../../runtime/homomorphic/keys.ts';
 import { planProgram } from '../../runtime/homomorphic/plan.ts';
 import { parseProgram } from '../../runtime/homomorphic/program.ts';
@@ -181,7 +181,7 @@ async function forged(change: {
   const facts = { jobId: `forged-${randomBytes(6).toString('hex')}`, agreementId: clinic.agreement, consumer: 'acme' };
   const transcript = signTranscript(
     transcriptOf(plan, parts, { ...facts, units: 929, createdAtMs: Date.now(), ...change.facts }),
-    transcriptKeyOf(seed),
+    keyOfSeed(seed),
   );
   const honest = writeResult(parts);
   const authority = JSON.parse(readFileSync(data('keys', 'authority.json'), 'utf8')) as Authority;

@@ -39,4 +39,9 @@ test('a runtime does not start with other secrets than its state was made with, 
   rmSync(changed, { recursive: true });
   cpSync(kept, changed, { recursive: true });
   await start();
+
+  // Digests of the sandbox images were signed at the first start: others are refused.
+  const seals = join(changed, 'keys', 'images.json');
+  writeFileSync(seals, readFileSync(seals, 'utf8').replaceAll(/sha256:\w/g, 'sha256:x'));
+  await assert.rejects(start(), /sandbox image `\w+`: .* glovebox image trust/);
 });

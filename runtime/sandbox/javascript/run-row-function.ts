@@ -114,9 +114,12 @@ async function foldedBy(
   }
 }
 
-/** Batches go together up to this size, and so many are under way at one time; of larger ones there are two. */
+/**
+ * Batches go together up to this size, and so many are under way at one time; of larger ones there are two. All places together
+ * fit a processor's cache: with places of 4 MiB, both processes fetched from memory what the other had just written.
+ */
 const SMALL_PLACES = 4;
-const SMALL_BYTES = 4 * 2 ** 20;
+const SMALL_BYTES = 2 ** 20;
 
 /**
  * Sends all rows through the worker's memory file and returns how many they were. Several places take turns: a batch is

@@ -1,4 +1,5 @@
 import { readSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import { frameType, parseJsonPayload } from '../channel.ts';
 import type { SyncWorkerChannel } from '../channel.ts';
 import { layoutOf } from './columns.ts';
@@ -36,6 +37,9 @@ function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void 
       channel.send(frameType.DATA, new TextEncoder().encode(JSON.stringify(prepareSource(job.request))));
       return;
     case 'rowFunction':
+      // The kernel is our own print of a checked tree, not consumer code, and the process ends with it: it may have the best
+      // compiler, as it has where rows are read. The tier `strict` promises none at all.
+      if (!process.execArgv.includes('--jitless')) setFlagsFromString('--turbofan');
       runRowFunction(channel, job);
       return;
     case 'blocks':
@@ -86,18 +90,24 @@ function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void 
 
 function runRowFunction(channel: Channel, job: Extract<WorkerJob, { kind: 'rowFunction' }>): void {
   using kernel = new KernelIsolate(job.kernel, job);
-  let totals: BigInt64Array | undefined;
+  let totals: BigInt64Array<ArrayBuffer> | undefined;
+  let rowsHeld = 0;
+  // So many rows stay below 2^53 in every cell; beyond them the sum is exact in 64-bit integers.
+  const take = (): BigInt64Array<ArrayBuffer> => {
+    const cells = kernel.takeCells();
+    const sums = (totals ??= new BigInt64Array(cells.length));
+    for (let i = 0; i < cells.length; i++) sums[i] = (sums[i] ?? 0n) + BigInt(cells[i] ?? 0);
+    rowsHeld = 0;
+    return sums;
+  };
   for (;;) {
     const body = readBody(channel, (bytes) => kernel.roomFor(bytes));
     if (body === undefined) break;
+    if (rowsHeld + body.rows > javascriptLimits.batchRows) take();
     kernel.add(body.rows, placesOf(job.kinds, body.rows, body.bytes.byteLength));
-    // One batch stays below 2^53 in every cell; across batches the sum is exact in 64-bit integers.
-    const cells = kernel.takeCells();
-    totals ??= new BigInt64Array(cells.length);
-    for (let i = 0; i < cells.length; i++) totals[i] = (totals[i] ?? 0n) + BigInt(cells[i] ?? 0);
+    rowsHeld += body.rows;
   }
-  totals ??= new BigInt64Array(kernel.takeCells().length);
-  channel.send(frameType.DATA, new Uint8Array(totals.buffer));
+  channel.send(frameType.DATA, new Uint8Array(take().buffer));
   if (job.isCountingUnits) channel.send(frameType.DATA, new Uint8Array(kernel.units().buffer));
 }
 
