@@ -4,6 +4,7 @@ import type { Glovebox } from '../client/connect.ts';
 import type { Agreement } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { reasonLines, tableText, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
 
 export function addAgreement(program: Command): void {
   const agreement = program
@@ -38,7 +39,7 @@ export function addAgreement(program: Command): void {
           const answer = await glovebox.agreements.offer({
             dataset: options.dataset,
             consumer: options.to,
-            policyVersion: Number(options.policyVersion),
+            policyVersion: wholeNumber('--policy-version', options.policyVersion),
             notBeforeMs: timeOf(options.notBefore),
             notAfterMs: timeOf(options.notAfter),
             purposes: options.purpose ?? [],

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { type Command, Option } from 'commander';
 import { growthInWords, growthOf } from '../../benchmarks/scale/growth.ts';
 import type { BenchReport, Measurement } from '../../benchmarks/measurement.ts';
 import { act } from './command.ts';
 import { type ExitCode, type Output, tableText, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
+import { writeWhole } from './write-file.ts';
 
 interface BenchCommandOptions {
   readonly rows?: string;
@@ -50,7 +51,7 @@ export function addBench(program: Command): void {
         const { readReports } = await import('../../benchmarks/html/read-reports.ts');
         const reports = readReports(results);
         if (reports.kind === 'bad') throw new UsageError(reports.problem);
-        writeFileSync(options.html, page(reports.reports));
+        writeWhole(options.html, page(reports.reports));
         out.answer({ html: options.html }, () => `wrote ${options.html}`);
       }),
     );
@@ -68,8 +69,14 @@ const ABOUT: Readonly<Record<Kind, string>> = {
 
 async function runBench(kind: Kind, options: BenchCommandOptions, out: Output): Promise<ExitCode> {
   const isQuick = options.quick === true;
-  const rows = numberOf('--rows', options.rows, isQuick ? QUICK_ROWS : DEFAULT_ROWS, [1000, 1_000_000_000]);
-  const runs = numberOf('--runs', options.runs, isQuick ? QUICK_RUNS : DEFAULT_RUNS, [1, 1000]);
+  const rows = wholeNumber('--rows', options.rows ?? String(isQuick ? QUICK_ROWS : DEFAULT_ROWS), {
+    from: 1000,
+    to: 1e9,
+  });
+  const runs = wholeNumber('--runs', options.runs ?? String(isQuick ? QUICK_RUNS : DEFAULT_RUNS), {
+    from: 1,
+    to: 1000,
+  });
   const { measure } = await import('../../benchmarks/measure.ts');
   const loadAtStart = loadavg();
   const report = await measure({
@@ -83,22 +90,9 @@ async function runBench(kind: Kind, options: BenchCommandOptions, out: Output): 
     progress: (text) => out.progress(text),
   });
   out.endProgress();
-  if (typeof options.json === 'string') writeFileSync(options.json, `${JSON.stringify(report, null, 1)}\n`);
+  if (typeof options.json === 'string') writeWhole(options.json, `${JSON.stringify(report, null, 1)}\n`);
   out.answer(report, reportText);
   return report.measurements.every(({ goal }) => goal?.isMet !== false) ? 0 : 1;
-}
-
-function numberOf(
-  name: string,
-  text: string | undefined,
-  standard: number,
-  [low, high]: readonly [number, number],
-): number {
-  if (text === undefined) return standard;
-  const value = Number(text);
-  if (!/^\d{1,10}$/.test(text) || value < low || value > high)
-    throw new UsageError(`${name} is a whole number from ${low} to ${high}, not \`${text}\``);
-  return value;
 }
 
 /** The report as tables for a terminal. */

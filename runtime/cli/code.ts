@@ -3,6 +3,7 @@ import type { Code, Reason } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { type ExitCode, type Output, reasonLines, tableText } from './output.ts';
 import { programOf, type ProgramOptions } from './program-option.ts';
+import { wholeNumber } from './whole-number.ts';
 
 /** Code that people approve before it runs. */
 export function addCode(program: Command): void {
@@ -51,7 +52,12 @@ export function addCode(program: Command): void {
     .action((digest: string, options: CommonOptions & { capacity: string; days: string; note: string }) =>
       actAs(options, async (glovebox, out) => {
         const { capacity, note, days } = options;
-        const answer = await glovebox.code.approve({ digest, capacity, note, days: Number(days) });
+        const answer = await glovebox.code.approve({
+          digest,
+          capacity,
+          note,
+          days: wholeNumber('--days', days, { from: 1 }),
+        });
         return tell(out, answer.code, answer.reasons);
       }),
     );

@@ -3,7 +3,16 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { connect, type Glovebox } from '../client/connect.ts';
-import { type ExitCode, failureOf, type Output, output, reasonLines, toJson, UsageError } from './output.ts';
+import {
+  type ExitCode,
+  failureOf,
+  type Output,
+  output,
+  reasonLines,
+  safeForTerminal,
+  toJson,
+  UsageError,
+} from './output.ts';
 
 /** Options that every command takes. */
 export interface CommonOptions {
@@ -51,7 +60,10 @@ export async function act(options: CommonOptions, work: (out: Output) => Promise
     out.endProgress();
     const { exit, code, message, reasons } = failureOf(error);
     if (out.isJson) process.stdout.write(toJson({ error: { code, message, reasons } }));
-    else process.stderr.write(`glovebox: ${message}${reasons.length === 0 ? '' : `\n${reasonLines(reasons)}`}\n`);
+    else {
+      const why = reasons.length === 0 ? '' : `\n${reasonLines(reasons)}`;
+      process.stderr.write(`${safeForTerminal(`glovebox: ${message}${why}`)}\n`);
+    }
     process.exitCode = exit;
   }
 }

@@ -7,6 +7,7 @@ import { act, actAs, type CommonOptions, credentialFile, withCommon } from './co
 import { bar, columnsOf, programsOf, threadsOf } from './encrypt-columns.ts';
 import { readKeys } from './key.ts';
 import { reasonLines, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
 
 interface ContributeOptions extends CommonOptions {
   readonly invitation: string;
@@ -156,7 +157,7 @@ function addContribute(dataset: Command): void {
             {
               contributor,
               programs,
-              minUnits: Number(options.minUnits),
+              minUnits: wholeNumber('--min-units', options.minUnits, { from: 1 }),
               ...threadsOf(options.threads),
               columns: columns.map(({ column, low, high, decimals }) => ({
                 column,

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { registerFiles, type FileToUpload } from '../client/upload.ts';
@@ -7,6 +7,8 @@ import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { addDatasetGrade, gradeOf } from './dataset-grade.ts';
 import type { EncryptOptions } from './encrypt-columns.ts';
 import { reasonLines, tableText, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
+import { writeWhole } from './write-file.ts';
 
 /** Registration may take long: parsing, hashing and sorting of the whole data. */
 const REGISTER_TIMEOUT_MS = 6 * 3_600_000;
@@ -154,9 +156,14 @@ export function addDataset(program: Command): void {
     .action((name: string, options: CommonOptions & { out: string; table: string; rows: string; seed: string }) =>
       actAs(options, async (glovebox, out) => {
         const pieces: Uint8Array[] = [];
-        const asked = { name, table: options.table, rows: Number(options.rows), seed: BigInt(options.seed) };
+        const asked = {
+          name,
+          table: options.table,
+          rows: wholeNumber('--rows', options.rows),
+          seed: BigInt(wholeNumber('--seed', options.seed, { to: Number.MAX_SAFE_INTEGER })),
+        };
         for await (const { chunk } of glovebox.catalogue.twin(asked)) pieces.push(chunk);
-        writeFileSync(options.out, Buffer.concat(pieces));
+        writeWhole(options.out, Buffer.concat(pieces));
         out.answer(
           { file: options.out },
           () => `twin written to ${options.out}: synthetic rows, nothing of the dataset`,

@@ -6,6 +6,7 @@ import { MAX_ENCRYPTION_THREADS } from '../homomorphic/encryption-threads.ts';
 import type { HomomorphicProgram } from '../homomorphic/program.ts';
 import { readKeys } from './key.ts';
 import { type ExitCode, type Output, reasonLines, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
 
 /** What `dataset add --encrypt` takes. */
 export interface EncryptOptions {
@@ -85,7 +86,7 @@ export async function encryptColumns(
             isNullable: (table.nulls.get(column) ?? 0) > 0 || meant.includes('groupSums'),
           };
         }),
-        minUnits: Number(options.minUnits ?? 10),
+        minUnits: wholeNumber('--min-units', options.minUnits ?? '10', { from: 1 }),
         ...threadsOf(options.threads),
       },
       {
@@ -152,24 +153,26 @@ export function columnsOf(options: Pick<EncryptOptions, 'encrypt' | 'bounds' | '
   return options.encrypt.map((column) => {
     const list = categories.get(column);
     if (list !== undefined) {
-      const values = list.split(',').map(Number);
+      const values = list.split(',').map((text) => (text.trim() === '' ? Number.NaN : Number(text)));
       if (!values.every((value) => Number.isSafeInteger(value)) || new Set(values).size !== values.length)
         throw new UsageError(`--categories: the values of \`${column}\` are distinct whole numbers, such as 0,1,2`);
       const [low, high] = [Math.min(...values), Math.max(...values)];
       return { column, isWide: false, low, high, decimals: 0, categories: values };
     }
     const range = bounds.get(column) ?? '';
-    const [, low = '', high = ''] = /^(-?[\d.]+):(-?[\d.]+)$/.exec(range) ?? [];
+    const [, low = '', high = ''] = /^(-?\d+(?:\.\d+)?):(-?\d+(?:\.\d+)?)$/.exec(range) ?? [];
     if (low === '')
       throw new UsageError(`say what \`${column}\` can be: --bounds ${column}=LOW:HIGH; parameters are chosen from it`);
     const isWide = [low, high].some((bound) => Math.abs(Number(bound)) > Number.MAX_SAFE_INTEGER);
+    if (isWide && `${low}${high}`.includes('.'))
+      throw new UsageError(`--bounds: beyond 2^53 the bounds of \`${column}\` are whole numbers`);
     const bound = (text: string): number | bigint => (isWide ? BigInt(text) : Number(text));
     return {
       column,
       isWide,
       low: bound(low),
       high: bound(high),
-      decimals: Number(decimals.get(column) ?? 0),
+      decimals: wholeNumber(`--decimals ${column}`, decimals.get(column) ?? '0', { to: 15 }),
       categories: null,
     };
   });
@@ -177,10 +180,9 @@ export function columnsOf(options: Pick<EncryptOptions, 'encrypt' | 'bounds' | '
 
 /** `--threads`, when it is given. */
 export function threadsOf(given: string | undefined): { readonly threads?: number } {
-  if (given === undefined) return {};
-  if (!/^[1-9]\d?$/.test(given) || Number(given) > MAX_ENCRYPTION_THREADS)
-    throw new UsageError(`--threads: give a number from 1 to ${MAX_ENCRYPTION_THREADS}`);
-  return { threads: Number(given) };
+  return given === undefined
+    ? {}
+    : { threads: wholeNumber('--threads', given, { from: 1, to: MAX_ENCRYPTION_THREADS }) };
 }
 
 export function bar(share: number): string {

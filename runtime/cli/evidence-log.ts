@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { GloveboxError } from '../client/error.ts';
@@ -12,6 +12,7 @@ import { openLineageOf } from '../evidence/openlineage.ts';
 import { exportLog, type ReadLogFile, verifyLog } from '../evidence/verify-log.ts';
 import { act, type CommonOptions, defaultDataDirectory, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
+import { writeWhole } from './write-file.ts';
 
 /** Commands that need only a copy of the log, and no runtime: a supervisor runs them on a machine of its own. */
 export function addEvidenceLog(program: Command, evidence: Command): void {
@@ -81,7 +82,7 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
         visited(readerOf(options.log ?? join(options.data ?? defaultDataDirectory(), 'evidence')), options.key, visit);
         const found = of(thing);
         if (found === undefined) throw new UsageError(`the log names no \`${thing}\``);
-        if (options.svg !== undefined) writeFileSync(options.svg, lineageSvg(found));
+        if (options.svg !== undefined) writeWhole(options.svg, lineageSvg(found));
         out.answer(found, () =>
           [
             tableText(
@@ -115,7 +116,7 @@ export function addEvidenceLog(program: Command, evidence: Command): void {
         visited(readerOf(log), options.key, visit);
         if (options.out === undefined) process.stdout.write(lines.join(''));
         else {
-          writeFileSync(options.out, lines.join(''));
+          writeWhole(options.out, lines.join(''));
           out.answer(
             { events: lines.length, file: options.out },
             () => `${lines.length} events written to ${options.out}`,

@@ -1,6 +1,5 @@
 import { createPublicKey } from 'node:crypto';
-import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
-import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Glovebox } from '../client/connect.ts';
 import { GloveboxError } from '../client/error.ts';
@@ -11,6 +10,8 @@ import { verifierKeyIn } from './verifier-key.ts';
 import { addWitness } from './witness.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
+import { WholeFile, writeWhole } from './write-file.ts';
 
 export function addEvidence(program: Command): void {
   const evidence = program.command('evidence').description('receipts and the log behind them');
@@ -39,8 +40,8 @@ export function addEvidence(program: Command): void {
     .action((options: CommonOptions & { out?: string; pem?: string }) =>
       actAs(options, async (glovebox, out) => {
         const { verifierKey } = await glovebox.evidence.getCheckpoint({});
-        if (options.out !== undefined) writeFileSync(options.out, `${verifierKey}\n`);
-        if (options.pem !== undefined) writeFileSync(options.pem, pemOf(verifierKey));
+        if (options.out !== undefined) writeWhole(options.out, `${verifierKey}\n`);
+        if (options.pem !== undefined) writeWhole(options.pem, pemOf(verifierKey));
         out.answer({ verifierKey }, () => verifierKey);
       }),
     );
@@ -61,10 +62,16 @@ export function addEvidence(program: Command): void {
         if ((job === undefined) === (entry === undefined)) throw new UsageError('name a job, or --entry INDEX');
         if (entry !== undefined && !/^\d{1,15}$/.test(entry)) throw new UsageError('--entry is a place in the log');
         const { receipt } = await glovebox.evidence.getReceipt({
-          of: job === undefined ? { kind: 'logIndex', logIndex: BigInt(entry ?? 0) } : { kind: 'jobId', jobId: job },
+          of:
+            job === undefined
+              ? {
+                  kind: 'logIndex',
+                  logIndex: BigInt(wholeNumber('--entry', entry ?? '0', { to: Number.MAX_SAFE_INTEGER })),
+                }
+              : { kind: 'jobId', jobId: job },
           form: options.bundle === true ? 'sigstore' : 'dsse',
         });
-        writeFileSync(options.out, receipt?.document ?? '');
+        writeWhole(options.out, receipt?.document ?? '');
         out.answer(
           { file: options.out, logIndex: receipt?.logIndex },
           () => `entry ${receipt?.logIndex ?? ''} written to ${options.out}; its key: glovebox evidence key --pem FILE`,
@@ -80,8 +87,8 @@ export function addEvidence(program: Command): void {
     .action((options: CommonOptions & { start: string; limit: string }) =>
       actAs(options, async (glovebox, out) => {
         const answer = await glovebox.evidence.listEntries({
-          start: BigInt(options.start),
-          limit: Number(options.limit),
+          start: BigInt(wholeNumber('--start', options.start, { to: Number.MAX_SAFE_INTEGER })),
+          limit: wholeNumber('--limit', options.limit, { from: 1 }),
         });
         out.answer(answer, () =>
           tableText(
@@ -105,14 +112,13 @@ export function addEvidence(program: Command): void {
     'glovebox evidence export evidence.bundle',
   ).action((file: string, options: CommonOptions) =>
     actAs(options, async (glovebox, out) => {
-      const target = createWriteStream(file, { mode: 0o600 });
+      using target = new WholeFile(file, 0o600);
       let bytes = 0;
       for await (const { chunk } of glovebox.evidence.export({})) {
         bytes += chunk.byteLength;
-        if (!target.write(chunk)) await once(target, 'drain');
+        target.write(chunk);
       }
       target.end();
-      await once(target, 'close');
       out.answer({ file, bytes }, () => `${bytes} bytes written to ${file}`);
     }),
   );
@@ -132,7 +138,7 @@ type Trust = NonNullable<Parameters<typeof verifyReceipt>[2]>;
 
 function trustOf(options: { readonly witness?: readonly string[]; readonly quorum?: string }): Trust {
   const witnesses = (options.witness ?? []).map(verifierKeyIn);
-  const quorum = options.quorum === undefined ? witnesses.length : Number(options.quorum);
+  const quorum = options.quorum === undefined ? witnesses.length : wholeNumber('--quorum', options.quorum);
   if (!Number.isSafeInteger(quorum) || quorum < 0 || quorum > witnesses.length)
     throw new UsageError(`the quorum is a number from 0 to the ${witnesses.length} witnesses given`);
   return { witnesses, quorum };

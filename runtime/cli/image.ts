@@ -105,6 +105,8 @@ export function addImages(program: Command): void {
     'glovebox image build javascript --sign-key release-key.pem',
   ).action((name: string, options: CommonOptions & { readonly signKey?: string }) =>
     act(options, async (out) => {
+      if (!/^[a-z][a-z0-9-]{0,63}$/.test(name))
+        throw new UsageError('an image is named by its folder: `image list` shows them');
       const [ROOT, { pinImage, signImage }, { loadImage }] = await Promise.all([
         installation(),
         import('../sandbox/build-images.ts'),

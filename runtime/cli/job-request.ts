@@ -4,6 +4,7 @@ import type { Init } from '../rpc/call.ts';
 import type { CommonOptions } from './command.ts';
 import { programOf, type ProgramOptions } from './program-option.ts';
 import { UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
 
 /** The options of every `job` command. */
 export interface JobOptions extends CommonOptions, ProgramOptions {
@@ -61,7 +62,7 @@ export function commonOf(options: JobOptions): Init<JobRequest> {
     mandateId: options.mandate ?? '',
     ruleId: options.rule ?? '',
     purpose: options.purpose ?? '',
-    deadlineMs: options.deadline === undefined ? 0 : Number(options.deadline),
+    deadlineMs: options.deadline === undefined ? 0 : wholeNumber('--deadline', options.deadline, { from: 1 }),
     ...(options.key === undefined ? {} : { idempotencyKey: options.key }),
   };
 }

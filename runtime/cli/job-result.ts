@@ -1,9 +1,9 @@
-import { writeFileSync } from 'node:fs';
 import type { RecordBatch } from 'apache-arrow';
 import type { Glovebox } from '../client/connect.ts';
 import type { Job } from '../gen/messages.ts';
 import type { Cell, ResultColumn } from './result-table.ts';
 import { reasonLines, tableText, UsageError } from './output.ts';
+import { writeWhole } from './write-file.ts';
 
 /** Rows shown to a person; the whole result goes to a file with --out. */
 const SHOWN_ROWS = 200;
@@ -74,16 +74,16 @@ export async function writeResult(glovebox: Glovebox, ticket: Uint8Array, file: 
     import('./result-table.ts'),
   ]);
   const table = new Table(batches);
-  if (file.endsWith('.csv')) writeFileSync(file, csvText(table));
-  else if (file.endsWith('.json')) writeFileSync(file, `${JSON.stringify(cellsOf(table), null, 2)}\n`);
-  else if (file.endsWith('.arrow')) writeFileSync(file, tableToIPC(table, 'file'));
+  if (file.endsWith('.csv')) writeWhole(file, csvText(table));
+  else if (file.endsWith('.json')) writeWhole(file, `${JSON.stringify(cellsOf(table), null, 2)}\n`);
+  else if (file.endsWith('.arrow')) writeWhole(file, tableToIPC(table, 'file'));
   else throw new UsageError(`\`${file}\`: the ending says the format: .arrow, .csv or .json`);
   return table.numRows;
 }
 
 /** Writes the receipt of a job, when a file is asked for and there is one. */
 export function writeReceipt(job: Job, file: string | undefined): void {
-  if (file !== undefined && job.receipt !== null) writeFileSync(file, job.receipt.document);
+  if (file !== undefined && job.receipt !== null) writeWhole(file, job.receipt.document);
 }
 
 /** A job for machines: its receipt as text, and no ticket, which works only once. */

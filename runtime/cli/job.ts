@@ -7,6 +7,7 @@ import { explainText } from './explain-text.ts';
 import { type ExitCode, type Output, reasonLines, tableText, UsageError } from './output.ts';
 import { type JobOptions, requestOf, commonOf, homomorphicProgramOf } from './job-request.ts';
 import { footOf, rowsText, writeResult, writeReceipt, shown, describe } from './job-result.ts';
+import { wholeNumber } from './whole-number.ts';
 
 export function addJob(program: Command): void {
   const job = program.command('job').description('computations: run, explain, look at, stop');
@@ -66,8 +67,8 @@ export function addJob(program: Command): void {
         const answer = await glovebox.jobs.debug({
           program: await programOf(options),
           agreementIds: options.agreement ?? [],
-          rows: Number(options.rows),
-          seed: Number(options.seed),
+          rows: wholeNumber('--rows', options.rows),
+          seed: wholeNumber('--seed', options.seed),
         });
         out.answer(answer, () =>
           answer.reasons.length > 0

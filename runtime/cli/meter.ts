@@ -1,7 +1,7 @@
-import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
+import { writeWhole } from './write-file.ts';
 
 interface PeriodOptions extends CommonOptions {
   readonly from?: string;
@@ -28,7 +28,7 @@ export function addMeter(program: Command): void {
         const report = await glovebox.meters.report({ ...period, agreementId: options.agreement });
         for (const format of asked) {
           const { statement } = await glovebox.meters.report({ ...period, agreementId: options.agreement, format });
-          writeFileSync(options[format] ?? '', statement);
+          writeWhole(options[format] ?? '', statement);
         }
         const { statement: _statement, ...rest } = report;
         out.answer(rest, () =>

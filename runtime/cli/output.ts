@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { GloveboxError } from '../client/error.ts';
 import type { Reason } from '../gen/messages.ts';
+import { HomomorphicFault } from '../homomorphic/fault.ts';
 
 /** 0 done, 1 refused or withheld, 2 wrong usage, 3 something is broken. */
 export type ExitCode = 0 | 1 | 2 | 3;
@@ -26,12 +27,12 @@ export function output(isJson: boolean): Output {
   return {
     isJson,
     answer: (value, forPeople) => {
-      const text = isJson ? toJson(value) : forPeople(value);
+      const text = isJson ? toJson(value) : safeForTerminal(forPeople(value));
       process.stdout.write(text.endsWith('\n') || text === '' ? text : `${text}\n`);
     },
     progress: (text) => {
       if (!isWatched) return;
-      process.stderr.write(`\r${text.padEnd(width)}`);
+      process.stderr.write(`\r${safeForTerminal(text).padEnd(width)}`);
       width = text.length;
     },
     endProgress: () => {
@@ -39,6 +40,17 @@ export function output(isJson: boolean): Output {
       width = 0;
     },
   };
+}
+
+/**
+ * Text with what steers a terminal made visible: queries, notes and names come from other parties, and an escape sequence
+ * in one could hide a line, or write one, on the screen of whoever looks at it. Bidirectional overrides reorder it.
+ */
+export function safeForTerminal(text: string): string {
+  return text.replaceAll(
+    /(?![\n\t])\p{Cc}|\p{Bidi_Control}/gu,
+    (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** JSON in which whole numbers beyond 2^53 are text and bytes are base64. */
@@ -104,6 +116,21 @@ export function reasonLines(reasons: readonly Reason[]): string {
     .join('\n');
 }
 
+/** What is wrong with a file that somebody named. A full or broken disk is not among them. */
+const FILE_FAILURES: ReadonlyMap<string, string> = new Map([
+  ['ENOENT', 'there is no such file or folder'],
+  ['EACCES', 'this user may not'],
+  ['EPERM', 'this user may not'],
+  ['EISDIR', 'it is a folder'],
+  ['ENOTDIR', 'a part of its path is a file'],
+  ['EEXIST', 'it exists'],
+  ['ENAMETOOLONG', 'the name is too long'],
+  ['ELOOP', 'its links lead in a circle'],
+  ['EROFS', 'nothing can be written there'],
+]);
+
+const cut = (path: string): string => (path.length > 200 ? `${path.slice(0, 200)}…` : path);
+
 /** How a failure ends the program, and what it says. */
 export function failureOf(error: unknown): {
   readonly exit: ExitCode;
@@ -114,9 +141,19 @@ export function failureOf(error: unknown): {
   if (error instanceof UsageError) return { exit: 2, code: 'usage', message: error.message, reasons: [] };
   if (error instanceof GloveboxError)
     return { exit: exitOf(error), code: error.code, message: error.message, reasons: error.reasons };
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'EACCES' || code === 'EISDIR')
-    return { exit: 2, code: 'file', message, reasons: [] };
+  // A file that somebody made for another: wrong when it is not what it should be, broken only when we are.
+  if (error instanceof HomomorphicFault && error.blame === 'caller')
+    return { exit: 2, code: error.code, message: error.message, reasons: [] };
+  const { code, message, path } = error as NodeJS.ErrnoException;
+  const why = FILE_FAILURES.get(code ?? '');
+  // reading a folder as a file tells no path
+  if (why !== undefined)
+    return {
+      exit: 2,
+      code: 'file',
+      message: `cannot use ${path === undefined ? 'a file' : `\`${cut(path)}\``}: ${why}`,
+      reasons: [],
+    };
   return { exit: 3, code: 'fault', message: message ?? String(error), reasons: [] };
 }
 

@@ -3,6 +3,7 @@ import { PARTY_ROLES } from '../identity/party.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { addRecognition, rolesOf } from './recognition.ts';
 import { tableText } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
 
 export function addParty(program: Command): void {
   const party = program.command('party').description('who may take part: admit, list, suspend, exit');
@@ -33,7 +34,7 @@ export function addParty(program: Command): void {
           const added = await glovebox.parties.add({
             name,
             roles,
-            days: Number(options.days),
+            days: wholeNumber('--days', options.days, { from: 1 }),
             jurisdiction: options.jurisdiction ?? '',
             groups: options.group ?? [],
             isApplication: options.apply === true,

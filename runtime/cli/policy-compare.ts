@@ -5,6 +5,7 @@ import { termDifferences } from '../policy/diff.ts';
 import { explainPolicy } from '../policy/explain.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
 import { type ExitCode, type Output, reasonLines, tableText, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
 
 /** `policy explain` and `policy diff`. */
 export function addPolicyCompare(policy: Command): void {
@@ -32,7 +33,7 @@ export function addPolicyCompare(policy: Command): void {
         : actAs(options, async (glovebox, out) => {
             const answer = await glovebox.policies.explain({
               dataset: source,
-              version: Number(options.version),
+              version: wholeNumber('--version', options.version),
               consumer: options.consumer ?? '',
             });
             out.answer(answer, explanationText);
@@ -85,7 +86,7 @@ function refOf(said: string): PolicyRef {
   if (existsSync(said)) return { document: readFileSync(said, 'utf8'), fileName: said, dataset: '', version: 0 };
   const [dataset = '', version = '0'] = said.split('@');
   if (!/^\d{1,9}$/.test(version)) throw new UsageError(`\`${said}\`: a version is a number, DATASET@3`);
-  return { document: '', fileName: '', dataset, version: Number(version) };
+  return { document: '', fileName: '', dataset, version: wholeNumber('the version after @', version) };
 }
 
 function explanationText(answer: ExplainPolicyResponse): string {

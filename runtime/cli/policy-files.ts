@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { PolicyComplaint } from '../gen/messages.ts';
 import type { UsagePolicy } from '../policy/model.ts';
@@ -12,6 +12,8 @@ import type { Imported, ImportOptions } from '../policy-file/import/imported.ts'
 import { importSnowflake } from '../policy-file/import/snowflake.ts';
 import { policyDocumentOf } from '../policy-file/write-document.ts';
 import { type ExitCode, type Output, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
+import { writeWhole } from './write-file.ts';
 
 /** What `policy import` and `policy test` do; in a file of its own, since other commands need not load the parser. */
 
@@ -28,7 +30,7 @@ export function importOdrl(out: Output, file: string, target: string | null): Ex
     out.answer({ document: null, complaints }, () => complaints.map(complaintText).join('\n'));
     return 1;
   }
-  if (target !== null) writeFileSync(target, document);
+  if (target !== null) writeWhole(target, document);
   out.answer({ document, assigner: imported.assigner }, () =>
     target === null ? document : `written to ${target}; attach it with: glovebox policy attach ${target}`,
   );
@@ -56,7 +58,7 @@ export function importForeign(out: Output, file: string, choices: ImportChoices)
   const imported = read(readFileSync(file, 'utf8'), {
     ...(dataset === undefined ? {} : { dataset }),
     ...(unit === undefined ? {} : { unit: unit.length === 1 && unit[0] === 'row' ? 'row' : unit }),
-    ...(minUnits === undefined ? {} : { minUnits: Number(minUnits) }),
+    ...(minUnits === undefined ? {} : { minUnits: wholeNumber('--min-units', minUnits, { from: 1 }) }),
     ...(columns === undefined ? {} : { columns: columns.split(',').map((name) => name.trim()) }),
   });
   const { losses } = imported;
@@ -68,7 +70,7 @@ export function importForeign(out: Output, file: string, choices: ImportChoices)
     return 1;
   }
   const { document } = imported;
-  if (target !== undefined) writeFileSync(target, document);
+  if (target !== undefined) writeWhole(target, document);
   out.answer({ document, losses }, () =>
     target === undefined
       ? document

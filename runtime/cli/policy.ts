@@ -8,6 +8,7 @@ import { gradeOf } from './dataset-grade.ts';
 import { reasonLines, UsageError } from './output.ts';
 import { addPolicyCompare } from './policy-compare.ts';
 import type { ImportChoices } from './policy-files.ts';
+import { wholeNumber } from './whole-number.ts';
 
 /** What `policy import` reads. */
 const FORMS = ['odrl', 'clean-rooms', 'bigquery', 'snowflake', 'ccl'];
@@ -72,7 +73,7 @@ export function addPolicy(program: Command): void {
       actAs(options, async (glovebox, out) => {
         const found = await glovebox.policies.get({
           dataset,
-          version: Number(options.version),
+          version: wholeNumber('--version', options.version),
           format: options.odrl === true ? 'odrl' : options.dsp === true ? 'dsp' : '',
         });
         out.answer(found, () =>

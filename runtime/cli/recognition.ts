@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { introductionText } from '../identity/introduction.ts';
 import { parseCredential } from '../identity/credential.ts';
@@ -7,6 +7,7 @@ import { PARTY_ROLES, type PartyRole } from '../identity/party.ts';
 import { parseRuntimeCard } from '../identity/runtime-card.ts';
 import { act, actAs, type CommonOptions, credentialFile, withCommon } from './command.ts';
 import { UsageError } from './output.ts';
+import { writeWhole } from './write-file.ts';
 
 /** Parties of other runtimes: they introduce themselves, and an operator recognises them. */
 export function addRecognition(party: Command): void {
@@ -27,7 +28,7 @@ export function addRecognition(party: Command): void {
         if (!isPartyName(name)) throw new UsageError(`\`${name}\` is not the name of a party`);
         const { certificate, signingPublicKey, key: certificateKey, signingKey } = mine;
         const introduction = { name, audience: authority, certificate, signingPublicKey, atMs: Date.now() };
-        writeFileSync(options.out, introductionText(introduction, { certificateKey, signingKey }));
+        writeWhole(options.out, introductionText(introduction, { certificateKey, signingKey }));
         const { serverNameOf } = await import('../rpc/authority.ts');
         const { writePrivate } = await import('../gateway/data-directory.ts');
         const there = { ...mine, party: name, server, serverName: serverNameOf({ name: authority }), ca };

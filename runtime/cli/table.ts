@@ -4,6 +4,7 @@ import { uploadTable } from '../client/upload.ts';
 import type { ConsumerTable } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { tableText, UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
 
 /** A table is small, but laying it out takes a moment. */
 const UPLOAD_TIMEOUT_MS = 10 * 60_000;
@@ -22,8 +23,7 @@ export function addTable(program: Command): void {
     .action((name: string, options: CommonOptions & { from: string; days: string }) =>
       actAs(options, async (glovebox, out) => {
         if (!existsSync(options.from)) throw new UsageError(`there is no file \`${options.from}\``);
-        const days = Number(options.days);
-        if (!Number.isInteger(days) || days < 1) throw new UsageError('--days takes a whole number from 1');
+        const days = wholeNumber('--days', options.days, { from: 1 });
         const uploaded = await uploadTable(
           glovebox.tables,
           { name, days },

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Glovebox } from '../client/connect.ts';
 import type { Budget, Job, StatusResponse } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
-import { failureOf, tableText, toJson, UsageError } from './output.ts';
+import { failureOf, safeForTerminal, tableText, toJson, UsageError } from './output.ts';
 
 interface TopOptions extends CommonOptions {
   readonly every: string;
@@ -92,7 +92,7 @@ async function watch(glovebox: Glovebox, pauseMs: number): Promise<void> {
       );
       if (over.signal.aborted) break;
       const lines = text.split('\n').slice(0, Math.max(5, process.stdout.rows - 1));
-      process.stdout.write(`${HOME_AND_CLEAR}${lines.map((line) => line.slice(0, width)).join('\r\n')}`);
+      process.stdout.write(`${HOME_AND_CLEAR}${lines.join('\r\n')}`);
       await delay(pauseMs, undefined, { signal: over.signal }).catch(() => undefined);
     }
   } finally {
@@ -101,7 +101,7 @@ async function watch(glovebox: Glovebox, pauseMs: number): Promise<void> {
   }
 }
 
-/** The view as text; names come from other parties, so that whatever a terminal would obey is taken out of them. */
+/** The view as text; names come from other parties, so that whatever a terminal would obey is made visible in them. */
 export function viewOf({ atMs, status, jobs, budgets }: Look, width: number): string {
   const busy = status.workers.reduce((sum, one) => sum + one.busy, 0);
   const idle = status.workers.reduce((sum, one) => sum + one.idle, 0);
@@ -155,9 +155,8 @@ export function viewOf({ atMs, status, jobs, budgets }: Look, width: number): st
       : tableText(['dataset', 'consumer', 'rule', 'used', ''], budgets.slice(0, BUDGET_ROWS).flatMap(budgetRows)),
     ...more(budgets.length - BUDGET_ROWS),
   ].join('\n');
-  return text
+  return safeForTerminal(text)
     .split('\n')
-    .map((line) => line.replaceAll(/[\p{Cc}\p{Cf}]/gu, ''))
     .map((line) => (line.length > width ? `${line.slice(0, width - 1)}…` : line))
     .join('\n');
 }

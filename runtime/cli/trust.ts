@@ -1,9 +1,10 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { parseCredential } from '../identity/credential.ts';
 import { keyPinOf, runtimeCardText } from '../identity/runtime-card.ts';
 import { actAs, type CommonOptions, credentialFile, withCommon } from './command.ts';
 import { tableText } from './output.ts';
+import { writeWhole } from './write-file.ts';
 
 /** The trust list: other runtimes whose parties and receipts are recognised. */
 export function addTrust(program: Command): void {
@@ -20,7 +21,7 @@ export function addTrust(program: Command): void {
         const { ca: certificate, server } = parseCredential(readFileSync(credentialFile(options), 'utf8'));
         const { authority } = await glovebox.parties.whoAmI({});
         const { verifierKey } = await glovebox.evidence.getCheckpoint({});
-        writeFileSync(
+        writeWhole(
           options.out,
           runtimeCardText({ authority, certificate, verifierKey, server: options.server ?? server }),
         );

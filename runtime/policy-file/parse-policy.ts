@@ -108,7 +108,8 @@ function complaintsOf(issue: z.core.$ZodIssue, at: (path: Path, message: string)
       at(path, choices.length > 0 ? `expected one of: ${[...new Set(choices)].join('; ')}` : 'not an accepted form'),
     ];
   }
-  return [at(path, firstLine(issue.message))];
+  const isMissing = issue.code === 'invalid_type' && issue.message.endsWith(', received undefined');
+  return [at(path, isMissing ? `is missing: expected ${issue.expected}` : firstLine(issue.message))];
 }
 
 const firstLine = (message: string): string =>
