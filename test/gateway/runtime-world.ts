@@ -15,6 +15,8 @@ export interface RuntimeWorld extends AsyncDisposable {
   readonly folder: string;
   readonly runtime: Runtime;
   readonly operator: Glovebox;
+  /** `host:port` of its front door. */
+  readonly address: string;
   readonly events: LogEvent[];
   /** Moves the clock on, milliseconds. */
   pass(ms: number): void;
@@ -52,6 +54,7 @@ export async function runtimeWorld(
     folder,
     runtime,
     operator,
+    address: `127.0.0.1:${server.port}`,
     events,
     now,
     pass: (ms) => void (offset += ms),
