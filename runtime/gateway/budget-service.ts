@@ -84,23 +84,25 @@ interface Loss {
   readonly microEpsilonTotal: number | null;
   readonly periodMs: number | null;
   /** Set when losses add up as zCDP: the measure that the limit is in. */
-  readonly concentrated: { readonly nanoRhoLimit: bigint; readonly delta: number } | null;
+  readonly concentrated: { readonly nanoRhoLimit: bigint | null; readonly delta: number } | null;
 }
 
 /** The privacy budget of a rule; null for a rule that adds no noise. */
 function lossOf({ mode, release }: AllowRule): Loss | null {
   switch (release.mode) {
     case 'sandbox':
-      return { mode, microEpsilonTotal: release.microEpsilonTotal, periodMs: null, concentrated: null };
+      return {
+        mode,
+        microEpsilonTotal: release.microEpsilonTotal,
+        periodMs: null,
+        concentrated: concentratedOf({ ...release, deltaTotal: null }),
+      };
     case 'differentialPrivacy':
       return {
         mode,
         microEpsilonTotal: release.microEpsilonTotal,
         periodMs: release.budgetPeriodMs,
-        concentrated:
-          release.accounting === 'pure'
-            ? null
-            : { nanoRhoLimit: limitsOf(release).nanoRho, delta: conversionDelta(release) },
+        concentrated: concentratedOf(release),
       };
     case 'aggregate':
     case 'homomorphic':
@@ -109,8 +111,14 @@ function lossOf({ mode, release }: AllowRule): Loss | null {
   }
 }
 
+function concentratedOf(release: Parameters<typeof limitsOf>[0]): Loss['concentrated'] {
+  if (release.accounting === 'pure') return null;
+  const nanoRhoLimit = release.microEpsilonTotal === null ? null : limitsOf(release).nanoRho;
+  return { nanoRhoLimit, delta: conversionDelta(release) };
+}
+
 /** The delta that turns rho into epsilon: a job's, or half of a total; the other half is for private keys. */
-function conversionDelta({ delta, deltaTotal }: DifferentialPrivacyRelease): number {
+function conversionDelta({ delta, deltaTotal }: Pick<DifferentialPrivacyRelease, 'delta' | 'deltaTotal'>): number {
   return deltaTotal === null ? delta : Math.floor(femtoDeltaOf(deltaTotal) / 2) / FEMTO_PER_DELTA;
 }
 
@@ -129,7 +137,7 @@ async function epsilonOf(
     return {
       microEpsilonSpent: epsilonOf(spent),
       microEpsilonReserved: epsilonOf(spent + held) - epsilonOf(spent),
-      microEpsilonLimit: epsilonOf(concentrated.nanoRhoLimit + toppedUp),
+      microEpsilonLimit: concentrated.nanoRhoLimit === null ? null : epsilonOf(concentrated.nanoRhoLimit + toppedUp),
     };
   }
   return {

@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ReadyCode, type ReadyInput } from '../job/prepare-javascript.ts';
 import type { ColumnAccuracy } from '../job/prepare.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
-import { aggregateBlocks, type BlockPlan } from '../release/sample-and-aggregate.ts';
+import type { NoiseShare } from '../release/noise.ts';
+import { aggregateBlocks, type BlockPlan, meanHalfWidth } from '../release/sample-and-aggregate.ts';
 import { blockGrid } from '../sandbox/javascript/blocks.ts';
 import { javascriptLimits } from '../sandbox/javascript/limits.ts';
 import { blockResults } from '../sandbox/javascript/noised.ts';
@@ -14,6 +15,7 @@ import {
   epsilonText,
   execution,
   type JavaScriptRunNeeds,
+  noiseBudgetOf,
   type Of,
   sourceOf,
   termsOf,
@@ -30,9 +32,9 @@ export function blocksRun(
 ): ReadyCode | Denied {
   const { computation } = prepared;
   const { blocks, outputs } = computation;
-  const epsilon = input.microEpsilon / 1e6;
+  const budget = noiseBudgetOf(input);
   const rows = roughly(Number(input.data?.table.rowCount ?? 0n));
-  const advice = adviseBlocks(computation, { units: rows, epsilon });
+  const advice = adviseBlocks(computation, { units: rows, epsilon: laplaceLike(budget, outputs.length) });
   const count = blocks.count ?? Math.max(2, advice.blocks);
   const rowsPerUnit = input.data?.rowsPerUnit ?? 1;
   const blockBytes = ((2 * rows) / count) * columns.length * 8;
@@ -57,7 +59,7 @@ export function blocksRun(
   const plan: BlockPlan = {
     blocks: count,
     copies: 1,
-    budget: { kind: 'laplace', microEpsilon: input.microEpsilon, femtoDelta: 0 },
+    budget: { ...budget, femtoDelta: 0 },
     outputs: outputs.map((output) => ({
       name: output.name,
       low: output.range[0],
@@ -67,13 +69,12 @@ export function blocksRun(
       method: blocks.aggregate,
     })),
   };
-  if (Math.floor(input.microEpsilon / outputs.length) < 1)
+  if (Math.floor((budget.kind === 'laplace' ? budget.microEpsilon : budget.nanoRho) / outputs.length) < 1)
     return denied(reason('epsilon-too-small', 'the budget of the job is too small for so many numbers'));
   const table = statisticsTable(undefined, [undefined]);
-  // Half-width of Laplace noise of scale k·(high − low)/(B·ε), so that all k hold together at 95 %.
-  const errors = outputs.map(({ name, range: [low, high] }): ColumnAccuracy => ({
-    column: name,
-    halfWidth: ((outputs.length * (high - low)) / (count * epsilon)) * Math.log(outputs.length / (1 - CONFIDENCE)),
+  const errors = plan.outputs.map((output): ColumnAccuracy => ({
+    column: output.name,
+    halfWidth: meanHalfWidth(plan, output),
     confidence: CONFIDENCE,
   }));
   return {
@@ -81,7 +82,7 @@ export function blocksRun(
     outputs: table.outputs,
     certificates: [],
     errors: blocks.aggregate === 'mean' ? errors : [],
-    guarantee: `${guaranteeOf('blocks')}; ${count} blocks, ${epsilonText(input.microEpsilon)}`,
+    guarantee: `${guaranteeOf('blocks')}; ${count} blocks, ${epsilonText(input)}`,
     inWords: [
       `the privacy units of \`${computation.table}\` are split at random into ${count} disjoint blocks${blocks.count === undefined ? ' (the recommended number)' : `; ${advice.blocks} are recommended`}`,
       `at most ${rowsPerUnit} rows of each privacy unit are used`,
@@ -90,7 +91,7 @@ export function blocksRun(
         (output) =>
           `\`${output.name}\`: clamped to [${output.range[0]}, ${output.range[1]}], default ${output.default}`,
       ),
-      `the noisy ${blocks.aggregate} over the blocks is released, ${epsilonText(input.microEpsilon)}`,
+      `the noisy ${blocks.aggregate} over the blocks is released, ${epsilonText(input)}`,
       `the answer leaves ${answerMs} ms after the start, whatever the blocks did`,
     ],
     execute: (signal) =>
@@ -115,6 +116,12 @@ export function blocksRun(
         ]);
       }, input),
   };
+}
+
+/** The epsilon whose Laplace noise varies as much as Gaussian noise of this budget: what the advice on blocks reckons with. */
+function laplaceLike(budget: NoiseShare, outputs: number): number {
+  // Laplace of scale k·w/ε deviates by √2·k·w/ε, Gaussian noise of ρ/k for each output by w·√(k/2ρ).
+  return budget.kind === 'laplace' ? budget.microEpsilon / 1e6 : 2 * Math.sqrt((outputs * budget.nanoRho) / 1e9);
 }
 
 /** What the fixed time of an answer grants to reading rows. */

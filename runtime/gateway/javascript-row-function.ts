@@ -2,7 +2,7 @@ import { type ReadyCode, type ReadyInput } from '../job/prepare-javascript.ts';
 import type { ColumnAccuracy } from '../job/prepare.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import { toNumber } from '../release/discrete-laplace.ts';
-import type { NoiseShare } from '../release/noise.ts';
+import type { Noise, NoiseShare } from '../release/noise.ts';
 import { DEFAULT_RELEASE_LIMITS } from '../release/terms.ts';
 import { Uniform } from '../release/uniform.ts';
 import { type IterationPlan, iterationResult, runIteration, startIteration } from '../sandbox/javascript/iterate.ts';
@@ -16,6 +16,7 @@ import {
   epsilonText,
   execution,
   type JavaScriptRunNeeds,
+  noiseBudgetOf,
   type Of,
   sourceOf,
   termsOf,
@@ -33,7 +34,7 @@ export function rowFunctionRun(
   const { computation, checked, facts } = prepared;
   const { groupBy, iterate, outputs, reducer } = computation;
   const rounds = iterate?.rounds ?? 1;
-  const budget: NoiseShare = { kind: 'laplace', microEpsilon: input.microEpsilon };
+  const budget = noiseBudgetOf(input);
   const share = evenShare(budget, rounds);
   if (smallestShare(share, checked.sensitivity.queries.length) < 1)
     return denied(reason('epsilon-too-small', 'the budget of the job is too small for so many numbers and rounds'));
@@ -74,7 +75,7 @@ export function rowFunctionRun(
     outputs: table.outputs,
     certificates: [],
     errors,
-    guarantee: `${guaranteeOf('rowFunction')}; ${epsilonText(input.microEpsilon)}`,
+    guarantee: `${guaranteeOf('rowFunction')}; ${epsilonText(input)}`,
     inWords: [
       `for each row of \`${computation.table}\`: ${checked.printed}`,
       ...outputs.map(({ name, range: [low, high] }) => `each \`${name}\` is clamped to [${low}, ${high}]`),
@@ -82,8 +83,8 @@ export function rowFunctionRun(
       iterate === undefined
         ? `trusted code reduces the numbers by \`${reducer.kind}\`${groupBy === undefined ? '' : ` for each of ${keys.length} declared keys of \`${groupBy.column}\``}`
         : `${rounds} rounds of ${iterate.algorithm}, each on noisy sums; ${intervalOf(iterate.algorithm)}`,
-      `discrete Laplace noise of scale ${scalesText(noise)} (in steps of the grid) on the exact sums`,
-      epsilonText(input.microEpsilon),
+      `discrete ${noiseText(noise)} (in steps of the grid) on the exact sums`,
+      epsilonText(input),
     ],
     execute: (signal, progress) =>
       execution(async () => {
@@ -130,7 +131,10 @@ function intervalOf(algorithm: IterationPlan['algorithm']): string {
 const smallestShare = (share: NoiseShare, parts: number): number =>
   share.kind === 'laplace' ? Math.floor(share.microEpsilon / parts) : Math.floor(share.nanoRho / parts);
 
-function scalesText(noise: readonly ReturnType<typeof noiseOfCells>[number][]): string {
-  const scales = noise.map((one) => (one.kind === 'laplace' ? Math.round(toNumber(one.scale)) : 0));
-  return [...new Set(scales)].slice(0, 5).join(', ');
+function noiseText(noise: readonly Noise[]): string {
+  const sizes = noise.map((one) =>
+    Math.round(one.kind === 'laplace' ? toNumber(one.scale) : Math.sqrt(toNumber(one.variance))),
+  );
+  const text = [...new Set(sizes)].slice(0, 5).join(', ');
+  return noise[0]?.kind === 'gaussian' ? `Gaussian noise of deviation ${text}` : `Laplace noise of scale ${text}`;
 }

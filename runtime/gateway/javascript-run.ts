@@ -4,6 +4,7 @@ import type { SqlEngine } from '../job/prepare-sql.ts';
 import type { Cell } from '../release/column-values.ts';
 import type { ColumnBatch } from '../release/columns.ts';
 import type { Entropy } from '../release/entropy.ts';
+import type { NoiseShare } from '../release/noise.ts';
 import { javascriptLimits } from '../sandbox/javascript/limits.ts';
 import { pooledWorkers } from '../sandbox/javascript/pooled-workers.ts';
 import type { JobTerms, PreparedComputation } from '../sandbox/javascript/prepared.ts';
@@ -82,4 +83,17 @@ export function execution(run: () => Promise<Made | undefined>, { data, release 
   return { batches: batches(), summary: () => summary };
 }
 
-export const epsilonText = (microEpsilon: number): string => `epsilon ${microEpsilon / 1e6}, delta 0`;
+/** What a job may spend on noise, as noise of one kind or the other. */
+export const noiseBudgetOf = ({
+  microEpsilon,
+  concentrated,
+}: Pick<ReadyInput, 'microEpsilon' | 'concentrated'>): NoiseShare =>
+  concentrated === null ? { kind: 'laplace', microEpsilon } : { kind: 'gaussian', nanoRho: concentrated.nanoRho };
+
+export const epsilonText = ({
+  microEpsilon,
+  concentrated,
+}: Pick<ReadyInput, 'microEpsilon' | 'concentrated'>): string =>
+  concentrated === null
+    ? `epsilon ${microEpsilon / 1e6}, delta 0`
+    : `epsilon ${microEpsilon / 1e6} at delta ${concentrated.delta} (zCDP, rho ${concentrated.nanoRho / 1e9})`;

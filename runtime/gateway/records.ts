@@ -110,7 +110,7 @@ function parsed(body: PolicyBody): UsagePolicy {
 function withLaterTerms(release: Release): Release {
   if (release.mode === 'differentialPrivacy')
     return { ...({ microEpsilonDataset: null, accounting: 'pure', deltaTotal: null } as const), ...release };
-  const sandbox: { readonly microEpsilonDataset: null } = { microEpsilonDataset: null };
+  const sandbox = { microEpsilonDataset: null, accounting: 'pure' } as const;
   return release.mode === 'sandbox' ? { ...sandbox, ...release } : release;
 }
 

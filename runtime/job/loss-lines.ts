@@ -1,7 +1,7 @@
 /** What noise costs, as budget lines: reserved before anything runs, and spent whole whatever came of it. */
 import { consumerBudget, datasetBudget } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
-import type { DifferentialPrivacyRelease } from '../policy/model.ts';
+import type { DifferentialPrivacyRelease, SandboxRelease } from '../policy/model.ts';
 import { costIn, femtoDeltaOf, type Loss, nanoRhoWithin, openAccount } from '../release/accounting.ts';
 import type { AdmittedPermit } from './needs.ts';
 
@@ -42,14 +42,22 @@ export function differentialLossLines(
 }
 
 /** What one consumer may spend under a rule, before top-ups, in each of the measures. */
-export function limitsOf(
-  release: Pick<DifferentialPrivacyRelease, 'accounting' | 'microEpsilonTotal' | 'delta' | 'deltaTotal'>,
-): Readonly<Record<'microEpsilon' | 'nanoRho' | 'femtoDelta', bigint>> {
+export function limitsOf(release: {
+  readonly accounting: 'pure' | 'zcdp';
+  readonly microEpsilonTotal: number | null;
+  readonly delta: number;
+  readonly deltaTotal: number | null;
+}): Readonly<Record<'microEpsilon' | 'nanoRho' | 'femtoDelta', bigint>> {
   const { accounting, microEpsilonTotal, delta, deltaTotal } = release;
   if (accounting === 'pure') {
     const femtoDelta = deltaTotal === null ? COUNTED : BigInt(femtoDeltaOf(deltaTotal));
-    return { microEpsilon: BigInt(microEpsilonTotal), nanoRho: COUNTED, femtoDelta };
+    return {
+      microEpsilon: microEpsilonTotal === null ? COUNTED : BigInt(microEpsilonTotal),
+      nanoRho: COUNTED,
+      femtoDelta,
+    };
   }
+  if (microEpsilonTotal === null) return { microEpsilon: COUNTED, nanoRho: COUNTED, femtoDelta: COUNTED };
   // Without a total of delta, what private keys use is counted alone, and the conversion has a job's delta to itself.
   if (deltaTotal === null)
     return { microEpsilon: COUNTED, nanoRho: BigInt(nanoRhoWithin(microEpsilonTotal, delta)), femtoDelta: COUNTED };
@@ -62,21 +70,29 @@ function deltaOf({ accounting, delta }: DifferentialPrivacyRelease, loss: Loss):
   return loss.kind === 'zcdp' && accounting === 'pure' ? femtoDeltaOf(delta) : loss.femtoDelta;
 }
 
-/** What noisy code draws on: its loss under the total of the rule for this consumer, and under that of the dataset. */
+/**
+ * What noisy code draws on: its loss under the total of the rule for this consumer, and under that of the dataset. As above all
+ * measures are charged, whichever is limited; code selects no keys, so delta is used by Gaussian noise alone.
+ */
 export function codeLossLines(
   consumer: string,
   dataset: string,
-  loss: {
-    readonly microEpsilon: number;
-    readonly microEpsilonTotal: number | null;
-    readonly microEpsilonDataset: number | null;
-  },
+  release: SandboxRelease,
+  spent: { readonly loss: Loss; readonly microEpsilon: number },
 ): readonly BudgetLine[] {
-  const amount = BigInt(loss.microEpsilon);
-  const limit = loss.microEpsilonTotal === null ? COUNTED : BigInt(loss.microEpsilonTotal);
+  const { loss, microEpsilon } = spent;
+  const scope = { dataset, consumer, rule: 'sandbox' };
+  const limits = limitsOf({ ...release, deltaTotal: null });
+  const charge = (kind: 'microEpsilon' | 'nanoRho' | 'femtoDelta', amount: number): BudgetLine => ({
+    budget: consumerBudget(kind, scope),
+    amount: BigInt(amount),
+    limit: limits[kind],
+  });
   return [
-    { budget: consumerBudget('microEpsilon', { dataset, consumer, rule: 'sandbox' }), amount, limit },
-    datasetLine(dataset, loss.microEpsilon, loss.microEpsilonDataset),
+    charge('microEpsilon', microEpsilon),
+    charge('nanoRho', costIn('zcdp', loss)),
+    ...(loss.kind === 'zcdp' ? [charge('femtoDelta', femtoDeltaOf(release.delta))] : []),
+    datasetLine(dataset, microEpsilon, release.microEpsilonDataset),
   ];
 }
 

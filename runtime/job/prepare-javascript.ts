@@ -2,6 +2,7 @@ import type { ColumnGrant, SandboxRelease, ApprovedCodeRelease } from '../policy
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { CatalogueColumn, CatalogueTable } from '../query/catalogue.ts';
 import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
+import { type Loss, nanoRhoWithin } from '../release/accounting.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
 import { codeLossLines } from './loss-lines.ts';
@@ -43,6 +44,12 @@ export interface JavaScriptEngine {
   readonly image: string;
 }
 
+/** A loss as rho, in 10⁻⁹, and the delta at which it is worth the job's epsilon. */
+export interface Concentrated {
+  readonly nanoRho: number;
+  readonly delta: number;
+}
+
 export interface ReadyInput {
   readonly code: CodeFace;
   readonly party: string;
@@ -51,6 +58,8 @@ export interface ReadyInput {
   readonly clause: string;
   /** What may be spent on noise; 0 where none is added. */
   readonly microEpsilon: number;
+  /** The same as rho, where losses add up as zero-concentrated differential privacy: Gaussian noise then. */
+  readonly concentrated: Concentrated | null;
   /** Null for code over released results. */
   readonly data: {
     readonly dataset: OpenDataset;
@@ -85,7 +94,7 @@ export function prepareJavaScript(engine: JavaScriptEngine, needs: Pick<JobNeeds
     if (code.mode === 'post') {
       const refused = problemOfMode(code, release, clause);
       if (refused !== null) return refused;
-      const ready = await engine.ready({ ...common, release, clause, microEpsilon: 0, data: null });
+      const ready = await engine.ready({ ...common, release, clause, microEpsilon: 0, concentrated: null, data: null });
       if (ready.kind === 'denied') return ready;
       return preparedOf(ready, {
         digest,
@@ -114,14 +123,17 @@ export function prepareJavaScript(engine: JavaScriptEngine, needs: Pick<JobNeeds
       problemOfColumns(code, table, of);
     if (refused !== null) return refused;
 
-    const loss = terms.mode === 'sandbox' ? lossOf(code, terms) : null;
-    const microEpsilon = loss?.microEpsilon ?? 0;
+    const spent = terms.mode === 'sandbox' ? spentBy(code, terms) : null;
+    const { microEpsilon, concentrated } = spent ?? { microEpsilon: 0, concentrated: null };
+    if (concentrated !== null && concentrated.nanoRho < 1)
+      return denied(reason('epsilon-too-small', 'the budget of the job is too small for any noise', { clause: of }));
     const rowsPerUnit = terms.mode === 'sandbox' ? terms.maxRowsPerUnit : null;
     const ready = await engine.ready({
       ...common,
       release: terms,
       clause: of,
       microEpsilon,
+      concentrated,
       data: { dataset, table, rowsPerUnit },
     });
     if (ready.kind === 'denied') return ready;
@@ -131,11 +143,11 @@ export function prepareJavaScript(engine: JavaScriptEngine, needs: Pick<JobNeeds
       clause: of,
       image: engine.image,
       units: [UNIT],
-      basis: loss === null ? { kind: 'certified' } : { kind: 'noised', microEpsilon, delta: 0 },
+      basis: spent === null ? { kind: 'certified' } : { kind: 'noised', microEpsilon, delta: concentrated?.delta ?? 0 },
       datasets: [
         { name: dataset.name, version: dataset.version, digest: dataset.digest, rows: Number(table.rowCount) },
       ],
-      budget: [...budgetLines(party, [permit]), ...(loss === null ? [] : codeLossLines(party, dataset.name, loss))],
+      budget: [...budgetLines(party, [permit]), ...linesOf(party, dataset.name, terms, spent)],
       microEpsilon,
     });
   };
@@ -176,12 +188,31 @@ function preparedOf(ready: ReadyCode, decided: Decided): Prepared {
   };
 }
 
-function lossOf(
-  code: CodeFace,
-  { microEpsilonPerJob, microEpsilonTotal, microEpsilonDataset }: SandboxRelease,
-): Parameters<typeof codeLossLines>[2] {
+interface Spent {
+  readonly microEpsilon: number;
+  readonly concentrated: Concentrated | null;
+}
+
+/** A job never costs more than (epsilon, delta): rho is rounded down to what stays within both. */
+function spentBy(code: CodeFace, { microEpsilonPerJob, accounting, delta }: SandboxRelease): Spent {
   const microEpsilon = Math.min(code.microEpsilon ?? microEpsilonPerJob, microEpsilonPerJob);
-  return { microEpsilon, microEpsilonTotal, microEpsilonDataset };
+  const concentrated = accounting === 'pure' ? null : { nanoRho: nanoRhoWithin(microEpsilon, delta), delta };
+  return { microEpsilon, concentrated };
+}
+
+function linesOf(
+  party: string,
+  dataset: string,
+  terms: SandboxRelease | ApprovedCodeRelease,
+  spent: Spent | null,
+): ReturnType<typeof codeLossLines> {
+  if (spent === null || terms.mode !== 'sandbox') return [];
+  const { microEpsilon, concentrated } = spent;
+  const loss: Loss =
+    concentrated === null
+      ? { kind: 'pure', microEpsilon, femtoDelta: 0 }
+      : { kind: 'zcdp', nanoRho: concentrated.nanoRho, femtoDelta: 0 };
+  return codeLossLines(party, dataset, terms, { loss, microEpsilon });
 }
 
 /** Whether the rule offers this way of running code, and as many numbers as asked. */

@@ -190,7 +190,11 @@ const rule = z.discriminatedUnion('mode', [
       epsilonPerJob: epsilon,
       epsilonTotal: epsilon.optional(),
       epsilonDataset: epsilonDataset.optional(),
-      delta: delta.optional(),
+      accounting: z
+        .enum(['pure', 'zcdp'])
+        .optional()
+        .describe('How the losses of several jobs add up; zcdp adds Gaussian noise, pure adds Laplace noise'),
+      delta: delta.optional().describe('With zcdp: the delta at which losses are told as epsilon'),
       outputs: z.int().min(1).max(64),
       maxRowsPerUnit: z.int().min(1).max(100_000).optional(),
       tier: z.enum(['balanced', 'strict']).optional(),

@@ -107,6 +107,11 @@ function rules(document: PolicyDocument): readonly Wrong[] {
         wrong.push({ path: [...path, 'release', 'accounting'], message: 'zCDP needs a delta above 0' });
       }
     }
+    if (rule.mode === 'sandbox') {
+      const { accounting, delta } = rule.release;
+      if (accounting === 'zcdp' && delta === 0)
+        wrong.push({ path: [...path, 'release', 'accounting'], message: 'zCDP needs a delta above 0' });
+    }
     if (rule.mode === 'differentialPrivacy' || rule.mode === 'sandbox') {
       const { epsilonPerJob, epsilonDataset } = rule.release;
       if (epsilonDataset !== undefined && epsilonPerJob > epsilonDataset) {

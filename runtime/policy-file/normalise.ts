@@ -189,6 +189,7 @@ function releaseOf(rule: RuleDocument): Release {
         microEpsilonPerJob: microEpsilon(rule.release.epsilonPerJob),
         microEpsilonTotal: microEpsilonOrNull(rule.release.epsilonTotal),
         microEpsilonDataset: microEpsilonOrNull(rule.release.epsilonDataset),
+        accounting: rule.release.accounting ?? 'pure',
         delta: rule.release.delta ?? DEFAULT_DELTA,
         outputs: rule.release.outputs,
         maxRowsPerUnit: rule.release.maxRowsPerUnit ?? 1,

@@ -61,6 +61,7 @@ export function meetRelease(a: Release, b: Release): Release | null {
         microEpsilonPerJob: Math.min(a.microEpsilonPerJob, b.microEpsilonPerJob),
         microEpsilonTotal: minOrNull(a.microEpsilonTotal, b.microEpsilonTotal),
         microEpsilonDataset: minOrNull(a.microEpsilonDataset, b.microEpsilonDataset),
+        accounting: a.accounting === b.accounting && a.delta > 0 && b.delta > 0 ? a.accounting : 'pure',
         delta: Math.min(a.delta, b.delta),
         outputs: Math.min(a.outputs, b.outputs),
         maxRowsPerUnit: Math.min(a.maxRowsPerUnit, b.maxRowsPerUnit),

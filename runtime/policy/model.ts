@@ -167,6 +167,9 @@ export interface SandboxRelease {
   readonly microEpsilonTotal: number | null;
   /** What all consumers together may spend on the dataset, whatever the mode; null: counted, not limited. */
   readonly microEpsilonDataset: number | null;
+  /** Plain sums of epsilon with Laplace noise, or zero-concentrated differential privacy with Gaussian noise. */
+  readonly accounting: 'pure' | 'zcdp';
+  /** Zero-concentrated only: the delta at which its losses are told as epsilon. */
   readonly delta: number;
   readonly outputs: number;
   readonly maxRowsPerUnit: number;

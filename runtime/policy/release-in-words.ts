@@ -25,6 +25,7 @@ export function releaseInWords(release: Release): string {
         `sandboxed code by ${release.methods.join(', ')} in the tier ${release.tier}`,
         `epsilon ${epsilon(release.microEpsilonPerJob)} a job`,
         ...inAll(release.microEpsilonTotal, release.microEpsilonDataset),
+        `added up as ${release.accounting === 'pure' ? 'plain sums with Laplace noise' : 'zCDP with Gaussian noise'}`,
         `delta ${release.delta}`,
         `at most ${release.outputs} outputs, at most ${release.maxRowsPerUnit} rows a unit`,
       ].join(', ');

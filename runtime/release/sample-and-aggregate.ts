@@ -106,6 +106,19 @@ function stepsOf(output: BlockOutput, { step, width }: Grid, result: BlockResult
   return clamp(steps, 0, width);
 }
 
+/** Half-width of the interval of a mean over blocks, in its own unit: all means of the plan lie within theirs 19 times in 20. */
+export function meanHalfWidth(plan: BlockPlan, output: BlockOutput): number {
+  const { step, width } = gridOf(output);
+  const noise = meanNoise(plan, width, checkedShare(plan));
+  return (halfWidth(noise, MISS / plan.outputs.length) / plan.blocks) * step;
+}
+
+/** One number moves by at most copies · width, so its L1 and L2 sensitivities are the same. */
+function meanNoise({ copies }: Pick<BlockPlan, 'copies'>, width: number, share: NoiseShare): Noise {
+  const l1 = BigInt(copies) * BigInt(width);
+  return noiseFor({ l1, l2Squared: l1 * l1 }, share);
+}
+
 function noisyMean(
   { low, high }: BlockOutput,
   { step, width }: Grid,
@@ -114,8 +127,7 @@ function noisyMean(
   share: NoiseShare,
   uniform: Uniform,
 ): Estimate {
-  const l1 = BigInt(copies) * BigInt(width);
-  const noise = noiseFor({ l1, l2Squared: l1 * l1 }, share);
+  const noise = meanNoise({ copies }, width, share);
   const sum = steps.reduce((total, one) => total + one, 0) + Number(draw(uniform, noise));
   // The intervals of all outputs hold together as often as one of them is promised to.
   const half = halfWidth(noise, MISS / outputs.length);

@@ -39,9 +39,9 @@ function programOf(name: string): JavaScriptProgram {
 
 type Answer = ReadonlyMap<string, { readonly value: number; readonly low: number; readonly high: number }>;
 
-async function answerOf(name: string): Promise<{ readonly found: Answer; readonly job: Job }> {
+async function answerOf(name: string, by = acme): Promise<{ readonly found: Answer; readonly job: Job }> {
   const program = programOf(name);
-  const outcome = await acme.jobs.run({ computation: { kind: 'javascript', javascript: program } });
+  const outcome = await by.jobs.run({ computation: { kind: 'javascript', javascript: program } });
   assert.ok(outcome.kind === 'released', outcome.kind === 'refused' ? JSON.stringify(outcome.reasons) : '');
   const found = new Map(
     outcome.table.toArray().map((row) => {
@@ -126,4 +126,41 @@ test('k-means answers numbers with intervals around the centres of its last roun
   for (const { value, low, high } of found.values()) assert.ok(low <= value && value <= high && high - low < 40);
   const [young, old] = [found.get('cluster 0: age')?.value ?? 0, found.get('cluster 1: age')?.value ?? 0];
   assert.ok(young > 35 && young < 58 && old > 58 && old < 76);
+});
+
+test('where the policy adds losses up as zCDP, noise is Gaussian, rounds cost less and jobs last longer', async () => {
+  const pure = (await answerOf('event-model.yaml')).found;
+  const policy = readFileSync(join(examples, 'code', 'policy.yaml'), 'utf8');
+  await code.attach(policy.replace('epsilonTotal: 40,', 'epsilonTotal: 3, accounting: zcdp, delta: 1e-6,'));
+  const zeta = await code.join('zeta');
+  const { enforced } = await zeta.jobs.explain({
+    job: { computation: { kind: 'javascript', javascript: programOf('event-model.yaml') } },
+  });
+  const told = enforced.join('\n');
+  assert.match(told, /Gaussian noise of deviation/);
+  assert.match(told, /epsilon 2 at delta 0\.000001 \(zCDP, rho 0\.0\d+\)/);
+
+  const { found } = await answerOf('event-model.yaml', zeta);
+  const width = (answer: Answer): number => {
+    const one = answer.get('weight(nodes)');
+    return (one?.high ?? NaN) - (one?.low ?? NaN);
+  };
+  assert.ok(width(found) < width(pure), `${width(found)} against ${width(pure)}`);
+  // As sums, two jobs of epsilon 2 would be more than the total of 3; as zCDP they are 2.9, and three are more.
+  await answerOf('risk-score.yaml', zeta);
+  await assert.rejects(answerOf('risk-score.yaml', zeta), /budget-exhausted/);
+  const { budgets } = await zeta.budgets.list({});
+  const own = budgets.find(({ ruleId }) => ruleId === 'code');
+  assert.ok(own !== undefined && own.microEpsilonSpent > 2_000_000n && own.microEpsilonSpent <= 3_000_000n);
+  assert.ok(own.microEpsilonLimit !== null && own.microEpsilonLimit <= 3_000_000n);
+
+  // Whoever edits the policy back to plain sums finds what was spent in that measure.
+  await code.attach(policy.replace('epsilonTotal: 40,', 'epsilonTotal: 5,'));
+  const { agreement } = await code.provider.agreements.offer({ dataset: 'clinical', consumer: 'zeta' });
+  await zeta.agreements.accept({ id: agreement?.id ?? '' });
+  const again = await zeta.jobs.run({
+    agreementIds: [agreement?.id ?? ''],
+    computation: { kind: 'javascript', javascript: programOf('risk-score.yaml') },
+  });
+  assert.equal(again.kind === 'refused' && again.reasons[0]?.code, 'budget-exhausted');
 });

@@ -189,6 +189,7 @@ export const RELEASE_TERMS: Readonly<Record<Mode, readonly ConstraintTerm[]>> = 
     perJob,
     optional(atMost('microEpsilonTotal', 'gb:microEpsilonTotal', 'gb:microEpsilon')),
     overall,
+    is('accounting', 'gb:accounting'),
     delta,
     atMost('outputs', 'gb:outputs', 'gb:number'),
     rowsPerUnit,

@@ -71,17 +71,24 @@ const release: fc.Arbitrary<Release> = fc.oneof(
     minUnits: count,
     maxQueries: maybe(count),
   }),
-  fc.record({
-    mode: fc.constant('sandbox' as const),
-    methods: some(['rowFunction', 'blocks', 'post'] as const),
-    microEpsilonPerJob: fc.integer({ min: 1, max: 1_000_000 }),
-    microEpsilonTotal: maybe(fc.integer({ min: 1, max: 4_000_000 })),
-    microEpsilonDataset: fc.constant(8_000_000),
-    delta: fc.constantFrom(0, 1e-6),
-    outputs: fc.integer({ min: 1, max: 64 }),
-    maxRowsPerUnit: fc.integer({ min: 1, max: 100_000 }),
-    tier: fc.constantFrom('balanced', 'strict'),
-  }),
+  fc
+    .record({
+      mode: fc.constant('sandbox' as const),
+      methods: some(['rowFunction', 'blocks', 'post'] as const),
+      microEpsilonPerJob: fc.integer({ min: 1, max: 1_000_000 }),
+      microEpsilonTotal: maybe(fc.integer({ min: 1, max: 4_000_000 })),
+      microEpsilonDataset: fc.constant(8_000_000),
+      // zCDP needs a delta above 0.
+      adding: fc.constantFrom(
+        { accounting: 'pure', delta: 0 } as const,
+        { accounting: 'pure', delta: 1e-6 } as const,
+        { accounting: 'zcdp', delta: 1e-6 } as const,
+      ),
+      outputs: fc.integer({ min: 1, max: 64 }),
+      maxRowsPerUnit: fc.integer({ min: 1, max: 100_000 }),
+      tier: fc.constantFrom('balanced', 'strict'),
+    })
+    .map(({ adding, ...rest }): Release => ({ ...rest, ...adding })),
   fc.record({
     mode: fc.constant('approvedCode' as const),
     minUnits: count,
