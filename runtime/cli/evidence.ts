@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Glovebox } from '../client/connect.ts';
 import { GloveboxError } from '../client/error.ts';
+import type { TrustedRuntime } from '../gen/messages.ts';
 import { parseVerifierKey } from '../evidence/note.ts';
-import { verifyReceipt } from '../evidence/receipt.ts';
+import { type KnownLog, type LogOwner, ownerInWords, recogniseReceipt } from '../evidence/known-logs.ts';
 import { addEvidenceLog } from './evidence-log.ts';
 import { verifierKeyIn } from './verifier-key.ts';
 import { addWitness } from './witness.ts';
@@ -27,8 +28,10 @@ export function addEvidence(program: Command): void {
     .action((file: string, options: CommonOptions & { key?: string; witness?: readonly string[]; quorum?: string }) => {
       const trust = (): Trust => trustOf(options);
       return options.key === undefined
-        ? actAs(options, async (glovebox, out) => verify(out, file, await knownKeys(glovebox), trust()))
-        : act(options, async (out) => verify(out, file, [readFileSync(options.key ?? '', 'utf8').trim()], trust()));
+        ? actAs(options, async (glovebox, out) => verify(out, file, await knownLogs(glovebox), trust()))
+        : act(options, async (out) =>
+            verify(out, file, [logOf(readFileSync(options.key ?? '', 'utf8').trim(), { kind: 'given' })], trust()),
+          );
     });
   addWitness(evidence);
   withCommon(
@@ -134,7 +137,7 @@ function pemOf(verifierKey: string): string {
   return publicKey.export({ type: 'spki', format: 'pem' }).toString();
 }
 
-type Trust = NonNullable<Parameters<typeof verifyReceipt>[2]>;
+type Trust = NonNullable<Parameters<typeof recogniseReceipt>[2]>;
 
 function trustOf(options: { readonly witness?: readonly string[]; readonly quorum?: string }): Trust {
   const witnesses = (options.witness ?? []).map(verifierKeyIn);
@@ -144,42 +147,57 @@ function trustOf(options: { readonly witness?: readonly string[]; readonly quoru
   return { witnesses, quorum };
 }
 
-/** The key of the runtime's own log, and for whom may read the trust list those of the runtimes on it. */
-async function knownKeys(glovebox: Glovebox): Promise<readonly string[]> {
+/** The runtime's own log, and for whom may read the trust list those of the runtimes that are or were on it. */
+async function knownLogs(glovebox: Glovebox): Promise<readonly KnownLog[]> {
   const { verifierKey } = await glovebox.evidence.getCheckpoint({});
   const { runtimes } = await glovebox.parties.listTrust({}).catch((error: unknown) => {
     if (error instanceof GloveboxError && error.code === 'role-missing') return { runtimes: [] };
     throw error;
   });
-  return [verifierKey, ...runtimes.filter(({ isTrusted }) => isTrusted).map((one) => one.verifierKey)];
+  return [logOf(verifierKey, { kind: 'own' }), ...runtimes.map((one) => logOf(one.verifierKey, trustOwner(one)))];
+}
+
+function trustOwner({ authority, isTrusted, isRevoked, sinceMs, endsAtMs }: TrustedRuntime): LogOwner {
+  if (isTrusted) return { kind: 'trusted', authority, endsAtMs };
+  return isRevoked ? { kind: 'revoked', authority, atMs: sinceMs } : { kind: 'expired', authority, atMs: endsAtMs };
+}
+
+function logOf(text: string, owner: LogOwner): KnownLog {
+  const key = parseVerifierKey(text);
+  if (key === undefined) throw new UsageError('the verifier key is not one: it looks like NAME+HEX+BASE64');
+  return { key, owner };
 }
 
 function verify(
   out: { answer<T>(value: T, forPeople: (value: T) => string): void },
   file: string,
-  keyTexts: readonly string[],
+  logs: readonly KnownLog[],
   trust: Trust,
 ): 0 | 1 {
-  const receipt = readFileSync(file, 'utf8');
-  const verdicts = keyTexts.map((text) => {
-    const key = parseVerifierKey(text);
-    if (key === undefined) throw new UsageError('the verifier key is not one: it looks like NAME+HEX+BASE64');
-    return verifyReceipt(receipt, key, trust);
-  });
-  const verdict = verdicts.find(({ kind }) => kind === 'verified') ?? verdicts[0];
-  if (verdict === undefined) throw new UsageError('there is no verifier key');
+  const verdict = recogniseReceipt(readFileSync(file, 'utf8'), logs, trust);
   if (verdict.kind === 'refused') {
-    out.answer({ isValid: false, reason: verdict.reason }, () => `NOT valid: ${verdict.reason}`);
+    out.answer({ isValid: false, isGenuine: false, reason: verdict.reason }, () => `NOT valid: ${verdict.reason}`);
     return 1;
   }
-  const { event, index, checkpoint, witnesses } = verdict;
-  out.answer({ isValid: true, index, size: checkpoint.size, event, witnesses }, () =>
+  const { event, index, checkpoint, witnesses, owner } = verdict;
+  const told = { isGenuine: true, log: owner, index, size: checkpoint.size, event, witnesses };
+  const words = [
+    `${event.kind} at ${new Date(event.atMs).toISOString()}`,
+    ...witnesses.map(({ name, atSeconds }) => `cosigned by ${name} at ${new Date(atSeconds * 1000).toISOString()}`),
+    ...Object.entries(event.facts).map(([name, fact]) => `  ${name}: ${String(fact)}`),
+    ...event.subjects.map(({ name, sha256 }) => `  ${name} sha256:${sha256}`),
+  ];
+  if (verdict.kind === 'trustEnded') {
+    out.answer({ isValid: false, reason: verdict.reason, ...told }, () =>
+      [`NOT valid: ${verdict.reason}; it says`, ...words].join('\n'),
+    );
+    return 1;
+  }
+  out.answer({ isValid: true, ...told }, () =>
     [
       `valid: entry ${index} of a log of ${checkpoint.size} entries, signed by ${checkpoint.origin}`,
-      `${event.kind} at ${new Date(event.atMs).toISOString()}`,
-      ...witnesses.map(({ name, atSeconds }) => `cosigned by ${name} at ${new Date(atSeconds * 1000).toISOString()}`),
-      ...Object.entries(event.facts).map(([name, fact]) => `  ${name}: ${String(fact)}`),
-      ...event.subjects.map(({ name, sha256 }) => `  ${name} sha256:${sha256}`),
+      ...(owner.kind === 'trusted' ? [ownerInWords(owner)] : []),
+      ...words,
     ].join('\n'),
   );
   return 0;

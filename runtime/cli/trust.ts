@@ -79,11 +79,12 @@ export function addTrust(program: Command): void {
         const { runtimes } = await glovebox.parties.listTrust({});
         out.answer({ runtimes }, () =>
           tableText(
-            ['runtime', 'state', 'since', 'at', 'parties here', 'key'],
+            ['runtime', 'state', 'since', 'ends', 'at', 'parties here', 'key'],
             runtimes.map((one) => [
               one.authority,
-              one.isTrusted ? 'trusted' : 'revoked',
+              one.isTrusted ? 'trusted' : one.isRevoked ? 'revoked' : 'expired',
               new Date(one.sinceMs).toISOString().slice(0, 16),
+              new Date(one.endsAtMs).toISOString().slice(0, 10),
               one.server,
               one.parties.join(', '),
               one.keyPin,

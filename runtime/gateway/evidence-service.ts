@@ -1,12 +1,13 @@
+import type { VerifyReceiptResponse } from '../gen/messages.ts';
 import type { EvidenceServiceHandlers } from '../gen/services.ts';
 import { readEntry, sha256Hex, sigstoreBundle } from '../evidence/entry.ts';
-import { verifyReceipt } from '../evidence/receipt.ts';
+import { ownerInWords, recogniseReceipt, type RecognisedVerdict } from '../evidence/known-logs.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
 import { reason } from '../policy/reason.ts';
 import { Fault } from '../rpc/fault.ts';
 import { requireRole } from './access.ts';
 import type { GatewayNeeds } from './needs.ts';
-import { trustedLogs } from './trust-list.ts';
+import { listedLogs } from './trust-list.ts';
 
 /** Most entries in one answer. */
 export const MAX_ENTRIES = 1000;
@@ -77,35 +78,35 @@ export function evidenceService(needs: GatewayNeeds): EvidenceServiceHandlers {
         yield { chunk: Buffer.from(entries.map((entry) => `${Buffer.from(entry).toString('base64')}\n`).join('')) };
       }
     },
-    verify: async (_caller, request) => {
-      const receipt = Buffer.from(request.document).toString('utf8');
-      const own = verifyReceipt(receipt, store.verifierKey);
-      const other =
-        own.kind === 'verified'
-          ? undefined
-          : trustedLogs(needs).find((key) => verifyReceipt(receipt, key).kind === 'verified');
-      if (other !== undefined)
-        return {
-          isValid: true,
-          checks: [
-            'the entry is in the tree of the checkpoint',
-            `the checkpoint is signed by the log \`${other.name}\` of a runtime on the trust list`,
-          ],
-          reasons: [],
-        };
-      if (own.kind === 'refused')
-        return {
-          isValid: false,
-          checks: [],
-          reasons: [reason('receipt-not-valid', `the receipt is not valid: ${own.reason}`)],
-        };
-      return {
-        isValid: true,
-        checks: ['the entry is in the tree of the checkpoint', 'the checkpoint is signed by the log key'],
-        reasons: [],
-      };
+    verify: (_caller, request) => {
+      const verdict = recogniseReceipt(Buffer.from(request.document).toString('utf8'), [
+        { key: store.verifierKey, owner: { kind: 'own' } },
+        ...listedLogs(needs),
+      ]);
+      return Promise.resolve(answerOf(verdict));
     },
   };
+}
+
+function answerOf(verdict: RecognisedVerdict): VerifyReceiptResponse {
+  const none = { isValid: false, checks: [], reasons: [], isGenuine: false, authority: '', trustEndedAtMs: 0 };
+  if (verdict.kind === 'refused')
+    return { ...none, reasons: [reason('receipt-not-valid', `the receipt is not valid: ${verdict.reason}`)] };
+  const { owner, checkpoint } = verdict;
+  const told = { ...none, isGenuine: true, authority: 'authority' in owner ? owner.authority : '' };
+  const isIncluded = 'the entry is in the tree of the checkpoint';
+  if (verdict.kind === 'trustEnded')
+    return {
+      ...told,
+      trustEndedAtMs: verdict.owner.atMs,
+      checks: [isIncluded],
+      reasons: [reason('receipt-trust-ended', `the receipt is ${verdict.reason}`)],
+    };
+  const isSigned =
+    owner.kind === 'trusted'
+      ? `the checkpoint is signed by the log \`${checkpoint.origin}\` of a runtime on the trust list: ${ownerInWords(owner)}`
+      : 'the checkpoint is signed by the log key';
+  return { ...told, isValid: true, checks: [isIncluded, isSigned] };
 }
 
 /** An entry in the form that was asked for; undefined when the log has no such entry. */

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
-import { parseVerifierKey, type VerifierKey } from '../evidence/note.ts';
+import type { KnownLog, LogOwner } from '../evidence/known-logs.ts';
+import { parseVerifierKey } from '../evidence/note.ts';
 import type { TrustedRuntime } from '../gen/messages.ts';
 import type { PartyServiceHandlers } from '../gen/services.ts';
 import { verifyIntroduction } from '../identity/introduction.ts';
@@ -202,9 +203,19 @@ function expiryOf(body: TrustBody): number {
 export const trustedAuthorities = (needs: TrustNeeds): readonly string[] =>
   trusted(needs).map(({ body }) => body.certificate);
 
-/** Keys of the logs whose receipts are recognised besides our own. */
-export const trustedLogs = (needs: TrustNeeds): readonly VerifierKey[] =>
-  trusted(needs).flatMap(({ body }) => parseVerifierKey(body.verifierKey) ?? []);
+/** The logs of all runtimes that are or were trusted, with what holds of each now. */
+export const listedLogs = (needs: TrustNeeds): readonly KnownLog[] =>
+  needs.store.peekAll<TrustBody>('trust').flatMap((record): readonly KnownLog[] => {
+    const key = parseVerifierKey(record.body.verifierKey);
+    return key === undefined ? [] : [{ key, owner: ownerOf(needs, record) }];
+  });
+
+function ownerOf(needs: Pick<GatewayNeeds, 'nowMs'>, record: Trusted): LogOwner {
+  const { id: authority, state, atMs, body } = record;
+  const endsAtMs = expiryOf(body);
+  if (isInForce(needs, record)) return { kind: 'trusted', authority, endsAtMs };
+  return state === 'trusted' ? { kind: 'expired', authority, atMs: endsAtMs } : { kind: 'revoked', authority, atMs };
+}
 
 const trusted = (needs: TrustNeeds): readonly Trusted[] =>
   needs.store.peekAll<TrustBody>('trust').filter((one) => isInForce(needs, one));
@@ -248,5 +259,7 @@ function messageOf(needs: TrustNeeds, record: Trusted): TrustedRuntime {
     sinceMs: atMs,
     note,
     parties: partiesOf(needs, id).map((one) => one.id),
+    endsAtMs: expiryOf(body),
+    isRevoked: record.state === 'revoked',
   };
 }

@@ -2801,6 +2801,10 @@ export interface TrustedRuntime {
   readonly note: string;
   /** Its parties that are admitted here. */
   readonly parties: readonly string[];
+  /** When trust ends whatever else holds, with the certificate that was trusted; milliseconds since the epoch. */
+  readonly endsAtMs: number;
+  /** Whether an operator ended it, at `since_ms`; not trusted and not revoked: it ended at `ends_at_ms`. */
+  readonly isRevoked: boolean;
 }
 
 /** Asks for a twin. */
@@ -2932,12 +2936,18 @@ export interface VerifyReceiptRequest {
 
 /** The verdict. */
 export interface VerifyReceiptResponse {
-  /** Whether it is genuine and in this log. */
+  /** Whether it is genuine, and of this log or that of a runtime that is trusted now. */
   readonly isValid: boolean;
   /** The checks in order, in words. */
   readonly checks: readonly string[];
   /** Why not. */
   readonly reasons: readonly Reason[];
+  /** Whether the signature and the proof hold; genuine and not valid: of the log of a runtime that is trusted no more. */
+  readonly isGenuine: boolean;
+  /** The other runtime on the trust list whose log it is of; empty: this one, or none. */
+  readonly authority: string;
+  /** When trust in that runtime ended, milliseconds since the epoch; 0: it has not. */
+  readonly trustEndedAtMs: number;
 }
 
 /** Names a job. */

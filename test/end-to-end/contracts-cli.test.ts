@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { runtimeCardText } from '../../runtime/identity/runtime-card.ts';
 import { createAuthority, issueCredential } from '../../runtime/rpc/authority.ts';
 import { formatVerifierKey } from '../../runtime/evidence/note.ts';
-import { newSigner } from '../evidence/world.ts';
+import { logOf, newSigner, receiptOf } from '../evidence/world.ts';
 import { outputOf, serveRuntime, type ServedRuntime } from './runtime.ts';
 
 const VISITS = ['patient,ward,cost', ...Array.from({ length: 120 }, (_, i) => `${i % 60},w${i % 3},${(i * 7) % 100}`)];
@@ -206,7 +206,9 @@ describe('contracts on the command line', () => {
       nowMs: Date.now(),
     });
     writeFileSync(path('lab.json'), JSON.stringify(bundle));
-    const verifierKey = formatVerifierKey(newSigner('there.example').verifier);
+    const log = logOf(2, newSigner('there.example'));
+    const verifierKey = formatVerifierKey(log.signer.verifier);
+    writeFileSync(path('there.receipt'), receiptOf(log, 1));
     writeFileSync(
       path('there.card'),
       runtimeCardText({
@@ -234,7 +236,28 @@ describe('contracts on the command line', () => {
     assert.match((await runtime.run('party', 'whoami', ...as('lab-here'))).stdout, /^lab \(consumer\)/);
     assert.match((await runtime.run('party', 'list')).stdout, new RegExp(`lab .*${there.name}`));
     assert.match((await runtime.run('trust', 'list')).stdout, new RegExp(`${there.name} +trusted .*lab`));
+    const verify = ['evidence', 'verify', path('there.receipt')] as const;
+    const trusted = await runtime.run(...verify);
+    assert.equal(trusted.exit, 0);
+    assert.match(trusted.stdout, new RegExp(`^valid: .*\nthe log of .${there.name}., trusted until 20`));
     assert.match((await runtime.run('trust', 'revoke', there.name)).stdout, /suspended: lab/);
+    assert.match((await runtime.run('trust', 'list')).stdout, new RegExp(`${there.name} +revoked `));
+    const told = await runtime.run(...verify);
+    assert.equal(told.exit, 1);
+    assert.match(
+      told.stdout,
+      new RegExp(`^NOT valid: genuine, but of the log of .${there.name}.: trust in it was revoked at 20`),
+    );
+    const {
+      isValid,
+      isGenuine,
+      log: owner,
+    } = JSON.parse((await runtime.run(...verify, '--json')).stdout) as {
+      readonly isValid: boolean;
+      readonly isGenuine: boolean;
+      readonly log: { readonly kind: string; readonly authority: string };
+    };
+    assert.deepEqual([isValid, isGenuine, owner.kind, owner.authority], [false, true, 'revoked', there.name]);
     assert.equal((await runtime.run('party', 'whoami', ...as('lab-here'))).exit, 1);
   });
 

@@ -9,10 +9,11 @@ import { startServer, type RunningServer } from '../../runtime/cli/start-server.
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
 import { formatVerifierKey } from '../../runtime/evidence/note.ts';
 import { readEntry } from '../../runtime/evidence/entry.ts';
+import { recogniseReceipt } from '../../runtime/evidence/known-logs.ts';
 import { type CredentialBundle, parseCredential } from '../../runtime/identity/credential.ts';
 import { type Introduction, introductionText } from '../../runtime/identity/introduction.ts';
 import { keyPinOf, parseRuntimeCard, type RuntimeCard, runtimeCardText } from '../../runtime/identity/runtime-card.ts';
-import { isTrusted, trustedAuthorities, trustedLogs } from '../../runtime/gateway/trust-list.ts';
+import { isTrusted, trustedAuthorities, listedLogs } from '../../runtime/gateway/trust-list.ts';
 import { logOf, newSigner, receiptOf } from '../evidence/world.ts';
 import { type Authority, createAuthority, issueCredential, serverNameOf } from '../../runtime/rpc/authority.ts';
 
@@ -240,6 +241,18 @@ test('revoked trust suspends its parties at once, on record, and comes back with
   assert.equal(await codeOf(visit(acme).parties.whoAmI({})), 'credential-unknown', 'a new one is not even believed');
   const receipt = await operator.evidence.verify({ document: Buffer.from(receiptOf(thereLog, 3)) });
   assert.equal(receipt.isValid, false, 'nor are receipts of its log, whenever they were made');
+  const revoked = (await operator.parties.listTrust({})).runtimes.find(({ authority }) => authority === there.name);
+  assert.deepEqual([revoked?.isTrusted, revoked?.isRevoked], [false, true]);
+  assert.deepEqual(
+    [receipt.isGenuine, receipt.authority, receipt.trustEndedAtMs, receipt.reasons[0]?.code],
+    [true, there.name, revoked?.sinceMs, 'receipt-trust-ended'],
+    'and it is said that it was trusted, whose it is and until when',
+  );
+  assert.match(receipt.reasons[0]?.message ?? '', /genuine, but of the log of .*revoked at 20/);
+  const forged = await operator.evidence.verify({
+    document: Buffer.from(receiptOf(logOf(5, newSigner('there.example/evidence')), 3)),
+  });
+  assert.deepEqual([forged.isGenuine, forged.reasons[0]?.code], [false, 'receipt-not-valid'], 'a forgery is no more');
   await operator.parties.resume({ name: 'acme' });
   assert.equal(await codeOf(visitor.parties.whoAmI({})), 'party-not-admitted', 'resumed is not trusted');
   await assert.rejects(operator.parties.revokeTrust({ authority: there.name }), /is not trusted/);
@@ -273,15 +286,17 @@ test('trust ends with the certificate that was trusted, for parties and receipts
   await assert.rejects(operator.parties.trust({ card: runtimeCardText(expired) }), /has expired/);
   const { validTo } = new X509Certificate(thereCard.certificate);
   const record = { table: 'trust', id: there.name, owner: '', state: 'trusted', atMs: 0, body: thereCard };
-  const store = { peek: () => record, peekAll: () => [record] } as unknown as Parameters<
-    typeof trustedLogs
-  >[0]['store'];
+  const store = { peek: () => record, peekAll: () => [record] } as unknown as Parameters<typeof listedLogs>[0]['store'];
   for (const [nowMs, count] of [
     [Date.parse(validTo) - 1000, 1],
     [Date.parse(validTo), 0],
   ] as const) {
     const needs = { store, nowMs: () => nowMs };
-    assert.equal(trustedLogs(needs).length, count);
+    const [log] = listedLogs(needs);
+    assert.equal(log?.owner.kind, count === 1 ? 'trusted' : 'expired');
+    const verdict = recogniseReceipt(receiptOf(thereLog, 3), listedLogs(needs));
+    assert.equal(verdict.kind, count === 1 ? 'verified' : 'trustEnded');
+    if (verdict.kind === 'trustEnded') assert.match(verdict.reason, /ended with its certificate at/);
     assert.equal(trustedAuthorities(needs).length, count);
     assert.equal(isTrusted(needs, there.name), count === 1);
   }
