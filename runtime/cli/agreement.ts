@@ -158,7 +158,10 @@ export function addAgreement(program: Command): void {
   ).action((id: string, duty: string, options: CommonOptions) =>
     actAs(options, async (glovebox, out) => {
       const { agreement: found } = await glovebox.agreements.fulfil({ id, duty });
-      out.answer({ agreement: found }, () => found?.duties.map((one) => `duty: ${one}`).join('\n') ?? '');
+      out.answer(
+        { agreement: found },
+        () => found?.duties.map((one) => `duty: ${one}`).join('\n') ?? `${duty} is done`,
+      );
     }),
   );
   for (const verb of ['suspend', 'resume', 'terminate'] as const) {

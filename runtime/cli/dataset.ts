@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { registerFiles, type FileToUpload } from '../client/upload.ts';
 import type { Dataset } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
+import { addDatasetCustodian } from './dataset-custodian.ts';
 import { addDatasetGrade, gradeOf } from './dataset-grade.ts';
 import type { EncryptOptions } from './encrypt-columns.ts';
 import { reasonLines, tableText, UsageError } from './output.ts';
@@ -145,6 +146,7 @@ export function addDataset(program: Command): void {
     }),
   );
   addDatasetGrade(dataset);
+  addDatasetCustodian(dataset);
   withCommon(
     dataset.command('twin <name>').description('synthetic rows of the same shape, made of the policy alone'),
     'glovebox dataset twin clinical --table colon --out colon-twin.arrow',

@@ -91,6 +91,21 @@ export function addParty(program: Command): void {
         );
       }),
     );
+  withCommon(
+    party.command('erase <name>').description('make a party that has left nobody in the log; receipts still verify'),
+    'glovebox party erase acme --note "asked on 2026-11-20"',
+  )
+    .option('--note <text>', 'why, for the record', '')
+    .action((name: string, options: CommonOptions & { note: string }) =>
+      actAs(options, async (glovebox, out) => {
+        const answer = await glovebox.parties.erase({ name, note: options.note });
+        out.answer(answer, () =>
+          answer.isShared
+            ? `${name} is erased, but it was admitted before parties had salts of their own: whoever has keys/pseudonyms.key can still tell its entries`
+            : `${name} is erased: nobody can tell its entries in the log any more; ${answer.removedAlerts} alerts removed`,
+        );
+      }),
+    );
   addRecognition(party);
   for (const [verb, what] of [
     ['suspend', 'stop a party: its credential and its running jobs end at once'],

@@ -8,7 +8,7 @@ import type { PoolNumbers } from '../sandbox/pool-options.ts';
 import { act, type CommonOptions, defaultDataDirectory } from './command.ts';
 import { configurationOf, type SettingFlags, withSettings } from './configuration.ts';
 import { LogFile } from './log-file.ts';
-import type { ExitCode } from './output.ts';
+import { type ExitCode, UsageError } from './output.ts';
 import { verifierKeyIn } from './verifier-key.ts';
 
 export interface ServeOptions extends CommonOptions, SettingFlags {}
@@ -71,6 +71,7 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
       webhooks: set.webhooks ?? [],
       outside: {
         witnesses: (set.witnesses ?? []).map(({ url, keyFile }) => ({ url, key: verifierKeyIn(keyFile) })),
+        witnessQuorum: quorumOf(set.witnessQuorum ?? 1, set.witnesses?.length ?? 0),
         timestampUrl: set.timestampUrl,
         timestampEveryMs: set.timestampEveryMs ?? Infinity,
       },
@@ -201,4 +202,10 @@ function limitsOf(set: Configuration): {
       drainMs: whole(set.drainMs),
     },
   };
+}
+
+function quorumOf(quorum: number, witnesses: number): number {
+  if (quorum > Math.max(1, witnesses))
+    throw new UsageError(`witnessQuorum is ${quorum}, but there are ${witnesses} witnesses: it could never be reached`);
+  return quorum;
 }

@@ -106,6 +106,12 @@ export const SETTINGS = {
     about: 'Witnesses that cosign the log (C2SP tlog-witness): URL of add-checkpoint, and the file of the verifier key',
     flag: '--witness',
   }),
+  witnessQuorum: setting({
+    name: 'witnessQuorum',
+    kind: whole(1, 100),
+    standard: 1,
+    about: 'How many witnesses have to say that they have seen another history of the log before everything is stopped',
+  }),
   timestampUrl: setting({
     name: 'timestamps.url',
     kind: URL_TEXT,

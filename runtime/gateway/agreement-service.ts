@@ -16,6 +16,7 @@ import {
   durably,
 } from './agreement-record.ts';
 import { counter, type CounterNeeds } from './counter-offer.ts';
+import { keeps } from './custody.ts';
 import { gradeReasons } from './dataset-grade.ts';
 import { disputeHandlers } from './disputes.ts';
 import type { DutyBook } from './duties.ts';
@@ -27,7 +28,7 @@ import { mine, isParty, actorOf, policyOfAgreement, attachedPolicy } from './agr
 import { termsFor, pricesIn } from './agreement-terms.ts';
 
 export interface AgreementNeeds extends CounterNeeds {
-  readonly duties: Pick<DutyBook, 'fulfil' | 'linesOf'>;
+  readonly duties: Pick<DutyBook, 'fulfil' | 'linesOf' | 'askedBy'>;
 }
 
 /**
@@ -95,6 +96,14 @@ export function agreementService(needs: AgreementNeeds): AgreementServiceHandler
     },
     get: async (caller, request) => ({ agreement: await withDuties(needs, mine(needs, caller, request.id)) }),
     fulfil: async (caller, request) => {
+      const kept = store.peek<AgreementBody>('agreement', request.id);
+      if (kept !== undefined && keeps(needs, caller, kept.body.dataset) && !isParty(caller, kept.body)) {
+        // Who keeps the data deletes what was made of it; it reads no agreement for that.
+        if (needs.duties.askedBy(kept.id, request.duty) !== 'delete')
+          throw new Fault('not-found', `agreement \`${kept.id}\` has no open duty \`${request.duty}\` to delete`);
+        await needs.duties.fulfil(kept.id, request.duty, caller.party, []);
+        return { agreement: null };
+      }
       const record = mine(needs, caller, request.id);
       const { body } = record;
       const by = actorOf(caller, record);

@@ -15,6 +15,7 @@ import { pageOf, requireRole } from './access.ts';
 import { gradeAtRegistration, gradingRecord } from './dataset-grade.ts';
 import { keyFiguresOf } from './dataset-units.ts';
 import { gradeHandler } from './grade-dataset.ts';
+import { custodyHandler, custodyId, keeps } from './custody.ts';
 import { evidence, newId } from './needs.ts';
 import { twinTables } from './twin-tables.ts';
 import { versionsOf } from './policy-service.ts';
@@ -53,6 +54,7 @@ export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandl
   };
   return {
     ...gradeHandler(needs, recording),
+    ...custodyHandler(needs),
     registerDataset: (caller, request, call) => register(needs, recording, caller, request, call.signal),
     list: async (caller, request) => {
       const seen = needs.store
@@ -93,8 +95,8 @@ export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandl
     },
     verify: async function* (caller, request) {
       const dataset = find(caller, request.name);
-      if (!isInsider(caller, dataset))
-        throw new Fault('role-missing', 'only its provider, operators and auditors verify a dataset');
+      if (!isInsider(caller, dataset) && !keeps(needs, caller, dataset.id))
+        throw new Fault('role-missing', 'only its provider, its custodian, operators and auditors verify a dataset');
       const version = request.version === 0 ? dataset.body.version : request.version;
       const digest = version === dataset.body.version ? dataset.body.digest : '';
       const verdict = await needs.verify(request.name, version, digest).catch((error: unknown) => {
@@ -109,7 +111,7 @@ export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandl
             needs,
             'dataset.verified',
             [{ name: `dataset/${request.name}@${version}`, sha256: dataset.body.digest.replace('sha256:', '') }],
-            { intact: verdict.kind === 'intact' },
+            { intact: verdict.kind === 'intact', by: needs.pseudonymOf(caller.party) },
           ),
         },
       ]);
@@ -143,7 +145,7 @@ async function* register(
   request: AsyncIterable<RegisterDatasetRequest>,
   signal: AbortSignal,
 ): AsyncGenerator<RegisterDatasetResponse, void, void> {
-  requireRole(caller, 'register datasets', 'provider');
+  requireRole(caller, 'register datasets', 'provider', 'custodian');
   const folder = join(needs.uploads, newId(needs, 'upload'));
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const spool = new UploadedFiles(folder);
@@ -162,8 +164,17 @@ async function* register(
     }
     const { header, sources } = spool.finish();
     const existing = needs.store.peek<DatasetBody>('dataset', header.name);
-    if (existing !== undefined && existing.owner !== caller.party)
+    const isKept = existing !== undefined && keeps(needs, caller, existing.id);
+    // A custodian brings versions of what it keeps: whose data it is, what it is graded and who may use it stays as it was.
+    if (!isKept) requireRole(caller, `register datasets but those that it keeps`, 'provider');
+    if (existing !== undefined && existing.owner !== caller.party && !isKept)
       throw new Fault('already-exists', `the name \`${header.name}\` is taken`);
+    if (isKept && header.grade !== 'unspecified')
+      throw new Fault(
+        'role-missing',
+        `the grade of \`${header.name}\` is its provider's word: register it without one`,
+      );
+    const provider = existing?.owner ?? caller.party;
 
     if (existing?.body.encrypted !== undefined)
       throw new Fault('conflict', `dataset \`${header.name}\` is one of ciphertext: choose another name`);
@@ -192,7 +203,7 @@ async function* register(
     const record: StoredRecord<DatasetBody> = {
       table: 'dataset',
       id: manifest.dataset,
-      owner: caller.party,
+      owner: provider,
       state: 'registered',
       atMs: needs.nowMs(),
       body: {
@@ -209,7 +220,11 @@ async function* register(
       needs,
       'dataset.registered',
       [{ name: `dataset/${manifest.dataset}@${manifest.version}`, sha256: manifest.digest.replace('sha256:', '') }],
-      { provider: needs.pseudonymOf(caller.party), tables: manifest.tables.length },
+      {
+        provider: needs.pseudonymOf(provider),
+        tables: manifest.tables.length,
+        ...(isKept ? { custodian: needs.pseudonymOf(caller.party) } : {}),
+      },
     );
     // Two registrations of one provider may end in another order than they began: the newer version stays.
     if ((latest?.body.version ?? 0) >= manifest.version || recording.has(manifest.dataset))
@@ -226,6 +241,10 @@ async function* register(
           id: manifest.dataset,
           state: existing === undefined ? null : existing.state,
         },
+        // Custody that ended while the files came in registers nothing.
+        ...(isKept
+          ? [{ do: 'expect' as const, table: 'setting' as const, id: custodyId(manifest.dataset), state: 'named' }]
+          : []),
         { do: 'put', record },
         { do: 'put', record: gradingRecord(needs, record) },
         { do: 'record', event },

@@ -8,6 +8,7 @@ import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { isOpenTo, pinnedPolicy } from './agreement-record.ts';
 import { findStoredTable } from '../dataset/catalogue.ts';
+import { custodianOf, keeps } from './custody.ts';
 import { proposedGradeOf } from './dataset-grade.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { versionsOf } from './policy-service.ts';
@@ -31,9 +32,13 @@ export function faultOf(error: unknown): unknown {
 export const isInsider = (caller: Caller, dataset: StoredRecord<DatasetBody>): boolean =>
   dataset.owner === caller.party || hasRole(caller, 'operator', 'auditor');
 
-/** Consumers see what they have an offer of or an agreement for. */
+/** Consumers see what they have an offer of or an agreement for, custodians what they keep. */
 export function maySee(needs: GatewayNeeds, caller: Caller, dataset: StoredRecord<DatasetBody>): boolean {
-  return isInsider(caller, dataset) || policySeenBy(needs, caller, dataset.id) !== undefined;
+  return (
+    isInsider(caller, dataset) ||
+    keeps(needs, caller, dataset.id) ||
+    policySeenBy(needs, caller, dataset.id) !== undefined
+  );
 }
 
 export function policySeenBy(
@@ -109,6 +114,7 @@ export async function messageOf(
     findings: inside ? body.findings : [],
     proposedGrade: inside ? proposedGradeOf(body) : ('unspecified' as const),
     isGradeConfirmed: body.gradeConfirmed !== undefined,
+    custodian: inside || keeps(needs, caller, dataset.id) ? (custodianOf(needs, dataset.id) ?? '') : '',
     gradeRules: inside && body.grade !== null ? packInWords(body.grade) : [],
   };
 }

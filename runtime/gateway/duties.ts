@@ -144,10 +144,21 @@ export class DutyBook {
     ];
   }
 
-  /** Marks a duty as fulfilled by somebody's word; undefined when there is none that is open. */
+  /** What an open duty asks to be done; undefined when there is none. */
+  askedBy(agreement: string, id: string): Duty['do'] | undefined {
+    const open = this.#open.get(id);
+    return open?.owner === agreement ? open.body.do : undefined;
+  }
+
+  /** Marks a duty as fulfilled by somebody's word, and deletes what it says; undefined when there is none that is open. */
   async fulfil(agreement: string, id: string, by: string, duties: readonly Duty[]): Promise<DutyRecord | undefined> {
     const open = this.#open.get(id);
-    if (open?.owner === agreement) return this.#done(open, { by: this.#needs.pseudonymOf(by), proof: 'confirmed' });
+    if (open?.owner === agreement) {
+      // Nobody's word deletes anything: it is deleted, and that is the proof.
+      if (open.body.do === 'delete') await this.#needs.removeResult(open.body.job);
+      const proof = open.body.do === 'delete' ? 'removed' : 'confirmed';
+      return this.#done(open, { by: this.#needs.pseudonymOf(by), proof });
+    }
     const index = duties.findIndex((_, at) => beforeId(agreement, at) === id);
     const duty = duties[index];
     if (duty?.on !== 'before' || this.#before.has(id)) return undefined;

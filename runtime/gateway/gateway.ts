@@ -11,7 +11,6 @@ import { parseInWorker } from '../dataset/parse-in-worker.ts';
 import { jailedReader } from '../dataset/read-in-worker.ts';
 import { FileGuard, verifyDataset } from '../dataset/verify.ts';
 import { linkOf } from '../dataset/worker-link.ts';
-import { pseudonymOf } from '../evidence/entry.ts';
 import type { Caller } from '../identity/party.ts';
 import type { Budget } from '../gen/messages.ts';
 import type { AgreementForJob } from '../job/admit.ts';
@@ -64,7 +63,8 @@ import { type OutsideOptions, OutsideCheckpoints } from './outside-checkpoints.t
 import { enforcePolicies } from './policy-monitor.ts';
 import { ConsumerTables } from './consumer-tables.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
-import { stopForOtherHistory } from './rolled-back.ts';
+import { Pseudonyms } from './pseudonyms.ts';
+import { believeAgain, stopForOtherHistory } from './rolled-back.ts';
 import { releasedRows } from './released-rows.ts';
 import {
   type AgreementBody,
@@ -188,12 +188,15 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     folder: join(directory.path, 'evidence'),
     log: parts.log,
     onOtherHistory: async (witness, seen) => {
-      const answer = await stopForOtherHistory({ store, nowMs, sha256, log: parts.log }, witness, seen);
+      const quorum = parts.outside?.witnessQuorum ?? 1;
+      const answer = await stopForOtherHistory({ store, nowMs, sha256, log: parts.log, quorum }, witness, seen);
       if (answer === 'stopped') queue.stop(() => true);
     },
+    onCosigned: (witness) => believeAgain({ store, nowMs }, witness),
   });
   // Before anything is served: a witness may know that this state is an older copy.
   if ((parts.outside?.witnesses.length ?? 0) > 0) await outside.work();
+  const pseudonyms = new Pseudonyms(store, { shared: parts.secrets.pseudonyms, randomBytes });
   let onTrustChange = (): void => {};
   const needs: GatewayNeeds = {
     store,
@@ -202,7 +205,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     nowMs,
     randomBytes: (count) => randomBytes(count),
     sha256,
-    pseudonymOf: (party) => pseudonymOf(parts.secrets.pseudonyms, party),
+    pseudonymOf: (party) => pseudonyms.of(party),
+    pseudonyms,
     isolation: pool.isolation.level,
     version: parts.version,
     log: parts.log,

@@ -2,6 +2,7 @@ import type { EvidenceEvent, Facts, Subject } from '../evidence/entry.ts';
 import type { PartyRole } from '../identity/party.ts';
 import type { IsolationLevel } from '../policy/model.ts';
 import type { Store } from '../store/store.ts';
+import type { Pseudonyms } from './pseudonyms.ts';
 
 /** What every service of the gateway works with. */
 export interface GatewayNeeds {
@@ -11,6 +12,8 @@ export interface GatewayNeeds {
   readonly sha256: (content: Uint8Array | string) => string;
   /** Salted, so that evidence names no party to an outsider. */
   readonly pseudonymOf: (party: string) => string;
+  /** Where pseudonyms come from: for who admits and erases parties. */
+  readonly pseudonyms: Pseudonyms;
   readonly isolation: IsolationLevel;
   readonly version: string;
   readonly log: (event: LogEvent) => void;

@@ -11,6 +11,8 @@ import type { AlertBody, AlertBook, AlertRecord } from './alerts.ts';
 import { exportLists } from './export-lists.ts';
 import type { JobQueue } from './live-jobs.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
+import { overrulingSteps } from './rolled-back.ts';
+import type { Step } from '../store/jobs.ts';
 
 export interface OperatorNeeds extends GatewayNeeds {
   readonly pool: WorkerPool;
@@ -28,17 +30,29 @@ const EVERYTHING = 'all';
 export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
   const exports = exportLists(needs);
   const isStopped = (scope: string = EVERYTHING): boolean => needs.store.peek('switch', scope)?.state === 'on';
-  const throwSwitch = async (caller: string, scope: string, state: 'on' | 'off', note: string): Promise<bigint> => {
+  const throwSwitch = async (
+    caller: string,
+    scope: string,
+    state: 'on' | 'off',
+    note: string,
+    alongWith: readonly Step[] = [],
+  ): Promise<bigint> => {
     const named = scope.startsWith('party/') ? `party/${needs.pseudonymOf(scope.slice('party/'.length))}` : scope;
     const subject = { name: `switch/${named}`, sha256: needs.sha256(`${state} ${note}`) };
     const outcome = await needs.store.transact([
+      ...alongWith,
       {
         do: 'put',
         record: { table: 'switch', id: scope, owner: caller, state, atMs: needs.nowMs(), body: { note } },
       },
       {
         do: 'record',
-        event: evidence(needs, 'switch', [subject], { scope: named, state, by: needs.pseudonymOf(caller) }),
+        event: evidence(needs, 'switch', [subject], {
+          scope: named,
+          state,
+          by: needs.pseudonymOf(caller),
+          ...(alongWith.length === 0 ? {} : { overruledWitnesses: alongWith.length }),
+        }),
       },
     ]);
     if (outcome.kind === 'refused') throw new Fault('conflict', 'the switch was thrown by somebody else meanwhile');
@@ -105,7 +119,9 @@ export function operatorService(needs: OperatorNeeds): OperatorServiceHandlers {
           'role-missing',
           `\`${scope}\` was stopped by \`${thrownBy ?? ''}\`: only they or an operator resume it`,
         );
-      return { logIndex: await throwSwitch(caller.party, scope, 'off', request.note) };
+      // Who lifts it has compared: what witnesses said that stopped everything holds no more.
+      const overruling = scope === EVERYTHING ? overrulingSteps(needs) : [];
+      return { logIndex: await throwSwitch(caller.party, scope, 'off', request.note, overruling) };
     },
     status: async (caller) => {
       requireRole(caller, 'see the status', 'operator', 'auditor');

@@ -29,10 +29,17 @@ export interface OutsideNeeds {
   readonly timestampEveryMs: number;
   /** A witness has seen what this log does not hold. */
   readonly onOtherHistory?: (witness: string, seen: OtherHistory) => Promise<void>;
+  /** A witness has cosigned this log. */
+  readonly onCosigned?: (witness: string) => Promise<void>;
+  /** How long one answer may take, body and all; default: 5 seconds. */
+  readonly answerTimeoutMs?: number;
 }
 
 /** What the operator chose of it. */
-export type OutsideOptions = Pick<OutsideNeeds, 'witnesses' | 'timestampUrl' | 'timestampEveryMs'>;
+export type OutsideOptions = Pick<OutsideNeeds, 'witnesses' | 'timestampUrl' | 'timestampEveryMs'> & {
+  /** How many witnesses have to say that they have seen another history before everything is stopped; default: 1. */
+  readonly witnessQuorum?: number;
+};
 
 /** A checkpoint that witnesses cosigned. */
 export interface WitnessedCheckpoint {
@@ -58,6 +65,7 @@ export class OutsideCheckpoints {
   #stampedAtMs = -Infinity;
   #stampedSize = -1;
   #isWorking = false;
+  #claims: Promise<void> = Promise.resolve();
 
   constructor(needs: OutsideNeeds) {
     this.#needs = needs;
@@ -107,20 +115,26 @@ export class OutsideCheckpoints {
   async #ask({ url, key }: WitnessAddress, size: number, note: string, isRetry = false): Promise<string> {
     const old = this.#known.get(url) ?? 0;
     const proof = old === 0 || old >= size ? [] : await this.#needs.store.consistencyProof(old, size);
-    const answer = await post(url, 'text/plain', Buffer.from(formatAddCheckpoint({ old, proof, checkpoint: note })));
+    const question = Buffer.from(formatAddCheckpoint({ old, proof, checkpoint: note }));
+    const answer = await this.#post(url, 'text/plain', question);
     const text = answer.body.toString('utf8');
     if (answer.status === 409 && !isRetry && /^\d{1,15}\n$/.test(text) && Number(text) <= size) {
       this.#known.set(url, Number(text));
       return this.#ask({ url, key }, size, note, true);
     }
     const seen = otherHistory(answer.status, text, size, isRetry);
-    if (seen !== null) await this.#needs.onOtherHistory?.(key.name, seen);
+    if (seen !== null) {
+      // One after the other: each counts those before it.
+      this.#claims = this.#claims.then(() => this.#needs.onOtherHistory?.(key.name, seen));
+      await this.#claims;
+    }
     if (answer.status !== 200) throw new Error(`the witness answered ${answer.status}`);
     const cosigned = withCosignatures(note, text);
     const parsed = cosigned === undefined ? undefined : parseNote(cosigned);
     if (parsed === undefined || cosignedAt(parsed, key) === undefined)
       throw new Error('the witness gave no valid cosignature');
     this.#known.set(url, size);
+    await this.#needs.onCosigned?.(key.name);
     return text;
   }
 
@@ -128,7 +142,8 @@ export class OutsideCheckpoints {
     const { timestampUrl, timestampEveryMs, nowMs } = this.#needs;
     if (timestampUrl === null || size === this.#stampedSize || nowMs() - this.#stampedAtMs < timestampEveryMs) return;
     const nonce = randomBytes(8);
-    const answer = await post(timestampUrl, 'application/timestamp-query', timestampRequest(Buffer.from(note), nonce));
+    const question = timestampRequest(Buffer.from(note), nonce);
+    const answer = await this.#post(timestampUrl, 'application/timestamp-query', question);
     if (answer.status !== 200 || answer.body.length > MAX_TIMESTAMP_BYTES)
       throw new Error(`the time-stamping authority answered ${answer.status}`);
     const stamp = readTimestamp(answer.body, Buffer.from(note), nonce);
@@ -139,6 +154,10 @@ export class OutsideCheckpoints {
     this.#stampedSize = size;
     this.#stampedAtMs = nowMs();
     this.#needs.log({ level: 'info', event: 'checkpoint.timestamped', facts: { size } });
+  }
+
+  async #post(url: string, type: string, body: Uint8Array): Promise<Answer> {
+    return await post(url, type, body, this.#needs.answerTimeoutMs ?? ANSWER_TIMEOUT_MS);
   }
 
   #write(name: string, content: string | Uint8Array): void {
@@ -158,17 +177,18 @@ function otherHistory(status: number, text: string, size: number, isRetry: boole
   return isRetry ? { kind: 'forked' } : null;
 }
 
-async function post(
-  url: string,
-  type: string,
-  body: Uint8Array,
-): Promise<{ readonly status: number; readonly body: Buffer }> {
+interface Answer {
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+async function post(url: string, type: string, body: Uint8Array, timeoutMs: number): Promise<Answer> {
   const answer = await fetch(url, {
     method: 'POST',
     body: Buffer.from(body),
     headers: { 'content-type': type },
     redirect: 'error',
-    signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    signal: AbortSignal.timeout(timeoutMs),
   });
   const parts: Uint8Array[] = [];
   let length = 0;

@@ -22,10 +22,14 @@ export function partyMessage(party: StoredRecord<PartyBody>): PartyMessage {
   };
 }
 
-/** What a party is in the log: a pseudonym and the digest of its certificate's fingerprint. */
+/**
+ * What a party is in the log: a pseudonym, and a salted digest of its certificate's fingerprint. Certificates are seen by
+ * others: without the salt a plain digest would still name the party when it is erased.
+ */
 export function partySubject(
-  needs: Pick<GatewayNeeds, 'sha256' | 'pseudonymOf'>,
+  needs: Pick<GatewayNeeds, 'pseudonyms'>,
   party: StoredRecord<PartyBody>,
 ): { readonly name: string; readonly sha256: string } {
-  return { name: `party/${needs.pseudonymOf(party.id)}`, sha256: needs.sha256(party.body.fingerprint) };
+  const { pseudonyms } = needs;
+  return { name: `party/${pseudonyms.of(party.id)}`, sha256: pseudonyms.commitment(party.id, party.body.fingerprint) };
 }

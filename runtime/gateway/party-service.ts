@@ -6,6 +6,7 @@ import { Fault } from '../rpc/fault.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf, requireRole } from './access.ts';
 import { admissionHandlers } from './admission-steps.ts';
+import { erasureHandlers } from './erase-party.ts';
 import { mandateHandlers } from './mandates.ts';
 import { evidence, type GatewayNeeds, type IssuedCredential } from './needs.ts';
 import { groupsOf, jurisdictionOf, PARTY_NAME, rolesOf, RUNTIME_PARTY } from './party-fields.ts';
@@ -70,6 +71,7 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
   };
   return {
     ...admissionHandlers(needs),
+    ...erasureHandlers(needs),
     ...mandateHandlers(needs),
     ...trustHandlers(needs),
     add: async (caller, request) => {
@@ -161,7 +163,7 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
 
 /** Admits a party and issues its first credential; durable with its evidence when it answers. */
 export async function admitParty(
-  needs: Pick<GatewayNeeds, 'store' | 'nowMs' | 'sha256' | 'pseudonymOf' | 'issueCredential'>,
+  needs: Pick<GatewayNeeds, 'store' | 'nowMs' | 'pseudonyms' | 'issueCredential'>,
   request: {
     readonly name: string;
     readonly roles: readonly PartyRole[];
@@ -182,18 +184,21 @@ export async function admitParty(
     atMs: needs.nowMs(),
     body: { roles, groups, ...credentialPart(issued), jurisdiction, note: '' },
   };
-  const outcome = await needs.store.transact([
+  const salt = needs.pseudonyms.give(name, needs.nowMs());
+  const admission = needs.store.transact([
     { do: 'expect', table: 'party', id: name, state: null },
+    ...salt,
     { do: 'put', record: party },
     { do: 'put', record: credentialRecord(needs, name, issued) },
     {
       do: 'record',
       event: evidence(needs, isApplication ? 'party.applied' : 'party.admitted', [partySubject(needs, party)], {
-        party: needs.pseudonymOf(name),
+        party: needs.pseudonyms.of(name),
         roles,
       }),
     },
   ]);
+  const outcome = await admission.finally(() => needs.pseudonyms.given(name));
   if (outcome.kind === 'refused') throw new Fault('already-exists', `party \`${name}\` exists`);
   return { party, bundle: issued.bundle };
 }

@@ -157,7 +157,8 @@ export function trustHandlers(needs: GatewayNeeds): TrustHandlers {
         atMs: needs.nowMs(),
         body: { party: name, expiresAtMs: notAfterMs },
       };
-      await durably(needs, authority, [
+      const recognised = durably(needs, authority, [
+        ...needs.pseudonyms.give(name, needs.nowMs()),
         { do: 'expect', table: 'trust', id: authority, state: 'trusted' },
         { do: 'expect', table: 'party', id: name, state: before?.state ?? null },
         { do: 'expect', table: 'credential', id: fingerprint, state: known?.state ?? null },
@@ -175,6 +176,7 @@ export function trustHandlers(needs: GatewayNeeds): TrustHandlers {
           }),
         },
       ]);
+      await recognised.finally(() => needs.pseudonyms.given(name));
       return { party: partyMessage(party) };
     },
   };

@@ -703,6 +703,8 @@ export interface Dataset {
   readonly isGradeConfirmed: boolean;
   /** What rules have to say at least so that the dataset can be offered, for the provider only. */
   readonly gradeRules: readonly string[];
+  /** Who keeps it for its provider, for its provider and its custodian only; empty: nobody. */
+  readonly custodian: string;
 }
 
 /** A column. */
@@ -904,6 +906,24 @@ export interface EncryptedQueryShape {
   readonly rows: bigint;
   /** The columns, in the program's order. */
   readonly columns: readonly EncryptedQueryColumn[];
+}
+
+/** Names a party that has exited. */
+export interface ErasePartyRequest {
+  /** The party. */
+  readonly name: string;
+  /** Why, for the record here; never in the log. */
+  readonly note: string;
+}
+
+/** What is left of it. */
+export interface ErasePartyResponse {
+  /** Its name, which stays taken, and what it was allowed to do. */
+  readonly party: Party | null;
+  /** Alerts about it that were removed. */
+  readonly removedAlerts: number;
+  /** It was admitted before parties had salts of their own: whoever has the runtime's shared key can still tell its entries. */
+  readonly isShared: boolean;
 }
 
 /** Machine-readable detail of a failed call. */
@@ -2417,6 +2437,24 @@ export interface SaveProjectRequest {
 export interface SaveProjectResponse {
   /** As it is now; absent when it was removed. */
   readonly project: Project | null;
+}
+
+/** Who keeps a dataset. */
+export interface SetCustodianRequest {
+  /** The dataset. */
+  readonly dataset: string;
+  /** An admitted party with the role custodian and without the role consumer; empty: nobody but its provider from now on. */
+  readonly custodian: string;
+  /** Why. Kept with the state, never in the log. */
+  readonly note: string;
+}
+
+/** Who keeps it now. */
+export interface SetCustodianResponse {
+  /** The dataset. */
+  readonly dataset: string;
+  /** Its custodian; empty: none. */
+  readonly custodian: string;
 }
 
 /** Where results are decrypted. */

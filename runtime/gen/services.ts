@@ -33,6 +33,8 @@ import type {
   DiffPolicyResponse,
   DrainRequest,
   DrainResponse,
+  ErasePartyRequest,
+  ErasePartyResponse,
   ExitPartyRequest,
   ExitPartyResponse,
   ExplainJobRequest,
@@ -143,6 +145,8 @@ import type {
   RunHomomorphicResponse,
   SaveProjectRequest,
   SaveProjectResponse,
+  SetCustodianRequest,
+  SetCustodianResponse,
   SetDecryptorRequest,
   SetDecryptorResponse,
   SetExportListRequest,
@@ -305,6 +309,11 @@ export interface CatalogServiceHandlers {
   twin(caller: Caller, request: TwinDatasetRequest, call: CallContext): AsyncIterable<TwinDatasetResponse>;
   /** Says how sensitive a dataset is, having been shown what recognition proposes. Its provider's word alone, on record. */
   grade(caller: Caller, request: GradeDatasetRequest, call: CallContext): Promise<Answer<GradeDatasetResponse>>;
+  /**
+   * Names who keeps a dataset for its provider, or ends that. The custodian registers new versions of it, verifies it and
+   * deletes what a duty says; it attaches no policy, concludes no agreement and is given no result. Its provider only.
+   */
+  setCustodian(caller: Caller, request: SetCustodianRequest, call: CallContext): Promise<Answer<SetCustodianResponse>>;
 }
 
 /** The catalogue of datasets. Consumers see schema and policy of what they have an agreement for or an offer of; never rows. */
@@ -321,6 +330,11 @@ export interface CatalogServiceClient {
   twin(request: Init<TwinDatasetRequest>, options?: CallOptions): AsyncIterable<TwinDatasetResponse>;
   /** Says how sensitive a dataset is, having been shown what recognition proposes. Its provider's word alone, on record. */
   grade(request: Init<GradeDatasetRequest>, options?: CallOptions): Promise<GradeDatasetResponse>;
+  /**
+   * Names who keeps a dataset for its provider, or ends that. The custodian registers new versions of it, verifies it and
+   * deletes what a duty says; it attaches no policy, concludes no agreement and is given no result. Its provider only.
+   */
+  setCustodian(request: Init<SetCustodianRequest>, options?: CallOptions): Promise<SetCustodianResponse>;
 }
 
 /** Submission, review and approval of code by digest. */
@@ -590,6 +604,11 @@ export interface PartyServiceHandlers {
    * or the party itself.
    */
   exit(caller: Caller, request: ExitPartyRequest, call: CallContext): Promise<Answer<ExitPartyResponse>>;
+  /**
+   * Erases a party that has left: its salt, certificates, groups, place, notes and alerts. The log keeps its entries, which
+   * nobody can tell to be its own any more, and receipts verify as before. Operators only.
+   */
+  erase(caller: Caller, request: ErasePartyRequest, call: CallContext): Promise<Answer<ErasePartyResponse>>;
   /** Takes a signed, time-bounded mandate: the delegate may submit jobs for who signed it; results go to who signed it. */
   grantMandate(caller: Caller, request: GrantMandateRequest, call: CallContext): Promise<Answer<GrantMandateResponse>>;
   /** Ends a mandate at once; jobs under it stop and nothing of them leaves. Who gave it, its delegate, or an operator. */
@@ -627,6 +646,11 @@ export interface PartyServiceClient {
    * or the party itself.
    */
   exit(request: Init<ExitPartyRequest>, options?: CallOptions): Promise<ExitPartyResponse>;
+  /**
+   * Erases a party that has left: its salt, certificates, groups, place, notes and alerts. The log keeps its entries, which
+   * nobody can tell to be its own any more, and receipts verify as before. Operators only.
+   */
+  erase(request: Init<ErasePartyRequest>, options?: CallOptions): Promise<ErasePartyResponse>;
   /** Takes a signed, time-bounded mandate: the delegate may submit jobs for who signed it; results go to who signed it. */
   grantMandate(request: Init<GrantMandateRequest>, options?: CallOptions): Promise<GrantMandateResponse>;
   /** Ends a mandate at once; jobs under it stop and nothing of them leaves. Who gave it, its delegate, or an operator. */

@@ -27,6 +27,7 @@ export const TABLES = [
   'settlement',
   'consumerTable',
   'trust',
+  'salt',
 ] as const;
 export type TableName = (typeof TABLES)[number];
 
@@ -47,6 +48,7 @@ export const MIRRORED: readonly TableName[] = [
   'settlement',
   'consumerTable',
   'trust',
+  'salt',
 ];
 
 /** One stored thing. `owner`, `state` and `atMs` can be searched; the rest is in `body` (canonical JSON) or `bytes`. */

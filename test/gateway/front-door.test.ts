@@ -11,7 +11,8 @@ import { agreedWorld, COUNT_QUERY, POLICY, type RuntimeWorld, runtimeWorld } fro
 const ROLES: Readonly<Record<string, readonly PartyRole[]>> = {
   'AgreementService.Offer': ['provider'],
   'BudgetService.Grant': ['provider'],
-  'CatalogService.RegisterDataset': ['provider'],
+  'CatalogService.RegisterDataset': ['provider', 'custodian'],
+  'CatalogService.SetCustodian': ['provider'],
   'CatalogService.Grade': ['provider'],
   'EvidenceService.ListEntries': ['operator', 'auditor'],
   'EvidenceService.Export': ['operator', 'auditor'],
@@ -35,6 +36,7 @@ const ROLES: Readonly<Record<string, readonly PartyRole[]>> = {
   'PartyService.Add': ['operator'],
   'PartyService.List': ['operator', 'auditor', 'provider'],
   'PartyService.Admit': ['operator'],
+  'PartyService.Erase': ['operator'],
   'PartyService.Suspend': ['operator'],
   'PartyService.Resume': ['operator'],
   'PartyService.Renew': ['operator'],

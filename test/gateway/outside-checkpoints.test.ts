@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -7,13 +8,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fc } from '../property.ts';
-import { sha256Hex } from '../../runtime/evidence/entry.ts';
+import { readEntry, sha256Hex } from '../../runtime/evidence/entry.ts';
+import { ED25519_COSIGNATURE, noteSigner } from '../../runtime/evidence/note.ts';
 import { readTimestamp, timestampRequest } from '../../runtime/evidence/timestamp.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { OutsideCheckpoints, type OutsideNeeds } from '../../runtime/gateway/outside-checkpoints.ts';
-import { stopForOtherHistory } from '../../runtime/gateway/rolled-back.ts';
+import { believeAgain, stopForOtherHistory } from '../../runtime/gateway/rolled-back.ts';
 import { serveWitness, WitnessState } from '../../runtime/gateway/witness-server.ts';
 import { openStore, type Store } from '../../runtime/store/store.ts';
+import { agreedWorld, COUNT_QUERY, runtimeWorld } from './runtime-world.ts';
+
+const sqlOf = (text: string): { readonly kind: 'sql'; readonly sql: { readonly text: string } } => ({
+  kind: 'sql',
+  sql: { text },
+});
 
 function folderOf(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'glovebox-outside-'));
@@ -150,6 +158,94 @@ test('a witness that is away, lies or signs with another key is left out, and th
   const receipt = (await store.receipt(0, outside.witnessed)) ?? '';
   assert.equal(verifyReceipt(receipt, store.verifierKey, { witnesses: [key], quorum: 1 }).kind, 'verified');
   assert.equal(outside.witnessed?.note.split('\n').filter((line) => line.startsWith('— ')).length, 2);
+});
+
+test('a witness that is silent or trickles costs its deadline and no more, and holds nobody up', async (t) => {
+  const folder = folderOf(t);
+  await using store = await openStore({ path: join(folder, 'data'), clock: Date.now });
+  await grow(store, 2);
+  const silent = createServer(() => undefined);
+  const trickling = createServer((_, response) => {
+    response.writeHead(200);
+    const timer = setInterval(() => response.write('x'), 10);
+    response.on('close', () => clearInterval(timer));
+  });
+  const good = new WitnessState(join(folder, 'good'), 'good.example/witness');
+  await using served = await serveWitness(good, [store.verifierKey], { host: '127.0.0.1', port: 0, nowMs: Date.now });
+  const ports: number[] = [];
+  for (const server of [silent, trickling]) {
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    ports.push((server.address() as AddressInfo).port);
+  }
+  const failed: string[] = [];
+  const outside = outsideOf(store, folder, {
+    answerTimeoutMs: 100,
+    witnesses: [...ports, served.port].map((port) => ({
+      url: `http://127.0.0.1:${port}/add-checkpoint`,
+      key: good.signer.verifier,
+    })),
+    onOtherHistory: () => Promise.reject(new Error('silence says nothing of the history')),
+    log: ({ event }) => void failed.push(event),
+  });
+  await outside.work();
+  assert.deepEqual(failed, ['witness.failed', 'witness.failed']);
+  assert.equal(outside.witnessed?.size, 2, 'and the one that answers counts');
+});
+
+test('a witness that lies stops a runtime once: what it repeats is no news, and an operator overrules it on record', async (t) => {
+  await using world = await runtimeWorld();
+  const { acme } = await agreedWorld(world);
+  const { store } = world.runtime;
+  const key = noteSigner(
+    'liar.example/witness',
+    generateKeyPairSync('ed25519').privateKey,
+    ED25519_COSIGNATURE,
+  ).verifier;
+  let told = 1_000_000;
+  // It names another size each time; who is between the two of them could say the same.
+  const port = await listening(t, (_, answer) => answer('409', `${told++}\n`));
+  const sizeOf = async (): Promise<number> => Number((await store.checkpoint()).split('\n')[1]);
+  const needs = { store, nowMs: world.now, sha256: sha256Hex, log: () => undefined };
+  const heard: string[] = [];
+  const witnesses = [{ url: `http://127.0.0.1:${port}/add-checkpoint`, key }];
+  const look = async (quorum: number): Promise<void> => {
+    const outside = outsideOf(store, world.folder, {
+      witnesses,
+      onOtherHistory: async (witness, seen) => {
+        heard.push(await stopForOtherHistory({ ...needs, quorum }, witness, seen));
+      },
+      onCosigned: (witness) => believeAgain(needs, witness),
+    });
+    await outside.work();
+  };
+  await look(2);
+  assert.equal(store.peek('switch', 'all'), undefined, 'one of two that are needed is an alert');
+  assert.equal(await stopForOtherHistory({ ...needs, quorum: 2 }, 'second.example', { kind: 'forked' }), 'stopped');
+  const refused = await acme.jobs.submit({ job: { computation: sqlOf(COUNT_QUERY) }, wait: true });
+  assert.notEqual(refused.job?.state, 'released');
+  const before = await sizeOf();
+  for (let at = 0; at < 5; at++) await look(1);
+  assert.equal(await sizeOf(), before, 'a claim that is repeated fills no log');
+  const { logIndex } = await world.operator.operator.resumeAll({
+    note: 'compared with the auditor’s copy: ours is whole',
+  });
+  const [entry] = await store.entries(Number(logIndex), Number(logIndex) + 1);
+  const opened = readEntry(entry ?? new Uint8Array());
+  assert.equal(opened.kind === 'entry' ? opened.event.facts['overruledWitnesses'] : 0, 2, 'the override is on record');
+  await look(1);
+  assert.deepEqual(heard, ['noted', 'known', 'known', 'known', 'known', 'known', 'overruled']);
+  const { job } = await acme.jobs.submit({ job: { computation: sqlOf(COUNT_QUERY) }, wait: true });
+  assert.equal(job?.state, 'released');
+  await believeAgain(needs, key.name);
+  assert.equal(
+    await stopForOtherHistory(needs, key.name, { kind: 'forked' }),
+    'stopped',
+    'who cosigned is believed again',
+  );
 });
 
 test('a checkpoint is timestamped by an outside authority, and openssl verifies it', async (t) => {

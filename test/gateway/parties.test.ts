@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { mandateContent } from '../../runtime/contract/mandate.ts';
-import { readEntry } from '../../runtime/evidence/entry.ts';
+import { pseudonymOf, readEntry } from '../../runtime/evidence/entry.ts';
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
 import type { Job } from '../../runtime/gen/messages.ts';
 import { parseCredential } from '../../runtime/identity/credential.ts';
 import { signJws } from '../../runtime/identity/jws.ts';
-import { agreedWorld, COUNT_QUERY, type RuntimeWorld, runtimeWorld } from './runtime-world.ts';
+import { addDataset, agreedWorld, COUNT_QUERY, type RuntimeWorld, runtimeWorld, VISITS } from './runtime-world.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -190,11 +193,111 @@ describe('parties over the wire: admission, mandates, service roles', () => {
     ]);
     assert.deepEqual(await may(clearing), ['check the meter', 'split revenue', 'settle']);
     assert.deepEqual(await may(reviewer), []);
+    assert.deepEqual(await may(custodian), [], 'the role alone keeps nothing');
+    await hospital.catalogue.setCustodian({ dataset: 'visits', custodian: 'custodian' });
+    assert.deepEqual(await may(custodian), ['see the dataset'], 'what it keeps, and no more of it than that');
+    await hospital.catalogue.setCustodian({ dataset: 'visits', custodian: '' });
     assert.deepEqual(await may(custodian), []);
     const { lines } = await clearing.meters.report({});
     assert.ok(lines.length > 0, 'clearing reads all meters');
     assert.equal((await reviewer.meters.report({})).lines.length, 0);
     assert.equal((await custodian.evidence.getCheckpoint({})).treeSize > 0n, true, 'the head of the log is public');
     assert.equal((await ask(acme)).state, 'released', 'nobody has stopped anything');
+  });
+
+  it('a custodian keeps what its provider named it for: versions, verification, deletion, each on record', async () => {
+    const archive = await world.party('archive', ['custodian']);
+    const verdictOf = async (as: Glovebox): Promise<boolean | undefined> => {
+      for await (const { event } of as.catalogue.verify({ name: 'visits' }))
+        if (event?.kind === 'verdict') return event.verdict.isIntact;
+      return undefined;
+    };
+    await assert.rejects(verdictOf(archive), /no dataset/);
+    await assert.rejects(addDataset(world, archive, 'visits', VISITS), /register datasets but those that it keeps/);
+    await assert.rejects(addDataset(world, archive, 'own', VISITS), /register datasets but those that it keeps/);
+    for (const [as, custodian, why] of [
+      [acme, 'archive', /role/],
+      [hospital, 'acme', /no admitted party/],
+      [hospital, 'nobody', /no admitted party/],
+    ] as const)
+      await assert.rejects(as.catalogue.setCustodian({ dataset: 'visits', custodian }), why);
+    await world.party('both', ['custodian', 'consumer']);
+    await assert.rejects(
+      hospital.catalogue.setCustodian({ dataset: 'visits', custodian: 'both' }),
+      /is a consumer, too/,
+    );
+    await hospital.catalogue.setCustodian({ dataset: 'visits', custodian: 'archive' });
+    assert.equal(await verdictOf(archive), true);
+    await addDataset(world, archive, 'visits', `${VISITS}\np60,w0,100`);
+    const { dataset } = await archive.catalogue.get({ name: 'visits' });
+    assert.deepEqual(
+      [dataset?.provider, dataset?.version, dataset?.custodian, dataset?.tables, dataset?.policyVersion],
+      ['hospital', 2, 'archive', [], 0],
+    );
+    assert.equal((await acme.catalogue.get({ name: 'visits' })).dataset?.custodian, '', 'consumers need not know');
+    await assert.rejects(archive.catalogue.grade({ name: 'visits', grade: 'public' }), /role/);
+    const { tables, registeredAtMs } = (await hospital.catalogue.get({ name: 'visits' })).dataset ?? {};
+    assert.ok(tables?.[0]?.rowCount === 121n && registeredAtMs !== undefined, 'it stays its provider’s');
+    const facts = (await world.runtime.store.entries(0, 1000)).flatMap((entry) => {
+      const opened = readEntry(entry);
+      return opened.kind === 'entry' && opened.event.kind.startsWith('dataset.') ? [opened.event] : [];
+    });
+    const custody = facts.findLast(({ kind }) => kind === 'dataset.custody');
+    const registered = facts.findLast(({ kind }) => kind === 'dataset.registered');
+    assert.match(String(custody?.facts['custodian']), /^p:[0-9a-f]{32}$/);
+    assert.equal(registered?.facts['custodian'], custody?.facts['custodian']);
+    assert.notEqual(registered?.facts['provider'], registered?.facts['custodian']);
+    await hospital.catalogue.setCustodian({ dataset: 'visits', custodian: '' });
+    await assert.rejects(verdictOf(archive), /no dataset/);
+  });
+
+  it('a party that has left is erased: its entries stay and verify, and nobody can tell that they are its own', async () => {
+    const leaver = await world.party('leaver', ['consumer']);
+    const offered = await hospital.agreements.offer({ dataset: 'visits', consumer: 'leaver' });
+    await leaver.agreements.accept({ id: offered.agreement?.id ?? '' });
+    const job = await ask(leaver);
+    assert.equal(job.state, 'released');
+    const { store } = world.runtime;
+    const partyOf = async (): Promise<readonly (readonly [string, number])[]> => {
+      const size = Number((await store.checkpoint()).split('\n')[1]);
+      return (await store.entries(0, size)).flatMap((entry, position) => {
+        const opened = readEntry(entry);
+        const party = opened.kind === 'entry' ? opened.event.facts['party'] : undefined;
+        return typeof party === 'string' ? [[party, position] as const] : [];
+      });
+    };
+    const salt = store.peek<{ salt: string }>('salt', 'leaver')?.body.salt ?? '';
+    const was = pseudonymOf(Buffer.from(salt, 'hex'), 'leaver');
+    const its = (await partyOf()).filter(([party]) => party === was).map(([, position]) => position);
+    assert.ok(its.length >= 2, 'its salt tells its entries');
+    assert.notEqual(salt, store.peek<{ salt: string }>('salt', 'acme')?.body.salt);
+    await assert.rejects(world.operator.parties.erase({ name: 'leaver' }), /once it has exited/);
+    await leaver.parties.exit({});
+    await assert.rejects(hospital.parties.erase({ name: 'leaver' }), /role/);
+    const { party, isShared } = await world.operator.parties.erase({ name: 'leaver' });
+    assert.deepEqual([party?.state, party?.credentialFingerprint, isShared], ['exited', '', false]);
+    assert.deepEqual(store.peek('salt', 'leaver')?.body, {});
+    assert.equal(
+      (await partyOf()).filter(([one]) => one === was).length,
+      its.length + 1,
+      'the log forgets nothing, its exit included',
+    );
+    for (const index of its) {
+      const receipt = (await store.receipt(index)) ?? '';
+      assert.equal(verifyReceipt(receipt, store.verifierKey).kind, 'verified');
+    }
+    const state = (): string =>
+      readdirSync(join(world.folder, 'data'), { recursive: true, withFileTypes: true })
+        .filter((one) => one.isFile() && one.name.includes('.db'))
+        .map((one) => readFileSync(join(one.parentPath, one.name), 'latin1'))
+        .join('');
+    assert.ok(state().includes(store.peek<{ salt: string }>('salt', 'acme')?.body.salt ?? '?'));
+    await assert.rejects(world.operator.parties.add({ name: 'leaver', roles: ['consumer'] }), /exists/);
+    assert.equal((await world.operator.parties.renew({ name: 'leaver' })).party?.state, 'exited');
+    const after = await partyOf();
+    assert.equal(after.at(-1)?.[0], `p:${'0'.repeat(32)}`, 'what is recorded later names nobody');
+    assert.equal((await ask(acme)).state, 'released', 'others are who they were');
+    await world.runtime[Symbol.asyncDispose]();
+    assert.ok(!state().includes(salt), 'once the state is closed its files hold the salt no more');
   });
 });
