@@ -8,10 +8,11 @@
  * Where a cell is too close, it is withheld. Where a sum is, the smallest of its groups is withheld as well, which adds
  * that group's units to the difference (complementary suppression).
  *
- * INVARIANT: in what is left, no remembered cell or sum differs from another by 1 to minUnits - 1 units. Other
- * combinations, such as a total less a *part* of another grouping's groups, are not looked at.
+ * INVARIANT: in what is left, no cell or sum differs from a remembered one by 1 to minUnits - 1 units, nor from sums and
+ * differences of others of the same answer, as far as combined-cells.ts looks. Of earlier answers only pairs are compared.
  */
-import { type CellGuard, type Closeness, guardFor } from './differencing.ts';
+import { CombinedCells } from './combined-cells.ts';
+import type { CellGuard, Closeness } from './differencing.ts';
 import { differenceOf, rowsIn, type Sketch, type SketchShape, sumOf } from './sketch.ts';
 
 /** Cells of one column kind in one grouping: they rest on disjoint rows, so their sum is a cell too. */
@@ -51,6 +52,9 @@ export interface LabelledSketch {
 /** Whether nothing like a cell is known, or the very same, or one that is too close. */
 type Look = (label: string, sketch: Sketch) => Closeness;
 
+/** Groups of a block, over all its series, that are looked at beside each other; of more than these each is alone. */
+const MAX_TOGETHER = 64;
+
 /** With more keys than this only single keys and the grand total are summed over. */
 const MAX_KEYS_FOR_MARGINS = 4;
 
@@ -63,49 +67,95 @@ export function judgeCells(
   blocks: readonly (readonly CellSeries[])[],
   histories: readonly History[],
 ): Judgement {
-  const inside = new Map<string, CellGuard>();
+  const inside = new Map<string, CombinedCells>();
   const hidden = new Map<number, ReadonlySet<number>>();
   const shown: LabelledSketch[] = [];
   const look: Look = (label, sketch) => {
-    const found = [inside, ...histories].map((one) => one.get(label)?.compare(sketch, terms.minUnits));
+    const own = inside.get(label)?.compare(sketch);
+    const found = [own, ...histories.map((one) => one.get(label)?.compare(sketch, terms.minUnits))];
     return found.includes('tooClose') ? 'tooClose' : found.includes('same') ? 'same' : 'clear';
   };
   // Totals first: of a total and its parts it is the parts that can give way.
   const sizeOf = (block: readonly CellSeries[]): number => Math.max(0, ...block.map(({ groups }) => groups.length));
   const order = blocks.map((block, index) => ({ block, index })).toSorted((a, b) => sizeOf(a.block) - sizeOf(b.block));
   for (const { block, index } of order) {
-    const { gone, fresh } = settle(block, terms, look);
+    const { gone, fresh } = settleTogether(block, terms, { look, inside });
     hidden.set(index, gone);
-    for (const { label, sketch } of fresh) {
-      const guard = inside.get(label) ?? guardFor(sketch, terms.minUnits, terms.shape);
-      inside.set(label, guard);
-      guard.remember(sketch);
-    }
-    shown.push(...fresh);
+    rememberIn(inside, fresh, terms);
+    shown.push(...fresh.map(({ label, sketch }) => ({ label, sketch })));
   }
   return { hidden: blocks.map((_, index) => hidden.get(index) ?? new Set()), shown };
 }
 
-/** Hides every group that is too close, and the smallest group of every sum that is, until none is. */
+interface Fresh extends LabelledSketch {
+  /** null: a sum of groups. */
+  readonly id: number | null;
+}
+
+function rememberIn(
+  inside: Map<string, CombinedCells>,
+  cells: readonly LabelledSketch[],
+  { minUnits, shape }: GuardTerms,
+): void {
+  for (const { label, sketch } of cells) {
+    const known = inside.get(label) ?? new CombinedCells(minUnits, shape);
+    inside.set(label, known);
+    known.remember(sketch);
+  }
+}
+
+/** Settles a block, and then its groups beside each other: some of them and a total before them may tell the rest of it. */
+function settleTogether(
+  block: readonly CellSeries[],
+  terms: GuardTerms,
+  { look, inside }: { readonly look: Look; readonly inside: ReadonlyMap<string, CombinedCells> },
+): { readonly gone: ReadonlySet<number>; readonly fresh: readonly Fresh[] } {
+  const beside = new Set<number>();
+  for (;;) {
+    const settled = settle(block, terms, look, beside);
+    const cells = settled.fresh.filter(({ id }) => id !== null);
+    const close = inside.size === 0 || cells.length > MAX_TOGETHER ? null : firstTooClose(cells, inside, terms);
+    if (close === null) return settled;
+    beside.add(close);
+  }
+}
+
+/** The first group, from the largest down, that cells before it and larger ones of its own block tell too much about. */
+function firstTooClose(
+  cells: readonly Fresh[],
+  inside: ReadonlyMap<string, CombinedCells>,
+  terms: GuardTerms,
+): number | null {
+  const beside = new Map([...inside].map(([label, known]) => [label, known.copy()]));
+  const sorted = cells.toSorted((a, b) => rowsIn(b.sketch, terms.shape) - rowsIn(a.sketch, terms.shape));
+  for (const cell of sorted) {
+    if (beside.get(cell.label)?.compare(cell.sketch) === 'tooClose') return cell.id;
+    rememberIn(beside, [cell], terms);
+  }
+  return null;
+}
+
+/** Hides every group that is too close, and the smallest group of every sum that is, until none is. `before`: gone already. */
 function settle(
   block: readonly CellSeries[],
   terms: GuardTerms,
   look: Look,
-): { readonly gone: ReadonlySet<number>; readonly fresh: readonly LabelledSketch[] } {
-  const gone = new Set<number>();
+  before: ReadonlySet<number>,
+): { readonly gone: ReadonlySet<number>; readonly fresh: readonly Fresh[] } {
+  const gone = new Set<number>(before);
   for (const { label, groups } of block)
     for (const { id, sketch } of groups) if (!gone.has(id) && look(label, sketch) === 'tooClose') gone.add(id);
   const tooClose: ReadonlySet<number> = new Set(gone);
   const margins = block.flatMap(({ label, groups }) => marginsOf(groups).map((margin) => ({ label, margin })));
   for (;;) {
-    const before = gone.size;
+    const count = gone.size;
     const sums = margins.flatMap(({ label, margin }) => {
       const sketch = settleSum(label, margin, { gone, tooClose, terms, look });
-      return sketch === null ? [] : [{ label, sketch }];
+      return sketch === null ? [] : [{ label, id: null, sketch }];
     });
-    if (gone.size > before) continue;
+    if (gone.size > count) continue;
     const cells = block.flatMap(({ label, groups }) =>
-      groups.filter(({ id }) => !gone.has(id)).map(({ sketch }) => ({ label, sketch })),
+      groups.filter(({ id }) => !gone.has(id)).map(({ id, sketch }) => ({ label, id, sketch })),
     );
     return { gone, fresh: [...cells, ...sums] };
   }

@@ -14,7 +14,8 @@ import {
   sameKeys,
   table,
 } from './parts.ts';
-import { big, bit, byMask, type Combination, combinationsOf, MAX_SIBLINGS } from './siblings.ts';
+import { big, bit, combinationsTable, MAX_SIBLINGS } from './combinations.ts';
+import { byMask } from './siblings.ts';
 import { refuse } from '../refusal.ts';
 
 /**
@@ -110,17 +111,11 @@ function testsOf(block: Block, measures: readonly Measure[], cell: Cell): string
 const maskOf = (sets: readonly string[]): string =>
   sets.map((sql, i) => `(CASE WHEN ${sql} THEN ${big(bit(i))} ELSE ${big(0)} END)`).join(' + ');
 
-/** The combinations as a table `p`, each with the set that is withheld when it is carried by few. */
+/** The combinations, each with the set that is withheld when it is carried by few. */
 function listed(sets: readonly string[]): string {
   const every = bit(sets.length) - 1n;
-  const last = ({ plus, minus }: Combination): bigint => {
-    const involved = plus | (minus ?? every);
-    return bit(involved.toString(2).length - 1);
-  };
-  const rows = combinationsOf(sets.length).map(
-    (one) => `(${[big(one.plus), big(one.minus ?? every), one.whole, big(last(one))].join(', ')})`,
-  );
-  return `(VALUES ${rows.join(', ')}) AS p(plus, minus, whole, last)`;
+  const columns = ['plus', `coalesce(minus, ${big(every)}) AS minus`, 'whole', 'last'];
+  return `(SELECT ${columns.join(', ')} FROM ${combinationsTable(sets.length)}) AS p`;
 }
 
 const carried = (mask: string): string => `(p.whole + bit_count(${mask} & p.plus) - bit_count(${mask} & p.minus)) <> 0`;

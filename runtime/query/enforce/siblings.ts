@@ -1,6 +1,7 @@
 import { printScope } from '../rows.ts';
 import { refuse } from '../refusal.ts';
 import { type Block, type Cell, cellName, type Condition } from './block.ts';
+import { big, bit, combinationsTable, MAX_SIBLINGS } from './combinations.ts';
 import { create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, table } from './parts.ts';
 
 /**
@@ -9,8 +10,7 @@ import { create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, ta
  * group and the conditions that would be shown are looked at, and where one of them is carried by somebody but by fewer
  * than `minUnits` units, the condition in it with the fewest rows is withheld as well (complementary suppression).
  *
- * With up to five conditions all coefficients -1, 0, 1 are tried; with more, each pair, each condition against all
- * others, and the group without all that are shown.
+ * Which combinations are tried: see combinations.ts.
  */
 export function siblingsOf(conditions: readonly Condition[]): readonly Condition[] {
   const found = conditions.filter(({ kind, outside }) => kind === 'chosen' && outside === undefined);
@@ -18,14 +18,6 @@ export function siblingsOf(conditions: readonly Condition[]): readonly Condition
     refuse('query-too-large', `more than ${MAX_SIBLINGS} different conditions in aggregates`, null, 'group by them');
   return found.length < 2 ? [] : found;
 }
-
-/** Each condition is one bit of an UBIGINT. */
-export const MAX_SIBLINGS = 60;
-/** Most conditions for which every combination is tried: 3^5 of them, each with and without the whole group. */
-const MAX_EXHAUSTIVE = 5;
-
-export const bit = (index: number): bigint => 1n << BigInt(index);
-export const big = (value: bigint | number): string => `CAST('${value}' AS UBIGINT)`;
 
 /** The conditions that pass their own tests, as bits. */
 export function shownBits(tests: readonly string[]): string {
@@ -73,37 +65,6 @@ export function openRegions(block: Block, regions: number, from: string): string
   });
 }
 
-export interface Combination {
-  readonly plus: bigint;
-  /** null: all that are shown. */
-  readonly minus: bigint | null;
-  readonly whole: 0 | 1;
-}
-
-export function combinationsOf(count: number): Combination[] {
-  if (count <= MAX_EXHAUSTIVE) {
-    return Array.from({ length: 3 ** count }, (_, code) => code).flatMap((code) => {
-      let [plus, minus] = [0n, 0n];
-      for (let i = 0; i < count; i++) {
-        const coefficient = Math.floor(code / 3 ** i) % 3;
-        if (coefficient === 1) plus |= bit(i);
-        if (coefficient === 2) minus |= bit(i);
-      }
-      return [
-        // The mirror image of a combination without the whole group says the same.
-        ...(plus > minus ? [{ plus, minus, whole: 0 as const }] : []),
-        ...(plus + minus > 0n ? [{ plus, minus, whole: 1 as const }] : []),
-      ];
-    });
-  }
-  const every = Array.from({ length: count }, (_, i) => i);
-  return [
-    { plus: 0n, minus: null, whole: 1 },
-    ...every.map((i): Combination => ({ plus: bit(i), minus: bit(count) - 1n - bit(i), whole: 0 })),
-    ...every.flatMap((i) => every.slice(i + 1).map((j): Combination => ({ plus: bit(i), minus: bit(j), whole: 0 }))),
-  ];
-}
-
 /**
  * From the verdict `v` (with `shown`) to the table `y`: `m` has the rows of each group by the conditions they meet, `s`
  * the combinations that are too small, by bits and then exactly, and `h` the conditions that are withheld for it.
@@ -113,14 +74,12 @@ export function siblingStatements(block: Block, siblings: readonly Condition[]):
   const names = keyNames(block);
   const mask = shownBits(siblings.map(({ sql }) => sql));
   const met = byMask(block, printScope(block.scope, predicates(block)), mask);
-  const combinations = combinationsOf(siblings.length).map(
-    ({ plus, minus, whole }) => `(${big(plus)}, ${minus === null ? 'NULL' : big(minus)}, ${whole})`,
-  );
-  const listed = `(VALUES ${combinations.join(', ')}) AS p(plus, minus, whole)`;
   const on = (left: string, right: string): string => sameKeys(block, left, right);
   const value = (of: string, from: string): string =>
     `(${from}.whole + bit_count(${of} & ${from}.plus) - bit_count(${of} & ${from}.minus))`;
-  const possible = `SELECT ${[...keyNames(block, 'v.'), 'p.plus', 'coalesce(p.minus, v.shown) AS minus', 'p.whole'].join(', ')} FROM ${table(block, 'v')} AS v CROSS JOIN ${listed} WHERE v.ok AND (p.plus & v.shown) = p.plus AND (coalesce(p.minus, v.shown) & v.shown) = coalesce(p.minus, v.shown)`;
+  // Where every set of rows that the conditions tell apart is carried by enough units, every combination is.
+  const small = `SELECT DISTINCT ${[...names, '1 AS small'].join(', ')} FROM ${table(block, 'm')} WHERE ${block.units.map((_, u) => `bit_count(b${u}) < ${k}`).join(' OR ')}`;
+  const possible = `SELECT ${[...keyNames(block, 'v.'), 'p.plus', 'coalesce(p.minus, v.shown) AS minus', 'p.whole'].join(', ')} FROM ${table(block, 'v')} AS v JOIN (${small}) AS f ON (${on('v', 'f')}) CROSS JOIN ${combinationsTable(siblings.length)} WHERE v.ok AND (p.plus & v.shown) = p.plus AND (coalesce(p.minus, v.shown) & v.shown) = coalesce(p.minus, v.shown)`;
   const few = (counts: readonly string[]): string => counts.map((count) => `${count} < ${k}`).join(' OR ');
   const grouping = [...keyNames(block, 'p.'), 'p.plus', 'p.minus', 'p.whole'];
   const byBits = `SELECT ${grouping.join(', ')} FROM (${possible}) AS p JOIN ${table(block, 'm')} AS m ON (${on('p', 'm')}) WHERE ${value('m.mask', 'p')} <> 0 GROUP BY ${grouping.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(m.b${u}))`))}`;
