@@ -81,6 +81,6 @@ export function person(i: number): Person {
 }
 
 /** The one who stands out, the few of the annex, and enough of each other kind for large groups to look large. */
-export const SOME: readonly Person[] = [7, 1, 2, 3, 9, 11, 13, 0, 4, 5, 6, 8, 10, 12, 15, 17, 20, 21, 22, 23, 24, 28, 29, 30, 31, 33].map(
-  person,
-);
+export const SOME: readonly Person[] = [
+  7, 1, 2, 3, 9, 11, 13, 0, 4, 5, 6, 8, 10, 12, 15, 17, 20, 21, 22, 23, 24, 28, 29, 30, 31, 33,
+].map(person);
