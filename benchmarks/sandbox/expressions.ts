@@ -11,8 +11,8 @@ export interface Expression {
   /** The row function as a consumer writes it. */
   readonly source: string;
   readonly output: OutputSpec;
-  readonly bare: (data: Numbers) => number;
-  readonly bounded: (data: Numbers) => bigint;
+  readonly bare: (data: Pick<Numbers, 'x' | 'y'>) => number;
+  readonly bounded: (data: Pick<Numbers, 'x' | 'y'>) => bigint;
   /** The expression in SQL. */
   readonly sql: string;
 }

@@ -12,10 +12,9 @@ import { keyedBlocks, runBlocks } from '../../runtime/sandbox/javascript/run-blo
 import { runOnTwin, runPost } from '../../runtime/sandbox/javascript/run-post.ts';
 import { runRowFunction } from '../../runtime/sandbox/javascript/run-row-function.ts';
 import type { ColumnSource } from '../../runtime/sandbox/javascript/source.ts';
-import { pooledWorkers } from '../../runtime/sandbox/javascript/pooled-workers.ts';
 import { factory, jailedWorkers, numbersSource, prepareInWorker, terms } from './jailed.ts';
 
-const { pool, workers } = await jailedWorkers();
+const { workers } = await jailedWorkers();
 
 const columns: readonly ColumnSpec[] = [
   { name: 'age', kind: 'int32', isNullable: true },
@@ -419,37 +418,4 @@ test('mean of a row function is finished from its cells', async () => {
   // The cost of 900 is clamped to 100.
   assert.ok(Math.abs((values[0]?.value ?? 0) - 250 / 6) < 1e-3);
   assert.deepEqual(values[1], { name: 'count', value: 6, low: 6, high: 6 });
-});
-
-test('five million rows run in batches in a worker of 512 MiB', async () => {
-  const rows = 2 ** 18;
-  const total = 5_000_000;
-  const values = Float64Array.from({ length: rows }, (_, i) => i % 100);
-  const source: ColumnSource = {
-    columns: [{ name: 'x', kind: 'float64', isNullable: false }],
-    dictionaries: new Map(),
-    units: total,
-    *batches() {
-      for (let first = 0; first < total; first += rows) {
-        const count = Math.min(rows, total - first);
-        yield { rows: count, columns: [{ values }], unit: Int32Array.from({ length: count }, (_, i) => first + i) };
-      }
-    },
-  };
-  const outputs = [{ name: 'x', range: [0, 100] as const, step: 1 }];
-  const checked = checkRowFunction('(r) => r.x > 49 ? r.x : 0', {
-    columns: source.columns,
-    outputs,
-    reducer: { kind: 'sum' },
-    rowsPerUnit: 1,
-  });
-  assert.ok(checked.kind === 'ok');
-  const small = pooledWorkers(pool, { party: 'acme', memoryMiB: 512 });
-  const outcome = await runRowFunction(small, { checked, reducer: { kind: 'sum' }, rowsPerUnit: 1 }, source, {
-    tier: 'balanced',
-    timeoutMs: 20_000,
-  });
-  let expected = 0;
-  for (let i = 0; i < total; i++) expected += (i % rows) % 100 > 49 ? (i % rows) % 100 : 0;
-  assert.deepEqual(outcome.kind === 'done' && outcome.groups[0]?.cells, [BigInt(expected)]);
 });
