@@ -25,6 +25,8 @@ export interface AdmissionNeeds {
   readonly proofOf: (call: ServerInterceptingCallInterface) => ConnectionProof | null;
   /** Hears that a party has called on the connection of a call. */
   readonly called: (call: ServerInterceptingCallInterface) => void;
+  /** Hears that a call was refused because no party is known behind its connection. */
+  readonly refused: (call: ServerInterceptingCallInterface) => void;
   /** Closes the connection of a call. */
   readonly disconnect: (call: ServerInterceptingCallInterface) => void;
 }
@@ -147,7 +149,10 @@ export class Admissions {
   > {
     const { limits, rateLimit, now } = this.#needs;
     const identified = await this.#identify(call);
-    if ('status' in identified) return { kind: 'refused', status: identified.status };
+    if ('status' in identified) {
+      this.#needs.refused(call);
+      return { kind: 'refused', status: identified.status };
+    }
     const { caller } = identified;
     if (bytesOf(metadata) > limits.maxMetadataBytes) {
       const message = `the headers are larger than ${limits.maxMetadataBytes} bytes`;

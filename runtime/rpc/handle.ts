@@ -35,6 +35,8 @@ export interface Rpc {
 
 interface CallLike {
   readonly metadata: Metadata;
+  /** True from the moment the call is over, however it ended; `cancelled` is told once, at that moment. */
+  readonly cancelled: boolean;
   getDeadline(): Date | number;
   on(event: 'cancelled', listener: () => void): unknown;
 }
@@ -162,6 +164,8 @@ export async function respond(
 
 /** A reader that leaves the end of a response unread must not hold the call, and the memory of what it was sent. */
 function limitTail(needs: HandleNeeds, call: CallLike): void {
+  // Over already: no event would end the timer, and it would hold all that the call held.
+  if (call.cancelled) return;
   const tail = setTimeout(() => needs.admissions.reset(call.metadata), needs.limits.readerPauseMs).unref();
   call.on('cancelled', () => clearTimeout(tail));
 }

@@ -36,7 +36,10 @@ export class Listener {
   readonly #server: net.Server;
   readonly #limits: RpcLimits;
   readonly #accept: (socket: net.Socket) => void;
-  readonly #proofs = new Map<string, { readonly socket: net.Socket; readonly proof: ConnectionProof }>();
+  readonly #proofs = new Map<
+    string,
+    { readonly socket: net.Socket; readonly proof: ConnectionProof; refused: number }
+  >();
   /** In order of arrival. */
   readonly #silent = new Map<string, net.Socket>();
   readonly #sockets = new Set<net.Socket>();
@@ -92,6 +95,17 @@ export class Listener {
     this.#silent.delete(keyOf(remote));
   }
 
+  /**
+   * A call on the connection with this remote end was refused because nobody is behind it. Each costs us more than it
+   * costs its sender, so a connection hears a few answers and no more.
+   */
+  refused(remote: Remote): void {
+    const entry = this.#proofs.get(keyOf(remote));
+    if (entry === undefined) return;
+    entry.refused += 1;
+    if (entry.refused > STRANGER_CALLS) entry.socket.destroy();
+  }
+
   /** Closes the connection with this remote end. */
   disconnect(remote: Remote): void {
     this.#proofs.get(keyOf(remote))?.socket.destroy();
@@ -133,7 +147,7 @@ export class Listener {
 
   #take(socket: net.Socket, proof: ConnectionProof): void {
     const key = keyOf(socket);
-    const entry = { socket, proof };
+    const entry = { socket, proof, refused: 0 };
     this.#proofs.set(key, entry);
     socket.on('error', () => {});
     const farewell = proof.kind === 'none' ? setTimeout(() => socket.destroy(), STRANGER_MS).unref() : undefined;
@@ -153,6 +167,8 @@ export interface Remote {
 
 /** How long a connection that proved nothing may stay to hear why. */
 const STRANGER_MS = 5_000;
+/** Calls that such a connection may make; also one whose certificate is no party's (any more). */
+const STRANGER_CALLS = 32;
 
 /** Whether a host is this machine by its address alone; names other than `localhost` are not trusted. */
 export function isLoopback(host: string): boolean {

@@ -75,6 +75,7 @@ export class RpcServer {
       isDraining: () => self?.isDraining ?? false,
       proofOf: (call) => listener.proofOf(call.getConnectionInfo()),
       called: (call) => listener.called(call.getConnectionInfo()),
+      refused: (call) => listener.refused(call.getConnectionInfo()),
       disconnect: (call) => listener.disconnect(call.getConnectionInfo()),
     });
     const server = new Server({

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
-import { status } from '@grpc/grpc-js';
+import { Metadata, type ServerUnaryCall, status } from '@grpc/grpc-js';
 import { connect } from '../../runtime/client/connect.ts';
 import { GloveboxError } from '../../runtime/client/error.ts';
+import { type HandleNeeds, type Rpc, unaryHandler } from '../../runtime/rpc/handle.ts';
 import { DEFAULT_RPC_LIMITS } from '../../runtime/rpc/limits.ts';
 import { RateLimit } from '../../runtime/rpc/rate-limit.ts';
 import { batchFromRows } from '../../runtime/release/column-values.ts';
@@ -256,4 +257,37 @@ test('every message arrives as it was when it was lent, although its memory is u
   assert.equal(next, BigInt(40 * rows));
   client.close();
   runtime.close();
+});
+
+test('a call that is over before its answer is ready is forgotten at once, not when its reader should have read', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const call = Object.assign(new EventEmitter(), {
+    metadata: new Metadata(),
+    cancelled: false,
+    request: Buffer.alloc(0),
+    getDeadline: () => Infinity,
+  }) as unknown as ServerUnaryCall<Buffer, Buffer>;
+  let held = 0;
+  const needs = {
+    admissions: { of: () => ({ caller: {}, callId: '1' }), reset: () => void (held += 1) },
+    limits: DEFAULT_RPC_LIMITS,
+    log: {},
+  } as unknown as HandleNeeds;
+  const rpc = {
+    path: '/x/Y',
+    request: { decode: () => ({}) },
+    response: { encode: () => Buffer.alloc(0) },
+    signatureOf: null,
+  } as unknown as Rpc;
+  const answer = Promise.withResolvers<unknown>();
+  const done = Promise.withResolvers<void>();
+  unaryHandler(needs, rpc, () => answer.promise)(call, () => done.resolve());
+  // As grpc-js tells that the client has gone.
+  call.cancelled = true;
+  call.emit('cancelled', 'cancelled');
+  answer.resolve({});
+  return done.promise.then(() => {
+    t.mock.timers.tick(DEFAULT_RPC_LIMITS.maxCallMs);
+    assert.equal(held, 0, 'a timer kept the call');
+  });
 });
