@@ -52,6 +52,20 @@ export interface BenchReport {
   readonly machine: MachineFacts;
   readonly versions: Readonly<Record<string, string>>;
   readonly measurements: readonly Measurement[];
+  /** Sections that are done, and how long each took; absent in reports of earlier versions. */
+  readonly parts?: readonly Part[];
+  /** Sections that ended with an error: none of their figures is in the report. */
+  readonly failures?: readonly Failure[];
+}
+
+export interface Part {
+  readonly section: BenchSection;
+  readonly seconds: number;
+}
+
+export interface Failure {
+  readonly section: BenchSection;
+  readonly message: string;
 }
 
 export interface MachineFacts {

@@ -5,6 +5,7 @@ import { measureConcurrency } from './concurrency.ts';
 import { measureLargeQueries } from './large.ts';
 import { measureOverhead } from './overhead.ts';
 import { measureStreaming } from './streaming.ts';
+import { measureWorkers, workerSteps } from './workers.ts';
 
 export interface EndToEndOptions {
   readonly cache: string;
@@ -34,8 +35,12 @@ export async function benchEndToEnd(
       ...(await measureConcurrency(world, server, { clients, jobsPerStep: isQuick ? 20 : 100, progress })),
     );
     // The engine sorts every answer in a gigabyte of memory: about 900 MiB are the most that it makes.
-    const mib = isQuick ? 64 : 700;
-    measurements.push(...(await measureStreaming(world, server, { mib, runs: Math.min(runs, 5), progress })));
+    for (const mib of isQuick ? [16, 64] : [64, 250, 700])
+      measurements.push(...(await measureStreaming(world, server, { mib, runs: Math.min(runs, 5), progress })));
+  }
+  for (const workers of isQuick ? [1, 2] : workerSteps()) {
+    await using server = await startServer({ data: world.directory, jobsRunning: workers });
+    measurements.push(...(await measureWorkers(world, server, { workers, jobs: isQuick ? 4 : 16, progress })));
   }
   {
     progress('small jobs without TLS');

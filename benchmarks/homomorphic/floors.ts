@@ -12,27 +12,29 @@ export interface PairedCpu {
 }
 
 /** Least CPU time of one turn: the clocks of some machines go in steps of 4 ms. */
-const TURN_MS = 60;
+const TURN_MS = 120;
 
-/** Measures two ways of one computation in alternating turns of many rounds. */
+/** Measures two ways of one computation in alternating turns, each of as many rounds as its clock needs. */
 export function pairedCpu(turns: number, compute: () => void, primitives: () => void): PairedCpu {
-  const rounds = [compute, primitives].map((work) => {
-    const one = cpuOf(1, work);
-    return Math.max(1, Math.ceil(TURN_MS / Math.max(one, 0.2)));
-  });
+  compute();
+  primitives();
   const [computeMs, primitivesMs]: [number[], number[]] = [[], []];
   for (let turn = 0; turn < turns; turn++) {
-    computeMs.push(cpuOf(rounds[0] ?? 1, compute));
-    primitivesMs.push(cpuOf(rounds[1] ?? 1, primitives));
+    computeMs.push(cpuOf(compute));
+    primitivesMs.push(cpuOf(primitives));
   }
   return { computeMs, primitivesMs };
 }
 
-function cpuOf(rounds: number, work: () => void): number {
+/** CPU milliseconds of one round, by repeating until enough was measured: no guess of how many that takes. */
+function cpuOf(work: () => void): number {
   const before = process.cpuUsage();
-  for (let round = 0; round < rounds; round++) work();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000 / rounds;
+  for (let rounds = 1; ; rounds++) {
+    work();
+    const { user, system } = process.cpuUsage(before);
+    const ms = (user + system) / 1000;
+    if (ms >= TURN_MS) return ms / rounds;
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Measurement } from '../measurement.ts';
+import type { Measurement, Spread } from '../measurement.ts';
 import { growthInWords, growthOf } from '../scale/growth.ts';
 import { type Bar, bars, colourOf, distribution, escape, figure, lines, type Series, stacks } from './plots.ts';
 import type { NamedReport } from './read-reports.ts';
@@ -20,6 +20,7 @@ export function page(reports: readonly NamedReport[]): string {
 <p>Every figure stands beside its floor: the same work without Glovebox, measured in the same run, turn by turn. Compare
 ratios; times of two machines, or of one machine that was busy, do not compare.</p>
 ${reports.map(factsHtml).join('')}
+${failuresHtml(reports)}
 ${goalsHtml(reports)}
 ${reports.length > 1 ? comparisonHtml(reports) : ''}
 ${sections.join('\n')}
@@ -47,6 +48,10 @@ function factsHtml({ name, report }: NamedReport): string {
       `${options.rows} rows, ${options.runs} runs, seed ${report.seed}${options.isQuick ? ', quick: ratios are rough' : ''}`,
     ],
     [
+      'sections',
+      (report.parts ?? []).map(({ section, seconds }) => `${section} ${figure(seconds)} s`).join(', ') || '·',
+    ],
+    [
       'versions',
       Object.entries(versions)
         .map((pair) => pair.join(' '))
@@ -55,6 +60,16 @@ function factsHtml({ name, report }: NamedReport): string {
   ];
   const rows = facts.map(([what, value]) => `<tr><th>${escape(what)}</th><td>${escape(value)}</td></tr>`);
   return `<details open><summary>${escape(name)}</summary><table>${rows.join('')}</table></details>`;
+}
+
+function failuresHtml(reports: readonly NamedReport[]): string {
+  const rows = reports.flatMap(({ name, report }) =>
+    (report.failures ?? []).map(
+      ({ section, message }) =>
+        `<tr><td>${escape(name)}</td><td class="bad">${escape(section)}</td><td>${escape(message)}</td></tr>`,
+    ),
+  );
+  return rows.length === 0 ? '' : `<h2>without figures, because they failed</h2><table>${rows.join('')}</table>`;
 }
 
 function goalsHtml(reports: readonly NamedReport[]): string {
@@ -104,17 +119,36 @@ function groupHtml(group: string, reports: readonly NamedReport[]): string {
   const onAxis = own.filter(({ at }) => at !== null);
   const plots: string[] = [];
   if (onAxis.length > 1) plots.push(axisPlot(onAxis, unit));
+  const timed = onAxis.filter(({ at, unit: of }) => at?.axis === 'rows' && (of === 'ms' || of === 'CPU ms'));
+  if (new Set(timed.map(({ at }) => at?.value)).size > 1)
+    plots.push(`<p>throughput against size</p>${throughputPlot(timed)}`);
   if (own[0]?.section === 'scale') plots.push(growthHtml(onAxis, unit));
   const others = own.filter(({ at }) => at === null);
   if (others.length > 0) plots.push(barPlot(others, unit));
   const staged = own.flatMap(({ label, stages }) => (stages === null ? [] : [{ label, stages }]));
   if (staged.length > 0) plots.push(`<p>where the time of a job goes</p>${stacks(staged)}`);
-  const sampled = own.filter(({ at, value }) => at === null && value.runs.length >= 20);
+  const sampled = own
+    .filter(({ value }) => value.runs.length >= 20)
+    .map((one) => ({ ...one, label: one.at === null ? one.label : `${one.label}, ${one.at.axis} ${one.at.value}` }));
   if (sampled.length > 0) plots.push(`<p>distribution</p>${distribution(sampled)}`);
   return `<h3>${escape(group)}</h3>${plots.join('')}${tableHtml(own)}`;
 }
 
 type Labelled = Measurement & { readonly label: string; readonly report: number };
+
+/** Rows per second, or per second of CPU, of the same figures: who has more rows asks how many go through. */
+function throughputPlot(own: readonly Labelled[]): string {
+  const perSecond = (rows: number, spread: Spread): Spread => ({
+    ...spread,
+    median: (rows / Math.max(spread.median, 1e-6)) * 1000,
+  });
+  const rates = own.map((one): Labelled => {
+    const rows = one.at?.value ?? 0;
+    const floor = one.floor === null ? null : { name: one.floor.name, value: perSecond(rows, one.floor.value) };
+    return { ...one, value: perSecond(rows, one.value), floor };
+  });
+  return axisPlot(rates, own[0]?.unit === 'CPU ms' ? 'rows/CPU s' : 'rows/s');
+}
 
 function axisPlot(own: readonly Labelled[], unit: string): string {
   const labels = [...new Set(own.map(({ label }) => label))];

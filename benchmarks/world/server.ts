@@ -27,6 +27,8 @@ const STOP_TIMEOUT_MS = 15_000;
 export async function startServer(options: {
   readonly data: string;
   readonly isInsecure?: boolean;
+  /** Jobs that may run at once; default: what the runtime thinks right. */
+  readonly jobsRunning?: number;
 }): Promise<BenchServer> {
   mkdirSync(dirname(options.data), { recursive: true });
   const logFile = `${options.data}.log`;
@@ -40,7 +42,13 @@ export async function startServer(options: {
       ...args,
       ...(options.isInsecure === true ? ['--insecure'] : []),
     ],
-    { stdio: ['ignore', 'pipe', log] },
+    {
+      stdio: ['ignore', 'pipe', log],
+      env:
+        options.jobsRunning === undefined
+          ? process.env
+          : { ...process.env, GLOVEBOX_JOBS_RUNNING: String(options.jobsRunning) },
+    },
   );
   closeSync(log);
   try {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { type Command, Option } from 'commander';
 import { growthInWords, growthOf } from '../../benchmarks/scale/growth.ts';
@@ -13,6 +14,7 @@ interface BenchCommandOptions {
   readonly json?: string | boolean;
   readonly quick?: boolean;
   readonly cache?: string;
+  readonly resume?: boolean;
 }
 
 const KINDS = ['end-to-end', 'sql', 'sandbox', 'homomorphic', 'ledger', 'scale', 'all'] as const;
@@ -34,6 +36,7 @@ export function addBench(program: Command): void {
       .option('--runs <n>', `runs of each figure (default: ${DEFAULT_RUNS}; ${QUICK_RUNS} with --quick)`)
       .option('--quick', 'a few minutes at most: small data, few runs; ratios are rough')
       .addOption(new Option('--json [file]', 'write the whole report as JSON, to a file or to standard output'))
+      .option('--resume', 'leave out what the file of --json holds already, of the same question on this machine')
       .option('--cache <dir>', 'where prepared data is kept (default: $XDG_CACHE_HOME/glovebox/bench)')
       .addHelpText('after', `\nExample:\n  glovebox bench ${kind} --quick --json results.json\n`)
       .action((options: BenchCommandOptions) =>
@@ -79,20 +82,52 @@ async function runBench(kind: Kind, options: BenchCommandOptions, out: Output): 
   });
   const { measure } = await import('../../benchmarks/measure.ts');
   const loadAtStart = loadavg();
+  const command = `glovebox bench ${kind}`;
+  const file = typeof options.json === 'string' ? options.json : null;
+  const write = (done: BenchReport): void => {
+    if (file !== null) writeWhole(file, `${JSON.stringify(done, null, 1)}\n`);
+  };
   const report = await measure({
     kinds: kind === 'all' ? KINDS.filter((one) => one !== 'all') : [kind],
-    command: `glovebox bench ${kind}`,
+    command,
     rows,
     runs,
     isQuick,
     cache: options.cache ?? null,
     loadAtStart,
     progress: (text) => out.progress(text),
+    say: (line) => {
+      out.endProgress();
+      process.stderr.write(`${line}\n`);
+    },
+    onPart: write,
+    earlier: options.resume === true ? await earlierReport(file, { command, options: { rows, runs, isQuick } }) : null,
   });
   out.endProgress();
-  if (typeof options.json === 'string') writeWhole(options.json, `${JSON.stringify(report, null, 1)}\n`);
+  write(report);
   out.answer(report, reportText);
+  if ((report.failures ?? []).length > 0) return 3;
   return report.measurements.every(({ goal }) => goal?.isMet !== false) ? 0 : 1;
+}
+
+/** What `--resume` goes on from; null when there is no file yet. Throws for a report of something else. */
+async function earlierReport(
+  file: string | null,
+  asked: { readonly command: string; readonly options: BenchReport['options'] },
+): Promise<BenchReport | null> {
+  if (file === null) throw new UsageError('--resume needs the file of the earlier run: --json FILE');
+  if (!existsSync(file)) return null;
+  const [{ readReports }, { unlike }] = await Promise.all([
+    import('../../benchmarks/html/read-reports.ts'),
+    import('../../benchmarks/measure.ts'),
+  ]);
+  const read = readReports([file]);
+  if (read.kind === 'bad') throw new UsageError(read.problem);
+  const [earlier] = read.reports;
+  const problem = earlier === undefined ? null : unlike(earlier.report, asked);
+  if (problem !== null)
+    throw new UsageError(`cannot go on from \`${file}\`: ${problem}; move it away or leave out --resume`);
+  return earlier?.report ?? null;
 }
 
 /** The report as tables for a terminal. */
@@ -119,6 +154,7 @@ export function reportText(report: BenchReport): string {
   const goals = report.measurements.flatMap(({ name, goal }) =>
     goal === null ? [] : [`  ${goal.isMet ? 'met    ' : 'NOT MET'}  ${name}: ${goal.text}`],
   );
+  const failures = (report.failures ?? []).map(({ section, message }) => `  FAILED   ${section}: ${message}`);
   return [
     `${report.command}: ${report.options.rows} rows, ${report.options.runs} runs, seed ${report.seed}`,
     `${machine.cpu}, ${machine.cores} cores, ${machine.memoryMiB} MiB, Linux ${machine.kernel}, isolation ${machine.isolation}; load ${machine.loadAtStart.map(number).join(' ')} before, ${machine.loadAtEnd.map(number).join(' ')} after`,
@@ -129,6 +165,7 @@ export function reportText(report: BenchReport): string {
     ...(stages.length === 0 ? [] : ['\nmilliseconds by stage (medians)', ...stages]),
     ...(growths.length === 0 ? [] : ['\ngrowth', ...growths]),
     ...(goals.length === 0 ? [] : ['\ngoals', ...goals]),
+    ...(failures.length === 0 ? [] : ['\nwithout figures, because they failed', ...failures]),
   ].join('\n');
 }
 

@@ -2,11 +2,20 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, it, test } from 'node:test';
 import { checkRows } from '../../benchmarks/end-to-end/ask.ts';
 import { page } from '../../benchmarks/html/page.ts';
 import { readReports } from '../../benchmarks/html/read-reports.ts';
-import { type BenchReport, measurement, pairedRatio, spreadOf, WrongAnswer } from '../../benchmarks/measurement.ts';
+import { measure, type Run, unlike } from '../../benchmarks/measure.ts';
+import {
+  type BenchReport,
+  type BenchSection,
+  type Measurement,
+  measurement,
+  pairedRatio,
+  spreadOf,
+  WrongAnswer,
+} from '../../benchmarks/measurement.ts';
 import { sortedRows } from '../../benchmarks/world/plain-duckdb.ts';
 import { reportText } from '../../runtime/cli/bench.ts';
 
@@ -115,6 +124,96 @@ test('the page loads nothing, quotes what it is given, plots every group and com
   assert.ok(
     html.includes('<polyline') && html.includes('<rect') && html.includes('runs compared') && html.includes('+0 %'),
   );
+});
+
+test('a page tells what failed, draws rows per second where rows are the axis, and the distribution of latencies', () => {
+  const runs = Array.from({ length: 20 }, (_, index) => index + 1);
+  const measured = [100, 1000].flatMap((rows) => [
+    measurement({
+      section: 'scale',
+      group: 'against rows',
+      name: 'q',
+      unit: 'ms',
+      at: { axis: 'rows', value: rows },
+      runs,
+      floor: { name: 'plain', runs },
+      checked: 'equal',
+    }),
+  ]);
+  const html = page([
+    {
+      name: 'one',
+      report: { ...report, measurements: measured, failures: [{ section: 'sql', message: '<b>wrong</b>' }] },
+    },
+  ]);
+  assert.ok(html.includes('&lt;b&gt;wrong&lt;/b&gt;'));
+  assert.ok(html.includes('throughput against size') && html.includes('rows/s'));
+  assert.ok(html.includes('% of runs within'));
+});
+
+describe('several sections in one run', () => {
+  const one = (name: string): Measurement =>
+    measurement({ section: 'sql', group: name, name, unit: 'ms', runs: [1], checked: 'equal' });
+  const asked: string[] = [];
+  const runOf =
+    (name: string, isBroken = false): Run =>
+    () => {
+      asked.push(name);
+      if (isBroken) return Promise.reject(new WrongAnswer('3 is not 4'));
+      return Promise.resolve({ measurements: [one(name)] });
+    };
+  const benchmarks = (broken: string): Readonly<Record<BenchSection, Run>> => ({
+    'end-to-end': runOf('end-to-end', broken === 'end-to-end'),
+    sql: runOf('sql', broken === 'sql'),
+    sandbox: runOf('sandbox', broken === 'sandbox'),
+    homomorphic: runOf('homomorphic'),
+    ledger: runOf('ledger'),
+    scale: runOf('scale'),
+  });
+  const options = {
+    kinds: ['end-to-end', 'sql', 'sandbox'] as const,
+    command: 'glovebox bench all',
+    rows: 1000,
+    runs: 3,
+    isQuick: true,
+    cache: '/nowhere',
+    loadAtStart: [0, 0, 0],
+    progress: () => {},
+  };
+
+  it('that fails says so, without a figure, and the others are kept as they end', async () => {
+    const seen: (readonly string[])[] = [];
+    const said: string[] = [];
+    const done = await measure({
+      ...options,
+      benchmarks: benchmarks('sql'),
+      say: (line) => void said.push(line),
+      onPart: ({ measurements }) => void seen.push(measurements.map(({ name }) => name)),
+    });
+    assert.deepEqual(seen, [['end-to-end'], ['end-to-end'], ['end-to-end', 'sandbox']]);
+    assert.deepEqual(done.failures, [{ section: 'sql', message: 'WrongAnswer: 3 is not 4' }]);
+    assert.match(said[0] ?? '', /about \d+ (seconds|minutes) on a quiet machine/);
+    assert.ok(reportText(done).includes('FAILED   sql: WrongAnswer: 3 is not 4'));
+  });
+
+  it('go on where an earlier run ended, and only with what was asked then on this machine', async () => {
+    const earlier = await measure({ ...options, benchmarks: benchmarks('sql') });
+    asked.length = 0;
+    const done = await measure({ ...options, benchmarks: benchmarks(''), earlier });
+    assert.deepEqual(asked, ['sql']);
+    assert.deepEqual(done.measurements.map(({ name }) => name).toSorted(), ['end-to-end', 'sandbox', 'sql']);
+    assert.deepEqual([done.failures, done.startedAt], [[], earlier.startedAt]);
+    const question = { command: options.command, options: { rows: 1000, runs: 3, isQuick: true } };
+    assert.equal(unlike(earlier, question), null);
+    for (const other of [
+      { ...earlier, command: 'glovebox bench sql' },
+      { ...earlier, options: { ...earlier.options, rows: 1 } },
+      { ...earlier, versions: { ...earlier.versions, glovebox: '0.0.1' } },
+      { ...earlier, machine: { ...earlier.machine, cores: 1000 } },
+      { ...earlier, seed: 2 },
+    ])
+      assert.notEqual(unlike(other, question), null);
+  });
 });
 
 test('a file that is not a report is refused by its name', () => {
