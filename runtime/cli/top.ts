@@ -10,11 +10,17 @@ interface TopOptions extends CommonOptions {
   readonly once?: boolean;
 }
 
+/** What a view over somebody's shoulder may show of a job: no words of its asker. `job show` has the rest. */
+export type WatchedJob = Pick<
+  Job,
+  'id' | 'consumer' | 'datasets' | 'ruleId' | 'mode' | 'state' | 'submittedAtMs' | 'endedAtMs' | 'progress'
+> & { readonly reasons: readonly { readonly code: string }[] };
+
 /** What one look at the runtime shows. */
 export interface Look {
   readonly atMs: number;
   readonly status: StatusResponse;
-  readonly jobs: readonly Job[];
+  readonly jobs: readonly WatchedJob[];
   readonly budgets: readonly Budget[];
 }
 
@@ -54,7 +60,14 @@ async function look(glovebox: Glovebox): Promise<Look> {
     glovebox.jobs.list({}),
     glovebox.budgets.get({}),
   ]);
-  return { atMs: Date.now(), status, jobs, budgets };
+  return { atMs: Date.now(), status, jobs: jobs.map(watched), budgets };
+}
+
+/** Reasons quote queries, and columns are named by them: what is left out is left out of `--json`, too. */
+function watched(job: Job): WatchedJob {
+  const { id, consumer, datasets, ruleId, mode, state, submittedAtMs, endedAtMs, progress } = job;
+  const reasons = job.reasons.map(({ code }) => ({ code }));
+  return { id, consumer, datasets, ruleId, mode, state, submittedAtMs, endedAtMs, progress, reasons };
 }
 
 /** One JSON document a line, until the reader has enough. */
@@ -105,7 +118,7 @@ async function watch(glovebox: Glovebox, pauseMs: number): Promise<void> {
 export function viewOf({ atMs, status, jobs, budgets }: Look, width: number): string {
   const busy = status.workers.reduce((sum, one) => sum + one.busy, 0);
   const idle = status.workers.reduce((sum, one) => sum + one.idle, 0);
-  const isLive = ({ state }: Job): boolean => state === 'queued' || state === 'running';
+  const isLive = ({ state }: WatchedJob): boolean => state === 'queued' || state === 'running';
   const live = jobs.filter(isLive);
   const ended = jobs.filter((job) => !isLive(job));
   const state = [
@@ -116,7 +129,7 @@ export function viewOf({ atMs, status, jobs, budgets }: Look, width: number): st
   const missing = status.checks.filter(({ isOk }) => !isOk).map(({ name }) => name);
   const text = [
     `glovebox ${status.version} · isolation ${status.isolation}${missing.length === 0 ? '' : ` (missing: ${missing.join(', ')})`} · up ${span(atMs - status.startedAtMs)}${state.length === 0 ? '' : ` · ${state.join(' · ')}`}`,
-    `jobs ${status.runningJobs} running, ${status.queuedJobs} waiting · workers ${busy} busy, ${idle} idle · log ${status.logSize} entries · ${Number(status.residentBytes) >> 20} MiB`,
+    `jobs ${status.runningJobs} running, ${status.queuedJobs} waiting · workers ${busy} busy, ${idle} idle · log ${status.logSize} entries · ${Math.round(Number(status.residentBytes) / 2 ** 20)} MiB`,
     '',
     live.length === 0
       ? 'no job runs or waits'

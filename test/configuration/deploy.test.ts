@@ -18,7 +18,8 @@ describe('the systemd unit', () => {
   );
 
   it('holds sections and settings only, and what systemd itself has no complaint about', (t) => {
-    for (const line of unit.split('\n')) assert.match(line, /^(#.*|\[(Unit|Service|Install)\]|[A-Z]\w+=.+|)$/);
+    for (const line of unit.split('\n'))
+      assert.match(line, /^(#.*|\[(Unit|Service|Install)\]|[A-Z]\w+=.+|CapabilityBoundingSet=|)$/);
     const folder = mkdtempSync(join(tmpdir(), 'glovebox-unit-'));
     try {
       // The program is looked for where this checkout has it.
@@ -36,13 +37,40 @@ describe('the systemd unit', () => {
     }
   });
 
+  it('gives the runtime no capability, and the jail holds without any', (t) => {
+    assert.equal(settings.get('CapabilityBoundingSet'), '');
+    assert.equal(settings.get('NoNewPrivileges'), 'yes');
+    if (process.getuid?.() !== 0) return t.skip('only root can start a program as another user');
+    const folder = mkdtempSync(join(tmpdir(), 'glovebox-unit-'));
+    try {
+      // What the unit does before the program: another user, no capability in any set, no new privileges.
+      const as = ['--reuid=65534', '--regid=65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all'];
+      const program = [process.execPath, '--disable-warning=ExperimentalWarning', join(ROOT, 'runtime/cli/main.ts')];
+      const env = { PATH: process.env['PATH'] ?? '', HOME: folder, GLOVEBOX_DATA: join(folder, 'data') };
+      const levelOf = (...limits: readonly string[]): string | undefined => {
+        const words = [...limits, '--no-new-privs', ...program, 'doctor'];
+        const { stdout } = spawnSync('setpriv', words, { encoding: 'utf8', timeout: 120_000, env });
+        return /^isolation level: (\w+)/m.exec(stdout)?.[1];
+      };
+      // The same user with capabilities in reach: where the machine gives no namespaces, both say so.
+      const without = levelOf(...as.slice(0, 3));
+      if (without === undefined) return t.skip('another user cannot run this checkout');
+      assert.equal(levelOf(...as), without);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
   it('lets a drain end before it kills, does not repeat a start that cannot succeed, and leaves the jail its means', () => {
     const drainMs = Number(/^drainMs: (\d+)$/m.exec(read('deploy/glovebox.yaml'))?.[1]);
     assert.ok(Number(settings.get('TimeoutStopSec')) * 1000 > drainMs, 'TimeoutStopSec is longer than drainMs');
     assert.equal(settings.get('RestartPreventExitStatus'), '2');
     assert.equal(settings.get('UMask'), '0077');
-    for (const name of ['RestrictNamespaces', 'PrivateUsers', 'SystemCallFilter', 'ProtectProc', 'PrivateMounts'])
+    const needed = ['RestrictNamespaces', 'PrivateUsers', 'SystemCallFilter', 'ProtectProc', 'PrivateMounts'];
+    const masking = ['ProtectKernelLogs', 'ProtectKernelTunables', 'ProtectControlGroups', 'MemoryDenyWriteExecute'];
+    for (const name of [...needed, ...masking])
       assert.equal(settings.get(name), undefined, `${name} takes the jail away`);
+    assert.match(settings.get('RestrictAddressFamilies') ?? '', /\bAF_NETLINK\b/, 'bubblewrap sets up a loopback');
     // Whatever the configuration writes lies in a folder that the unit makes and may write to.
     assert.match(read('deploy/glovebox.yaml'), new RegExp(`^data: /var/lib/${settings.get('StateDirectory')}$`, 'm'));
     assert.match(read('deploy/glovebox.yaml'), new RegExp(`file: /var/log/${settings.get('LogsDirectory')}/`));

@@ -38,6 +38,10 @@ describe('a runtime that is watched', () => {
     await run('job', 'run', `select rx, count(distinct id) as ${SECRET} from colon group by rx`, '--as', acme);
     await run('job', 'run', `select * as ${SECRET} from colon`, '--as', acme).catch(() => undefined);
     await run('job', 'run', 'select id from colon', '--as', acme).catch(() => undefined);
+    // Refused with a reason that quotes the query, for a purpose in the asker's own words, under a provider's note.
+    await run('job', 'run', `select ${SECRET} from colon`, '--as', acme, '--purpose', SECRET).catch(() => undefined);
+    await run('stop-all', '--note', SECRET);
+    await run('stop-all', '--resume', '--note', SECRET);
   });
   after(async () => {
     const gone = once(child, 'exit');
@@ -97,10 +101,12 @@ describe('a runtime that is watched', () => {
     assert.deepEqual(bad, []);
   });
 
-  it('no metric and no line of the log holds text of a query', async () => {
+  it('no metric, no line of the log and no view of `top` holds words of those who ask', async () => {
     const { text } = await get('/metrics');
     assert.ok(!text.includes(SECRET));
     assert.ok(!text.includes('select'));
+    for (const view of [await run('top', '--once'), await run('top', '--once', '--json')])
+      assert.ok(!view.includes(SECRET), view);
     const logged = readFileSync(log, 'utf8');
     assert.match(logged, /"msg":"job\.ended"/);
     assert.ok(!logged.includes(SECRET));
