@@ -35,8 +35,13 @@ export async function benchEndToEnd(
       ...(await measureConcurrency(world, server, { clients, jobsPerStep: isQuick ? 20 : 100, progress })),
     );
     // The engine sorts every answer in a gigabyte of memory: about 900 MiB are the most that it makes.
-    for (const mib of isQuick ? [16, 64] : [64, 250, 700])
-      measurements.push(...(await measureStreaming(world, server, { mib, runs: Math.min(runs, 5), progress })));
+    const sizes = isQuick ? [16, 64] : [64, 250, 700];
+    for (const mib of sizes) {
+      const hasGoal = mib === sizes.at(-1);
+      measurements.push(
+        ...(await measureStreaming(world, server, { mib, runs: Math.min(runs, 5), hasGoal, progress })),
+      );
+    }
   }
   for (const workers of isQuick ? [1, 2] : workerSteps()) {
     await using server = await startServer({ data: world.directory, jobsRunning: workers });

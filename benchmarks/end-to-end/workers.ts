@@ -52,7 +52,7 @@ export async function measureWorkers(
   const seconds = (performance.now() - start) / 1000;
   const common = {
     section: 'end-to-end',
-    name: query.name,
+    name: `${query.name}: ${query.what}`,
     at: { axis: 'workers', value: workers },
     checked: 'every answer equals the first',
   } as const;
