@@ -48,6 +48,16 @@ export class Rights {
       for (const part of expression.args) this.condition(part);
       return;
     }
+    if (expression.kind === 'call' && expression.name === 'among') {
+      for (const part of expression.args) this.condition(part);
+      return;
+    }
+    if (expression.kind === 'call' && expression.name === 'semi join') {
+      // What a join with the same public table tells as well.
+      for (const base of expression.args.flatMap(distinctColumns))
+        this.require(base, has(base, 'join') ? 'join' : 'filter', expression.at, 'to look for a partner');
+      return;
+    }
     const columns = distinctColumns(expression);
     const right = columns.length > 1 ? 'compare' : 'filter';
     for (const base of columns) {

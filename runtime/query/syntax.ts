@@ -71,7 +71,15 @@ export interface WindowSyntax {
   readonly args: readonly Syntax[];
   readonly partitions: readonly Syntax[];
   readonly orders: readonly OrderItem[];
-  readonly frame: { readonly unit: 'ROWS' | 'RANGE'; readonly start: string; readonly end: string } | null;
+  readonly frame: {
+    readonly unit: 'ROWS' | 'RANGE';
+    readonly start: string;
+    readonly end: string;
+    readonly exclude: string;
+  } | null;
+  readonly filter: Syntax | null;
+  readonly distinct: boolean;
+  readonly ignoresNulls: boolean;
   readonly startOffset: Syntax | null;
   readonly endOffset: Syntax | null;
   readonly offset: Syntax | null;
@@ -101,6 +109,8 @@ interface Modified {
   readonly limit: Syntax | null;
   readonly offset: Syntax | null;
   readonly distinct: boolean;
+  /** DISTINCT ON: of the rows that are equal in these the first is kept; absent: plain DISTINCT or none. */
+  readonly distinctOn?: readonly Syntax[];
 }
 
 export interface Select extends Modified {
@@ -140,6 +150,26 @@ export type Source =
       readonly at: Place;
     }
   | {
+      /** range and generate_series: a list of constants, made from its ends. */
+      readonly kind: 'series';
+      readonly name: 'range' | 'generate_series';
+      readonly args: readonly Syntax[];
+      readonly alias: string;
+      readonly columns: readonly string[];
+      readonly at: Place;
+    }
+  | {
+      /** Columns of one row as rows: `name` says which, `value` what was in it. */
+      readonly kind: 'unpivot';
+      readonly source: Source;
+      readonly name: string;
+      readonly value: string;
+      readonly entries: readonly { readonly column: string; readonly label: string }[];
+      readonly keepsNulls: boolean;
+      readonly alias: string;
+      readonly at: Place;
+    }
+  | {
       readonly kind: 'derived';
       readonly query: Query;
       readonly alias: string;
@@ -148,7 +178,9 @@ export type Source =
     }
   | {
       readonly kind: 'join';
-      readonly type: 'inner' | 'left' | 'right' | 'full' | 'cross';
+      readonly type: 'inner' | 'left' | 'right' | 'full' | 'cross' | 'semi' | 'anti';
+      /** NATURAL: joined on the columns that both sides have; absent: as `using` and `condition` say. */
+      readonly isNatural?: true;
       readonly left: Source;
       readonly right: Source;
       readonly condition: Syntax | null;

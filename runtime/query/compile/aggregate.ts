@@ -67,6 +67,7 @@ export function compileAggregate(
   });
   const having = select.having === null ? [] : [printTyped(condition(resolve(select.having, sight)))];
   for (const order of select.orders) if (order.expression.kind !== 'constant') touchOrder(order.expression, sight);
+  for (const on of select.distinctOn ?? []) if (on.kind !== 'constant') touchOrder(on, sight);
   if (select.qualify !== null) resolve(select.qualify, sight);
   if (cells.length + keys.length > MAX_ITEMS) refuse('query-too-large', `more than ${MAX_ITEMS} keys and cells`);
   const units = unitsOf(from.scope);
@@ -223,7 +224,7 @@ function aggregateSight(needs: SightNeeds): Sight {
       };
     },
     window: (window, at) => releasedWindow(window, sight, at),
-    subquery: (syntax) => subqueryOverReleased(state, scope, syntax),
+    subquery: (syntax) => subqueryOverReleased(state, scope, syntax, sight),
   };
   return sight;
 }

@@ -131,6 +131,7 @@ export function isPlain(select: Select): boolean {
   return (
     absent.every((part) => part === null) &&
     !select.distinct &&
+    select.distinctOn === undefined &&
     select.orders.length === 0 &&
     select.groupSets.length <= 1
   );

@@ -51,10 +51,16 @@ export function finish(parts: Parts): ReleasedRelation {
   const positions = outputs.map((_, i) => `o${i}`);
   // INVARIANT: rows that the consumer's ORDER BY leaves equal are put in the order of what they show. The engine's own
   // order tells in which order groups were met first, and LIMIT and windows would pass that on.
-  const picks = select.limit !== null || select.offset !== null;
+  const picks = select.limit !== null || select.offset !== null || select.distinctOn !== undefined;
   const ties = orders.length > 0 || picks ? outputs.map((_, i) => `${i + 1}`) : [];
   const tail = orderClause([...orders, ...ties]) + limit(select, sight);
-  const inner = `SELECT ${columns.join(', ')}${parts.from}${clauses}`;
+  // Of rows that are equal in these the first in that order; what they leave equal shows the same.
+  const ons = (select.distinctOn ?? []).map((one) => {
+    const position = outputPosition(one, parts);
+    return position === null ? printTyped(resolve(one, sight)) : (outputs[position]?.sql ?? '');
+  });
+  const first = ons.length === 0 ? '' : `DISTINCT ON (${ons.join(', ')}) `;
+  const inner = `SELECT ${first}${columns.join(', ')}${parts.from}${clauses}`;
   const domains = certificates.map((one) => one.domain);
   const named = outputs.map(({ name, type, role, isUntyped = false, noisy }) => ({
     name,
@@ -63,6 +69,7 @@ export function finish(parts: Parts): ReleasedRelation {
     ...(isUntyped ? { isUntyped } : {}),
     ...(noisy === undefined ? {} : { noisy }),
   }));
+  if (select.distinct && ons.length > 0) refuse('sql-not-allowed', 'DISTINCT and DISTINCT ON stand together');
   if (!select.distinct) return { kind: 'released', select: `${inner}${tail}`, columns: named, domains };
   // DISTINCT over the outputs alone; equal rows are certified by the weakest of them.
   const merged = certificates.map((_, i) => `min(c${i}) AS c${i}`);

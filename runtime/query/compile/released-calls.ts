@@ -107,6 +107,8 @@ function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, 
   return done(DOUBLE, `${name === 'mean' ? 'avg' : name}(${real})`);
 }
 
+/** Windows that show the value of some row. */
+const VALUES_OF_ROWS: readonly string[] = ['lag', 'lead', 'first_value', 'last_value', 'nth_value', 'first', 'last'];
 const RANKINGS: readonly string[] = ['row_number', 'rank', 'dense_rank', 'rank_dense', 'percent_rank', 'cume_dist'];
 
 /** A window over released values. */
@@ -114,6 +116,12 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
   const args = window.args.map((arg) => resolve(arg, sight));
   const partitions = window.partitions.map((one) => printTyped(resolve(one, sight)));
   const orders = window.orders.map((one) => `${printTyped(resolve(one.expression, sight))}${direction(one)}`);
+  const isAggregate = RELEASED_AGGREGATES.includes(window.name) && !VALUES_OF_ROWS.includes(window.name);
+  if ((window.filter !== null || window.distinct) && !isAggregate)
+    refuse('wrong-arguments', `\`${printable(window.name)}\` takes neither FILTER nor DISTINCT`, at);
+  if (window.ignoresNulls && !VALUES_OF_ROWS.includes(window.name))
+    refuse('wrong-arguments', `\`${printable(window.name)}\` does not take IGNORE NULLS`, at);
+  const nulls = window.ignoresNulls ? ' IGNORE NULLS' : '';
   const amount = (syntax: Syntax | null): string => {
     if (syntax === null) return '';
     const typed = resolve(syntax, sight);
@@ -121,10 +129,28 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
       refuse('wrong-arguments', 'a window frame needs whole constants', at);
     return `${typed.literal.value} `;
   };
+  const [by, ...moreOrders] = window.orders.map((one) => resolve(one.expression, sight));
+  /** How far a frame reaches: rows, or by RANGE what is added to the one number or date of ORDER BY. */
+  const reach = (syntax: Syntax | null): string => {
+    if (syntax === null || window.frame?.unit !== 'RANGE') return amount(syntax);
+    const typed = resolve(syntax, sight);
+    const wanted = by?.type == null || moreOrders.length > 0 ? null : familyOf(by.type);
+    const isFit =
+      typed.kind === 'constant' &&
+      ((wanted === 'number' && typed.literal.kind === 'integer') ||
+        (wanted === 'date' && typed.literal.kind === 'interval'));
+    if (!isFit)
+      refuse(
+        'wrong-arguments',
+        'a RANGE frame needs one ORDER BY of a number and a whole constant, or of a date and an INTERVAL',
+        at,
+      );
+    return `${printTyped(typed)} `;
+  };
   const frame =
     window.frame === null || window.name === 'row_number'
       ? ''
-      : ` ${window.frame.unit} BETWEEN ${amount(window.startOffset)}${window.frame.start} AND ${amount(window.endOffset)}${window.frame.end}`;
+      : ` ${window.frame.unit} BETWEEN ${reach(window.startOffset)}${window.frame.start} AND ${reach(window.endOffset)}${window.frame.end}${window.frame.exclude}`;
   const over = ` OVER (${[partitions.length === 0 ? '' : `PARTITION BY ${partitions.join(', ')}`, orders.length === 0 ? '' : `ORDER BY ${orders.join(', ')}`].filter(Boolean).join(' ')}`;
   const done = (type: SqlType, call: string, hasFrame: boolean): Typed => ({
     kind: 'call',
@@ -145,11 +171,11 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
     if (arg?.type === undefined || arg.type === null) refuse('wrong-arguments', `\`${window.name}\` needs a value`, at);
     const offset = window.offset === null ? '1' : amount(window.offset).trim();
     const fallback = window.fallback === null ? '' : `, ${printTyped(resolve(window.fallback, sight))}`;
-    return done(arg.type, `${window.name}(${printTyped(arg)}, ${offset}${fallback})`, false);
+    return done(arg.type, `${window.name}(${printTyped(arg)}, ${offset}${fallback}${nulls})`, false);
   }
   if (window.name === 'nth_value') {
     if (arg?.type === undefined || arg.type === null) refuse('wrong-arguments', '`nth_value` needs a value', at);
-    return done(arg.type, `nth_value(${printTyped(arg)}, ${amount(window.args[1] ?? null).trim()})`, true);
+    return done(arg.type, `nth_value(${printTyped(arg)}, ${amount(window.args[1] ?? null).trim()}${nulls})`, true);
   }
   if (
     window.name === 'first_value' ||
@@ -160,12 +186,14 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
     if (arg?.type === undefined || arg.type === null) refuse('wrong-arguments', `\`${window.name}\` needs a value`, at);
     return done(
       arg.type,
-      `${window.name.startsWith('first') ? 'first_value' : 'last_value'}(${printTyped(arg)})`,
+      `${window.name.startsWith('first') ? 'first_value' : 'last_value'}(${printTyped(arg)}${nulls})`,
       true,
     );
   }
   if (!RELEASED_AGGREGATES.includes(window.name))
     refuse('function-not-allowed', `the window function \`${printable(window.name)}\` is not offered`, at);
-  const call = aggregateCall(window.name, args, false, '', at);
+  const filter =
+    window.filter === null ? '' : ` FILTER (WHERE ${printTyped(condition(resolve(window.filter, sight)))})`;
+  const call = aggregateCall(window.name, args, window.distinct, filter, at);
   return done(call.type ?? DOUBLE, printTyped(call), true);
 }

@@ -7,7 +7,8 @@ import type { Select, SelectItem, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { condition, expandStars, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
 import { releasedAggregate, releasedWindow } from './released-calls.ts';
-import { asReleased, type From, lookup, printConditions, tryLookup } from './sources.ts';
+import { printReleased } from './semi-join.ts';
+import { asReleased, type From, lookup, tryLookup } from './sources.ts';
 import type { Certificate, ReleasedRelation, Scope, State } from './state.ts';
 import { type Named, finish } from './print-select.ts';
 
@@ -75,14 +76,7 @@ function groupsOf(select: Select, keys: readonly string[]): readonly string[] {
 
 function printFrom(from: From): string {
   const sources = asReleased(from);
-  if (sources.length === 0) return '';
-  const pieces = sources.map((source, index) => {
-    if (index === 0) return source.from;
-    return source.leftOn === null
-      ? ` CROSS JOIN ${source.from}`
-      : ` LEFT JOIN ${source.from} ON (${printConditions(source.leftOn)})`;
-  });
-  return ` FROM ${pieces.join('')}`;
+  return sources.length === 0 ? '' : ` ${printReleased({ ...from, scope: { ...from.scope, equalities: [], predicates: [] } })}`;
 }
 
 /** One certificate per domain: the weaker one where a join brings two. */
@@ -123,7 +117,7 @@ function releasedSight(state: State, scope: Scope, from: From, items: readonly S
       return null;
     },
     window: (window, at) => releasedWindow(window, sight, at),
-    subquery: (syntax) => subqueryOverReleased(state, scope, syntax),
+    subquery: (syntax) => subqueryOverReleased(state, scope, syntax, sight),
   };
   return sight;
 }

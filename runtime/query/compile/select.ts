@@ -3,6 +3,7 @@ import { printable } from '../parse/literal.ts';
 import { type Place, Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import { type Over } from '../resolve/arithmetic.ts';
+import { buildCall } from '../resolve/call.ts';
 import { printTyped } from '../print.ts';
 import { privateBases } from '../rows.ts';
 import type { Query, Select, SelectItem, Syntax, Union } from '../syntax.ts';
@@ -12,7 +13,8 @@ import { BOOLEAN, commonType, familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
 import { compilePerUnit } from './per-unit.ts';
 import { compileReleased } from './released.ts';
-import { addConditions, conjuncts, type From, lookup, readFrom, tryLookup } from './sources.ts';
+import { hasPartner } from './semi-join.ts';
+import { addConditions, checkPicks, conjuncts, type From, lookup, readFrom, tryLookup } from './sources.ts';
 import type { Relation, ReleasedRelation, Scope, State } from './state.ts';
 
 /** Compiles a query: private rows stay rows until an aggregate turns them into released values. */
@@ -88,11 +90,15 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
       resolve(syntax, sight),
     );
   }
-  if (select.orders.length > 0 || select.limit !== null || select.offset !== null || select.orderAll !== null) {
+  if (
+    [select.limit, select.offset, select.orderAll].some((part) => part !== null) ||
+    select.orders.length > 0 ||
+    select.distinctOn !== undefined
+  ) {
     refuse(
       'rows-picked',
-      'ORDER BY and LIMIT cannot pick private rows',
-      { words: ['order', 'limit', 'offset'] },
+      'ORDER BY, LIMIT and DISTINCT ON cannot pick private rows',
+      { words: ['order', 'limit', 'offset', 'distinct'] },
       'aggregate first',
     );
   }
@@ -117,6 +123,7 @@ function plainRows(state: State, select: Select, scope: Scope, from: From): Rela
     select.groups.length + select.groupSets.length + select.orders.length === 0 &&
     !select.groupAll &&
     !select.distinct &&
+    select.distinctOn === undefined &&
     [select.having, select.qualify, select.orderAll, select.limit, select.offset].every((part) => part === null);
   if (!isPlain) return null;
   const items = expandStars(select.items, from);
@@ -186,37 +193,25 @@ export function rowSight(state: State, scope: Scope, from: From, items: readonly
         'aggregate in a subquery, then use the window on its result',
       ),
     subquery: (syntax) => {
-      const before = state.brought;
-      const noisy = state.noise?.uses ?? 0;
-      const found = subqueryOverReleased(state, scope, syntax);
-      // The exact part runs before there is any noisy answer, and what picks rows of it would have to be counted as theirs.
-      if (over === 'rows' && (state.noise?.uses ?? 0) > noisy)
-        refuse(
-          'differential-shape',
-          'a noisy answer cannot pick or value private rows',
-          syntax.at,
-          'ask in two queries: put the first answer into the second one as a constant',
-        );
-      // It would be a condition that none of the rules for joins with such a table sees.
-      if (over === 'rows' && state.brought > before)
-        refuse(
-          'consumer-table-misplaced',
-          'a table of yours cannot stand in a sub-query about rows',
-          syntax.at,
-          'join it: `JOIN your_table ON column = your_column`',
-        );
+      const before = { noisy: state.noise?.uses ?? 0, brought: state.brought };
+      const found = subqueryOverReleased(state, scope, syntax, sight);
+      if (over === 'rows') checkPicks(state, before, syntax.at);
       return found;
     },
   };
   return sight;
 }
 
-/** Sub-queries in expressions: only over what is released or public, and never correlated. */
+/** Sub-queries in expressions: only over what is released or public; correlated only where they ask for a partner. */
 export function subqueryOverReleased(
   state: State,
   scope: Scope,
-  { test, arg, query, at }: Parameters<Sight['subquery']>[0],
+  syntax: Parameters<Sight['subquery']>[0],
+  outer: Sight,
 ): Typed {
+  const { test, arg, query, at } = syntax;
+  if ((test === 'exists' || test === 'not exists') && query.kind === 'select' && isRowTest(query))
+    return existsPartner(state, scope, { query, isNegated: test === 'not exists', at }, outer);
   const inner = releasedOnly(compileAny(state, query, scope), at);
   const args = arg === null ? [] : [arg];
   for (const [index, domain] of inner.domains.entries()) {
@@ -253,6 +248,39 @@ export function subqueryOverReleased(
   }
   const sql = `${test === 'exists' ? '' : 'NOT '}EXISTS (SELECT 1 ${from})`;
   return { kind: 'call', name: 'exists', args, type: BOOLEAN, digits: null, sql: `(${sql})`, at };
+}
+
+/** A SELECT of which it only matters whether a row is left. */
+function isRowTest(query: Select): boolean {
+  return (
+    query.groups.length + query.groupSets.length === 0 &&
+    !query.groupAll &&
+    query.from.kind !== 'none' &&
+    [query.having, query.qualify, query.limit, query.offset].every((part) => part === null) &&
+    !query.items.some((item) => hasAggregate(item.expression))
+  );
+}
+
+/** EXISTS: its WHERE sees the columns of its own FROM, then those of the query around it. */
+function existsPartner(
+  state: State,
+  scope: Scope,
+  { query, isNegated, at }: { readonly query: Select; readonly isNegated: boolean; readonly at: Place },
+  outer: Sight,
+): Typed {
+  state.compiled += 1;
+  const within = withTables(state, query, scope);
+  const compile = (inner: Query, tables: Scope): Relation => compileAny(state, inner, tables, true);
+  const resolveIn = (from: From, syntax: Syntax, over: Over): Typed =>
+    resolve(syntax, rowSight(state, within, from, [], over));
+  const from = readFrom(query.from, { state, scope: within, compile, resolveIn });
+  const own = rowSight(state, within, from, [], outer.over);
+  const column: Sight['column'] = (path, place) => tryLookup(from, path, place)?.expression ?? outer.column(path, place);
+  const sight: Sight = { ...own, column };
+  for (const { expression } of query.items) if (expression.kind !== 'star') resolve(expression, sight);
+  const where = query.where === null ? [] : conjuncts(query.where).map((one) => condition(resolve(one, sight)));
+  const found = hasPartner(state, from, where, at);
+  return isNegated ? buildCall('not', [found], outer.over, at) : found;
 }
 
 export function expandStars(items: readonly SelectItem[], from: From): SelectItem[] {
@@ -466,6 +494,7 @@ function compileUnion(state: State, union: Union, scope: Scope): Relation {
     limit: union.limit,
     offset: union.offset,
     distinct: !union.isAll || union.distinct,
+    ...(union.distinctOn === undefined ? {} : { distinctOn: union.distinctOn }),
   };
   return compileReleased(state, outer, scope, from, named);
 }

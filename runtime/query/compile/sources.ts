@@ -3,11 +3,13 @@ import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { buildCall, NO_CLOCK } from '../resolve/call.ts';
-import { agree } from '../resolve/align.ts';
 import { alias, type Base, type Equality, mergeScopes, reference, type RowScope } from '../rows.ts';
 import type { Source, Syntax } from '../syntax.ts';
 import { type Typed } from '../typed.ts';
+import { readSeries, readValues } from './lists.ts';
 import { checkNoneGiven } from './public-joins.ts';
+import { hasPartner } from './semi-join.ts';
+import { unpivot } from './unpivot.ts';
 import type { Certificate, Column, Relation, Scope, State } from './state.ts';
 import { type Digits, digitsOf } from '../types.ts';
 
@@ -54,6 +56,10 @@ export function readFrom(source: Source, needs: SourceNeeds): From {
       const relation = needs.compile(source.query, needs.scope);
       return fromRelation(relation, source.alias, source.columns, needs, source.at);
     }
+    case 'series':
+      return readSeries(source, needs);
+    case 'unpivot':
+      return unpivot(readFrom(source.source, needs), source, needs);
     case 'join':
       return readJoin(source, needs);
     default:
@@ -86,59 +92,6 @@ function readTable(source: Source & { kind: 'table' }, needs: SourceNeeds): From
   }));
   const base: Base = { relation, table, leftOn: null, at: source.at };
   return { visible: [{ names, columns }], scope: { ...EMPTY, bases: [base] }, released: [], merged: [] };
-}
-
-/** VALUES: a public table of the consumer's own constants. */
-function readValues(source: Source & { kind: 'values' }, needs: SourceNeeds): From {
-  const nothing: From = { visible: [], scope: EMPTY, released: [], merged: [] };
-  const rows = source.rows.map((row) => row.map((one) => needs.resolveIn(nothing, one, 'rows')));
-  const [first = []] = rows;
-  if (rows.some((row) => row.length !== first.length || row.some(({ kind }) => kind !== 'constant')))
-    refuse('wrong-arguments', 'VALUES takes rows of constants of one length', source.at);
-  const columns = first.map((_, c) =>
-    agree(
-      rows.flatMap((row) => row.slice(c, c + 1)),
-      source.at,
-    ),
-  );
-  const printed = rows.map(
-    (__, r) =>
-      `(${columns
-        .map(({ args }) =>
-          args
-            .slice(r, r + 1)
-            .map(printTyped)
-            .join(),
-        )
-        .join(', ')})`,
-  );
-  const names = columns.map((_, c) => `"c${c}"`).join(', ');
-  const relation = needs.state.nextRelation++;
-  const table: CatalogueTable = {
-    dataset: '',
-    names: ['values'],
-    physical: `(SELECT * FROM (VALUES ${printed.join(', ')}) AS v(${names}))`,
-    isPublic: true,
-    columns: columns.map(({ type }, c) => ({ name: `c${c}`, label: `col${c}`, type, grants: [] })),
-    units: [],
-    joins: 'allowed',
-    given: true,
-    rowCount: BigInt(rows.length),
-  };
-  const visible = table.columns.map((column, c) => ({
-    name: `col${c}`,
-    role: 'key' as const,
-    expression: {
-      kind: 'column',
-      sql: reference(relation, column.name),
-      base: { relation, table, column },
-      type: column.type,
-      digits: digitsOf(column.type),
-      at: source.at,
-    } satisfies Typed,
-  }));
-  const base: Base = { relation, table, leftOn: null, at: source.at };
-  return { ...nothing, visible: [{ names: [source.alias], columns: visible }], scope: { ...EMPTY, bases: [base] } };
 }
 
 function boundedDigits(column: CatalogueTable['columns'][number]): Digits | null {
@@ -216,29 +169,72 @@ function fromRelation(
 
 function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
   const left = readFrom(source.left, needs);
+  const before = { noisy: needs.state.noise?.uses ?? 0, brought: needs.state.brought };
   const right = readFrom(source.right, needs);
+  const using = source.isNatural === true ? sharedNames(left, right, source.at) : source.using;
   const both: From = {
     visible: [...left.visible, ...right.visible],
     scope: mergeScopes(left.scope, right.scope),
     released: [...left.released, ...right.released],
-    merged: [...left.merged, ...right.merged, ...source.using.map((name) => name.toLowerCase())],
+    merged: [...left.merged, ...right.merged, ...using.map((name) => name.toLowerCase())],
   };
+  const isTest = source.type === 'semi' || source.type === 'anti';
   const hasPrivate = both.scope.bases.some((base) => !base.table.isPublic);
-  if (hasPrivate) checkNoneGiven(both.scope);
+  if (hasPrivate && !isTest) checkNoneGiven(both.scope);
   const over = hasPrivate ? 'rows' : 'released';
   const conditions = [
-    ...source.using.map((name) =>
+    ...using.map((name) =>
       buildCall('=', [lookup(left, [name], source.at), lookup(right, [name], source.at)], over, source.at),
     ),
     ...(source.condition === null ? [] : conjuncts(source.condition).map((one) => needs.resolveIn(both, one, over))),
   ];
+  if (isTest) {
+    if (hasPrivate) checkPicks(needs.state, before, source.at);
+    const found = hasPartner(needs.state, right, conditions, source.at);
+    const test = source.type === 'semi' ? found : buildCall('not', [found], over, source.at);
+    return { ...left, scope: addConditions(left.scope, [test]) };
+  }
   if (source.type === 'left') return readLeftJoin(left, right, both, conditions, hasPrivate, source.at);
   if (source.type === 'right' || source.type === 'full') {
     if (hasPrivate)
       refuse('outer-join-private', 'an outer join to private rows is not offered', source.at, 'use an inner join');
-    return readOuterJoin({ left, right, both, conditions }, source);
+    return readOuterJoin({ left, right, both, conditions }, { ...source, using });
   }
   return { ...both, scope: addConditions(both.scope, conditions) };
+}
+
+/** NATURAL: the names that both sides have. */
+function sharedNames(left: From, right: From, at: Place): readonly string[] {
+  const names = (from: From): string[] => from.visible.flatMap(({ columns }) => columns.map(({ name }) => name));
+  const theirs = new Set(names(right).map((name) => name.toLowerCase()));
+  const shared = [...new Map(names(left).map((name) => [name.toLowerCase(), name]))].filter(([name]) => theirs.has(name));
+  if (shared.length === 0)
+    refuse('wrong-arguments', 'NATURAL JOIN: the two sides have no column of one name', at, 'write JOIN … ON a = b');
+  return shared.map(([, name]) => name);
+}
+
+/** What picks private rows can be neither noisy nor of the consumer's own tables. */
+export function checkPicks(
+  state: State,
+  before: { readonly noisy: number; readonly brought: number },
+  at: Place,
+): void {
+  // The exact part runs before there is any noisy answer, and what picks rows of it would have to be counted as theirs.
+  if ((state.noise?.uses ?? 0) > before.noisy)
+    refuse(
+      'differential-shape',
+      'a noisy answer cannot pick or value private rows',
+      at,
+      'ask in two queries: put the first answer into the second one as a constant',
+    );
+  // It would be a condition that none of the rules for joins with such a table sees.
+  if (state.brought > before.brought)
+    refuse(
+      'consumer-table-misplaced',
+      'a table of yours cannot stand in a sub-query about rows',
+      at,
+      'join it: `JOIN your_table ON column = your_column`',
+    );
 }
 
 /** LEFT JOIN adds columns and leaves nothing out; to a private table it would count who is missing there. */

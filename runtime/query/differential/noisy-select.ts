@@ -83,6 +83,7 @@ export function compileNoisy({ state, release, blocks }: Needs, part: NoisePart)
   const having = select.having === null ? [] : [printTyped(condition(resolve(select.having, sight)))];
   // Aggregates that only these clauses name must be among the queries before the block is closed.
   for (const order of select.orders) if (order.expression.kind !== 'constant') resolve(order.expression, sight);
+  for (const on of select.distinctOn ?? []) if (on.kind !== 'constant') resolve(on, sight);
   if (select.qualify !== null) resolve(select.qualify, sight);
   if (aggregates.length + keys.length > MAX_ITEMS) refuse('query-too-large', `more than ${MAX_ITEMS} keys and cells`);
   // Keys alone are a release too: which of them appear is told by a noisy count of rows.
@@ -215,7 +216,7 @@ function sightOver(
       return column(aggregateName(index), cellType(own.aggregate), syntax.at);
     },
     window: (window, at) => releasedWindow(window, sight, at),
-    subquery: (syntax) => subqueryOverReleased(state, scope, syntax),
+    subquery: (syntax) => subqueryOverReleased(state, scope, syntax, sight),
   };
   return sight;
 }

@@ -55,15 +55,13 @@ const ODD_KEYS: Readonly<Record<string, { readonly words: readonly string[]; rea
     remedy: 'UNION, EXCEPT and INTERSECT of queries that aggregate each are offered',
   },
   sample: { words: ['tablesample', 'sample', 'using'], remedy: 'leave the sample out' },
-  distinct_on_targets: { words: ['distinct'], remedy: 'group by the columns and aggregate the others' },
   orders: { words: ['within', 'order'], remedy: 'leave ORDER BY out of the function' },
   qualified_exclude_list: { words: ['exclude'], remedy: 'name the columns without their table' },
-  unpivot_names: { words: ['unpivot'], remedy: 'UNION ALL of one SELECT for each column' },
-  filter_expr: { words: ['filter'], remedy: 'put a CASE into the window function' },
+  with_ordinality: { words: ['ordinality'], remedy: 'count with row_number() OVER ()' },
   comparison_type: { words: ['any', 'all', 'some'], remedy: 'compare with (SELECT max(…) …) or (SELECT min(…) …)' },
   rename_list: { words: ['rename'], remedy: 'name the columns' },
   join_type: { words: ['join'], remedy: 'use an inner join, or a left join to a public table or an aggregate' },
-  ref_type: { words: ['natural', 'positional', 'asof', 'join'], remedy: 'write JOIN … ON a = b' },
+  ref_type: { words: ['positional', 'asof', 'join'], remedy: 'write JOIN … ON a = b' },
 };
 
 function obeys(value: unknown, rule: Rule): boolean {

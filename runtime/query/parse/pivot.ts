@@ -3,7 +3,7 @@ import { type Place, refuse } from '../refusal.ts';
 import type { Select, SelectItem, Source, Syntax } from '../syntax.ts';
 import { defaultName } from './default-name.ts';
 import { checkShape, type Json, list, malformed, object, type Reading, text } from './node.ts';
-import { readExpression, readSource } from './read.ts';
+import { columnName, names, readExpression, readSource } from './read.ts';
 import * as shapes from './shapes.ts';
 
 /**
@@ -17,6 +17,7 @@ export function readPivot(node: Json, reading: Reading, at: Place): Source {
   if (others.length > 0)
     refuse('sql-not-allowed', 'PIVOT over several columns is not offered', at, 'join them: `a || b`');
   checkShape(pivot, shapes.PIVOT, 'PIVOT');
+  if (list(pivot['unpivot_names']).length > 0 || node['include_nulls'] !== false) malformed();
   const [on, ...more] = list(pivot['pivot_expressions']).map((one) => readExpression(one, reading));
   if (on === undefined || on.kind !== 'column' || more.length > 0)
     return refuse('sql-not-allowed', 'PIVOT takes one column', at, 'compute it in a sub-query');
@@ -118,4 +119,36 @@ function columnsOf(syntax: Syntax): readonly string[] {
     default:
       return syntax satisfies never;
   }
+}
+
+/** `FROM t UNPIVOT (value FOR name IN (a, b))`, and the statement of that name, which the parser writes in the same way. */
+export function readUnpivot(node: Json, reading: Reading, at: Place): Source {
+  const source = readSource(node['source'], reading);
+  const [value, ...moreValues] = names(node['unpivot_names']);
+  const [pivot, ...morePivots] = list(node['pivots']).map(object);
+  if (value === undefined || pivot === undefined) return malformed();
+  checkShape(pivot, shapes.PIVOT, 'UNPIVOT');
+  const [name, ...moreNames] = names(pivot['unpivot_names']);
+  const isOne = moreValues.length + morePivots.length + moreNames.length === 0;
+  if (name === undefined || !isOne || list(node['aggregates']).length + list(node['groups']).length > 0)
+    return refuse('sql-not-allowed', 'UNPIVOT makes one column of names and one of values', at);
+  const entries = list(pivot['entries']).map((one) => {
+    const entry = object(one);
+    checkShape(entry, shapes.PIVOT_ENTRY, 'UNPIVOT');
+    const [column, ...others] = list(entry['values']).map((each) => readLiteral(each, at));
+    if (column?.kind !== 'text' || others.length > 0)
+      return refuse('sql-not-allowed', 'UNPIVOT takes the names of columns', at, 'name each column');
+    const label = text(entry['alias']);
+    return { column: column.value, label: label === '' ? column.value : label };
+  });
+  return {
+    kind: 'unpivot',
+    source,
+    name: columnName(name, at),
+    value: columnName(value, at),
+    entries,
+    keepsNulls: node['include_nulls'] === true,
+    alias: text(node['alias'] ?? ''),
+    at,
+  };
 }

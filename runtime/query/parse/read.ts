@@ -6,7 +6,8 @@ import { defaultName, isColumnName, MAX_NAME } from './default-name.ts';
 import { printable, readLiteral, readType } from './literal.ts';
 import { checkShape, deeper, type Json, list, malformed, object, placeIn, type Reading, text } from './node.ts';
 import * as shapes from './shapes.ts';
-import { readPivot } from './pivot.ts';
+import { readPivot, readUnpivot } from './pivot.ts';
+import { readSeries } from './series.ts';
 import { readWindow } from './window.ts';
 
 /**
@@ -86,7 +87,7 @@ function readNode(value: unknown, reading: Reading): Query {
   });
 }
 
-type Modifiers = Pick<Select, 'orders' | 'orderAll' | 'limit' | 'offset' | 'distinct'>;
+type Modifiers = Pick<Select, 'orders' | 'orderAll' | 'limit' | 'offset' | 'distinct' | 'distinctOn'>;
 
 function readSelect(node: Json, reading: Reading): Omit<Select, keyof Modifiers | 'commonTables'> {
   const groups = list(node['group_expressions']).map((one) => readExpression(one, reading));
@@ -144,7 +145,12 @@ function readModifiers(values: readonly unknown[], reading: Reading): Modifiers 
     if (seen.has(type)) malformed();
     seen.add(type);
     checkShape(node, shape, type);
-    if (type === 'DISTINCT_MODIFIER') result.distinct = true;
+    if (type === 'DISTINCT_MODIFIER') {
+      const targets = list(node['distinct_on_targets']).map((one) => readExpression(one, reading));
+      if (targets.length > MAX_ITEMS) refuse('query-too-large', 'the query has too many columns');
+      if (targets.length === 0) result.distinct = true;
+      else result.distinctOn = targets;
+    }
     if (type === 'LIMIT_MODIFIER') {
       result.limit = optional(node['limit'], reading);
       result.offset = optional(node['offset'], reading);
@@ -214,7 +220,6 @@ export function readSource(value: unknown, reading: Reading): Source {
         'sql-not-allowed',
         `${printable(type)} after FROM is not offered`,
         at,
-        type === 'TABLE_FUNCTION' ? 'a list of constants is (VALUES (1), (2)) AS t(n)' : null,
       );
     checkShape(node, shape, type === 'JOIN' ? 'JOIN' : 'FROM');
     const alias = text(node['alias'] ?? '');
@@ -247,7 +252,11 @@ export function readSource(value: unknown, reading: Reading): Source {
         return { kind: 'values', rows, alias, at };
       }
       case 'PIVOT':
-        return readPivot(node, reading, at);
+        return list(node['unpivot_names']).length > 0
+          ? readUnpivot(node, reading, at)
+          : readPivot(node, reading, at);
+      case 'TABLE_FUNCTION':
+        return readSeries(node, reading, at);
       case 'JOIN': {
         const isCross = node['ref_type'] === 'CROSS';
         return {
@@ -257,6 +266,7 @@ export function readSource(value: unknown, reading: Reading): Source {
           right: readSource(node['right'], reading),
           condition: optional(node['condition'], reading),
           using: names(node['using_columns']),
+          ...(node['ref_type'] === 'NATURAL' ? { isNatural: true as const } : {}),
           at,
         };
       }
@@ -394,7 +404,7 @@ function placeOfExpression(node: Json, kind: string): Place {
 }
 
 /** What a consumer calls a column; the gate would let no other name out. */
-function columnName(name: string, at: Syntax['at']): string {
+export function columnName(name: string, at: Syntax['at']): string {
   if (name !== '' && !isColumnName(name))
     refuse(
       'wrong-arguments',
@@ -405,7 +415,7 @@ function columnName(name: string, at: Syntax['at']): string {
   return name;
 }
 
-function names(value: unknown): string[] {
+export function names(value: unknown): string[] {
   return list(value).map(text);
 }
 
@@ -415,11 +425,13 @@ const OPERATIONS: Readonly<Record<string, 'union' | 'except' | 'intersect'>> = {
   INTERSECT: 'intersect',
 };
 
-const JOIN_TYPES: Readonly<Record<string, 'inner' | 'left' | 'right' | 'full'>> = {
+const JOIN_TYPES: Readonly<Record<string, 'inner' | 'left' | 'right' | 'full' | 'semi' | 'anti'>> = {
   INNER: 'inner',
   LEFT: 'left',
   RIGHT: 'right',
   FULL: 'full',
+  SEMI: 'semi',
+  ANTI: 'anti',
 };
 
 const COMPARISONS: Readonly<Record<string, string>> = {

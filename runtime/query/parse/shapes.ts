@@ -154,6 +154,8 @@ export const EXPRESSIONS: Readonly<Record<string, Shape>> = {
       'CURRENT_ROW_ROWS',
       'EXPR_PRECEDING_ROWS',
       'EXPR_FOLLOWING_ROWS',
+      'EXPR_PRECEDING_RANGE',
+      'EXPR_FOLLOWING_RANGE',
     ),
     end: is(
       'UNBOUNDED_FOLLOWING',
@@ -161,15 +163,17 @@ export const EXPRESSIONS: Readonly<Record<string, Shape>> = {
       'CURRENT_ROW_ROWS',
       'EXPR_PRECEDING_ROWS',
       'EXPR_FOLLOWING_ROWS',
+      'EXPR_PRECEDING_RANGE',
+      'EXPR_FOLLOWING_RANGE',
     ),
     start_expr: 'expression?',
     end_expr: 'expression?',
     offset_expr: 'expression?',
     default_expr: 'expression?',
-    ignore_nulls: is(false),
-    filter_expr: is(null),
-    exclude_clause: is('NO_OTHER'),
-    distinct: is(false),
+    ignore_nulls: 'flag',
+    filter_expr: 'expression?',
+    exclude_clause: is('NO_OTHER', 'CURRENT_ROW', 'GROUP', 'TIES'),
+    distinct: 'flag',
     arg_orders: 'nothing',
   },
 };
@@ -203,11 +207,19 @@ export const SOURCES: Readonly<Record<string, Shape>> = {
     source: 'source',
     aggregates: 'expressions',
     // UNPIVOT writes its names here.
-    unpivot_names: 'nothing',
+    unpivot_names: 'texts',
     pivots: 'pivots',
     groups: 'texts',
     column_name_alias: 'nothing',
-    include_nulls: is(false),
+    include_nulls: 'flag',
+  },
+  TABLE_FUNCTION: {
+    ...named,
+    type: 'text',
+    sample: is(null),
+    function: 'expression',
+    column_name_alias: 'texts',
+    with_ordinality: is('WITHOUT_ORDINALITY'),
   },
   JOIN: {
     ...named,
@@ -216,8 +228,8 @@ export const SOURCES: Readonly<Record<string, Shape>> = {
     left: 'source',
     right: 'source',
     condition: 'expression?',
-    join_type: is('INNER', 'LEFT', 'RIGHT', 'FULL'),
-    ref_type: is('REGULAR', 'CROSS'),
+    join_type: is('INNER', 'LEFT', 'RIGHT', 'FULL', 'SEMI', 'ANTI'),
+    ref_type: is('REGULAR', 'CROSS', 'NATURAL'),
     using_columns: 'texts',
     delim_flipped: is(false),
     duplicate_eliminated_columns: 'nothing',
@@ -255,7 +267,7 @@ export const QUERIES: Readonly<Record<string, Shape>> = {
 export const MODIFIERS: Readonly<Record<string, Shape>> = {
   ORDER_MODIFIER: { type: 'text', orders: 'orders' },
   LIMIT_MODIFIER: { type: 'text', limit: 'expression?', offset: 'expression?' },
-  DISTINCT_MODIFIER: { type: 'text', distinct_on_targets: 'nothing' },
+  DISTINCT_MODIFIER: { type: 'text', distinct_on_targets: 'expressions' },
 };
 
 export const STATEMENT: Shape = { node: 'query', named_param_map: 'value' };
@@ -269,7 +281,7 @@ export const INNER_ORDER: Shape = { type: is('ORDER_MODIFIER'), orders: 'orders'
 /** `FOR column IN (…)` of PIVOT. */
 export const PIVOT: Shape = {
   pivot_expressions: 'expressions',
-  unpivot_names: 'nothing',
+  unpivot_names: 'texts',
   entries: 'replacements',
   pivot_enum: is(''),
 };

@@ -10,6 +10,14 @@ const FRAME_ENDS: Readonly<Record<string, readonly ['ROWS' | 'RANGE' | 'any', st
   CURRENT_ROW_ROWS: ['ROWS', 'CURRENT ROW'],
   EXPR_PRECEDING_ROWS: ['ROWS', 'PRECEDING'],
   EXPR_FOLLOWING_ROWS: ['ROWS', 'FOLLOWING'],
+  EXPR_PRECEDING_RANGE: ['RANGE', 'PRECEDING'],
+  EXPR_FOLLOWING_RANGE: ['RANGE', 'FOLLOWING'],
+};
+
+const EXCLUSIONS: Readonly<Record<string, string>> = {
+  CURRENT_ROW: ' EXCLUDE CURRENT ROW',
+  GROUP: ' EXCLUDE GROUP',
+  TIES: ' EXCLUDE TIES',
 };
 
 /** Reads a window call; its frame is kept in words that we print ourselves. */
@@ -30,7 +38,10 @@ export function readWindow(node: Json, reading: Reading): WindowSyntax {
     args,
     partitions: list(node['partitions']).map((one) => readExpression(one, reading)),
     orders: readOrders(node['orders'], reading),
-    frame: { unit, start: start[1], end: end[1] },
+    frame: { unit, start: start[1], end: end[1], exclude: EXCLUSIONS[String(node['exclude_clause'])] ?? '' },
+    filter: optional('filter_expr'),
+    distinct: node['distinct'] === true,
+    ignoresNulls: node['ignore_nulls'] === true,
     startOffset: optional('start_expr'),
     endOffset: optional('end_expr'),
     offset: optional('offset_expr'),
