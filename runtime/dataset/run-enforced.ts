@@ -1,12 +1,27 @@
 /** The gateway's side of a SQL job: sends printed statements, receives batches, believes nothing. */
-import { frameType, jsonPayload, parseJsonPayload, type Frame } from '../sandbox/channel.ts';
+import {
+  channelLimits,
+  dataPayloads,
+  frameType,
+  jsonPayload,
+  parseJsonPayload,
+  type Frame,
+} from '../sandbox/channel.ts';
 import type { EnforcedQuery, GuardPlan, HiddenGroup } from '../query/enforced.ts';
 import { DEFAULT_COLUMN_LIMITS, type Column, type ColumnBatch, type Schema } from '../release/columns.ts';
 import { decodeBatch } from './batch-frame.ts';
 import { columnTypeOf } from './column-types.ts';
 import { DEFAULT_ENGINE_LIMITS, type EngineDatabase, type EngineLimits } from './engine.ts';
 import { BATCH_LIMITS } from './limits.ts';
-import { GUARD_COLUMNS, MAX_HIDDEN, SQL_FAIL_CODES, type SqlFailCode, type SqlGuard, type SqlJob } from './sql-job.ts';
+import {
+  GUARD_COLUMNS,
+  MAX_HIDDEN,
+  MAX_SETUP_BYTES,
+  SQL_FAIL_CODES,
+  type SqlFailCode,
+  type SqlGuard,
+  type SqlJob,
+} from './sql-job.ts';
 import { WorkerFault, type WorkerLink } from './worker-link.ts';
 
 /** How a SQL job ended. `failed` carries no reason on purpose: one generic answer for whatever happened among rows. */
@@ -111,7 +126,7 @@ export class SqlRun {
     };
     let isOver = false;
     try {
-      await this.#worker.send(frameType.JOB, jsonPayload(this.#job));
+      await this.#sendJob();
       if (this.#signal?.aborted === true) cancel();
       this.#signal?.addEventListener('abort', cancel, { once: true });
       yield* this.#receive();
@@ -121,6 +136,19 @@ export class SqlRun {
       if (deadline !== null) clearTimeout(deadline);
       if (!isOver) this.#worker.kill();
     }
+  }
+
+  /** One frame; what is too long for it goes ahead. */
+  async #sendJob(): Promise<void> {
+    const whole = jsonPayload(this.#job);
+    if (whole.byteLength <= channelLimits.controlFrameBytes) return this.#worker.send(frameType.JOB, whole);
+    const setup = Buffer.from(JSON.stringify(this.#job.setup));
+    if (setup.byteLength > MAX_SETUP_BYTES) throw new RangeError('the statements of a job are too long');
+    for (const part of dataPayloads(setup)) await this.#worker.send(frameType.DATA, part);
+    return this.#worker.send(
+      frameType.JOB,
+      jsonPayload({ ...this.#job, setup: [], setupBytes: setup.byteLength } satisfies SqlJob),
+    );
   }
 
   /** Takes the sketches, which come before the result, and says what is withheld. */

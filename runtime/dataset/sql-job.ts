@@ -7,6 +7,8 @@ import type { Schema } from '../release/columns.ts';
 export interface SqlJob {
   readonly databases: readonly EngineDatabase[];
   readonly setup: readonly string[];
+  /** Present: `setup` came ahead, as JSON in DATA frames of that many bytes together, and is empty here. */
+  readonly setupBytes?: number;
   /** Parts of `setup` to leave out when no row of a temporary table is `open`; absent: none. */
   readonly gates?: readonly Gate[];
   /** Absent: nothing is compared with other answers. */
@@ -18,6 +20,9 @@ export interface SqlJob {
   readonly summary: string;
   readonly limits: EngineLimits;
 }
+
+/** Most bytes of statements that travel ahead of a job. */
+export const MAX_SETUP_BYTES = 64 * 2 ** 20;
 
 /** How a column lies in a kernel's buffer; a missing value is NaN in `float64`, −1 in the others. */
 export type FoldKind = 'float64' | 'int32' | 'boolean' | 'dictionary';

@@ -311,7 +311,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     activeAgreements: (party) => activeAgreements({ ...needs, duties }, party),
     exportList: () => exportListOf(needs),
     preparers: {
-      sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes, histories: historiesIn(store) }),
+      sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes, nowMs, histories: historiesIn(store) }),
       javascript: prepareJavaScript(code, { sha256 }),
       homomorphic: prepareHomomorphic(homomorphic, { sha256 }),
     },

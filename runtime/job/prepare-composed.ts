@@ -150,10 +150,12 @@ function fit(parts: readonly Part[]): boolean {
   const widest = -Number.MAX_VALUE;
   const text = parts.map(({ block, plan: { keys } }, index) => {
     const rows = keys.kind === 'public' ? keys.keys.map((key) => [...key, ...block.aggregates.map(() => widest)]) : [];
-    return fillNoisyTable(block, index, rows).length;
+    return fillNoisyTable(block, index, rows);
   });
-  return text.reduce((sum, length) => sum + length, 0) <= MAX_NOISY_TEXT;
+  return lengthOf(text.flat()) <= MAX_NOISY_TEXT;
 }
+
+const lengthOf = (statements: readonly string[]): number => statements.reduce((sum, { length }) => sum + length, 0);
 
 interface Part {
   readonly block: NoisyBlock;
@@ -193,7 +195,11 @@ function execute(
       answers.push(groups.finish().rows);
     }
     // INVARIANT: from here on nothing exact is looked at: the statement that follows reads noisy tables and public ones.
-    const setup = parts.map(({ block }, index) => fillNoisyTable(block, index, (answers[index] ?? []).map(cellsOf)));
+    const setup = parts.flatMap(({ block }, index) =>
+      fillNoisyTable(block, index, (answers[index] ?? []).map(cellsOf)),
+    );
+    // How many private keys there are is told by the noise alone, so this much of them is not known beforehand.
+    if (lengthOf(setup) > MAX_NOISY_TEXT) return;
     const computed = needs.run({ ...query.post, setup }, signal);
     const rows: Cell[][] = [];
     const taken: ColumnBatch[] = [];

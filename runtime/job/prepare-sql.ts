@@ -8,6 +8,7 @@ import { compileDifferential, type DifferentialQuery } from '../query/differenti
 import type { ComposedQuery } from '../query/differential/compose.ts';
 import { fillNoisyTable } from '../query/differential/noisy-table.ts';
 import type { EnforcedQuery, HiddenGroup } from '../query/enforced.ts';
+import { atDay } from '../query/parse/clock.ts';
 import { tableNamesIn } from '../query/parse/table-names.ts';
 import { checkText } from '../query/text.ts';
 import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
@@ -68,7 +69,7 @@ export interface OpenDataset {
 /** Prepares SQL: parse without data, check every node, rewrite under the rights, check the plan of what we printed. */
 export function prepareSql(
   engine: SqlEngine,
-  needs: Pick<JobNeeds, 'sha256' | 'randomBytes'> & { readonly histories: Histories },
+  needs: Pick<JobNeeds, 'sha256' | 'randomBytes' | 'nowMs'> & { readonly histories: Histories },
 ): Preparer {
   const texts = new ParsedQueries((...args) => engine.parse(...args));
   const planned = new PlannedQueries((...args) => engine.plan(...args), needs.sha256);
@@ -88,11 +89,17 @@ export function prepareSql(
     }
     const brought = (await engine.bring?.(job.asker.party, tableNamesIn(parsed.ast))) ?? [];
     if ('kind' in brought) return brought;
+    const day = new Date(needs.nowMs()).toISOString().slice(0, 10);
+    const columnNames = [...open, ...brought].flatMap(({ tables }) =>
+      tables.flatMap(({ columns }) => columns.map(({ name, label }) => (label ?? name).toLowerCase())),
+    );
+    const ast = atDay(parsed.ast, text, day, new Set(columnNames));
+    const ofDay = ast === parsed.ast ? [] : [`the current date of this job is ${day} (UTC)`];
     if (release.mode === 'differentialPrivacy') {
       const { party } = job.asker;
       const under = (only: readonly AdmittedPermit[], terms: Release, of: string): QueryContext =>
         contextOf(party, only, { open, brought }, terms, of, parameters);
-      const first = compileDifferential(parsed.ast, text, under(permits, release, clause));
+      const first = compileDifferential(ast, text, under(permits, release, clause));
       if (first.kind === 'denied') return first;
       const named = (of: readonly EnforcedQuery[], among: readonly OpenDataset[]): readonly OpenDataset[] =>
         among.filter((one) => of.some((query) => datasetsIn(query, [one]).length > 0));
@@ -103,7 +110,7 @@ export function prepareSql(
       if (met.release.mode !== 'differentialPrivacy') throw new Error('a private table belongs to no permit');
       // INVARIANT: the terms that bound rows are the terms that scale the noise: compiled again under what is touched.
       const context = under(touched, met.release, met.clause);
-      const compiled = touched.length < permits.length ? compileDifferential(parsed.ast, text, context) : first;
+      const compiled = touched.length < permits.length ? compileDifferential(ast, text, context) : first;
       if (compiled.kind === 'denied') return compiled;
       for (const enforced of compiled.kind === 'composed'
         ? compiled.blocks.map((one) => one.enforced)
@@ -120,7 +127,7 @@ export function prepareSql(
         // INVARIANT: what is computed of noisy tables may read public tables beside them, and no private one.
         const tables = context.tables.filter((table) => table.isPublic && table.units.length === 0);
         const post = { ...compiled.post, reads: tables.map(({ physical }) => physical) };
-        const empty = compiled.blocks.map((block, index) => fillNoisyTable(block, index, []));
+        const empty = compiled.blocks.flatMap((block, index) => fillNoisyTable(block, index, []));
         const misread = await planned.check({ ...post, setup: empty }, { ...context, tables }, signal);
         if (misread !== null) return misread;
         noisy = prepareComposed(
@@ -148,11 +155,12 @@ export function prepareSql(
       return {
         ...noisy,
         ...digestsOf(own),
-        question: needs.sha256(JSON.stringify([noisy.digest, spelled(parsed.ast), parameters])),
+        inWords: [...noisy.inWords, ...ofDay],
+        question: needs.sha256(JSON.stringify([noisy.digest, spelled(ast), parameters])),
       };
     }
     const compile = (under: readonly AdmittedPermit[], terms: Release, of: string): ReturnType<typeof compileQuery> =>
-      compileQuery(parsed.ast, text, contextOf(job.asker.party, under, { open, brought }, terms, of, parameters));
+      compileQuery(ast, text, contextOf(job.asker.party, under, { open, brought }, terms, of, parameters));
     let compiled = compile(permits, release, clause);
     if (compiled.kind === 'denied') return compiled;
 
@@ -222,7 +230,7 @@ export function prepareSql(
       basis: basisOf(enforced, [...open, ...own]),
       budget: budgetLines(job.asker.party, touched),
       microEpsilon: 0,
-      inWords: enforced.inWords,
+      inWords: [...enforced.inWords, ...ofDay],
       enforcedSql: enforced.canonical,
       guarantee: guaranteeOf(terms, units),
       image: engine.image,

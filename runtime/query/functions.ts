@@ -78,6 +78,8 @@ export const SCALARS: Readonly<Record<string, ScalarFunction>> = {
   '^@': pair('starts_with'),
   ends_with: pair('ends_with'),
   suffix: pair('ends_with'),
+  '~~~': f('text text!', { kind: 'boolean' }, (a, b) => `(${a} GLOB ${b})`),
+  strlen: f('text', BIGINT, plain('strlen')),
   '~~': f('text text!', { kind: 'boolean' }, (a, b) => `(${a} LIKE ${b})`),
   '!~~': f('text text!', { kind: 'boolean' }, (a, b) => `(${a} NOT LIKE ${b})`),
   '~~*': f('text text!', { kind: 'boolean' }, (a, b) => `(${a} ILIKE ${b})`),
@@ -156,7 +158,15 @@ export const AGGREGATES: Readonly<Record<string, string>> = {
   stddev_samp: 'stddev',
   stddev_pop: 'stddev',
   corr: 'correlation',
+  covar_pop: 'covariance',
+  covar_samp: 'covariance',
+  regr_r2: 'correlation',
   regr_slope: 'regressionSlope',
+  regr_intercept: 'regressionSlope',
+  regr_count: 'pairs',
+  regr_avgx: 'pairs',
+  regr_avgy: 'pairs',
+  approx_count_distinct: 'count',
   median: 'quantile',
   quantile: 'quantile',
   quantile_cont: 'quantile',
@@ -168,7 +178,7 @@ export const AGGREGATES: Readonly<Record<string, string>> = {
 
 /** Aggregates that DuckDB knows and that are offered nowhere; known by name, so that a refusal can say what is meant. */
 export const OTHER_AGGREGATES: readonly string[] =
-  `approx_count_distinct approx_top_k arbitrary array_agg avg_distinct bit_and bit_or bit_xor bitstring_agg entropy favg
+  `approx_top_k arbitrary array_agg avg_distinct bit_and bit_or bit_xor bitstring_agg entropy favg
    first fsum geomean geometric_mean histogram json_group_array json_group_object kahan_sum kurtosis kurtosis_pop last list
    mad map_from_entries mode product regr_avgx regr_avgy regr_count regr_sxx regr_sxy regr_syy reservoir_quantile sem
    skewness sumkahan`.split(/\s+/);
@@ -209,6 +219,25 @@ export const RELEASED_AGGREGATES: readonly string[] = [
   'regr_slope',
   'regr_intercept',
   'regr_r2',
+  'regr_count',
+  'regr_avgx',
+  'regr_avgy',
+  'regr_sxx',
+  'regr_syy',
+  'regr_sxy',
+  'approx_count_distinct',
+  'skewness',
+  'kurtosis',
+  'kurtosis_pop',
+  'geomean',
+  'geometric_mean',
+  'product',
+  'mad',
+  'sem',
+  'entropy',
+  'bit_and',
+  'bit_or',
+  'bit_xor',
 ];
 
 export const COMPARISONS: readonly string[] = [

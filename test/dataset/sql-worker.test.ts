@@ -94,6 +94,34 @@ describe('the sql worker', () => {
     assert.deepEqual(rows, [[0], [1]]);
   });
 
+  it('takes statements that are longer than one frame ahead of the job', async () => {
+    await using worker = await startBareWorker('sql');
+    const rows = Array.from(
+      { length: 20_000 },
+      (_, i) => `(${i}, 'a value of some length that is long enough, numbered ${i}')`,
+    );
+    const setup = Array.from(
+      { length: 20 },
+      (_, part) =>
+        `${part === 0 ? 'CREATE TEMP TABLE n AS' : 'INSERT INTO n'} SELECT * FROM (VALUES ${rows.slice(part * 1000, (part + 1) * 1000).join(', ')}) v(i, t)`,
+    );
+    assert.ok(setup.join('').length > 2 ** 20);
+    const query = enforced(
+      'SELECT count(*), min(t) FROM n',
+      [
+        { name: 'n', type: integer(64), role: 'cell' },
+        { name: 't', type: { kind: 'text' }, role: 'cell' },
+      ],
+      { setup },
+    );
+    const { rows: seen, outcome } = await run(worker, query);
+    assert.deepEqual(seen, [[20_000n, 'a value of some length that is long enough, numbered 0']]);
+    assert.equal(outcome.kind, 'done');
+    // What came ahead belonged to that job alone.
+    const next = await run(worker, enforced('SELECT 1 AS one', [{ name: 'one', type: integer(32), role: 'key' }]));
+    assert.deepEqual(next.rows, [[1]]);
+  });
+
   it('stops a running query when it is cancelled', async () => {
     await using worker = await startBareWorker('sql');
     const slow = enforced(

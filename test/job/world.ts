@@ -116,7 +116,12 @@ export async function startJobWorld(policyTerms: Parameters<typeof visitsPolicy>
     knowledge: { purposeIncludes, evaluate: evaluateCondition },
     activeAgreements: (party) => (party === 'acme' ? [agreement] : []),
     preparers: {
-      sql: prepareSql(engine, { sha256, randomBytes: (count) => randomBytes(count), histories: historiesIn(store) }),
+      sql: prepareSql(engine, {
+        sha256,
+        randomBytes: (count) => randomBytes(count),
+        nowMs,
+        histories: historiesIn(store),
+      }),
     },
     ledger: {
       reserve: (input) => store.reserve(input),

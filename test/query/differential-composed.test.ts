@@ -332,7 +332,7 @@ test('what would not fit into the engine is refused before anything is spent', a
   const query = await composed(quiet, 'select distinct ward from visits');
   const [block] = query.blocks;
   assert.ok(block !== undefined);
-  const values = Array.from({ length: 9_000 }, (_, i) => `${i} ${'x'.repeat(100)}`);
+  const values = Array.from({ length: 9_000 }, (_, i) => `${i} ${'x'.repeat(4_000)}`);
   const wide = { ...block, keys: block.keys.map((key) => ({ ...key, values })) };
   const prepared = prepareComposed(
     { sha256: (one) => one, entropy: SYSTEM_ENTROPY, image: '', schemaOf: resultSchemaOf, run: () => assert.fail() },
@@ -340,6 +340,19 @@ test('what would not fit into the engine is refused before anything is spent', a
     { consumer: 'acme', release: RELEASE, clause: 'test', permits: [], datasets: [] },
   );
   assert.equal(prepared.kind === 'denied' ? prepared.reasons[0]?.code : '', 'too-many-keys');
+});
+
+test('tens of thousands of noisy groups reach the engine', async () => {
+  const query = await composed(quiet, 'select distinct ward from visits');
+  const [block] = query.blocks;
+  assert.ok(block !== undefined);
+  const rows = Array.from({ length: 30_000 }, (_, i) => [`${i} ${'x'.repeat(40)}`, BigInt(i)]);
+  const setup = fillNoisyTable(block, 0, rows);
+  assert.ok(setup.join('').length > 2 ** 20 && setup.length === 30);
+  const { batches } = quiet.execution({ ...query.post, setup });
+  let count = 0;
+  for await (const batch of batches) count += batch.rowCount;
+  assert.ok(count > 0);
 });
 
 test('a budget that cannot be shared is refused before anything is spent', async () => {
@@ -377,7 +390,7 @@ test('an empty noisy answer is an empty table', async () => {
   const query = await composed(sides[0], 'select distinct town from patients');
   const [block] = query.blocks;
   assert.ok(block !== undefined);
-  const { batches } = sides[0].execution({ ...query.post, setup: [fillNoisyTable(block, 0, [])] });
+  const { batches } = sides[0].execution({ ...query.post, setup: fillNoisyTable(block, 0, []) });
   for await (const batch of batches) assert.equal(batch.rowCount, 0);
 });
 

@@ -7,7 +7,7 @@ import type { HiddenGroup } from '../../query/enforced.ts';
 import { frameType, parseJsonPayload, type Frame } from '../../sandbox/channel.ts';
 import { WorkerChannel } from '../../sandbox/worker-channel.ts';
 import { DEFAULT_ENGINE_LIMITS, openSealedEngine } from '../engine.ts';
-import { hideOf, type SqlFailCode, type SqlGuard, type SqlJob } from '../sql-job.ts';
+import { hideOf, MAX_SETUP_BYTES, type SqlFailCode, type SqlGuard, type SqlJob } from '../sql-job.ts';
 import { executeJob, StoppedError, type JobStop } from './execute-job.ts';
 
 const channel = new WorkerChannel();
@@ -105,6 +105,17 @@ function jobOf(frame: Frame): SqlJob | null {
   return isWhole ? job : null;
 }
 
+/** The job with the statements that came ahead of it; null when they are not those that it speaks of. */
+function withSetup(
+  job: SqlJob | null,
+  { parts, bytes }: { readonly parts: readonly Buffer[]; readonly bytes: number },
+): SqlJob | null {
+  if (job === null || (job.setupBytes ?? 0) !== bytes || bytes > MAX_SETUP_BYTES) return null;
+  if (bytes === 0) return job;
+  const setup = JSON.parse(Buffer.concat(parts).toString('utf8')) as unknown;
+  return Array.isArray(setup) && job.setup.length === 0 ? { ...job, setup: setup as string[] } : null;
+}
+
 function isGuard(guard: SqlGuard): boolean {
   return [guard.setup, guard.sketches, guard.apply].every(Array.isArray);
 }
@@ -121,11 +132,17 @@ async function warmUp(): Promise<void> {
 await warmUp();
 await channel.ready({ kind: 'sql' });
 let running: RunningJob | null = null;
+/** Statements that came ahead of the next job. */
+let ahead: { parts: Buffer[]; bytes: number } = { parts: [], bytes: 0 };
 for await (const frame of channel.frames()) {
   if (frame.type === frameType.CANCEL) running?.stop();
   else if (frame.type === frameType.CONTROL) running?.hear(hideOf(parseJsonPayload(frame.payload)));
-  else if (frame.type === frameType.JOB) {
-    const job = running === null ? jobOf(frame) : null;
+  else if (frame.type === frameType.DATA) {
+    ahead.bytes += frame.payload.byteLength;
+    if (ahead.bytes <= MAX_SETUP_BYTES) ahead.parts.push(Buffer.from(frame.payload));
+  } else if (frame.type === frameType.JOB) {
+    const job = running === null ? withSetup(jobOf(frame), ahead) : null;
+    ahead = { parts: [], bytes: 0 };
     if (job === null) {
       await fail('bad-job');
       continue;

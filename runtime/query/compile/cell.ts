@@ -32,7 +32,7 @@ export function buildCell(
       'aggregate-not-allowed',
       `the aggregate \`${printable(name)}\` over private rows is not offered`,
       at,
-      'use count, sum or avg',
+      Object.hasOwn(INSTEAD, name) ? (INSTEAD[name] ?? null) : 'use count, sum or avg',
     );
   rights.note(name === 'count_star' ? 'count' : name);
   const filter = syntax.filter === null ? null : resolveRow(syntax.filter);
@@ -46,9 +46,10 @@ export function buildCell(
   if (name === 'count_star') return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
   const args = syntax.args.map(resolveRow);
   if (wanted === 'quantile') return quantileCell(rights, name, args, chosen, syntax);
-  if (name === 'corr' || name === 'regr_slope') return pairCell(rights, name, args, chosen, suffix, syntax);
+  if (Object.hasOwn(PAIRS, name)) return pairCell(rights, name, args, chosen, suffix, syntax);
   const [arg] = args;
   if (arg === undefined || args.length !== 1) refuse('wrong-arguments', `\`${name}\` takes one value`, at);
+  if (name === 'approx_count_distinct') return distinctCell(rights, arg, chosen, suffix, known);
   if (syntax.distinct && name !== 'count')
     refuse(
       'aggregate-not-allowed',
@@ -62,6 +63,45 @@ export function buildCell(
     ? countCell(rights, arg, syntax, chosen, suffix, known)
     : measureCell(rights, name, wanted as AggregateFunction, arg, chosen, suffix, known);
 }
+
+const OF_ONE_ROW = 'what single rows hold is not told: count, sum or avg over a group of them is';
+const BY_GROUP = 'group by the column: its values are the rows of the answer';
+const MOMENT = 'avg, variance, stddev and quantile_cont are offered, where the policy grants them';
+
+/** What to ask in place of aggregates that single rows or single values decide. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  mode: 'count(*) with GROUP BY the column, ORDER BY count(*) DESC LIMIT 1',
+  approx_top_k: 'count(*) with GROUP BY the column, ORDER BY count(*) DESC LIMIT 10',
+  entropy: 'count(*) AS n with GROUP BY the column in a sub-query, and entropy(n) of that by your own formula',
+  histogram: 'count(*) with GROUP BY floor(x / width), where the column may be grouped by',
+  first: OF_ONE_ROW,
+  last: OF_ONE_ROW,
+  any_value: OF_ONE_ROW,
+  arbitrary: OF_ONE_ROW,
+  arg_max: 'group by the column and ORDER BY the aggregate DESC LIMIT 1',
+  arg_min: 'group by the column and ORDER BY the aggregate LIMIT 1',
+  max_by: 'group by the column and ORDER BY the aggregate DESC LIMIT 1',
+  min_by: 'group by the column and ORDER BY the aggregate LIMIT 1',
+  list: BY_GROUP,
+  array_agg: BY_GROUP,
+  string_agg: BY_GROUP,
+  group_concat: BY_GROUP,
+  listagg: BY_GROUP,
+  bit_and: 'one row decides a bit: count_if(condition) counts them',
+  bit_or: 'one row decides a bit: count_if(condition) counts them',
+  bit_xor: 'one row decides a bit: count_if(condition) counts them',
+  product: MOMENT,
+  geomean: MOMENT,
+  geometric_mean: MOMENT,
+  skewness: MOMENT,
+  kurtosis: MOMENT,
+  kurtosis_pop: MOMENT,
+  mad: 'quantile_cont(x, 0.75) - quantile_cont(x, 0.25), where the policy grants `quantile`',
+  sem: 'stddev(x) / sqrt(count(x))',
+  regr_sxx: 'var_pop(x) * regr_count(y, x)',
+  regr_syy: 'var_pop(y) * regr_count(y, x)',
+  regr_sxy: 'covar_pop(y, x) * regr_count(y, x)',
+};
 
 /**
  * bool_or and bool_and tell whether anybody is on one side of a condition: so both sides must be nobody or enough. Nobody
@@ -331,18 +371,20 @@ function pairCell(
   suffix: string,
   syntax: Call,
 ): Cell {
-  const wanted: AggregateFunction = name === 'corr' ? 'correlation' : 'regressionSlope';
+  const wanted = PAIRS[name] ?? [];
   const [y, x] = args;
   if (y === undefined || x === undefined || args.length !== 2)
     refuse('wrong-arguments', `\`${name}\` takes two values`, syntax.at);
   for (const arg of [y, x]) {
     if (arg.type === null || familyOf(arg.type) !== 'number' || arg.kind === 'case')
       refuse('type-mismatch', `\`${name}\` needs numbers`, syntax.at);
-    rights.measure(arg, wanted);
+    for (const one of wanted) rights.measure(arg, one);
     checkScale(arg);
     if (baseColumnsOf(arg).length > 1) refuse('measure-not-allowed', `\`${name}\` takes plain columns`, syntax.at);
   }
   const [realY, realX] = [real(printTyped(y)), real(printTyped(x))];
+  if (name !== 'corr' && printTyped(y) === printTyped(x))
+    refuse('measure-not-allowed', `\`${name}\` takes two different columns`, syntax.at, 'use var_pop or var_samp');
   const within = around(chosen);
   const there = `(${isThere(y)} AND ${isThere(x)})`;
   const present: Condition = {
@@ -356,12 +398,45 @@ function pairCell(
     { sql: realY, within: present.sql, relation: relationOf([y]) },
     { sql: realX, within: present.sql, relation: relationOf([x]) },
   ];
+  const [sql, type] = printPair(name, realY, realX, { there, within, suffix });
   return {
-    ...cell(`${name}(${realY}, ${realX})${suffix}`, DOUBLE, conditionsFor(chosen, present), null, present.sql),
+    ...cell(sql, type, conditionsFor(chosen, present), null, present.sql),
     factors,
-    centred: [realY, realX],
+    centred: name === 'regr_count' ? [] : [realY, realX],
     rests: [{ there, within, value: null }],
   };
+}
+
+/**
+ * Rights that a function of pairs needs on both columns. All are made of the pairs' number, sums, squares and products:
+ * corr(y, x) and regr_slope(y, x) are free of scale or of one of the scales, but covar(x, x) is a variance, the intercept a
+ * mean, and so they need those rights as well.
+ */
+const PAIRS: Readonly<Record<string, readonly AggregateFunction[]>> = {
+  corr: ['correlation'],
+  regr_r2: ['correlation'],
+  covar_pop: ['correlation', 'variance'],
+  covar_samp: ['correlation', 'variance'],
+  regr_slope: ['regressionSlope'],
+  regr_intercept: ['regressionSlope', 'avg'],
+  regr_avgx: ['avg'],
+  regr_avgy: ['avg'],
+  regr_count: ['count'],
+};
+
+function printPair(
+  name: string,
+  y: string,
+  x: string,
+  { there, within, suffix }: { readonly there: string; readonly within: string | null; readonly suffix: string },
+): readonly [string, SqlType] {
+  const both = ` FILTER (WHERE ${within === null ? there : `${within} AND ${there}`})`;
+  if (name === 'regr_count') return [`count(*)${both}`, BIGINT];
+  if (name === 'regr_avgx' || name === 'regr_avgy') {
+    const value = name === 'regr_avgx' ? x : y;
+    return [`(fsum(${value})${both} / count(${value})${both})`, DOUBLE];
+  }
+  return [`${name}(${y}, ${x})${suffix}`, DOUBLE];
 }
 
 interface Branch {

@@ -58,7 +58,8 @@ export function readSeries(source: Source & { kind: 'series' }, needs: SourceNee
 }
 
 function wholeNumbers(given: readonly bigint[], isInclusive: boolean, at: Place): string[] {
-  const [low, high, step] = given.length === 1 ? [0n, given[0] ?? 0n, 1n] : [given[0] ?? 0n, given[1] ?? 0n, given[2] ?? 1n];
+  const [low, high, step] =
+    given.length === 1 ? [0n, given[0] ?? 0n, 1n] : [given[0] ?? 0n, given[1] ?? 0n, given[2] ?? 1n];
   if (step === 0n) refuse('wrong-arguments', 'the step of a series cannot be 0', at);
   const found: string[] = [];
   for (let value = low; isBefore(value, high, step > 0n, isInclusive); value += step) add(found, String(value), at);
@@ -84,7 +85,14 @@ function moments(literals: readonly Literal[], isInclusive: boolean, name: strin
     refuse('wrong-arguments', 'the step of a series needs one direction and whole milliseconds', at);
   const found: string[] = [];
   for (let value = start; isBefore(value, end, isUp, isInclusive); value = later(value, months, days, micros))
-    add(found, new Date(value).toISOString().replace('T', ' ').replace(/(\.000)?Z$/, ''), at);
+    add(
+      found,
+      new Date(value)
+        .toISOString()
+        .replace('T', ' ')
+        .replace(/(\.000)?Z$/, ''),
+      at,
+    );
   return found;
 }
 

@@ -15,12 +15,23 @@ import { direction } from './print-select.ts';
 export function releasedAggregate(syntax: Syntax & { kind: 'call' }, base: Sight): Typed {
   const { name, at } = syntax;
   if (!RELEASED_AGGREGATES.includes(name))
-    refuse('function-not-allowed', `the aggregate \`${printable(name)}\` is not offered`, at);
+    refuse('function-not-allowed', `the aggregate \`${printable(name)}\` is not offered`, at, INSTEAD[name] ?? null);
   const args = syntax.args.map((arg) => resolve(arg, base));
   const filter = syntax.filter === null ? '' : ` FILTER (WHERE ${printTyped(condition(resolve(syntax.filter, base)))})`;
   if (JOINING.includes(name)) return joinedText(syntax, args, filter, base);
   return aggregateCall(name, args, syntax.distinct, filter, at);
 }
+
+const JOINED = "string_agg(x, ', ' ORDER BY x) puts them into one text";
+const INSTEAD: Readonly<Record<string, string>> = {
+  list: JOINED,
+  array_agg: JOINED,
+  histogram: 'count(*) with GROUP BY floor(x / width)',
+  mode: 'arg_max(x, n) over count(*) AS n with GROUP BY x',
+  first: 'arg_min(x, by), the value at the least of another',
+  last: 'arg_max(x, by), the value at the greatest of another',
+  arbitrary: 'any_value(x)',
+};
 
 const JOINING: readonly string[] = ['string_agg', 'group_concat', 'listagg'];
 
@@ -44,7 +55,21 @@ function joinedText(
 }
 
 /** Aggregates of two numbers. */
-const PAIRS: readonly string[] = ['corr', 'covar_pop', 'covar_samp', 'regr_slope', 'regr_intercept', 'regr_r2'];
+const PAIRS: readonly string[] = [
+  'corr',
+  'covar_pop',
+  'covar_samp',
+  'regr_slope',
+  'regr_intercept',
+  'regr_r2',
+  'regr_count',
+  'regr_avgx',
+  'regr_avgy',
+  'regr_sxx',
+  'regr_syy',
+  'regr_sxy',
+];
+const BITS: readonly string[] = ['bit_and', 'bit_or', 'bit_xor'];
 const EXTREMES: Readonly<Record<string, string>> = {
   arg_max: 'arg_max',
   max_by: 'arg_max',
@@ -70,6 +95,8 @@ function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, 
   const sql = printTyped(arg);
   const family = familyOf(arg.type);
   if (name === 'count') return done(BIGINT, `count(${distinct ? 'DISTINCT ' : ''}${sql})`);
+  if (name === 'approx_count_distinct') return done(BIGINT, `count(DISTINCT ${sql})`);
+  if (name === 'entropy') return done(DOUBLE, `entropy(${sql})`);
   if (name === 'min' || name === 'max') return done(arg.type, `${name}(${sql})`);
   if (name === 'bool_and' || name === 'bool_or') {
     if (family !== 'boolean') refuse('type-mismatch', `\`${name}\` needs a condition`, at);
@@ -86,10 +113,15 @@ function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, 
     return { kind: 'call', name, args, type: arg.type, digits: null, sql: call, at };
   }
   if (family !== 'number' || distinct) refuse('type-mismatch', `\`${name}\` needs a number`, at);
+  if (BITS.includes(name)) {
+    if (arg.type.kind !== 'integer') refuse('type-mismatch', `\`${name}\` needs whole numbers`, at);
+    return done(arg.type, `${name}(${sql})`);
+  }
   if (PAIRS.includes(name)) {
     if (second?.type == null || familyOf(second.type) !== 'number')
       refuse('type-mismatch', `\`${name}\` needs two numbers`, at);
-    return done(DOUBLE, `${name}(CAST(${sql} AS DOUBLE), CAST(${printTyped(second)} AS DOUBLE))`);
+    const pair = `${name}(CAST(${sql} AS DOUBLE), CAST(${printTyped(second)} AS DOUBLE))`;
+    return name === 'regr_count' ? done(BIGINT, `CAST(${pair} AS BIGINT)`) : done(DOUBLE, pair);
   }
   if (name === 'sum') {
     if (arg.type.kind === 'integer') return done(HUGEINT, `sum(${sql})`);
@@ -104,6 +136,9 @@ function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, 
     const isCont = name === 'quantile_cont' || name === 'approx_quantile';
     return done(DOUBLE, `quantile_${isCont ? 'cont' : 'disc'}(${real}, ${q})`);
   }
+  // A logarithm has no value at or below 0, and would fail.
+  if (name === 'geomean' || name === 'geometric_mean')
+    return done(DOUBLE, `exp(avg(ln(CASE WHEN ${real} > 0 THEN ${real} END)))`);
   return done(DOUBLE, `${name === 'mean' ? 'avg' : name}(${real})`);
 }
 

@@ -76,7 +76,9 @@ function groupsOf(select: Select, keys: readonly string[]): readonly string[] {
 
 function printFrom(from: From): string {
   const sources = asReleased(from);
-  return sources.length === 0 ? '' : ` ${printReleased({ ...from, scope: { ...from.scope, equalities: [], predicates: [] } })}`;
+  return sources.length === 0
+    ? ''
+    : ` ${printReleased({ ...from, scope: { ...from.scope, equalities: [], predicates: [] } })}`;
 }
 
 /** One certificate per domain: the weaker one where a join brings two. */

@@ -275,7 +275,8 @@ function existsPartner(
     resolve(syntax, rowSight(state, within, from, [], over));
   const from = readFrom(query.from, { state, scope: within, compile, resolveIn });
   const own = rowSight(state, within, from, [], outer.over);
-  const column: Sight['column'] = (path, place) => tryLookup(from, path, place)?.expression ?? outer.column(path, place);
+  const column: Sight['column'] = (path, place) =>
+    tryLookup(from, path, place)?.expression ?? outer.column(path, place);
   const sight: Sight = { ...own, column };
   for (const { expression } of query.items) if (expression.kind !== 'star') resolve(expression, sight);
   const where = query.where === null ? [] : conjuncts(query.where).map((one) => condition(resolve(one, sight)));

@@ -43,12 +43,20 @@ export function hasPartner(state: State, right: From, conditions: readonly Typed
     args: outer,
     type: BOOLEAN,
     digits: null,
-    sql: links.length === 0 ? `EXISTS (SELECT 1 ${printReleased(right, where)})` : membership(outer, partners, right, where),
+    sql:
+      links.length === 0
+        ? `EXISTS (SELECT 1 ${printReleased(right, where)})`
+        : membership(outer, partners, right, where),
     at,
   };
 }
 
-function membership(outer: readonly Typed[], partners: readonly string[], right: From, where: readonly string[]): string {
+function membership(
+  outer: readonly Typed[],
+  partners: readonly string[],
+  right: From,
+  where: readonly string[],
+): string {
   const values = outer.map(printTyped);
   const [value = ''] = values;
   const isOne = values.length === 1;

@@ -207,7 +207,9 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
 function sharedNames(left: From, right: From, at: Place): readonly string[] {
   const names = (from: From): string[] => from.visible.flatMap(({ columns }) => columns.map(({ name }) => name));
   const theirs = new Set(names(right).map((name) => name.toLowerCase()));
-  const shared = [...new Map(names(left).map((name) => [name.toLowerCase(), name]))].filter(([name]) => theirs.has(name));
+  const shared = [...new Map(names(left).map((name) => [name.toLowerCase(), name]))].filter(([name]) =>
+    theirs.has(name),
+  );
   if (shared.length === 0)
     refuse('wrong-arguments', 'NATURAL JOIN: the two sides have no column of one name', at, 'write JOIN … ON a = b');
   return shared.map(([, name]) => name);
@@ -393,7 +395,7 @@ export function tryLookup(from: From, path: readonly string[], at: Place): Visib
 }
 
 export function unknownColumn(from: From, path: readonly string[], at: Place): never {
-  // The parser reads `current_date` as a column; a question that changes with the clock could not be answered from the record.
+  // The parser reads these as columns; a question that changes with the clock could not be answered from the record.
   if (path.length === 1 && CLOCKS.includes(path[0]?.toLowerCase() ?? ''))
     refuse('function-not-allowed', `\`${printable(path.join('.'))}\` is not offered`, at, NO_CLOCK);
   const known = from.visible.flatMap((one) => one.columns.map((column) => column.name));
@@ -405,7 +407,7 @@ export function unknownColumn(from: From, path: readonly string[], at: Place): n
   );
 }
 
-const CLOCKS: readonly string[] = ['current_date', 'current_timestamp', 'current_time', 'localtimestamp', 'localtime'];
+const CLOCKS: readonly string[] = ['current_timestamp', 'current_time', 'localtimestamp', 'localtime'];
 
 export function printConditions(conditions: readonly Typed[]): string {
   return conditions.length === 0 ? 'TRUE' : conditions.map(printTyped).join(' AND ');

@@ -17,7 +17,12 @@ import type { Column } from './state.ts';
 export function unpivot(from: From, source: Source & { kind: 'unpivot' }, needs: SourceNeeds): From {
   const { at, entries } = source;
   if (from.scope.bases.some(({ table }) => !table.isPublic))
-    refuse('rows-not-released', 'UNPIVOT works on released values, not on private rows', at, 'aggregate first, in a sub-query');
+    refuse(
+      'rows-not-released',
+      'UNPIVOT works on released values, not on private rows',
+      at,
+      'aggregate first, in a sub-query',
+    );
   const all = from.visible.flatMap(({ columns }) => columns);
   const named = entries.map(({ column }) => {
     const found = all.find(({ name }) => name.toLowerCase() === column.toLowerCase());

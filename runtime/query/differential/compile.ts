@@ -65,7 +65,13 @@ function compile(
 const SHAPES: readonly string[] = ['differential-shape', 'rows-not-released'];
 
 function compileOne(query: Query, context: QueryContext, release: DifferentialPrivacyRelease): DifferentialQuery {
-  if (query.kind !== 'select' || query.qualify !== null || query.distinct || query.distinctOn || query.groupSets.length > 1)
+  if (
+    query.kind !== 'select' ||
+    query.qualify !== null ||
+    query.distinct ||
+    query.distinctOn ||
+    query.groupSets.length > 1
+  )
     return refuse('differential-shape', 'more than one plain aggregation');
   const state = noisyState(context);
   const { from, scope, resolveRow } = rowsOf(state, query);

@@ -12,30 +12,36 @@ export const ROW_NUMBER = 'rn';
 
 export const noisyTable = (block: number): string => `temp."gb_n${block}"`;
 
-/**
- * Most characters that noisy tables may take as statements, together: they travel to the engine in one message, of which
- * this is three quarters.
- */
-export const MAX_NOISY_TEXT = 768 * 1024;
+/** Most characters that noisy tables may take as statements, together: half of what travels ahead of a job (MAX_SETUP_BYTES). */
+export const MAX_NOISY_TEXT = 32 * 1024 * 1024;
+/** Rows in one statement: the engine reads several short lists much faster than a long one. */
+const ROWS_PER_STATEMENT = 1_000;
 
 /**
- * The statement that fills the table of a block: its keys k0…, its aggregates a0…, and the number of the row. Without rows
+ * The statements that fill the table of a block: its keys k0…, its aggregates a0…, and the number of the row. Without rows
  * it makes the table as the plan of a query needs it. Values are written as texts, and get their types once per column.
  */
-export function fillNoisyTable(block: NoisyBlock, index: number, rows: readonly (readonly Cell[])[]): string {
+export function fillNoisyTable(block: NoisyBlock, index: number, rows: readonly (readonly Cell[])[]): string[] {
   const types = [
     ...block.keys.map(({ type }) => type),
     ...block.aggregates.map((one) => cellType(one.aggregate)),
     BIGINT,
   ];
   const names = [...block.keys.map((_, i) => `k${i}`), ...block.aggregates.map((_, i) => aggregateName(i)), ROW_NUMBER];
-  const columns = types.map((type, i) => `${typed(`c${i}`, type)} AS ${names[i] ?? ''}`);
-  const values = (
-    rows.length === 0 ? [types.map(() => null)] : rows.map((row, number) => [...row, BigInt(number)])
-  ).map((row) => `(${types.map((type, i) => textOf(row[i] ?? null, type)).join(',')})`);
-  const from = `(VALUES ${values.join(',')}) AS v(${types.map((_, i) => `c${i}`).join(', ')})`;
-  const where = rows.length === 0 ? ' WHERE false' : '';
-  return `CREATE TEMP TABLE "gb_n${index}" AS SELECT ${columns.join(', ')} FROM ${from}${where}`;
+  const columns = types.map((type, i) => `${typed(`c${i}`, type)} AS ${names[i] ?? ''}`).join(', ');
+  const listed = (values: readonly (readonly Cell[])[]): string => {
+    const printed = values.map((row) => `(${types.map((type, i) => textOf(row[i] ?? null, type)).join(',')})`);
+    return `SELECT ${columns} FROM (VALUES ${printed.join(',')}) AS v(${types.map((_, i) => `c${i}`).join(', ')})`;
+  };
+  const table = `"gb_n${index}"`;
+  if (rows.length === 0) return [`CREATE TEMP TABLE ${table} AS ${listed([types.map(() => null)])} WHERE false`];
+  const numbered = rows.map((row, number) => [...row, BigInt(number)]);
+  const parts = Array.from({ length: Math.ceil(numbered.length / ROWS_PER_STATEMENT) }, (_, part) =>
+    listed(numbered.slice(part * ROWS_PER_STATEMENT, (part + 1) * ROWS_PER_STATEMENT)),
+  );
+  return parts.map((select, part) =>
+    part === 0 ? `CREATE TEMP TABLE ${table} AS ${select}` : `INSERT INTO temp.${table} ${select}`,
+  );
 }
 
 export function cellType({ kind }: DpAggregate): SqlType {

@@ -76,23 +76,32 @@ function setsOf(block: Block): (rest: Pick<Rest, 'within'>) => string {
 export function contributionStatements(block: Block): string[] {
   const measures = measuresOf(block);
   if (measures.length === 0) return [];
-  const made = measures.map((measure, index) =>
-    create(
-      block,
-      `n${index}`,
-      measure.value === null ? fewRows(block, measure) : fewHolders(block, measure, measure.value),
-    ),
-  );
+  const names = keyNames(block);
+  const statements = Array.from({ length: Math.ceil(measures.length / PER_STATEMENT) }, (_, part) => {
+    const first = part * PER_STATEMENT;
+    const made = measures
+      .slice(first, first + PER_STATEMENT)
+      .map((measure, index) =>
+        measure.value === null
+          ? fewRows(block, measure, first + index)
+          : fewHolders(block, measure, measure.value, first + index),
+      );
+    const parts = made.flatMap((one) => one.parts);
+    return create(block, `n${part}`, `WITH ${parts.join(', ')} ${made.map((one) => one.hidden).join(' UNION ALL ')}`);
+  });
   const cells = block.cells.flatMap((cell, i) => {
     const tests = testsOf(block, measures, cell);
     return tests.length === 0 ? [] : [`CASE WHEN ${all(tests)} THEN t.${cellName(i)} END AS ${cellName(i)}`];
   });
-  const joins = measures.map(
-    (_, index) => ` LEFT JOIN ${table(block, `n${index}`)} AS n${index} ON (${sameKeys(block, 't', `n${index}`)})`,
-  );
-  const select = `SELECT t.* REPLACE (${cells.join(', ')}) FROM ${table(block, 't')} AS t${joins.join('')}${inKeyOrder(block, 't.')}`;
-  return [...made, recreate(block, 't', select)];
+  const found = statements.map((_, part) => `SELECT * FROM ${table(block, `n${part}`)}`).join(' UNION ALL ');
+  const hidden = measures.map((_, index) => `bit_or(hidden) FILTER (WHERE measure = ${index}) AS h${index}`);
+  const byGroup = `SELECT ${[...names, ...hidden].join(', ')} FROM (${found})${groupBy(names)}`;
+  const select = `SELECT t.* REPLACE (${cells.join(', ')}) FROM ${table(block, 't')} AS t LEFT JOIN (${byGroup}) AS n ON (${sameKeys(block, 't', 'n')})${inKeyOrder(block, 't.')}`;
+  return [...statements, recreate(block, 't', select)];
 }
+
+/** Measures that share a statement: the number of statements is limited, and each costs a little by itself. */
+const PER_STATEMENT = 8;
 
 /** Whether what is said of a cell here has to be looked at for it to be shown. */
 export function restsOnLess(block: Block, cell: Cell): boolean {
@@ -104,7 +113,7 @@ function testsOf(block: Block, measures: readonly Measure[], cell: Cell): string
   return (cell.rests ?? []).flatMap((rest) => {
     const index = measures.findIndex((one) => measureKey(one) === measureKey(rest));
     const at = measures[index]?.sets.indexOf(setOf(rest)) ?? -1;
-    return at === -1 ? [] : [`(coalesce(n${index}.hidden, ${big(0)}) & ${big(bit(at))}) = ${big(0)}`];
+    return at === -1 ? [] : [`(coalesce(n.h${index}, ${big(0)}) & ${big(bit(at))}) = ${big(0)}`];
   });
 }
 
@@ -122,8 +131,17 @@ const carried = (mask: string): string => `(p.whole + bit_count(${mask} & p.plus
 
 const COMBINATION = ['p.plus', 'p.minus', 'p.whole', 'p.last'];
 
+/** Common tables, and the SELECT over them that yields `measure` and the sets to withhold by group. */
+interface Few {
+  readonly parts: readonly string[];
+  readonly hidden: string;
+}
+
+const hiddenBy = (names: readonly string[], index: number): string =>
+  `SELECT ${[...names, `${index} AS measure`, 'bit_or(last) AS hidden'].join(', ')} FROM n_s${index}${groupBy(names)}`;
+
 /** By bits, and what they leave open by exact counts. */
-function fewRows(block: Block, { there, sets }: Measure): string {
+function fewRows(block: Block, { there, sets }: Measure, index: number): Few {
   const k = block.terms.minUnits;
   const names = keyNames(block);
   const where = [...splitPredicates(block).ofKeys.map(printTyped), ...(there === null ? [] : [there])];
@@ -131,18 +149,18 @@ function fewRows(block: Block, { there, sets }: Measure): string {
   const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
   const by = [...keyNames(block, 'm.'), ...COMBINATION];
   const again = [...keyNames(block, 'p.'), ...COMBINATION];
-  const open = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM q`);
+  const open = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM n_q${index}`);
   const parts = [
-    `m AS MATERIALIZED (${byMask(block, printScope(block.scope, where), maskOf(sets))})`,
-    `q AS MATERIALIZED (SELECT ${by.join(', ')} FROM m CROSS JOIN ${listed(sets)} WHERE ${carried('m.mask')} GROUP BY ${by.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(m.b${u}))`))})`,
-    `d AS MATERIALIZED (SELECT DISTINCT ${[...keysAs(block), `${maskOf(sets)} AS mask`, ...hashes].join(', ')} ${printScope(block.scope, where, open)})`,
-    `s AS MATERIALIZED (SELECT ${again.join(', ')} FROM q AS p JOIN d ON (${sameKeys(block, 'p', 'd')}) WHERE ${carried('d.mask')} GROUP BY ${again.join(', ')} HAVING ${few(block.units.map((_, u) => `count(DISTINCT d.h${u})`))})`,
+    `n_m${index} AS MATERIALIZED (${byMask(block, printScope(block.scope, where), maskOf(sets))})`,
+    `n_q${index} AS MATERIALIZED (SELECT ${by.join(', ')} FROM n_m${index} AS m CROSS JOIN ${listed(sets)} WHERE ${carried('m.mask')} GROUP BY ${by.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(m.b${u}))`))})`,
+    `n_d${index} AS MATERIALIZED (SELECT DISTINCT ${[...keysAs(block), `${maskOf(sets)} AS mask`, ...hashes].join(', ')} ${printScope(block.scope, where, open)})`,
+    `n_s${index} AS MATERIALIZED (SELECT ${again.join(', ')} FROM n_q${index} AS p JOIN n_d${index} AS d ON (${sameKeys(block, 'p', 'd')}) WHERE ${carried('d.mask')} GROUP BY ${again.join(', ')} HAVING ${few(block.units.map((_, u) => `count(DISTINCT d.h${u})`))})`,
   ];
-  return `WITH ${parts.join(', ')} SELECT ${[...names, 'bit_or(last) AS hidden'].join(', ')} FROM s${groupBy(names)}`;
+  return { parts, hidden: hiddenBy(names, index) };
 }
 
 /** Each value once, with the sets that hold a row of it, and the units that hold it. */
-function fewHolders(block: Block, { there, sets }: Measure, counted: string): string {
+function fewHolders(block: Block, { there, sets }: Measure, counted: string, index: number): Few {
   const k = block.terms.minUnits;
   const names = keyNames(block);
   const where = [...splitPredicates(block).ofKeys.map(printTyped), ...(there === null ? [] : [there])];
@@ -152,12 +170,12 @@ function fewHolders(block: Block, { there, sets }: Measure, counted: string): st
   const few = own.map((hash) => `count(DISTINCT d.${hash}) < ${k}`).join(' OR ');
   const held = `${sameKeys(block, 'd', 'e')} AND d.value = e.value`;
   const parts = [
-    `r AS NOT MATERIALIZED (SELECT ${[...keysAs(block), `${counted} AS value`, ...hashes, `${maskOf(sets)} AS mask`].join(', ')} ${printScope(block.scope, where)})`,
-    `d AS MATERIALIZED (SELECT ${[...names, 'value', ...own, 'bit_or(mask) AS mask'].join(', ')} FROM r${groupBy([...names, 'value', ...own])})`,
-    `e AS MATERIALIZED (SELECT ${[...names, 'value', 'bit_or(mask) AS mask'].join(', ')} FROM d${groupBy([...names, 'value'])})`,
-    `s AS MATERIALIZED (SELECT ${by.join(', ')} FROM d JOIN e ON (${held}) CROSS JOIN ${listed(sets)} WHERE ${carried('e.mask')} GROUP BY ${by.join(', ')} HAVING ${few})`,
+    `n_r${index} AS NOT MATERIALIZED (SELECT ${[...keysAs(block), `${counted} AS value`, ...hashes, `${maskOf(sets)} AS mask`].join(', ')} ${printScope(block.scope, where)})`,
+    `n_d${index} AS MATERIALIZED (SELECT ${[...names, 'value', ...own, 'bit_or(mask) AS mask'].join(', ')} FROM n_r${index}${groupBy([...names, 'value', ...own])})`,
+    `n_e${index} AS MATERIALIZED (SELECT ${[...names, 'value', 'bit_or(mask) AS mask'].join(', ')} FROM n_d${index}${groupBy([...names, 'value'])})`,
+    `n_s${index} AS MATERIALIZED (SELECT ${by.join(', ')} FROM n_d${index} AS d JOIN n_e${index} AS e ON (${held}) CROSS JOIN ${listed(sets)} WHERE ${carried('e.mask')} GROUP BY ${by.join(', ')} HAVING ${few})`,
   ];
-  return `WITH ${parts.join(', ')} SELECT ${[...names, 'bit_or(last) AS hidden'].join(', ')} FROM s${groupBy(names)}`;
+  return { parts, hidden: hiddenBy(names, index) };
 }
 
 /**

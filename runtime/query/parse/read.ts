@@ -215,12 +215,7 @@ export function readSource(value: unknown, reading: Reading): Source {
         at ?? { words: ['describe', 'summarize', 'show'] },
         'the catalogue shows tables, columns and what may be done with each',
       );
-    if (shape === undefined)
-      refuse(
-        'sql-not-allowed',
-        `${printable(type)} after FROM is not offered`,
-        at,
-      );
+    if (shape === undefined) refuse('sql-not-allowed', `${printable(type)} after FROM is not offered`, at);
     checkShape(node, shape, type === 'JOIN' ? 'JOIN' : 'FROM');
     const alias = text(node['alias'] ?? '');
     switch (type) {
@@ -252,9 +247,7 @@ export function readSource(value: unknown, reading: Reading): Source {
         return { kind: 'values', rows, alias, at };
       }
       case 'PIVOT':
-        return list(node['unpivot_names']).length > 0
-          ? readUnpivot(node, reading, at)
-          : readPivot(node, reading, at);
+        return list(node['unpivot_names']).length > 0 ? readUnpivot(node, reading, at) : readPivot(node, reading, at);
       case 'TABLE_FUNCTION':
         return readSeries(node, reading, at);
       case 'JOIN': {

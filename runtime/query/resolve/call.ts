@@ -17,13 +17,12 @@ export function buildCall(name: string, args: readonly Typed[], over: Over, at: 
   return args.some(isBeyondTry) ? withoutTry(built, over, at) : built;
 }
 
-export const NO_CLOCK = "write the day as a constant, DATE '2024-02-01', or pass it as a parameter";
+export const NO_CLOCK = 'current_date is the day of the job; an hour is written as a constant or passed as a parameter';
 const ONE_BY_ONE = 'ask for each value in a column of its own';
 
 /** What to write in place of functions that are often asked for and not offered. */
 const INSTEAD_OF: Readonly<Record<string, string>> = {
   now: NO_CLOCK,
-  today: NO_CLOCK,
   get_current_timestamp: NO_CLOCK,
   list_value: ONE_BY_ONE,
   struct_pack: ONE_BY_ONE,

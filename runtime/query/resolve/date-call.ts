@@ -52,6 +52,9 @@ export function buildDateCall(name: string, args: readonly Typed[], at: Place): 
       const unit = partName(args, DIFFERENCES, name, at);
       needs(args[1], 'date', name, at);
       needs(args[2], 'date', name, at);
+      // Between dates the days are the difference itself, which an aggregate may add up; other units cut off.
+      const [first, second] = [asDate(argument(args, 1), at), asDate(argument(args, 2), at)];
+      if (unit === 'day' && first !== null && second !== null) return operateOnDates('-', second, first, at);
       const [from, to] = [asTimestamp(argument(args, 1), at), asTimestamp(argument(args, 2), at)];
       const real = name.includes('diff') ? 'date_diff' : 'date_sub';
       return done(BIGINT, `TRY(${real}('${unit}', ${from}, ${to}))`);
@@ -96,6 +99,15 @@ export function buildDateCall(name: string, args: readonly Typed[], at: Place): 
 }
 
 const DATE_FORMAT = /^(?:[A-Za-z0-9 .,:/_-]|%[YymdHMSjBbAaVGu]){1,40}$/;
+
+/** The argument where it is a date, or a text that is one; null when it has a time or is no constant text. */
+function asDate(arg: Typed, at: Place): Typed | null {
+  if (arg.kind === 'constant' && arg.literal.kind === 'text') {
+    const literal = readText(arg.literal.value, DATE);
+    return literal === null ? null : constant(literal, at);
+  }
+  return arg.type?.kind === 'date' ? arg : null;
+}
 
 function asTimestamp(arg: Typed, at: Place): string {
   return `CAST(${printTyped(matchConstant(arg, TIMESTAMP, at))} AS TIMESTAMP)`;
