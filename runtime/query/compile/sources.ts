@@ -189,8 +189,9 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
     ...(source.condition === null ? [] : conjuncts(source.condition).map((one) => needs.resolveIn(both, one, over))),
   ];
   if (isTest) {
-    if (hasPrivate) checkPicks(needs.state, before, source.at);
-    const found = hasPartner(needs.state, right, conditions, source.at);
+    const at = source.at ?? { words: [source.type] };
+    if (hasPrivate) checkPicks(needs.state, before, at);
+    const found = hasPartner(needs.state, right, conditions, at);
     const test = source.type === 'semi' ? found : buildCall('not', [found], over, source.at);
     return { ...left, scope: addConditions(left.scope, [test]) };
   }

@@ -15,7 +15,8 @@ import type { Column } from './state.ts';
  * rows of one, and is not offered.
  */
 export function unpivot(from: From, source: Source & { kind: 'unpivot' }, needs: SourceNeeds): From {
-  const { at, entries } = source;
+  const { entries } = source;
+  const at = source.at ?? { words: ['unpivot'] };
   if (from.scope.bases.some(({ table }) => !table.isPublic))
     refuse(
       'rows-not-released',
