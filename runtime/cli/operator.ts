@@ -1,7 +1,8 @@
 import { addBudgetGrant } from './budget-grant.ts';
+import { addDoctor } from './doctor.ts';
 import { addImages } from './image.ts';
 import type { Command } from 'commander';
-import { act, actAs, type CommonOptions, withCommon } from './command.ts';
+import { actAs, type CommonOptions, withCommon } from './command.ts';
 import type { StopScope } from '../gen/messages.ts';
 import type { Init } from '../rpc/call.ts';
 import { tableText, UsageError } from './output.ts';
@@ -97,27 +98,5 @@ export function addOperator(program: Command): void {
     );
   addBudgetGrant(budget);
   addImages(program);
-  withCommon(
-    program
-      .command('doctor')
-      .description('what isolation this machine gives, what is missing, and how to get it; needs no runtime'),
-    'glovebox doctor',
-  ).action((options: CommonOptions) =>
-    act(options, async (out) => {
-      const [{ ROOT }, { WorkerPool }] = await Promise.all([import('../container.ts'), import('../sandbox/pool.ts')]);
-      await using pool = await WorkerPool.start({ root: ROOT });
-      const { isolation } = pool;
-      out.answer(isolation, () =>
-        [
-          `isolation level: ${isolation.level} (${isolation.mechanism})`,
-          tableText(
-            ['check', 'ok', 'finding'],
-            isolation.findings.map(({ name, ok, detail }) => [name, ok ? 'yes' : 'NO', detail]),
-          ),
-          ...isolation.advice,
-        ].join('\n'),
-      );
-      return isolation.level === 'namespaced' || isolation.level === 'vm' ? 0 : 1;
-    }),
-  );
+  addDoctor(program);
 }
