@@ -86,7 +86,9 @@ async function replayed(
       continue;
     }
     decided++;
-    const [old, now] = [before, after].map((policy) => replay(policy, known.request, known.footprint, needs.knowledge));
+    const [old, now] = [before, after].map((policy) =>
+      replay(policy, known.request, known.footprint, needs.knowledge, known.hasBrought),
+    );
     if (old === undefined || now === undefined || old.kind === now.kind || jobs.length >= MAX_LISTED) continue;
     jobs.push({
       jobId: record.id,
@@ -107,12 +109,17 @@ const datasetsOf = (details: unknown): readonly string[] =>
 function askedOf(
   needs: CompareNeeds,
   { owner, atMs, body }: JobRecord,
-): { readonly request: Request; readonly footprint: readonly RecordedUse[] } | null {
+): {
+  readonly request: Request;
+  readonly footprint: readonly RecordedUse[];
+  readonly hasBrought: boolean;
+} | null {
   const details = body.details as Details;
   const { footprint, kind, mode, rule, purpose } = details;
   if (kind !== 'sql' || typeof footprint !== 'string' || typeof mode !== 'string') return null;
   return {
     footprint: JSON.parse(footprint) as readonly RecordedUse[],
+    hasBrought: details['brought'] !== undefined,
     request: {
       consumer: owner,
       groups: needs.store.peek<PartyBody>('party', owner)?.body.groups ?? [],

@@ -22,13 +22,39 @@ export function replay(
   request: Request,
   footprint: readonly RecordedUse[],
   knowledge: Knowledge,
+  /** Whether a table that the consumer brought stood in the query. */
+  hasBrought = false,
 ): { readonly kind: 'permitted' } | Denied {
   const decision = decide(policy, request, knowledge);
   if (decision.kind === 'denied') return decision;
-  const missing = footprint
-    .filter(({ dataset }) => dataset === policy.dataset)
-    .flatMap((use) => missingRights(policy, request, use));
+  const own = footprint.filter(({ dataset }) => dataset === policy.dataset);
+  const missing = [
+    ...own.flatMap((use) => missingRights(policy, request, use)),
+    ...(hasBrought ? consumerTables(policy, own, decision.release.mode) : []),
+  ];
   return missing.length === 0 ? { kind: 'permitted' } : denied(...missing);
+}
+
+/** As brought-tables.ts decides it: every private table that was used allows such tables, and all answers are compared. */
+function consumerTables(policy: UsagePolicy, own: readonly RecordedUse[], mode: string): readonly Reason[] {
+  const used = [...new Set(own.map(({ table }) => table))].flatMap((name) => tableNamed(policy, name) ?? []);
+  const denying = used.filter((table) => !table.isPublic && table.consumerTables === false);
+  const isUnguarded = policy.allow.some(({ release }) => release.mode === 'aggregate' && !release.differencingGuard);
+  const clause = `${policy.dataset} v${policy.version} consumerTables`;
+  return [
+    ...denying.map(({ name }) =>
+      reason(
+        'consumer-table-not-allowed',
+        `tables of consumers may not be used together with \`${name ?? policy.dataset}\``,
+        {
+          clause,
+        },
+      ),
+    ),
+    ...(mode === 'aggregate' && isUnguarded && used.some(({ isPublic }) => !isPublic)
+      ? [reason('consumer-table-unguarded', 'a rule of mode `aggregate` does not compare its answers', { clause })]
+      : []),
+  ];
 }
 
 function missingRights(policy: UsagePolicy, { consumer, groups }: Request, use: RecordedUse): readonly Reason[] {

@@ -126,6 +126,19 @@ describe('a job on record', () => {
     assert.match(verdict(['  ward: { rights: [group, filter] }\n', ''])[0] ?? '', /^column-unknown/);
   });
 
+  it('that joined a table of the consumer is denied where such tables are not allowed, or not all answers are compared', () => {
+    const codes = (brought: boolean, ...changes: readonly (readonly [string, string])[]): readonly string[] => {
+      const answer = replay(policy(...changes), REQUEST, footprint, KNOWLEDGE, brought);
+      return answer.kind === 'denied' ? answer.reasons.map(({ code }) => code) : [];
+    };
+    const allowed = ['privacyUnit: [patient]', 'privacyUnit: [patient]\nconsumerTables: true'] as const;
+    const compared = ['smallGroups: drop,', 'smallGroups: drop, differencing: guard,'] as const;
+    assert.deepEqual(codes(true, allowed, compared), []);
+    assert.deepEqual(codes(true, allowed), ['consumer-table-unguarded']);
+    assert.deepEqual(codes(true, compared), ['consumer-table-not-allowed']);
+    assert.deepEqual(codes(false), []);
+  });
+
   it('does not borrow the rights of another consumer', () => {
     const mine = replay(policy(), REQUEST, [use('note', 'filter')], KNOWLEDGE);
     assert.equal(mine.kind, 'denied');

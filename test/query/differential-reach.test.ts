@@ -67,6 +67,13 @@ const offered: readonly (readonly [string, number])[] = [
   ['select histogram(age) from patients', 2],
   ["select histogram(stay) filter (where ward = 'south') from visits", 2],
   ['select corr(cost, stay), regr_slope(stay, cost) from visits', 2],
+  [
+    'select covar_pop(cost, stay), covar_samp(stay, cost), regr_r2(stay, cost), regr_intercept(cost, stay) from visits',
+    2,
+  ],
+  ['select count(*), sum(cost) from visits v semi join wards w on v.ward = w.ward and w.floor = 2', 2],
+  ['select sum(stay) from visits v where not exists (select 1 from wards w where w.ward = v.ward and w.floor = 1)', 2],
+  ['select count(*) from visits v natural join (select ward from wards where floor = 2) w', 2],
   ['select variance((cost + 0.1) * (stay + 0.3)), corr(cost + 0.7, stay * (cost - 0.3)) from visits', 2],
   [
     'select town, count(*) from (select patient, ward from visits where stay > 0) v join patients p on v.patient = p.id group by town',

@@ -30,6 +30,10 @@ const EVERY: readonly DpAggregate[] = [
   { kind: 'quantile', q: 0.5, bins: BINS, range: RANGE },
   { kind: 'correlation', x: STAY, y: COST },
   { kind: 'regressionSlope', x: STAY, y: COST },
+  { kind: 'determination', x: STAY, y: COST },
+  { kind: 'intercept', x: STAY, y: COST },
+  { kind: 'covariance', of: 'population', x: STAY, y: COST },
+  { kind: 'covariance', of: 'sample', x: COST, y: STAY },
 ];
 
 const how = (maxRowsPerUnit: number): Evaluation => ({
@@ -155,7 +159,12 @@ describe('differentially private aggregates', () => {
     }
     near(14, 14.5, 1);
     near(15, spread(stays, costs) / Math.sqrt(spread(stays, stays) * spread(costs, costs)), 0.02);
-    near(16, spread(stays, costs) / spread(stays, stays), 0.5);
+    const slope = spread(stays, costs) / spread(stays, stays);
+    near(16, slope, 0.5);
+    near(17, spread(stays, costs) ** 2 / (spread(stays, stays) * spread(costs, costs)), 0.02);
+    near(18, average(costs) - slope * average(stays), 5);
+    near(19, spread(stays, costs), 20);
+    near(20, (spread(stays, costs) * 480) / 479, 20);
   });
 
   it('intervals hold the exact answer at least 19 times in 20, for both kinds of noise', () => {

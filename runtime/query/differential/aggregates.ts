@@ -82,16 +82,29 @@ export function aggregateOf(call: Call, needs: AggregateNeeds): DpAggregate {
       return { kind: 'histogram', bins: binsOf(first, base, filter, measures) };
     }
     case 'corr':
-    case 'regr_slope': {
-      if (second === undefined) return refuse('wrong-arguments', `\`${call.name}\` needs two columns`, call.at);
-      const wanted = call.name === 'corr' ? 'correlation' : 'regressionSlope';
-      for (const one of [first, second]) checkMeasure(one, wanted, rights);
+    case 'regr_r2':
+    case 'regr_slope':
+    case 'regr_intercept':
+    case 'covar_pop':
+    case 'covar_samp': {
+      if (second === undefined || args.length > 2)
+        return refuse('wrong-arguments', `\`${call.name}\` needs two columns`, call.at);
+      for (const one of [first, second])
+        for (const wanted of PAIR_RIGHTS[call.name] ?? []) checkMeasure(one, wanted, rights);
       // regr_slope(y, x): the dependent variable comes first.
-      return {
-        kind: wanted,
+      const pair = {
         x: measures.bounded(second, filter, MAX_MOMENT_BITS),
         y: measures.bounded(first, filter, MAX_MOMENT_BITS),
       };
+      if (call.name === 'covar_pop' || call.name === 'covar_samp')
+        return { kind: 'covariance', of: call.name === 'covar_pop' ? 'population' : 'sample', ...pair };
+      const kinds = {
+        corr: 'correlation',
+        regr_r2: 'determination',
+        regr_slope: 'regressionSlope',
+        regr_intercept: 'intercept',
+      } as const;
+      return { kind: kinds[call.name], ...pair };
     }
     default:
       return refuse(
@@ -99,20 +112,26 @@ export function aggregateOf(call: Call, needs: AggregateNeeds): DpAggregate {
         `\`${call.name}\` is not offered with differential privacy`,
         call.at,
         INSTEAD[call.name] ??
-          'use count, sum, avg, variance, stddev, median, quantile_cont, histogram, corr or regr_slope',
+          'use count, sum, avg, variance, stddev, median, quantile_cont, histogram, corr, covar_pop or regr_slope',
       );
   }
 }
+
+/** As for exact answers: what is not free of scale needs the right to the scale too. */
+const PAIR_RIGHTS: Readonly<Record<string, readonly AggregateFunction[]>> = {
+  corr: ['correlation'],
+  regr_r2: ['correlation'],
+  covar_pop: ['correlation', 'variance'],
+  covar_samp: ['correlation', 'variance'],
+  regr_slope: ['regressionSlope'],
+  regr_intercept: ['regressionSlope', 'avg'],
+};
 
 const EXTREME = 'the value of one row cannot be told; quantile_cont(x, 0.99) or (x, 0.01) comes near';
 const INSTEAD: Readonly<Record<string, string>> = {
   min: EXTREME,
   max: EXTREME,
   mode: 'count by the column, and ORDER BY the count DESC LIMIT 1',
-  regr_r2: 'the square of corr(y, x)',
-  regr_intercept: 'avg(y) - regr_slope(y, x) * avg(x)',
-  covar_pop: 'corr(y, x) * stddev(y) * stddev(x)',
-  covar_samp: 'corr(y, x) * stddev(y) * stddev(x)',
   list: 'group by the column: its values are the rows of the answer',
   string_agg: 'group by the column: its values are the rows of the answer',
 };

@@ -6,6 +6,7 @@ import { histogram, type Bins } from './histogram.ts';
 import { linearRelation, type Pair } from './linear-relation.ts';
 import { mean } from './mean.ts';
 import type { ContributionBound, Measure, Mechanism } from './mechanism.ts';
+import { covariance, determination, intercept } from './pair-moments.ts';
 import { quantile, type QuantileRange } from './quantile.ts';
 import { sum } from './sum.ts';
 import { variance } from './variance.ts';
@@ -20,7 +21,8 @@ export type DpAggregate =
   /** One output column per bin. */
   | { readonly kind: 'histogram'; readonly bins: Bins }
   | { readonly kind: 'quantile'; readonly q: number; readonly bins: Bins; readonly range: QuantileRange }
-  | ({ readonly kind: 'correlation' | 'regressionSlope' } & Pair);
+  | ({ readonly kind: 'correlation' | 'regressionSlope' | 'determination' | 'intercept' } & Pair)
+  | ({ readonly kind: 'covariance'; readonly of: 'sample' | 'population' } & Pair);
 
 export function mechanismOf(aggregate: DpAggregate, bound: ContributionBound): Mechanism {
   switch (aggregate.kind) {
@@ -42,6 +44,12 @@ export function mechanismOf(aggregate: DpAggregate, bound: ContributionBound): M
     case 'correlation':
     case 'regressionSlope':
       return linearRelation(aggregate, aggregate.kind, bound);
+    case 'determination':
+      return determination(aggregate, bound);
+    case 'intercept':
+      return intercept(aggregate, bound);
+    case 'covariance':
+      return covariance(aggregate, aggregate.of, bound);
     default:
       return unreachable(aggregate);
   }

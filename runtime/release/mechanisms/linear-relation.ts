@@ -91,7 +91,8 @@ function noiseOf({ noise }: NoisyAnswer, n: number, denominator: number, widest:
   return denominator > 0 ? Math.min(widest, deviation(noise) / n / denominator) : widest;
 }
 
-interface PairQueries {
+/** The noisy answers that every function of pairs is made of. */
+export interface PairQueries {
   readonly rows: NoisyQuery;
   readonly sumX: NoisyQuery;
   readonly sumY: NoisyQuery;
@@ -100,7 +101,7 @@ interface PairQueries {
   readonly products: NoisyQuery;
 }
 
-function queriesOf({ x, y }: Pair, bound: ContributionBound): PairQueries {
+export function queriesOf({ x, y }: Pair, bound: ContributionBound): PairQueries {
   const names = { x: x.name, y: y.name };
   const [centreX, centreY] = [centreOf(x), centreOf(y)];
   const pairs = { kind: 'pairs', ...names } as const;
