@@ -228,6 +228,34 @@ describe('short ways', async () => {
     );
   });
 
+  it('prove a column with gaps by bits, and count where only few have a value', async () => {
+    const stay = (patient: number, g: number, x: number | null): Row => ({
+      patient,
+      doctor: 1,
+      g,
+      f: patient % 3,
+      x,
+      w: 1,
+      y: null,
+    });
+    const many = Array.from({ length: 60 }, (_, patient) => stay(patient, patient % 2, patient % 5 === 0 ? null : 2));
+    // The third group has enough patients, of whom two have a value.
+    const few = Array.from({ length: 30 }, (_, patient) => stay(patient, 2, patient < 2 ? 7 : null));
+    for (const [all, taken, cells] of [
+      [many, 1, ['0 | 30 | 48', '1 | 30 | 48']],
+      [[...many, ...few], 0, ['0 | 30 | 48', '1 | 30 | 48', '2 | 30 | NULL']],
+    ] as const) {
+      await load(connection, all);
+      const tables = [tableOf(await learnt(connection, 3), 1, 20_000n)];
+      const before = shortWays.taken;
+      const sql = 'SELECT g, count(*), sum(x) FROM stays GROUP BY g';
+      const answer = await ask(connection, sql, contextOf({ minUnits: K }, { tables }));
+      assert.equal(answer.kind, 'answer');
+      assert.deepEqual(comparable((answer as Answer).rows).toSorted(), cells);
+      assert.equal(shortWays.taken - before, taken);
+    }
+  });
+
   it('count a very small table in one statement, which leaves nothing open', async () => {
     await load(connection, [{ patient: 1, doctor: 1, g: 1, f: 1, x: 1, w: 1, y: 1 }]);
     const { compileText } = await import('./clinic.ts');

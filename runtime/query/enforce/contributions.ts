@@ -159,21 +159,30 @@ function fewRows(block: Block, { there, sets }: Measure, index: number): Few {
   return { parts, hidden: hiddenBy(names, index) };
 }
 
-/** Each value once, with the sets that hold a row of it, and the units that hold it. */
+/**
+ * Each value once, with the sets that hold a row of it and the bits of the units that hold it: for nearly every combination
+ * enough. Who holds which value is counted for groups alone of which the bits leave something open.
+ */
 function fewHolders(block: Block, { there, sets }: Measure, counted: string, index: number): Few {
   const k = block.terms.minUnits;
   const names = keyNames(block);
   const where = [...splitPredicates(block).ofKeys.map(printTyped), ...(there === null ? [] : [there])];
+  const few = (counts: readonly string[]): string => counts.map((count) => `${count} < ${k}`).join(' OR ');
+  const values = [...keysAs(block), `${counted} AS value`];
+  const hot = block.units.map((unit, u) => `${unit.oneHot} AS o${u}`);
+  const bits = block.units.map((_, u) => `bit_or(o${u}) AS b${u}`);
   const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
-  const own = block.units.map((_, u) => `h${u}`);
-  const by = [...keyNames(block, 'd.'), ...COMBINATION];
-  const few = own.map((hash) => `count(DISTINCT d.${hash}) < ${k}`).join(' OR ');
+  const by = [...keyNames(block, 'e.'), ...COMBINATION];
+  const again = [...keyNames(block, 'p.'), ...COMBINATION];
+  const open = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM n_q${index}`);
   const held = `${sameKeys(block, 'd', 'e')} AND d.value = e.value`;
+  const rows = `SELECT ${[...values, ...hot, `${maskOf(sets)} AS mask`].join(', ')} ${printScope(block.scope, where)}`;
+  const holders = block.units.map((_, u) => `count(DISTINCT d.h${u})`);
   const parts = [
-    `n_r${index} AS NOT MATERIALIZED (SELECT ${[...keysAs(block), `${counted} AS value`, ...hashes, `${maskOf(sets)} AS mask`].join(', ')} ${printScope(block.scope, where)})`,
-    `n_d${index} AS MATERIALIZED (SELECT ${[...names, 'value', ...own, 'bit_or(mask) AS mask'].join(', ')} FROM n_r${index}${groupBy([...names, 'value', ...own])})`,
-    `n_e${index} AS MATERIALIZED (SELECT ${[...names, 'value', 'bit_or(mask) AS mask'].join(', ')} FROM n_d${index}${groupBy([...names, 'value'])})`,
-    `n_s${index} AS MATERIALIZED (SELECT ${by.join(', ')} FROM n_d${index} AS d JOIN n_e${index} AS e ON (${held}) CROSS JOIN ${listed(sets)} WHERE ${carried('e.mask')} GROUP BY ${by.join(', ')} HAVING ${few})`,
+    `n_e${index} AS MATERIALIZED (SELECT ${[...names, 'value', 'bit_or(mask) AS mask', ...bits].join(', ')} FROM (${rows})${groupBy([...names, 'value'])})`,
+    `n_q${index} AS MATERIALIZED (SELECT ${by.join(', ')} FROM n_e${index} AS e CROSS JOIN ${listed(sets)} WHERE ${carried('e.mask')} GROUP BY ${by.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(e.b${u}))`))})`,
+    `n_d${index} AS MATERIALIZED (SELECT DISTINCT ${[...values, ...hashes].join(', ')} ${printScope(block.scope, where, open)})`,
+    `n_s${index} AS MATERIALIZED (SELECT ${again.join(', ')} FROM n_q${index} AS p JOIN n_d${index} AS d ON (${sameKeys(block, 'p', 'd')}) JOIN n_e${index} AS e ON (${held}) WHERE ${carried('e.mask')} GROUP BY ${again.join(', ')} HAVING ${few(holders)})`,
   ];
   return { parts, hidden: hiddenBy(names, index) };
 }

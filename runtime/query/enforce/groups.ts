@@ -77,11 +77,18 @@ export function withParts(parts: readonly string[]): string {
   return parts.length === 0 ? '' : `WITH ${parts.join(', ')} `;
 }
 
+/** A plain column that is asked to have a value. */
+const COLUMN_THERE = /^(r\d+\."(?:[^"]|"")+") IS NOT NULL$/;
+
 /** Nearly always every row has every value: one count over all conditions of that kind sees it. */
 function allPresent(conditions: readonly Condition[]): string[] {
   const present = conditions.filter(({ kind }) => kind === 'present');
   if (present.length === 0) return [];
   const terms = present.map(({ sql, of }) => (of === null ? `(${sql})` : `((${of}) IS NOT TRUE OR (${sql}))`));
+  // Of one column: counting its values costs less than picking the rows that have one.
+  const [only] = present;
+  const column = present.length === 1 && only?.of === null ? COLUMN_THERE.exec(only.sql)?.[1] : undefined;
+  if (column !== undefined) return [`count(${column}) AS na`];
   return [`count(*) FILTER (WHERE ${[...new Set(terms)].join(' AND ')}) AS na`];
 }
 

@@ -7,7 +7,7 @@ import { foundIn, nothingLeftOut } from './left-out.ts';
 import { openRegions, regionsOf, siblingsOf } from './siblings.ts';
 import { rowsOfAll } from './groups.ts';
 import { create, inKeyOrder, keyNames, keysAs, predicates } from './parts.ts';
-import { cellTests, openConditions } from './verdict.ts';
+import { cellTests, isOutsideLookedAt, openConditions } from './verdict.ts';
 
 /** Rows looked at per expected group, between a least and a most. */
 const ROWS_PER_GROUP = 128;
@@ -152,17 +152,12 @@ export function lookAtSample(
   conditions: readonly Condition[],
 ): { readonly look: Look; readonly columns: readonly string[] } {
   const name = (part: string, index: number): string => `${part}${index}`;
-  const isChosen = conditions.map(({ kind }) => kind === 'chosen');
   const siblings = new Set(siblingsOf(conditions).map(({ sql }) => sql));
   const factors = factorsOf(block);
-  const looked = conditions.flatMap((condition, c) =>
-    isChosen[c] === true
-      ? [
-          `(${condition.sql}) AS ${name('i', c)}`,
-          ...(condition.outside === undefined ? [] : [`(${condition.outside}) AS ${name('o', c)}`]),
-        ]
-      : [],
-  );
+  const looked = conditions.flatMap((condition, c) => [
+    `(${condition.sql}) AS ${name('i', c)}`,
+    ...(condition.outside === undefined ? [] : [`(${condition.outside}) AS ${name('o', c)}`]),
+  ]);
   return {
     look: {
       oneHot: block.units.map((_, u) => name('b', u)),
@@ -200,12 +195,10 @@ export function bitColumns(
   return [
     ...(hasWhole ? block.units.map((_, u) => `bit_or(${look.oneHot[u] ?? ''}) AS m${u}`) : []),
     ...conditions.flatMap((condition, c) =>
-      condition.kind === 'present'
-        ? []
-        : block.units.flatMap((_, u) => [
-            `${bits(u, look.inside[c] ?? '')} AS i${c}_${u}`,
-            `${bits(u, look.outside[c] ?? '')} AS o${c}_${u}`,
-          ]),
+      block.units.flatMap((_, u) => [
+        `${bits(u, look.inside[c] ?? '')} AS i${c}_${u}`,
+        ...(isOutsideLookedAt(condition) ? [`${bits(u, look.outside[c] ?? '')} AS o${c}_${u}`] : []),
+      ]),
     ),
     ...regions.flatMap((region, r) => block.units.map((_, u) => `${bits(u, region)} AS x${r}_${u}`)),
   ];

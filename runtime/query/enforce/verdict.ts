@@ -29,14 +29,21 @@ function openGroups(block: Block, conditions: readonly Condition[]): string {
 /** Conditions whose two sides the bits did not prove. */
 export function openConditions(block: Block, conditions: readonly Condition[], from: string): string[] {
   const k = block.terms.minUnits;
-  return [
-    ...conditions.flatMap((condition, c) => {
-      if (condition.kind === 'present') return [];
-      const bits = block.units.map((_, u) => `${from}i${c}_${u} < ${k} OR ${from}o${c}_${u} < ${k}`).join(' OR ');
-      return [`(${from}n${c} >= ${k} AND ${from}n${c} < ${from}n AND (${bits}))`];
-    }),
-    ...(conditions.some(({ kind }) => kind === 'present') ? [`${from}na < ${from}n`] : []),
-  ];
+  return conditions.map((condition, c) => {
+    const open = `NOT (${proven(block, condition, c, from)})`;
+    return condition.kind === 'present'
+      ? `(${from}na < ${from}n AND ${open})`
+      : `(${from}n${c} >= ${k} AND ${from}n${c} < ${from}n AND ${open})`;
+  });
+}
+
+/** Whether the bits of the units outside are made: of a value that is missing only who has it counts, as a rule. */
+export const isOutsideLookedAt = ({ kind, checksOutside }: Condition): boolean => kind === 'chosen' || checksOutside;
+
+/** Whether bits show enough units on each side of a condition that is looked at. */
+function proven(block: Block, condition: Condition, c: number, from: string): string {
+  const sides = isOutsideLookedAt(condition) ? ['i', 'o'] : ['i'];
+  return all(block.units.flatMap((_, u) => sides.map((side) => `${from}${side}${c}_${u} >= ${block.terms.minUnits}`)));
 }
 
 export function exactColumns(block: Block, conditions: readonly Condition[]): string[] {
@@ -147,8 +154,9 @@ function conditionTests(
 ): string[] {
   const c = conditions.findIndex(({ sql }) => sql === own.sql);
   const chosen = conditions[c]?.kind === 'chosen';
-  // A value that is missing somewhere leaves its group open.
-  if (how === 'quick' && !chosen) return ['g.na = g.n'];
+  // Where a value is missing and bits do not show enough units that have it, the group is open.
+  const shown = conditions[c] === undefined ? 'FALSE' : proven(block, conditions[c], c, 'g.');
+  if (how === 'quick' && !chosen) return [`(g.na = g.n OR (${shown}))`];
   const exactUnits = (side: 'i' | 'o', u: number): string =>
     chosen ? `greatest(g.${side}${c}_${u}, coalesce(e.${side}${c}_${u}, 0))` : `coalesce(e.${side}${c}_${u}, 0)`;
   const units = (side: 'i' | 'o', u: number): string => (how === 'quick' ? `g.${side}${c}_${u}` : exactUnits(side, u));
@@ -159,7 +167,7 @@ function conditionTests(
     return conditions[index]?.kind === 'chosen' ? `g.n${index}` : `coalesce(e.n${index}, 0)`;
   };
   const test = cellTest(block, own, { units, rows });
-  return chosen ? test : [`(g.na = g.n OR (${test.join(' AND ')}))`];
+  return chosen ? test : [`(g.na = g.n OR (${shown}) OR (${test.join(' AND ')}))`];
 }
 
 interface Counts {
