@@ -8,7 +8,7 @@ import { signJobRequest } from '../rpc/job-statement.ts';
 import { codecOf } from '../rpc/translate.ts';
 import { serviceClient, type Channel } from './channel.ts';
 import { GloveboxError } from './error.ts';
-import { readTable } from './results.ts';
+import { readTable, tableOf } from './results.ts';
 
 /** How a job ended for its consumer. */
 export type JobOutcome =
@@ -53,9 +53,11 @@ export function jobsClient(channel: Channel, credential: CredentialBundle | null
     // Nobody follows the stages: one call that answers at the end, instead of one for each stage.
     const isFollowed = options.onChange !== undefined;
     const patience = isFollowed ? options : { ...options, timeoutMs: options.timeoutMs ?? patienceMs(job) };
-    const started = (await submit({ job, wait: !isFollowed }, patience)).job;
+    const { job: started, result } = await submit({ job, wait: !isFollowed, withResult: !isFollowed }, patience);
     if (started === null) throw new GloveboxError('the runtime answered without a job', { status: 13 });
     options.onChange?.(started);
+    // A small result came with the answer; a larger one waits behind its ticket.
+    if (result.length > 0) return { kind: 'released', job: started, table: await tableOf(result) };
     const last = hasEnded(started) ? started : await followed(service, started, options);
     if (last.ticket === null) return { kind: 'refused', job: last, reasons: last.reasons };
     return { kind: 'released', job: last, table: await readTable(channel, last.ticket, options) };

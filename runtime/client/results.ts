@@ -23,12 +23,17 @@ export async function* readBatches(
 
 /** Reads everything behind a ticket as one Arrow table. */
 export async function readTable(channel: Channel, ticket: Uint8Array, options?: CallOptions): Promise<Table> {
+  const request = codecOf('arrow.flight.protocol.Ticket').encode({ ticket });
+  return await tableOf(channel.serverStream(DO_GET, request, options));
+}
+
+/** One Arrow table of the messages of a result, schema first. */
+export async function tableOf(messages: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Table> {
   const { FlightReader } = await import('../rpc/flight-framing.ts');
   const { Table } = await import('apache-arrow');
   const reader = new FlightReader();
   const batches: RecordBatch[] = [];
-  const request = codecOf('arrow.flight.protocol.Ticket').encode({ ticket });
-  for await (const message of channel.serverStream(DO_GET, request, options)) {
+  for await (const message of messages) {
     const batch = reader.read(message);
     if (batch !== null) batches.push(batch);
   }

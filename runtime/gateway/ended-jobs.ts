@@ -3,7 +3,9 @@ import type { DenyOutcome, FailOutcome, JobRecord, ReleaseOutcome, ReserveOutcom
 
 /** The ledger of the job pipeline as the store answers it: with the record of a job that has ended. */
 export interface StoreLedger {
-  reserve(input: Parameters<JobNeeds['ledger']['reserve']>[0]): Promise<ReserveOutcome>;
+  reserve(
+    input: Parameters<JobNeeds['ledger']['reserve']>[0],
+  ): Promise<ReserveOutcome & { readonly durable?: Promise<void> }>;
   deny(input: Parameters<JobNeeds['ledger']['deny']>[0]): Promise<DenyOutcome>;
   release(input: Parameters<JobNeeds['ledger']['release']>[0]): Promise<ReleaseOutcome>;
   fail(input: Parameters<JobNeeds['ledger']['fail']>[0]): Promise<FailOutcome>;

@@ -25,10 +25,15 @@ export function jobLedger(
   const { store, nowMs, duties, alerts, agreementsOf } = needs;
   return {
     reserve: async (input) => {
-      const answer = await store.reserve(input);
-      if (answer.kind === 'reserved')
-        await alerts.saw({ job: input.job, verdict: 'permit', codes: [], lines: input.lines });
-      return answer;
+      const answer = await store.hold(input);
+      if (answer.kind !== 'reserved') {
+        await answer.durable;
+        return answer;
+      }
+      const seen = { job: input.job, verdict: 'permit', codes: [], lines: input.lines } as const;
+      const durable = answer.durable.then(() => alerts.saw(seen));
+      durable.catch(() => undefined);
+      return { ...answer, durable };
     },
     deny: async (input) => {
       const { job, reasons, state } = input;

@@ -28,7 +28,7 @@ import { jobOf } from './job-request.ts';
 import type { JobQueue } from './live-jobs.ts';
 import type { GatewayNeeds } from './needs.ts';
 import type { PartyBody } from './records.ts';
-import { type IssuedTicket, newTicket } from './release-tickets.ts';
+import { handOver, type IssuedTicket, MAX_HANDED_OVER_BYTES, newTicket } from './release-tickets.ts';
 import type { Results } from './results.ts';
 import { StageClock } from './stage-clock.ts';
 
@@ -55,11 +55,14 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
   const ends = new WeakMap<Outcome, EndRecord>();
   /** Tickets that were given to somebody: each goes to one. */
   const given = new WeakSet<IssuedTicket>();
+  /** Releases whose ticket was used up by the answer to whoever submitted the job. */
+  const handedOver = new WeakSet<Outcome>();
 
   const submit = async (
     caller: Caller,
     request: JobRequest | null,
     call: CallContext,
+    withResult: boolean,
   ): Promise<
     | { readonly id: string; readonly outcome: Promise<Outcome> }
     | { readonly known: JobRecord }
@@ -94,8 +97,18 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
             hasWaited = true;
             await untilSlot(performance.now() - since, run.signal);
           };
-          const ended = await runJob({ ...needs.jobNeeds, ledger }, one, { ...stages.timing(run), untilSlot: wait });
+          // A result goes to its asker alone: whoever acts for it gets none.
+          const mayHandOver = withResult && one.asker.party === caller.party;
+          const ended = await runJob({ ...needs.jobNeeds, ledger }, one, {
+            ...stages.timing(run),
+            untilSlot: wait,
+            isHandedOver: (bytes) => mayHandOver && bytes <= MAX_HANDED_OVER_BYTES,
+          });
           if (end !== null) ends.set(ended, end);
+          if (ended.kind === 'released' && mayHandOver && ended.bytes <= MAX_HANDED_OVER_BYTES) {
+            given.add(ended.ticket);
+            handedOver.add(ended);
+          }
           // What touched rows waited before it was recorded; from there on nothing depends on them.
           if (!hasWaited) await untilSlot(performance.now() - since);
           // For the operator's log alone: how long each stage took says something of the data.
@@ -140,16 +153,16 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
   };
 
   /** A job that has just ended, as recorded, with its own ticket for the first of its party who asks. */
-  const showEnded = async (id: string, caller: Caller, outcome: Outcome): Promise<JobMessage> => {
+  const showEnded = async (id: string, caller: Caller, outcome: Outcome, withTicket = true): Promise<JobMessage> => {
     const end = ends.get(outcome);
     const isMine = end?.record.owner === caller.party;
     if (end === undefined || end.record.id !== id || !(isMine || maySeeRecord(caller, end.record)))
-      return await show(id, caller, true);
+      return await show(id, caller, withTicket);
     const message = {
       ...recordMessage(needs, end.record, end.receipt),
       disputes: disputesOfJob(needs, { id, agreements: end.record.body.agreements }),
     };
-    if (outcome.kind !== 'released' || !isMine) return message;
+    if (outcome.kind !== 'released' || !isMine || !withTicket) return message;
     if (given.has(outcome.ticket)) return withTicketOf(message, await newTicket(needs, end.record));
     given.add(outcome.ticket);
     return withTicketOf(message, outcome.ticket);
@@ -168,6 +181,21 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     return await showEnded(id, caller, released);
   };
 
+  /** The end of a job for whoever submitted it: with its result where that was asked for and is small. */
+  const answered = async (
+    id: string,
+    caller: Caller,
+    outcome: Promise<Outcome>,
+  ): Promise<Pick<SubmitJobResponse, 'job' | 'result'>> => {
+    const released = await outcome.catch(() => null);
+    const end = released === null ? undefined : ends.get(released);
+    if (released === null || end === undefined || !handedOver.has(released))
+      return { job: await ended(id, caller, outcome), result: [] };
+    // INVARIANT: it is on record as released and fetched, and these are the bytes that passed the gate.
+    const [job, result] = [await showEnded(id, caller, released, false), await handOver(needs.results, end.record)];
+    return { job, result };
+  };
+
   return {
     submit: async (caller, request, call): Promise<Answer<SubmitJobResponse>> => {
       if (request.isDryRun) {
@@ -177,22 +205,24 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
         return {
           job: { ...liveMessage(job, 'queued'), state, reasons: rehearsed.kind === 'denied' ? rehearsed.reasons : [] },
           wasKnown: false,
+          result: [],
         };
       }
-      const submitted = await submit(caller, request.job, call);
-      if ('known' in submitted) return { job: await show(submitted.known.id, caller, true), wasKnown: true };
+      const submitted = await submit(caller, request.job, call, request.wait && request.withResult);
+      if ('known' in submitted)
+        return { job: await show(submitted.known.id, caller, true), wasKnown: true, result: [] };
       if ('running' in submitted) {
         const live = needs.queue.find(submitted.running);
         if (request.wait) await live?.outcome.catch(() => undefined);
-        return { job: await show(submitted.running, caller, true), wasKnown: true };
+        return { job: await show(submitted.running, caller, true), wasKnown: true, result: [] };
       }
-      if (!request.wait) return { job: await show(submitted.id, caller, false), wasKnown: false };
+      if (!request.wait) return { job: await show(submitted.id, caller, false), wasKnown: false, result: [] };
       // A client that goes away while it waits has cancelled its job.
       const cancel = (): void => void needs.queue.cancel(submitted.id, 'cancelled');
       call.signal.addEventListener('abort', cancel, { once: true });
       if (call.signal.aborted) cancel();
       try {
-        return { job: await ended(submitted.id, caller, submitted.outcome), wasKnown: false };
+        return { ...(await answered(submitted.id, caller, submitted.outcome)), wasKnown: false };
       } finally {
         call.signal.removeEventListener('abort', cancel);
       }

@@ -1,11 +1,12 @@
-import type { EvidenceEvent } from '../evidence/entry.ts';
 import type { Caller } from '../identity/party.ts';
 import type { ResultNote } from '../job/needs.ts';
+import { fetchedEvent } from '../job/events.ts';
 import { TICKET_LIFE_MS } from '../job/record.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
 import type { GatewayNeeds } from './needs.ts';
+import { SMALL_BYTES } from './result-frames.ts';
 import type { Results } from './results.ts';
 
 type Needs = Pick<GatewayNeeds, 'store' | 'nowMs' | 'randomBytes' | 'sha256'> & { readonly results: Results };
@@ -23,13 +24,8 @@ export async function* openRelease(
   ticket: Uint8Array,
 ): AsyncGenerator<Uint8Array, void, void> {
   const digest = needs.sha256(ticket);
-  const fetched: EvidenceEvent = {
-    kind: 'release.fetched',
-    atMs: needs.nowMs(),
-    subjects: [{ name: 'ticket', sha256: digest }],
-    facts: {},
-  };
-  const redeemed = await needs.store.redeemTicket({ digest, party: caller.party, events: [fetched] });
+  const events = [fetchedEvent(digest, needs.nowMs())];
+  const redeemed = await needs.store.redeemTicket({ digest, party: caller.party, events });
   // One answer for every ticket that is not good, so that tickets of others cannot be probed.
   const note = redeemed.kind === 'refused' ? null : (redeemed.result as ResultNote | null);
   if (redeemed.kind === 'refused' || note === null || !needs.results.exists(redeemed.job)) {
@@ -39,6 +35,18 @@ export async function* openRelease(
     );
   }
   yield* needs.results.lend(redeemed.job, note);
+}
+
+/** Largest result that goes out with the answer to its job. */
+export const MAX_HANDED_OVER_BYTES = SMALL_BYTES;
+
+/** The result of a job whose ticket was used up with its release: what `openRelease` would give for that ticket. */
+export async function handOver(results: Results, record: JobRecord): Promise<readonly Uint8Array[]> {
+  const note = record.body.result as ResultNote | null;
+  if (record.state !== 'released' || note === null) throw new Error('only what was released is handed over');
+  const frames: Uint8Array[] = [];
+  for await (const frame of results.read(record.id, note)) frames.push(frame);
+  return frames;
 }
 
 /** Another ticket for a released job; null when its result is no longer kept. */

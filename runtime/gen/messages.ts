@@ -2695,6 +2695,11 @@ export interface SubmitJobRequest {
   readonly isDryRun: boolean;
   /** Compact JWS (EdDSA) over the canonical JSON statement of the request; empty when the caller does not sign. */
   readonly signature: string;
+  /**
+   * Together with `wait`: a result of at most 256 KiB comes with the answer, which uses its ticket up. A larger one, and one
+   * of a job that is known already, is fetched with its ticket as ever.
+   */
+  readonly withResult: boolean;
 }
 
 /** The job. */
@@ -2703,6 +2708,8 @@ export interface SubmitJobResponse {
   readonly job: Job | null;
   /** Whether the idempotency key named an earlier job. */
   readonly wasKnown: boolean;
+  /** The result as `DoGet` would send it, one `FlightData` message each, schema first; empty unless it was asked for and small. */
+  readonly result: readonly Uint8Array[];
 }
 
 /** Names an agreement. */

@@ -29,13 +29,14 @@ export interface Disclosed {
 
 /**
  * Runs the computation and passes every batch through the release gate into the result's file. Memory stays flat: a
- * batch is gone when the next one comes.
+ * batch is gone when the next one comes. What the worker answers waits for `durable`, the reservation on disk.
  */
 export async function disclose(
   needs: JobNeeds,
   jobId: string,
   prepared: Prepared,
   run: JobRun,
+  durable: Promise<void> = Promise.resolve(),
 ): Promise<Disclosed | Denied> {
   const { terms, schema, certificates, basis, isOrdered } = prepared;
   const outputs = releasedSchema(terms);
@@ -44,7 +45,7 @@ export async function disclose(
     let rows = 0;
     let bytes = 0;
     const execution = prepared.execute(run.signal, run.progress);
-    for await (const batch of execution.batches) {
+    for await (const batch of onceDurable(execution.batches, durable)) {
       run.signal.throwIfAborted();
       if (rows === 0) run.report('disclose');
       const left = { ...terms, maxRows: terms.maxRows - rows, maxBytes: terms.maxBytes - bytes };
@@ -98,6 +99,25 @@ export async function disclose(
   } catch (error) {
     await writer.discard();
     throw error;
+  }
+}
+
+/**
+ * Starts the worker at once and gives out its batches from `durable` on. INVARIANT: nothing that rests on rows is looked at
+ * by this process, told or written before the debit is on disk: the end of a job, good or bad, is a later transaction, and
+ * those keep their order. A crash in between loses a computation that nobody heard of, and with it the debit: as if the
+ * machine had died a moment before the job began.
+ */
+async function* onceDurable(batches: AsyncIterable<ColumnBatch>, durable: Promise<void>): AsyncGenerator<ColumnBatch> {
+  const iterator = batches[Symbol.asyncIterator]();
+  const first = iterator.next();
+  // It is awaited below, or its failure no longer matters.
+  first.catch(() => undefined);
+  try {
+    await durable;
+    for (let one = await first; one.done !== true; one = await iterator.next()) yield one.value;
+  } finally {
+    await iterator.return?.();
   }
 }
 

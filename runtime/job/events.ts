@@ -162,3 +162,8 @@ function requestFacts(needs: Needs, job: Job): Facts {
     ...(job.signature === null ? {} : { signature: needs.sha256(job.signature) }),
   };
 }
+
+/** A result was fetched with the ticket of this digest. */
+export function fetchedEvent(digest: string, atMs: number): EvidenceEvent {
+  return { kind: 'release.fetched', atMs, subjects: [{ name: 'ticket', sha256: digest }], facts: {} };
+}

@@ -51,7 +51,10 @@ export interface AdmittedPermit {
   readonly permit: Permit;
 }
 
-/** Durable state. Each call is one transaction: all of it is on disk when it answers, or nothing is. */
+/**
+ * Durable state. Each call is one transaction: all of it is on disk when it answers, or nothing is; only a reservation may
+ * answer ahead of the disk. Transactions reach the disk in the order of the calls.
+ */
 export interface Ledger {
   reserve(input: {
     readonly job: LedgerJob;
@@ -59,7 +62,8 @@ export interface Ledger {
     readonly startsNow: true;
     readonly events: readonly EvidenceEvent[];
   }): Promise<
-    | { readonly kind: 'reserved' }
+    /** `durable`: resolves when it is on disk, rejects when it will not be; absent: it is there. */
+    | { readonly kind: 'reserved'; readonly durable?: Promise<void> }
     | { readonly kind: 'exhausted'; readonly budget: BudgetId; readonly limit: bigint; readonly spent: bigint }
     | { readonly kind: 'known' }
     | { readonly kind: 'refused'; readonly reason: { readonly code: string } }
@@ -76,7 +80,12 @@ export interface Ledger {
     readonly used: readonly (readonly [BudgetId, bigint])[];
     readonly events: readonly EvidenceEvent[];
     readonly usage: UsageEvent;
-    readonly ticket: { readonly digest: string; readonly expiresAtMs: number };
+    readonly ticket: {
+      readonly digest: string;
+      readonly expiresAtMs: number;
+      /** Present: the result goes out with the answer, so the ticket is used up, and this is recorded of it. */
+      readonly fetched?: readonly EvidenceEvent[];
+    };
     readonly result: ResultNote;
     /** Sketches of released cells: durable with the release, or it does not happen. */
     readonly sketches: readonly StoredSketches[];
@@ -187,5 +196,7 @@ export interface JobRun {
    * recorded after it (times of entries, tickets and usage, places in the log) tells the slot and not the rows.
    */
   readonly untilSlot?: () => Promise<void>;
+  /** Whether a result of so many bytes goes out with the answer to its asker, in place of a ticket. Absent: none does. */
+  readonly isHandedOver?: (bytes: number) => boolean;
 }
 export type StopReason = 'cancelled' | 'stopped' | 'deadline';

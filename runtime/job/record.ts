@@ -2,7 +2,7 @@ import { type Denied, reason } from '../policy/reason.ts';
 import { type CreditHold, meterNote, usageOf, usedCredit } from './charge.ts';
 import { admit, type Admission, type AgreementForJob } from './admit.ts';
 import type { Disclosed } from './disclose.ts';
-import { releaseEvents } from './events.ts';
+import { fetchedEvent, releaseEvents } from './events.ts';
 import { exportLines, gradeOf } from './export-control.ts';
 import type { Job, Outcome } from './job.ts';
 import type { AdmittedPermit, JobNeeds, JobRun } from './needs.ts';
@@ -37,7 +37,7 @@ export async function record(needs: JobNeeds, job: Job, of: Releasable, run: Job
     let settling: Promise<void> | null = null;
     const settledOnce = { ...result, settle: (): Promise<void> => (settling ??= result.settle()) };
     for (let turn = 0; turn < MAX_JUDGEMENTS; turn += 1) {
-      const outcome = await judgeAndRecord(needs, job, { ...of, result: settledOnce }, run.signal);
+      const outcome = await judgeAndRecord(needs, job, { ...of, result: settledOnce }, run);
       if (outcome !== 'changed') return outcome;
     }
     await result.discard();
@@ -53,7 +53,7 @@ async function judgeAndRecord(
   needs: JobNeeds,
   job: Job,
   { admission, prepared, result, holds, question }: Releasable,
-  signal: AbortSignal,
+  { signal, isHandedOver }: JobRun,
 ): Promise<Outcome | 'changed'> {
   signal.throwIfAborted();
   const secret = needs.randomBytes(32);
@@ -68,6 +68,9 @@ async function judgeAndRecord(
     return await end(needs, job, 'stopped', refused.reasons);
   }
   const { rows, bytes, sha256, withheld } = result;
+  const digest = needs.sha256(secret);
+  // One transaction for the release and the use of its ticket: no byte leaves before either is on disk.
+  const used = isHandedOver?.(bytes) === true ? { fetched: [fetchedEvent(digest, needs.nowMs())] } : {};
   const usage = usageOf(job, permitsFor(admission, prepared), prepared, result, { nowMs: needs.nowMs(), holds });
   const recorded = needs.ledger.release({
     jobId: job.id,
@@ -81,7 +84,7 @@ async function judgeAndRecord(
       usage,
     }),
     usage,
-    ticket: { digest: needs.sha256(secret), expiresAtMs },
+    ticket: { digest, expiresAtMs, ...used },
     duties: permitsFor(admission, prepared).flatMap(({ agreement, permit }, at) =>
       // Several datasets, several policies: each duty keeps a number of its own.
       permit.duties.map((duty, index) => ({ agreement: agreement.id, index: at * MAX_DUTIES + index, duty })),

@@ -7,8 +7,15 @@ import type { JobNeeds } from './needs.ts';
 import type { Prepared } from './prepare.ts';
 import { permitsFor, ledgerJob, BLOCKED } from './ledger-job.ts';
 
+export interface Reserved {
+  readonly kind: 'reserved';
+  readonly holds: readonly CreditHold[];
+  /** Resolves when it is on disk; nothing that a worker answers is looked at before. */
+  readonly durable: Promise<void>;
+}
+
 /**
- * Step 4: budget, counters and credit are reserved, durable, before the job starts. A job for which no free one is left
+ * Step 4: budget, counters and credit are reserved; the disk takes it while the job starts. A job for which no free one is left
  * is tried again as a paid one.
  */
 export async function reserve(
@@ -18,7 +25,7 @@ export async function reserve(
   admission: Admission,
   prepared: Prepared,
   usedUp: ReadonlySet<string> = new Set(),
-): Promise<{ readonly kind: 'reserved'; readonly holds: readonly CreditHold[] } | Denied> {
+): Promise<Reserved | Denied> {
   const permits = permitsFor(admission, prepared);
   const holds = creditHolds(permits, prepared, usedUp);
   const answer = await needs.ledger.reserve({
@@ -43,7 +50,7 @@ export async function reserve(
   });
   switch (answer.kind) {
     case 'reserved':
-      return { kind: 'reserved', holds };
+      return { kind: 'reserved', holds, durable: answer.durable ?? Promise.resolve() };
     case 'exhausted': {
       const hold = holds.find(({ line }) => line.budget === answer.budget);
       // No free job is left: this one is paid. At most one try more for each agreement.

@@ -44,8 +44,9 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
     run.signal.throwIfAborted();
     const result =
       earlier === null || needs.repeats === undefined
-        ? await disclose(needs, job.id, prepared, run)
+        ? await disclose(needs, job.id, prepared, run, reserved.durable)
         : await discloseAgain(needs.repeats, job.id, prepared, earlier);
+    await reserved.durable;
     run.report('record');
     if (result.kind === 'denied') {
       await run.untilSlot?.();

@@ -38,8 +38,9 @@ interface FlightDescriptor {
 }
 
 /**
- * Arrow Flight and the part of Flight SQL that is a query: a second front door to the same jobs. `DoGet` is the only way
- * by which results leave; its frames come encoded from the application and are sent without touching them.
+ * Arrow Flight and the part of Flight SQL that is a query: a second front door to the same jobs. `DoGet` is the way
+ * by which results leave, but for small ones that are asked for with their job; its frames come encoded from the
+ * application and are sent without touching them.
  */
 export function addFlight(server: Server, needs: HandleNeeds, application: Application): void {
   const service = schema().lookupService(FLIGHT_SERVICE);
@@ -143,7 +144,7 @@ async function submit(
   text: string,
   headers: Metadata,
 ): Promise<Job | null> {
-  const request = { job: sqlJob(text, headers), wait: true, isDryRun: false, signature: '' };
+  const request = { job: sqlJob(text, headers), wait: true, withResult: false, isDryRun: false, signature: '' };
   const answer: SubmitJobResponse = await answered(
     available(application, 'submit')(call.caller, request, call.context),
   );

@@ -39,6 +39,7 @@ export class Engine {
   readonly #log: EvidenceRows;
   readonly #files: EvidenceFiles;
   readonly #step: (name: string) => void;
+  readonly #ahead: (replies: readonly Reply[]) => void;
   readonly #envelopeOf: (entry: Uint8Array) => Uint8Array;
   readonly #sql: Record<'begin' | 'commit' | 'savepoint' | 'release' | 'seal', StatementSync>;
   #latestMs: number;
@@ -46,12 +47,14 @@ export class Engine {
   /** Set when a write failed in a way after which nothing the database says can be trusted. */
   #broken: StoreFault | undefined;
 
-  constructor(data: WorkerData, step: (name: string) => void) {
+  /** `ahead` hears before a commit what will be answered after it, of calls that ask for that. */
+  constructor(data: WorkerData, step: (name: string) => void, ahead: (replies: readonly Reply[]) => void = () => {}) {
     const layout = layoutOf(data.path);
     const { database, isNew } = openDatabase(layout.database);
     try {
       this.#database = database;
       this.#step = step;
+      this.#ahead = ahead;
       const privateKey = data.privateKey ?? loadSigningKey(layout.key, isNew || !hasSeal(database));
       const signer = signerOf(privateKey, data.origin);
       const envelopeKey = { id: keyIdOf(createPublicKey(privateKey)), privateKey };
@@ -141,6 +144,7 @@ export class Engine {
   run(calls: readonly Call[]): Reply[] {
     if (calls.length === 0) return [];
     const outcomes: (() => Reply)[] = [];
+    const ahead: Reply[] = [];
     const writes = calls.some((call) => isWrite(call.request));
     const before = { digest: this.#digest.value, size: this.#log.tree.size, checkpoint: this.#log.checkpoint };
     const latestBefore = this.#latestMs;
@@ -154,10 +158,17 @@ export class Engine {
       for (const call of calls) {
         // The clock may stand still, never go back: a window that has slid on stays where it is.
         this.#latestMs = Math.max(this.#latestMs, call.nowMs);
-        outcomes.push(isWrite(call.request) ? this.#write(call.id, call.request) : this.#read(call.id, call.request));
+        const told = isWrite(call.request) ? this.#write(call.id, call.request) : this.#read(call.id, call.request);
+        outcomes.push(told);
+        if (call.request.do === 'reserve' && call.request.tellsAhead === true) {
+          // A reservation's answer holds no receipt, so that it is whole before the commit.
+          const reply = told();
+          if ('answer' in reply) ahead.push({ id: call.id, ahead: reply.answer });
+        }
       }
       if (writes) {
         isCommitting = true;
+        if (ahead.length > 0) this.#ahead(ahead);
         this.#seal();
         this.#step('sealed');
         this.#sql.commit.run();

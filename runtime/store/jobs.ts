@@ -70,7 +70,12 @@ export interface ReleaseInput {
   /** The usage event (CloudEvents form); its id is the job's id. */
   readonly usage?: Json;
   /** SHA-256 (hex) of the ticket's secret: the secret itself is never stored. */
-  readonly ticket?: { readonly digest: string; readonly expiresAtMs: number };
+  readonly ticket?: {
+    readonly digest: string;
+    readonly expiresAtMs: number;
+    /** Present: it is used up at once, and these are recorded of it; they are not among the job's own entries. */
+    readonly fetched?: readonly EvidenceEvent[];
+  };
   /** Records that belong to the release, e.g. sketches of released cells for the differencing guard. */
   readonly records?: readonly StoredRecord[];
   readonly result?: Json;

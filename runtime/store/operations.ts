@@ -107,10 +107,12 @@ export function releaseJob(tables: Tables, input: ReleaseInput): WithoutReceipts
   for (const record of input.records ?? []) rows.put(record);
   step('release:metered');
   if (input.ticket !== undefined) {
-    const { digest, expiresAtMs } = input.ticket;
+    const { digest, expiresAtMs, fetched } = input.ticket;
     if (rows.get('ticket', digest) !== undefined)
       throw new StoreFault('state-misuse', 'a ticket was used for two jobs');
-    rows.put({ ...common, table: 'ticket', id: digest, state: 'issued', body: { job: job.id, expiresAtMs } });
+    const state = fetched === undefined ? 'issued' : 'redeemed';
+    rows.insert({ ...common, table: 'ticket', id: digest, state, body: { job: job.id, expiresAtMs } });
+    recordAll(tables, fetched ?? []);
   }
   step('release:ticket');
   const ended = endJob(tables, job, { state: 'released', evidence, reasons: [], result: input.result ?? null });

@@ -13,7 +13,8 @@ export interface SignedSize {
 
 /** What changes state: answered after it is durable. */
 export type WriteRequest =
-  | { readonly do: 'reserve'; readonly input: ReserveInput }
+  /** `tellsAhead`: that it is held is said once more before, when nothing but the disk can still fail. */
+  | { readonly do: 'reserve'; readonly input: ReserveInput; readonly tellsAhead?: true }
   | { readonly do: 'start'; readonly jobId: string }
   | { readonly do: 'release'; readonly input: ReleaseInput }
   | { readonly do: 'deny'; readonly input: DenyInput }
@@ -54,6 +55,8 @@ export interface Call {
 
 export type Reply =
   | { readonly id: number; readonly answer: unknown }
+  /** What will be answered once it is on disk. */
+  | { readonly id: number; readonly ahead: unknown }
   | { readonly id: number; readonly fault: { readonly code: StoreFaultCode; readonly message: string } };
 
 /** What the store's thread says first: everything that the gateway's thread keeps a copy of, or why it cannot start. */

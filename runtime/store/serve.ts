@@ -5,8 +5,10 @@ import type { Call, Hello, Reopened, Reply, WorkerData } from './protocol.ts';
 
 /** At most this many transactions share one commit: bounds what waits for it. */
 const MAX_GROUP = 1024;
-/** Files may lag behind the database by this much. */
+/** The log's files are written when nobody has called for a while, since writing them holds up whoever calls … */
 const PUBLISH_AFTER_MS = 100;
+/** … but may not lag behind the database by more than this. */
+const LONGEST_LAG_MS = 1000;
 /** After a failed write the state is opened anew at the next call, but not more often than this. */
 const REOPEN_EVERY_MS = 250;
 /** After the log's files could not be written. */
@@ -19,8 +21,9 @@ const PUBLISH_AGAIN_MS = 1000;
  */
 export function serveStore(port: MessagePort, data: WorkerData, step: (name: string) => void = () => {}): void {
   let engine: Engine;
+  const ahead = (replies: readonly Reply[]): void => port.postMessage(replies);
   try {
-    engine = new Engine(data, step);
+    engine = new Engine(data, step, ahead);
   } catch (error) {
     port.postMessage({ kind: 'fault', ...faultOf(error) } satisfies Hello);
     port.close();
@@ -33,6 +36,9 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
   let triedAtMs = -Infinity;
   let publishing: NodeJS.Timeout | undefined;
   let isPublishDue = false;
+  /** When the files began to lag, and when the last calls were answered. */
+  let laggingSinceMs = 0;
+  let answeredAtMs = 0;
 
   const flush = (): void => {
     isScheduled = false;
@@ -72,7 +78,11 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
     waiting.push(...later);
     port.postMessage(engine.run(group));
     step('answered');
-    if (engine.hasUnpublished) publishing ??= setTimeout(publish, PUBLISH_AFTER_MS);
+    answeredAtMs = performance.now();
+    if (engine.hasUnpublished && publishing === undefined) {
+      laggingSinceMs = answeredAtMs;
+      publishing = setTimeout(publish, PUBLISH_AFTER_MS);
+    }
   };
   const copyTo = (id: number, file: string): void => {
     isCopying = true;
@@ -93,7 +103,10 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
     );
   };
   const publish = (): void => {
+    const now = performance.now();
     if (isCopying) isPublishDue = true;
+    else if (now - answeredAtMs < PUBLISH_AFTER_MS && now - laggingSinceMs < LONGEST_LAG_MS)
+      publishing = setTimeout(publish, PUBLISH_AFTER_MS);
     else publishNow();
   };
   const publishNow = (): void => {
@@ -123,7 +136,7 @@ export function serveStore(port: MessagePort, data: WorkerData, step: (name: str
   const reopen = (nowMs: number): void => {
     engine.abandon();
     try {
-      engine = new Engine({ ...data, nowMs }, step);
+      engine = new Engine({ ...data, nowMs }, step, ahead);
     } catch (error) {
       engine.breakWith(error);
       return;

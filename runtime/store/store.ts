@@ -70,7 +70,7 @@ export class Store {
   readonly #worker: Worker;
   readonly #clock: () => number;
   readonly #mirror = new Map<TableName, Map<string, StoredRecord>>(MIRRORED.map((table) => [table, new Map()]));
-  readonly #pending = new Map<number, { resolve: (answer: never) => void; reject: (fault: unknown) => void }>();
+  readonly #pending = new Map<number, Caller>();
   #outbox: Call[] = [];
   #nextId = 0;
   #ended: StoreFault | undefined;
@@ -143,6 +143,20 @@ export class Store {
   /** Records a new job, its evidence, and holds its budget, or refuses. */
   reserve(input: ReserveInput): Promise<ReserveOutcome> {
     return this.#call({ do: 'reserve', input });
+  }
+
+  /**
+   * `reserve` that answers as soon as the budget is held in the transaction that goes to disk next; `durable` resolves when
+   * it is there, and rejects when it will not be. Every later write goes to disk after it, or not at all.
+   */
+  async hold(input: ReserveInput): Promise<ReserveOutcome & { readonly durable: Promise<void> }> {
+    const { promise: held, resolve } = Promise.withResolvers<ReserveOutcome>();
+    const request: Request = { do: 'reserve', input, tellsAhead: true };
+    const settled = this.#call<ReserveOutcome>(request, (answer) => resolve(answer as ReserveOutcome));
+    const durable = settled.then(() => undefined);
+    // Whoever goes on waits for it in time; nobody waiting yet must not end the process.
+    durable.catch(() => undefined);
+    return { ...(await Promise.race([held, settled])), durable };
   }
 
   /** Marks a reserved job as running: data may be touched from here on. */
@@ -224,11 +238,11 @@ export class Store {
     await this.close();
   }
 
-  #call<Answer>(request: Request): Promise<Answer> {
+  #call<Answer>(request: Request, ahead?: (answer: unknown) => void): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
       if (this.#ended !== undefined) return reject(this.#ended);
       const id = this.#nextId++;
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { resolve, reject, ahead });
       // One message for all calls of this turn: they then share one commit, too.
       if (this.#outbox.length === 0) queueMicrotask(() => this.#send());
       this.#outbox.push({ id, nowMs: this.#clock(), request });
@@ -250,6 +264,10 @@ export class Store {
 
   #receive(replies: readonly Reply[]): void {
     for (const reply of replies) {
+      if ('ahead' in reply) {
+        this.#pending.get(reply.id)?.ahead?.(reply.ahead);
+        continue;
+      }
       const caller = this.#settle(reply.id);
       if ('fault' in reply) caller?.reject(new StoreFault(reply.fault.code, reply.fault.message));
       else caller?.resolve(reply.answer as never);
@@ -262,7 +280,7 @@ export class Store {
     for (const record of records) this.#mirror.get(record.table)?.set(record.id, record);
   }
 
-  #settle(id: number): { resolve: (answer: never) => void; reject: (fault: unknown) => void } | undefined {
+  #settle(id: number): Caller | undefined {
     const caller = this.#pending.get(id);
     this.#pending.delete(id);
     return caller;
@@ -288,4 +306,10 @@ export class Store {
     for (const { reject } of this.#pending.values()) reject(this.#ended);
     this.#pending.clear();
   }
+}
+
+interface Caller {
+  readonly resolve: (answer: never) => void;
+  readonly reject: (fault: unknown) => void;
+  readonly ahead: ((answer: unknown) => void) | undefined;
 }

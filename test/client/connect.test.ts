@@ -123,7 +123,7 @@ test('a caller that gives up takes its job with it', async () => {
   const other = await startSmallRuntime({
     override: {
       jobs: {
-        submit: () => Promise.resolve({ job: EMPTY_JOB, wasKnown: false }),
+        submit: () => Promise.resolve({ job: EMPTY_JOB, wasKnown: false, result: [] }),
         async *watch(_caller, _request, { signal }) {
           yield { job: { ...EMPTY_JOB, state: 'running' } };
           await once(signal, 'abort');
@@ -151,7 +151,7 @@ test('a stream of changes that ends early is followed up, and never taken for th
   const other = await startSmallRuntime({
     override: {
       jobs: {
-        submit: () => Promise.resolve({ job: EMPTY_JOB, wasKnown: false }),
+        submit: () => Promise.resolve({ job: EMPTY_JOB, wasKnown: false, result: [] }),
         async *watch() {
           yield { job: { ...EMPTY_JOB, state: 'running' } };
         },

@@ -3,6 +3,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'nod
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { hasEnded } from '../../runtime/client/jobs.ts';
+import { tableOf } from '../../runtime/client/results.ts';
 import { signAgreement, termsOf } from '../../runtime/contract/agreement.ts';
 import type { Agreement, Job, JwsSignature } from '../../runtime/gen/messages.ts';
 import { signJws } from '../../runtime/identity/jws.ts';
@@ -276,6 +277,26 @@ describe('a ticket', () => {
     const verified = verifyReceipt(Buffer.from(stored.receipt?.document ?? []).toString(), key ?? assert.fail());
     assert.ok(verified.kind === 'verified' && verified.event.kind.startsWith('release'), verified.kind);
     assert.notEqual(verified.event.kind, 'release.fetched');
+  });
+
+  it('is used up by a small result that comes with the answer, on record before it leaves', async () => {
+    const quick = await world.consumer('quick');
+    const request = { job: { ...sql(QUESTION), idempotencyKey: 'with-result' }, wait: true, withResult: true };
+    const { job, result } = await quick.jobs.submit(request);
+    assert.equal(job?.state, 'released');
+    assert.equal(job.ticket, null);
+    assert.deepEqual(rowsOf(await tableOf(result)), ANSWER);
+    const [last = -1] = await world.runtime.store.positionsOf('release.fetched', 1);
+    assert.ok(last > Number(job.receipt?.logIndex), 'the fetch is on record behind the release');
+    // The job is known now: its result is fetched again as any other.
+    const again = await quick.jobs.submit(request);
+    assert.deepEqual([again.wasKnown, again.result.length], [true, 0]);
+    assert.deepEqual(rowsOf(await quick.readTable(again.job?.ticket as Uint8Array)), ANSWER);
+    const unasked = await quick.jobs.submit({ job: sql(anew(1)), wait: true });
+    assert.equal(unasked.result.length, 0);
+    assert.ok(unasked.job?.ticket);
+    const unwaited = await quick.jobs.submit({ job: sql(anew(2)), withResult: true });
+    assert.equal(unwaited.result.length, 0);
   });
 
   it('works for its own party only, whatever the other party’s roles, and not after its time', async () => {

@@ -106,11 +106,16 @@ export async function startSmallRuntime(
         const { computation } = request.job ?? {};
         if (computation?.kind === 'sql' && computation.sql.text.includes('secret')) {
           const why = reason('column-not-granted', 'column `secret` is not granted', { at: { line: 1, column: 8 } });
-          return Promise.resolve({ job: { ...EMPTY_JOB, state: 'denied', reasons: [why] }, wasKnown: false });
+          return Promise.resolve({
+            job: { ...EMPTY_JOB, state: 'denied', reasons: [why] },
+            wasKnown: false,
+            result: [],
+          });
         }
         return Promise.resolve({
           job: request.wait ? RELEASED_JOB : { ...EMPTY_JOB, consumer: caller.party },
           wasKnown: false,
+          result: [],
         });
       },
       get: (_caller, { id }) =>

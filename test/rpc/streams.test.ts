@@ -172,7 +172,7 @@ test('draining refuses new jobs, lets the running call end, tells health, and th
         submit: async () => {
           running.resolve();
           await gate.promise;
-          return { job: EMPTY_JOB, wasKnown: false };
+          return { job: EMPTY_JOB, wasKnown: false, result: [] };
         },
       },
     },

@@ -1,5 +1,10 @@
 /** The engine's own parser and binder, on an instance that never holds a row. */
-import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
+import {
+  type DuckDBConnection,
+  DuckDBInstance,
+  type DuckDBPreparedStatement,
+  type DuckDBResultReader,
+} from '@duckdb/node-api';
 import { engineOptions } from '../engine.ts';
 import { PARSER_LIMITS } from '../limits.ts';
 import type { ParseFailCode, ParseJob } from '../parse-job.ts';
@@ -16,7 +21,12 @@ export class ParseRefusal extends Error {
 }
 
 export class StatementParser implements Disposable {
-  #parsing: { readonly instance: DuckDBInstance; readonly connection: DuckDBConnection } | null = null;
+  #parsing: {
+    readonly instance: DuckDBInstance;
+    readonly connection: DuckDBConnection;
+    /** The same question for every text: it is planned once. */
+    readonly question: DuckDBPreparedStatement;
+  } | null = null;
   /** The instance with the empty tables of the schema planned last: most jobs come over the same few datasets. */
   #planning: { readonly key: string; readonly instance: DuckDBInstance } | null = null;
   #using: DuckDBConnection | null = null;
@@ -32,6 +42,7 @@ export class StatementParser implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#parsing?.question.destroySync();
     this.#parsing?.connection.closeSync();
     this.#parsing?.instance.closeSync();
     this.#planning?.instance.closeSync();
@@ -43,9 +54,15 @@ export class StatementParser implements Disposable {
     if (sql.includes('\0') || !sql.isWellFormed()) throw new ParseRefusal('failed');
     if (this.#parsing === null) {
       const instance = await emptyInstance();
-      this.#parsing = { instance, connection: await plainly(instance) };
+      const connection = await plainly(instance);
+      const question = await connection.prepare('SELECT json_serialize_sql($1::VARCHAR)');
+      this.#parsing = { instance, connection, question };
     }
-    return this.#ask(this.#parsing.connection, 'SELECT json_serialize_sql($1::VARCHAR)', sql);
+    const { question } = this.#parsing;
+    return answerOf(() => {
+      question.bindVarchar(1, sql);
+      return question.runAndReadAll();
+    });
   }
 
   async #plan(schema: readonly string[], statements: readonly { sql: string; isRun: boolean }[]): Promise<string[]> {
@@ -55,7 +72,7 @@ export class StatementParser implements Disposable {
     try {
       const plans: string[] = [];
       for (const { sql, isRun } of statements) {
-        plans.push(await this.#ask(connection, 'SELECT json_serialize_plan($1::VARCHAR)', sql));
+        plans.push(await answerOf(() => connection.runAndReadAll('SELECT json_serialize_plan($1::VARCHAR)', [sql])));
         if (isRun) await connection.run(sql);
       }
       return plans;
@@ -88,18 +105,19 @@ export class StatementParser implements Disposable {
     this.#planning = { key, instance };
     return instance;
   }
+}
 
-  async #ask(connection: DuckDBConnection, question: string, sql: string): Promise<string> {
-    let text: unknown;
-    try {
-      text = (await connection.runAndReadAll(question, [sql])).getRows()[0]?.[0];
-    } catch {
-      throw new ParseRefusal('failed');
-    }
-    if (typeof text !== 'string') throw new ParseRefusal('failed');
-    if (Buffer.byteLength(text) > PARSER_LIMITS.maxTreeBytes) throw new ParseRefusal('too-large');
-    return text;
+/** The one text that a question yields. Throws `ParseRefusal`. */
+async function answerOf(ask: () => Promise<DuckDBResultReader>): Promise<string> {
+  let text: unknown;
+  try {
+    text = (await ask()).getRows()[0]?.[0];
+  } catch {
+    throw new ParseRefusal('failed');
   }
+  if (typeof text !== 'string') throw new ParseRefusal('failed');
+  if (Buffer.byteLength(text) > PARSER_LIMITS.maxTreeBytes) throw new ParseRefusal('too-large');
+  return text;
 }
 
 /** A connection that does not make plans better before it runs them: there is no row for which that could pay. */
