@@ -167,12 +167,14 @@ export function keyIdOf(publicKey: KeyObject): string {
  */
 export function sigstoreBundle(envelope: Uint8Array): Uint8Array {
   const dsse = JSON.parse(Buffer.from(envelope).toString('utf8')) as {
-    readonly signatures: readonly { readonly keyid: string }[];
+    readonly signatures: readonly { readonly keyid: string; readonly sig: string }[];
   };
+  const hint = dsse.signatures[0]?.keyid ?? '';
   return canonicalBytes({
     mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
-    verificationMaterial: { publicKey: { hint: dsse.signatures[0]?.keyid ?? '' }, tlogEntries: [] },
-    dsseEnvelope: dsse,
+    verificationMaterial: { publicKey: { hint }, tlogEntries: [] },
+    // The hint names the key. Sigstore's tools compare `keyid` with a name of their own making, and take none for any.
+    dsseEnvelope: { ...dsse, signatures: dsse.signatures.map(({ sig }) => ({ keyid: '', sig })) },
   } as unknown as Json);
 }
 
