@@ -6,6 +6,7 @@ import type { Step } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { Delivery } from './deliver.ts';
+import { OpenDuties } from './open-duties.ts';
 
 /** pending: to be done. fulfilled: done, with evidence. overdue: its time is over, and the next use waits for it. */
 export type DutyState = 'pending' | 'fulfilled' | 'overdue';
@@ -28,6 +29,10 @@ export const MAX_ATTEMPTS = 8;
 const FIRST_RETRY_MS = 1000;
 /** A result is deleted this part of its time before the end, so that a slow disk breaks no promise. */
 const DELETE_EARLY = 0.1;
+/** Open duties of one agreement beyond which its denials make no more: they are what a webhook that is away leaves behind. */
+export const MAX_OPEN_FOR_DENIALS = 256;
+/** Overdue duties that one refusal names. */
+const MAX_TOLD = 8;
 /** Pending duties that one look works on. */
 const MAX_AT_ONCE = 100;
 
@@ -48,7 +53,7 @@ export interface DutyNeeds {
  */
 export class DutyBook {
   readonly #needs: DutyNeeds;
-  readonly #open = new Map<string, DutyRecord>();
+  readonly #open = new OpenDuties();
   /** Ids of duties before use that were fulfilled. */
   readonly #before = new Set<string>();
   #isWorking = false;
@@ -60,7 +65,7 @@ export class DutyBook {
   static async open(needs: DutyNeeds): Promise<DutyBook> {
     const book = new DutyBook(needs);
     for (const state of ['pending', 'overdue'] as const)
-      for await (const record of pages(needs.store, { state })) book.#open.set(record.id, record);
+      for await (const record of pages(needs.store, { state })) book.#open.set(record);
     for await (const record of pages(needs.store, { state: 'fulfilled' }))
       if (record.body.job === '') book.#before.add(record.id);
     return book;
@@ -74,6 +79,8 @@ export class DutyBook {
   ): readonly DutyRecord[] {
     const now = this.#needs.nowMs();
     return duties.flatMap(({ agreement, index, duty }): readonly DutyRecord[] => {
+      // A denial costs nothing, so a consumer could have any number told: the log has each, and beyond this no more is sent.
+      if (after === 'denial' && this.#open.countOf(agreement) >= MAX_OPEN_FOR_DENIALS) return [];
       // `log` is done by the release's own evidence, `pay` by its usage event.
       if (duty.do === 'log' || duty.do === 'pay' || duty.on === 'before') return [];
       // After a denial there is nothing to delete or attribute: somebody is told.
@@ -94,15 +101,16 @@ export class DutyBook {
 
   /** The release is durable: its duties are open from now on. */
   took(records: readonly DutyRecord[]): void {
-    for (const record of records) this.#open.set(record.id, record);
+    for (const record of records) this.#open.set(record);
   }
 
   /** Why nothing may be used under an agreement now: what is overdue, and what has to be done before any use. */
   blocking(agreement: string, duties: readonly Duty[]): readonly Reason[] {
     const now = this.#needs.nowMs();
-    const overdue = [...this.#open.values()].filter(
-      (one) => one.owner === agreement && (one.state === 'overdue' || now >= one.body.dueAtMs),
-    );
+    const overdue = this.#open
+      .of(agreement)
+      .filter((one) => one.state === 'overdue' || now >= one.body.dueAtMs)
+      .slice(0, MAX_TOLD);
     const missing = duties.flatMap((duty, index) => {
       const id = beforeId(agreement, index);
       return duty.on === 'before' && duty.do === 'attribute' && !this.#before.has(id) ? [{ id, duty }] : [];
@@ -131,7 +139,7 @@ export class DutyBook {
         ? [`${id} ${duty.do}${duty.to === null ? '' : ` ${duty.to}`}: pending, before any use`]
         : [];
     });
-    const open = [...this.#open.values()].filter(({ owner }) => owner === agreement).slice(0, 50);
+    const open = this.#open.of(agreement).slice(0, 50);
     const done = records.filter(({ state }) => state === 'fulfilled');
     return [
       ...before,
@@ -176,7 +184,7 @@ export class DutyBook {
     this.#isWorking = true;
     try {
       const now = this.#needs.nowMs();
-      const due = [...this.#open.values()].filter(({ state, body }) => state === 'pending' && now >= body.nextAtMs);
+      const due = this.#open.values().filter(({ state, body }) => state === 'pending' && now >= body.nextAtMs);
       // One that cannot be done (a folder that is in the way) must not keep the others, nor itself from being overdue.
       const tried = await Promise.allSettled(due.slice(0, MAX_AT_ONCE).map((record) => this.#attend(record)));
       for (const record of this.#open.values())
@@ -227,7 +235,7 @@ export class DutyBook {
     const tried: DutyRecord = { ...record, body: { ...record.body, attempts, nextAtMs } };
     if (attempts >= MAX_ATTEMPTS) return this.#fail(tried);
     await this.#needs.store.put(tried);
-    this.#open.set(tried.id, tried);
+    this.#open.set(tried);
   }
 
   async #done(record: DutyRecord, facts: Readonly<Record<string, string>>): Promise<DutyRecord> {
@@ -236,14 +244,14 @@ export class DutyBook {
       ...facts,
       isLate: this.#needs.nowMs() > record.body.dueAtMs && record.body.job !== '',
     });
-    this.#open.delete(record.id);
+    this.#open.delete(record);
     return done;
   }
 
   async #fail(record: DutyRecord): Promise<void> {
     const failed: DutyRecord = { ...record, state: 'overdue' };
     await this.#write(failed, 'duty.violated', { attempts: record.body.attempts });
-    this.#open.set(record.id, failed);
+    this.#open.set(failed);
   }
 
   async #write(

@@ -10,7 +10,7 @@ export interface Decided {
   readonly codes: readonly string[];
   /** Digest of the question. */
   readonly question: string;
-  /** Digest of the question without its constants: what differs only in them has the same shape. */
+  /** Digest of what the question is about, without its constants and spelling (shape.ts). */
   readonly shape: string;
   /** Digest of code that the party wrote; null when it wrote none. */
   readonly code: string | null;
@@ -48,6 +48,8 @@ export interface RiskLimits {
   readonly denials: { readonly medium: number; readonly high: number; readonly withinMs: number };
   /** Different questions of one shape over one dataset that were answered. */
   readonly differencing: { readonly medium: number; readonly high: number; readonly withinMs: number };
+  /** Different questions of any shape of one party over one dataset that were answered. */
+  readonly questions: { readonly medium: number; readonly high: number; readonly withinMs: number };
   /** Percent of a budget drawn. */
   readonly burn: { readonly medium: number; readonly high: number; readonly withinMs: number };
   /** Jobs of a party before its hours are known. */
@@ -60,6 +62,7 @@ const HOUR_MS = 3_600_000;
 export const DEFAULT_RISK_LIMITS: RiskLimits = {
   denials: { medium: 10, high: 50, withinMs: HOUR_MS / 6 },
   differencing: { medium: 12, high: 60, withinMs: HOUR_MS },
+  questions: { medium: 200, high: 500, withinMs: HOUR_MS },
   burn: { medium: 50, high: 80, withinMs: HOUR_MS },
   knownAfter: 30,
   againAfterMs: HOUR_MS,
@@ -78,7 +81,10 @@ export class RiskDetectors {
   readonly #limits: RiskLimits;
   readonly #denials = new Windows<string>();
   readonly #shapes = new Windows<string>();
-  readonly #draws = new Windows<bigint>();
+  readonly #questions = new Windows<string>();
+  /** Of all parties together, by who asked. */
+  readonly #together = new Windows<{ readonly party: string; readonly question: string }>();
+  readonly #draws = new Windows<bigint>((older, newer) => older + newer);
   readonly #codes = new Remembered<true>();
   readonly #hours = new Remembered<{ jobs: number; readonly perHour: number[] }>();
   readonly #told = new Remembered<{ readonly severity: number; readonly atMs: number }>();
@@ -126,16 +132,48 @@ export class RiskDetectors {
     ];
   }
 
-  /** One dataset asked the same again and again with other constants: how differences are taken. */
-  #differing({ verdict, party, datasets, shape, question, atMs }: Decided): Finding[] {
-    if (verdict !== 'permit') return [];
-    const { withinMs, ...steps } = this.#limits.differencing;
-    return datasets.flatMap((dataset) => {
-      const asked = this.#shapes.add(keyOf(party, dataset, shape), question, atMs, withinMs);
-      const count = new Set(asked).size;
-      const severity = severityOf(count, steps);
-      return severity === null ? [] : [{ detector: 'differencing-pattern', severity, party, dataset, count } as const];
+  /**
+   * One dataset asked the same again and again with other constants: how differences are taken. Also by several parties
+   * together, who are told under no name (their own findings have names), with twice the patience; and a party that asks
+   * very many questions, however it shapes them.
+   */
+  #differing(decided: Decided): Finding[] {
+    if (decided.verdict !== 'permit') return [];
+    return decided.datasets.flatMap((dataset) => {
+      const found = this.#mostSevere([
+        this.#repeated(this.#shapes, decided, dataset, decided.shape, this.#limits.differencing),
+        this.#repeated(this.#questions, decided, dataset, '', this.#limits.questions),
+      ]);
+      return [...found, ...this.#colluding(decided, dataset)];
     });
+  }
+
+  #repeated(
+    windows: Windows<string>,
+    { party, question, atMs }: Decided,
+    dataset: string,
+    shape: string,
+    { withinMs, ...steps }: RiskLimits['questions'],
+  ): Finding[] {
+    const count = new Set(windows.add(keyOf(party, dataset, shape), question, atMs, withinMs)).size;
+    const severity = severityOf(count, steps);
+    return severity === null ? [] : [{ detector: 'differencing-pattern', severity, party, dataset, count }];
+  }
+
+  #colluding({ party, question, shape, atMs }: Decided, dataset: string): Finding[] {
+    const { withinMs, medium, high } = this.#limits.differencing;
+    const asked = this.#together.add(keyOf(dataset, shape), { party, question }, atMs, withinMs);
+    if (new Set(asked.map((one) => one.party)).size < 2) return [];
+    const count = new Set(asked.map((one) => one.question)).size;
+    const severity = severityOf(count, { medium: 2 * medium, high: 2 * high });
+    return severity === null ? [] : [{ detector: 'differencing-pattern', severity, party: '', dataset, count }];
+  }
+
+  #mostSevere(found: readonly (readonly Finding[])[]): readonly Finding[] {
+    return found
+      .flat()
+      .toSorted((a, b) => SEVERITIES.indexOf(b.severity) - SEVERITIES.indexOf(a.severity))
+      .slice(0, 1);
   }
 
   #burning({ verdict, party, datasets, draws, atMs }: Decided): Finding[] {
@@ -185,16 +223,6 @@ export class RiskDetectors {
   }
 }
 
-/** The shape of a text: every constant and every run of space made alike. */
-export function shapeOf(text: string): string {
-  return text
-    .replace(/'(?:[^']|'')*'/g, '?')
-    .replace(/(?<![\w.])\d+(?:\.\d+)?(?:e[+-]?\d+)?/gi, '?')
-    .replace(/\s+/g, ' ')
-    .trim()
-    .toLowerCase();
-}
-
 function severityOf(count: number, steps: { readonly medium: number; readonly high: number }): Severity | null {
   if (count >= steps.high) return 'high';
   return count >= steps.medium ? 'medium' : null;
@@ -220,15 +248,26 @@ class Remembered<T> {
   }
 }
 
-/** What happened lately, by key. */
+/** What happened lately, by key. Beyond MAX_EVENTS the oldest is forgotten, or made one with the next where that can be. */
 class Windows<T> {
   readonly #events = new Remembered<{ readonly atMs: number; readonly value: T }[]>();
+  readonly #join: ((older: T, newer: T) => T) | null;
+
+  constructor(join: ((older: T, newer: T) => T) | null = null) {
+    this.#join = join;
+  }
 
   /** Adds an event; answers what lies inside the window now, oldest first. */
   add(key: string, value: T, atMs: number, withinMs: number): readonly T[] {
     const recent = (this.#events.get(key) ?? []).filter((one) => atMs - one.atMs < withinMs);
     recent.push({ atMs, value });
-    if (recent.length > MAX_EVENTS) recent.shift();
+    if (recent.length > MAX_EVENTS) {
+      const [oldest] = recent.splice(0, 1);
+      const next = recent[0];
+      // Many small draws are not to be fewer than they were: what is joined counts for as long as the newer of the two.
+      if (this.#join !== null && oldest !== undefined && next !== undefined)
+        recent[0] = { atMs: next.atMs, value: this.#join(oldest.value, next.value) };
+    }
     this.#events.set(key, recent);
     return recent.map((one) => one.value);
   }

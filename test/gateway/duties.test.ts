@@ -4,6 +4,10 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
+import { readEntry } from '../../runtime/evidence/entry.ts';
+import { DutyBook, MAX_OPEN_FOR_DENIALS } from '../../runtime/gateway/duties.ts';
+import type { Duty } from '../../runtime/policy/model.ts';
+import type { Store } from '../../runtime/store/store.ts';
 import { addDataset, agreedWorld, COUNT_QUERY, POLICY, runtimeWorld } from './runtime-world.ts';
 
 test('duties: done in time with evidence, or the next use waits', async (t) => {
@@ -74,6 +78,31 @@ test('duties: done in time with evidence, or the next use waits', async (t) => {
     await assert.rejects(acme.readTable(ticket), /ticket/);
   });
 
+  await t.test(
+    'who keeps the dataset carries out a deletion ahead of time, and the evidence is that it is gone',
+    async () => {
+      const archive = await world.party('archive', ['custodian']);
+      const { ticket } = await submit();
+      await enforce();
+      const line = (await duties()).find((one) => /delete: pending/.test(one)) ?? '';
+      const [duty = ''] = line.split(' ');
+      await assert.rejects(archive.agreements.fulfil({ id, duty }), /no agreement/);
+      await hospital.catalogue.setCustodian({ dataset: 'visits', custodian: 'archive' });
+      await assert.rejects(archive.agreements.fulfil({ id, duty: duty.replace('/2', '/1') }), /to delete/);
+      assert.equal((await archive.agreements.fulfil({ id, duty })).agreement, null, 'it reads no agreement for that');
+      await assert.rejects(archive.agreements.fulfil({ id, duty }), /to delete/);
+      await assert.rejects(acme.readTable(ticket), /ticket|not found|no result/);
+      const size = Number((await acme.evidence.getCheckpoint({})).treeSize);
+      const done = (await world.runtime.store.entries(0, size))
+        .flatMap((entry) => {
+          const opened = readEntry(entry);
+          return opened.kind === 'entry' && opened.event.kind === 'duty.fulfilled' ? [opened.event.facts] : [];
+        })
+        .at(-1);
+      assert.deepEqual([done?.['duty'], done?.['proof'], typeof done?.['by']], ['delete', 'removed', 'string']);
+    },
+  );
+
   await t.test('a notice that nobody takes goes to the dead letters, and the next use waits for it', async () => {
     status = 500;
     assert.equal((await submit()).state, 'released');
@@ -121,4 +150,32 @@ test('duties: done in time with evidence, or the next use waits', async (t) => {
   const kinds = new Set((await world.operator.evidence.listEntries({ limit: 1000 })).entries.map(({ kind }) => kind));
   assert.ok(kinds.has('duty.fulfilled') && kinds.has('duty.violated'));
   hook.close();
+});
+
+test('a consumer whose denials nobody is there to be told of leaves a bounded number of letters', async () => {
+  const store = { list: () => Promise.resolve([]) } as unknown as Store;
+  const book = await DutyBook.open({
+    store,
+    nowMs: () => 0,
+    sha256: (text) => text,
+    pseudonymOf: (party) => party,
+    removeResult: () => Promise.resolve(),
+    deliver: () => Promise.reject(new Error('away')),
+    allowedWebhooks: [],
+  });
+  const duty: Duty = { do: 'notify', to: 'https://away.example/', on: 'denial', withinMs: null } as unknown as Duty;
+  const denied = (agreement: string, count: number): number => {
+    let made = 0;
+    for (let at = 0; at < count; at++) {
+      const records = book.recordsFor(`job-${agreement}-${at}`, [{ agreement, index: 0, duty }], 'denial');
+      book.took(records);
+      made += records.length;
+    }
+    return made;
+  };
+  assert.equal(denied('agr-1', 2000), MAX_OPEN_FOR_DENIALS);
+  assert.equal(denied('agr-2', 10), 10, 'those of others are told as before');
+  const release: Duty = { ...duty, on: 'release' };
+  const records = book.recordsFor('job-x', [{ agreement: 'agr-1', index: 0, duty: release }]);
+  assert.equal(records.length, 1, 'what a release obliges to is never left out');
 });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Decided, type Finding, MAX_REMEMBERED, RiskDetectors, shapeOf } from '../../runtime/risk/detect.ts';
+import { type Decided, type Finding, MAX_REMEMBERED, RiskDetectors } from '../../runtime/risk/detect.ts';
+import { shapeOf } from '../../runtime/risk/shape.ts';
+import { fc } from '../property.ts';
 
 const MINUTE = 60_000;
 function decided(more: Partial<Decided>): Decided {
@@ -94,11 +96,73 @@ test('a flood of parties and questions takes bounded memory and forgets the quie
   assert.ok(process.memoryUsage().heapUsed - before < 200 * 2 ** 20);
 });
 
-test('the shape of a question hides its constants and spacing, and nothing else', () => {
-  assert.equal(
-    shapeOf("SELECT  avg(x) FROM t WHERE d = 'a''b' AND y > 12.5"),
-    'select avg(x) from t where d = ? and y > ?',
+test('what only one spelling hides has one shape: constants, order, aliases, comments, brackets, conditions said twice', () => {
+  const plain = shapeOf("select ward, avg(cost) from visits where age < 40 and sex = 'f' group by ward");
+  assert.equal(plain, 'age avg cost sex visits ward');
+  for (const other of [
+    "SELECT ward AS w17, avg(cost) AS a17 FROM visits AS v17 WHERE v17.age < 41 AND sex = 'm' GROUP BY ward",
+    "select ward w18, avg(cost) a18 from visits v18 where v18.age <= 41 and sex <> 'it''s' group by w18",
+    'select ward, avg((cost)) from visits where (age < 4.5e1) and ((sex = $$x$$)) and 1 = 1 and 2 < 3 group by 1',
+    "/* 17 */ select avg(cost), ward -- a17 'b\n from visits where sex = e'a\\'b' and age between 1 and 2 group by ward",
+    'with t19 as (select * from visits), u as materialized (select 1) select "ward", avg("cost") as "x y" from t19 where sex = \'\\\' and "age" < 3 group by ward order by "x y" limit 20',
+    "select ward, avg(cost) from visits where sex in ('f', 'm', 'd') or not (age > 1) group by ward",
+  ])
+    assert.equal(shapeOf(other), plain, other);
+  for (const other of ['select ward, avg(cost) from visits', 'select max(cost) from visits where age < 1 and sex = 2'])
+    assert.notEqual(shapeOf(other), plain);
+});
+
+test('the shape of any text is found in time that grows with it, whatever it holds', () => {
+  fc.assert(
+    fc.property(fc.string({ maxLength: 200 }), (text) => {
+      assert.equal(typeof shapeOf(text), 'string');
+    }),
   );
-  assert.equal(shapeOf('select c1 from t2 limit 10'), 'select c1 from t2 limit ?');
-  assert.notEqual(shapeOf('select a from t'), shapeOf('select b from t'));
+  for (const part of ['/*', "'", '"', '$$', "e'\\", '--', '$a$', ' as ', '((', '1e', 'a '])
+    assert.ok(typeof shapeOf(part.repeat(20_000)) === 'string', part);
+});
+
+test('one who makes every question look new is told by their number, and parties together by theirs', () => {
+  const varied = (index: number): Partial<Decided> => ({
+    question: `q${index}`,
+    shape: `s${index}`,
+    atMs: index * 1000,
+  });
+  assert.deepEqual(told(many(199, varied)), []);
+  assert.deepEqual(told(many(700, varied)), ['differencing-pattern medium', 'differencing-pattern high']);
+  // Three parties, each below what is told of one.
+  const spread = (index: number): Partial<Decided> => ({ party: `p${index % 3}`, question: `q${index}`, atMs: index });
+  const found = run(many(30, spread));
+  assert.deepEqual(
+    found.map(({ detector, party, dataset, count }) => [detector, party, dataset, count]),
+    [['differencing-pattern', '', 'visits', 24]],
+  );
+  const same = (index: number): Partial<Decided> => ({ party: `p${index}`, question: `q${index % 5}`, atMs: index });
+  assert.deepEqual(told(many(200, same)), [], 'many parties that ask the same few questions are a dashboard');
+});
+
+test('a budget drawn in thousands of small parts is told like one drawn in few', () => {
+  const drop = (index: number): Partial<Decided> => ({
+    draws: [{ budget: 'b', amount: 1n, limit: 4000n }],
+    atMs: index * 500,
+  });
+  assert.deepEqual(told(many(3500, drop)), ['budget-burn medium', 'budget-burn high']);
+  const slow = (index: number): Partial<Decided> => ({ ...drop(index), atMs: index * 60_000 });
+  assert.deepEqual(told(many(3500, slow)), [], 'what is older than the hour does not count');
+});
+
+test('a flood cannot make more alerts than detectors, severities, parties and datasets allow in an hour', () => {
+  const flood = many(5000, (index) => ({
+    verdict: index % 2 === 0 ? 'deny' : 'permit',
+    codes: ['rule-forbids', `made-up-${index}`],
+    question: `q${index}`,
+    shape: `s${index}`,
+    code: `sha256:${index}`,
+    hour: index % 24,
+    atMs: index * 100,
+    draws: [{ budget: `b${index % 7}`, amount: 1n, limit: 10n }],
+  }));
+  const detectors = 6;
+  const severities = 3;
+  assert.ok(told(flood).length <= detectors * severities);
 });

@@ -1,0 +1,37 @@
+import type { DutyRecord } from './duties.ts';
+
+/** Duties that are not done, by id and by agreement: what blocks an agreement is asked before every job. */
+export class OpenDuties {
+  readonly #all = new Map<string, DutyRecord>();
+  readonly #byAgreement = new Map<string, Map<string, DutyRecord>>();
+
+  get(id: string): DutyRecord | undefined {
+    return this.#all.get(id);
+  }
+
+  set(record: DutyRecord): void {
+    this.#all.set(record.id, record);
+    const of = this.#byAgreement.get(record.owner) ?? new Map<string, DutyRecord>();
+    of.set(record.id, record);
+    this.#byAgreement.set(record.owner, of);
+  }
+
+  delete({ id, owner }: DutyRecord): void {
+    this.#all.delete(id);
+    const of = this.#byAgreement.get(owner);
+    of?.delete(id);
+    if (of?.size === 0) this.#byAgreement.delete(owner);
+  }
+
+  values(): readonly DutyRecord[] {
+    return [...this.#all.values()];
+  }
+
+  of(agreement: string): readonly DutyRecord[] {
+    return [...(this.#byAgreement.get(agreement)?.values() ?? [])];
+  }
+
+  countOf(agreement: string): number {
+    return this.#byAgreement.get(agreement)?.size ?? 0;
+  }
+}
