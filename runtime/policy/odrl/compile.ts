@@ -32,6 +32,8 @@ export function policyToOdrl(policy: UsagePolicy, assigner: string): LdNode {
     '@id': uid,
     '@type': ['odrl:Offer'],
     'odrl:profile': [{ '@id': PROFILE }],
+    // A prohibition beats every permission. Unsaid, ODRL makes a policy void as a whole where its rules conflict.
+    'odrl:conflict': [{ '@id': 'odrl:prohibit', '@type': ['odrl:ConflictTerm'] }],
     ...parties,
     'odrl:target': [assetOf(policy)],
     'gb:version': [integer(policy.version)],

@@ -22,6 +22,7 @@ import {
   type FlatConditions,
   PROFILE,
   RELEASE_TERMS,
+  shortTerm,
   unflatten,
 } from './terms.ts';
 
@@ -59,6 +60,7 @@ function offerOf(offer: NodeReader): ImportedPolicy {
   offer.type('odrl:Offer');
   if (offer.id('odrl:profile') !== PROFILE)
     throw new NodeError('odrl:profile', `only the profile ${PROFILE} is understood`);
+  const conflict = conflictOf(offer);
   const assigner = offer.id('odrl:assigner');
   const asset = offer.node('odrl:target');
   const target = asset.own;
@@ -83,7 +85,27 @@ function offerOf(offer: NodeReader): ImportedPolicy {
     onViolation: violationOf(offer.node('gb:onViolation')),
   };
   offer.end();
+  if (conflict === null && policy.deny.length > 0)
+    throw new NodeError(
+      'odrl:conflict',
+      'is not said, so ODRL makes the policy void where rules conflict: say `odrl:prohibit`',
+    );
   return { kind: 'policy', policy, assigner: decodeURIComponent(assigner.replace(/^urn:glovebox:party:/, '')) };
+}
+
+/** What is done where rules conflict: only that a prohibition wins can be kept. Null: it is not said. */
+function conflictOf(offer: NodeReader): 'odrl:prohibit' | null {
+  const [said, ...others] = offer.nodes('odrl:conflict');
+  if (said === undefined) return null;
+  const term = said.own;
+  said.type('odrl:ConflictTerm');
+  said.end();
+  if (others.length > 0 || shortTerm(term) !== 'odrl:prohibit')
+    throw new NodeError(
+      'odrl:conflict',
+      `is \`${term}\`: only \`odrl:prohibit\` is understood, a prohibition always wins here`,
+    );
+  return 'odrl:prohibit';
 }
 
 interface Shared {

@@ -155,6 +155,28 @@ test('what is not in the profile is refused, and the refusal names it', () => {
     assert.equal(policyFromOdrl(bad).kind, 'refused');
 });
 
+test('where rules conflict the prohibition wins, and a document that wants it otherwise is refused', () => {
+  const whole = JSON.stringify(policyToOdrl(POLICY, 'hospital'));
+  const said = `"${ODRL}conflict":[{"@id":"${ODRL}prohibit","@type":["${ODRL}ConflictTerm"]}],`;
+  assert.ok(whole.includes(said));
+  assert.equal(policyFromOdrl(whole).kind, 'policy');
+  for (const other of ['perm', 'invalid', 'first'])
+    assert.match(
+      refusalOf(whole.replace(`${ODRL}prohibit`, ODRL + other)),
+      new RegExp(`odrl.*${other}.*prohibition always`),
+    );
+  assert.match(refusalOf(whole.replace(said, said.replace('}],', `},{"@id":"${ODRL}perm"}],`))), /prohibition always/);
+  assert.match(refusalOf(whole.replace(said, '')), /void where rules conflict/);
+  const permissive = JSON.stringify(policyToOdrl({ ...POLICY, deny: [] }, 'hospital'));
+  assert.equal(policyFromOdrl(permissive.replace(said, '')).kind, 'policy', 'without prohibitions nothing conflicts');
+});
+
+const refusalOf = (document: string): string => {
+  const answer = policyFromOdrl(document);
+  assert.ok(answer.kind === 'refused', document.slice(0, 200));
+  return answer.reason;
+};
+
 test('a permission that leaves out a default of the policy is refused', () => {
   const odrl = structuredClone(policyToOdrl(POLICY, 'hospital')) as Record<string, Record<string, unknown[]>[]>;
   const [permission] = odrl[`${ODRL}permission`] ?? [];
