@@ -7,7 +7,8 @@ import { after, before, test } from 'node:test';
 import { pino } from 'pino';
 import { startServer, type RunningServer } from '../../runtime/cli/start-server.ts';
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
-import { formatVerifierKey } from '../../runtime/evidence/note.ts';
+import { ED25519_COSIGNATURE, formatVerifierKey } from '../../runtime/evidence/note.ts';
+import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { readEntry } from '../../runtime/evidence/entry.ts';
 import { recogniseReceipt } from '../../runtime/evidence/known-logs.ts';
 import { type CredentialBundle, parseCredential } from '../../runtime/identity/credential.ts';
@@ -205,6 +206,26 @@ test('receipts of a trusted runtime are recognised by its log’s key, and no ot
   assert.match(await verified(receiptOf(thereLog, 3)), /`there.example\/evidence` of a runtime on the trust list/);
   assert.equal(await verified(receiptOf(logOf(5, newSigner('there.example/evidence')), 3)), 'not valid', 'another key');
   assert.equal(await verified(receiptOf(logOf(5, newSigner('elsewhere.example')), 3)), 'not valid');
+});
+
+test('a forged receipt is nobody’s: any byte changed, cut short, of another log, with a stranger’s cosignature', async () => {
+  const whole = receiptOf(thereLog, 3);
+  const verdict = async (text: string): Promise<readonly [boolean, boolean]> => {
+    const { isValid, isGenuine } = await operator.evidence.verify({ document: Buffer.from(text) });
+    return [isValid, isGenuine];
+  };
+  assert.deepEqual(await verdict(whole), [true, true]);
+  for (let at = 0; at < whole.length; at += 5) {
+    const other = whole[at] === 'A' ? 'B' : 'A';
+    assert.deepEqual(await verdict(whole.slice(0, at) + other + whole.slice(at + 1)), [false, false], `byte ${at}`);
+    assert.deepEqual(await verdict(whole.slice(0, at)), [false, false], `cut at ${at}`);
+  }
+  const stranger = newSigner('stranger.example', ED25519_COSIGNATURE);
+  const cosigned = `${whole}— stranger.example ${Buffer.concat([Buffer.from(stranger.verifier.id, 'hex'), Buffer.alloc(72)]).toString('base64')}\n`;
+  assert.deepEqual(await verdict(cosigned), [true, true], 'it adds nothing and takes nothing away');
+  const key = thereLog.signer.verifier;
+  const trust = { witnesses: [stranger.verifier], quorum: 1 };
+  assert.equal(verifyReceipt(cosigned, key, trust).kind, 'refused', 'nor does it count as a witness');
 });
 
 test('a card brings the key of the runtime that it names, and no other', async () => {
