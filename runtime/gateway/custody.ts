@@ -20,7 +20,8 @@ export function custodianOf({ store }: Pick<GatewayNeeds, 'store'>, dataset: str
 
 /** Whether the caller keeps this dataset, by its provider's word. The role alone keeps nothing. */
 export const keeps = (needs: Pick<GatewayNeeds, 'store'>, caller: Caller, dataset: string): boolean =>
-  hasRole(caller, 'custodian') && custodianOf(needs, dataset) === caller.party;
+  // Roles may be given anew (a party of another runtime): who may ask has stopped to keep.
+  hasRole(caller, 'custodian') && !hasRole(caller, 'consumer') && custodianOf(needs, dataset) === caller.party;
 
 /**
  * A provider names who keeps a dataset for it: that party registers new versions of it, verifies it and deletes what has to

@@ -29,8 +29,8 @@ export const MAX_ATTEMPTS = 8;
 const FIRST_RETRY_MS = 1000;
 /** A result is deleted this part of its time before the end, so that a slow disk breaks no promise. */
 const DELETE_EARLY = 0.1;
-/** Open duties of one agreement beyond which its denials make no more: they are what a webhook that is away leaves behind. */
-export const MAX_OPEN_FOR_DENIALS = 256;
+/** Open notices of one agreement beyond which its denials make no more: they are what a webhook that is away leaves behind. */
+export const MAX_OPEN_NOTICES = 256;
 /** Overdue duties that one refusal names. */
 const MAX_TOLD = 8;
 /** Pending duties that one look works on. */
@@ -80,7 +80,7 @@ export class DutyBook {
     const now = this.#needs.nowMs();
     return duties.flatMap(({ agreement, index, duty }): readonly DutyRecord[] => {
       // A denial costs nothing, so a consumer could have any number told: the log has each, and beyond this no more is sent.
-      if (after === 'denial' && this.#open.countOf(agreement) >= MAX_OPEN_FOR_DENIALS) return [];
+      if (after === 'denial' && this.#open.noticesOf(agreement) >= MAX_OPEN_NOTICES) return [];
       // `log` is done by the release's own evidence, `pay` by its usage event.
       if (duty.do === 'log' || duty.do === 'pay' || duty.on === 'before') return [];
       // After a denial there is nothing to delete or attribute: somebody is told.

@@ -5,7 +5,7 @@ import type { StoredRecord } from '../store/records.ts';
 import { checkNote, requireRole } from './access.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
 import { partyMessage } from './party-record.ts';
-import type { CredentialBody, PartyBody } from './records.ts';
+import type { AgreementBody, CredentialBody, DisputeBody, PartyBody } from './records.ts';
 
 /** Alerts about a party that are removed in one transaction; those beyond are removed by erasing it again. */
 const MAX_ALERTS = 1000;
@@ -26,12 +26,13 @@ export function erasureHandlers(needs: GatewayNeeds): Pick<PartyServiceHandlers,
       if (party === undefined) throw new Fault('not-found', `no party \`${name}\``);
       if (party.state !== 'exited')
         throw new Fault('wrong-state', `party \`${name}\` is ${party.state}: it is erased once it has exited`);
+      const isOf = (agreement: string): boolean => {
+        const { provider, consumer } = store.peek<AgreementBody>('agreement', agreement)?.body ?? {};
+        return provider === name || consumer === name;
+      };
       const unsettled = store
-        .peekAll('dispute')
-        .find(
-          ({ state, owner, body }) =>
-            state === 'open' && (owner === name || JSON.stringify(body).includes(`"${name}"`)),
-        );
+        .peekAll<DisputeBody>('dispute')
+        .find(({ state, body }) => state === 'open' && (body.openedBy === name || isOf(body.agreement)));
       if (unsettled !== undefined)
         throw new Fault('wrong-state', `dispute \`${unsettled.id}\` with party \`${name}\` is open: resolve it first`);
       const salt = pseudonyms.erase(name, needs.nowMs());

@@ -94,12 +94,15 @@ export function mandateInForce(needs: Pick<GatewayNeeds, 'store' | 'nowMs'>, del
   const record = needs.store.peek<MandateBody>('delegation', id);
   const mandate = record?.state === 'active' ? mandateOf(record) : undefined;
   const now = needs.nowMs();
+  // Who is suspended or has left lets nobody act for it, not even explain a question.
+  const principal = needs.store.peek<PartyBody>('party', mandate?.principal ?? '');
   const isInForce =
     mandate !== undefined &&
     mandate.delegate === delegate &&
     now >= mandate.notBeforeMs &&
     now < mandate.notAfterMs &&
-    needs.store.peek<PartyBody>('party', mandate.principal)?.body.roles.includes('consumer') === true;
+    principal?.state === 'admitted' &&
+    principal.body.roles.includes('consumer');
   if (!isInForce) throw new Fault('not-found', `no mandate \`${id}\` is in force for you`);
   return mandate;
 }

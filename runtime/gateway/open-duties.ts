@@ -4,6 +4,7 @@ import type { DutyRecord } from './duties.ts';
 export class OpenDuties {
   readonly #all = new Map<string, DutyRecord>();
   readonly #byAgreement = new Map<string, Map<string, DutyRecord>>();
+  readonly #notices = new Map<string, Set<string>>();
 
   get(id: string): DutyRecord | undefined {
     return this.#all.get(id);
@@ -14,6 +15,9 @@ export class OpenDuties {
     const of = this.#byAgreement.get(record.owner) ?? new Map<string, DutyRecord>();
     of.set(record.id, record);
     this.#byAgreement.set(record.owner, of);
+    if (record.body.do !== 'notify') return;
+    const notices = this.#notices.get(record.owner) ?? new Set<string>();
+    this.#notices.set(record.owner, notices.add(record.id));
   }
 
   delete({ id, owner }: DutyRecord): void {
@@ -21,6 +25,9 @@ export class OpenDuties {
     const of = this.#byAgreement.get(owner);
     of?.delete(id);
     if (of?.size === 0) this.#byAgreement.delete(owner);
+    const notices = this.#notices.get(owner);
+    notices?.delete(id);
+    if (notices?.size === 0) this.#notices.delete(owner);
   }
 
   values(): readonly DutyRecord[] {
@@ -31,7 +38,8 @@ export class OpenDuties {
     return [...(this.#byAgreement.get(agreement)?.values() ?? [])];
   }
 
-  countOf(agreement: string): number {
-    return this.#byAgreement.get(agreement)?.size ?? 0;
+  /** How many notices of an agreement wait or were given up. */
+  noticesOf(agreement: string): number {
+    return this.#notices.get(agreement)?.size ?? 0;
   }
 }

@@ -124,6 +124,12 @@ describe('an agreement', () => {
     await fails(late.agreements.accept({ id: tooLate.id }), 'wrong-state');
     assert.equal((await late.agreements.get({ id: inTime.id })).agreement?.state, 'expired');
     await fails(late.jobs.submit({ job: sql(QUESTION), wait: true }).then(deniedWith), 'agreement-not-active');
+    // A clock that is set back brings nothing back: the runtime's time stands still until it is caught up.
+    now -= 61_000;
+    await fails(late.agreements.accept({ id: tooLate.id }), 'wrong-state');
+    assert.equal((await late.agreements.get({ id: inTime.id })).agreement?.state, 'expired');
+    await fails(late.jobs.submit({ job: sql(QUESTION), wait: true }).then(deniedWith), 'agreement-not-active');
+    now += 61_000;
   });
 
   it('that was terminated stays so, whoever asks', async () => {

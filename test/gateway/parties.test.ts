@@ -98,6 +98,13 @@ describe('parties over the wire: admission, mandates, service roles', () => {
     assert.equal((await ask(desk, other?.id)).reasons[0]?.code, 'agreement-not-active');
     const short = await acme.parties.mandate({ delegate: 'desk', notAfterMs: world.now() + HOUR_MS });
     assert.equal((await ask(desk, short?.id)).state, 'released');
+    // Who cannot act itself lets nobody act for it, nor look at what it could ask.
+    const question = { computation: { kind: 'sql' as const, sql: { text: COUNT_QUERY } }, mandateId: short?.id ?? '' };
+    await world.operator.parties.suspend({ name: 'acme' });
+    await assert.rejects(ask(desk, short?.id), /no mandate/);
+    await assert.rejects(desk.jobs.explain({ job: question }), /no mandate/);
+    await world.operator.parties.resume({ name: 'acme' });
+    assert.equal((await ask(desk, short?.id)).state, 'released');
     world.pass(HOUR_MS);
     await assert.rejects(ask(desk, short?.id), /no mandate/);
     const { mandates } = await acme.parties.listMandates({});
@@ -274,6 +281,10 @@ describe('parties over the wire: admission, mandates, service roles', () => {
     await assert.rejects(world.operator.parties.erase({ name: 'leaver' }), /once it has exited/);
     await leaver.parties.exit({});
     await assert.rejects(hospital.parties.erase({ name: 'leaver' }), /role/);
+    const of = offered.agreement?.id ?? '';
+    const { dispute } = await hospital.agreements.openDispute({ agreementId: of, text: 'the bill is not paid' });
+    await assert.rejects(world.operator.parties.erase({ name: 'leaver' }), /dispute .* is open/);
+    await hospital.agreements.resolveDispute({ id: dispute?.id ?? '', resolution: 'paid' });
     const { party, isShared } = await world.operator.parties.erase({ name: 'leaver' });
     assert.deepEqual([party?.state, party?.credentialFingerprint, isShared], ['exited', '', false]);
     assert.deepEqual(store.peek('salt', 'leaver')?.body, {});
