@@ -48,7 +48,7 @@ export class Rights {
       for (const part of expression.args) this.condition(part);
       return;
     }
-    if (expression.kind === 'call' && expression.name === 'among') {
+    if (expression.kind === 'call' && (expression.name === 'among' || expression.name === 'picked')) {
       for (const part of expression.args) this.condition(part);
       return;
     }

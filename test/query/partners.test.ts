@@ -43,6 +43,15 @@ describe('looking for a partner', async () => {
       ['SELECT * FROM wards w WHERE EXISTS (SELECT 1 FROM visits v WHERE v.ward = w.ward)', 'rows-not-released'],
       ['SELECT count(*) FROM visits v SEMI JOIN wards w ON v.cost = w.floor', 'column-right-missing'],
       ['SELECT count(*) FROM visits v WHERE EXISTS (SELECT 1 FROM wards w WHERE v.cost > w.floor)', 'sql-not-allowed'],
+      // Of the unit the policy grants `join`, not `filter`.
+      [
+        'SELECT count(*) FROM visits v WHERE EXISTS (SELECT 1 FROM wards w WHERE v.patient = w.floor)',
+        'column-right-missing',
+      ],
+      [
+        'SELECT count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM wards w WHERE v.patient = w.floor)) FROM visits v',
+        'column-right-missing',
+      ],
       ['SELECT count(*) FROM visits v, range(3) r WHERE v.age = r.range', 'values-beside-rows'],
       ['SELECT patient, v FROM visits UNPIVOT (v FOR k IN (age, cost))', 'rows-not-released'],
       ['SELECT DISTINCT ON (ward) ward, cost FROM visits ORDER BY ward, cost DESC', 'rows-picked'],

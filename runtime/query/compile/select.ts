@@ -280,7 +280,7 @@ function existsPartner(
   const sight: Sight = { ...own, column };
   for (const { expression } of query.items) if (expression.kind !== 'star') resolve(expression, sight);
   const where = query.where === null ? [] : conjuncts(query.where).map((one) => condition(resolve(one, sight)));
-  const found = hasPartner(state, from, where, at);
+  const found = hasPartner(state, from, where, { at, isJoin: false });
   return isNegated ? buildCall('not', [found], outer.over, at) : found;
 }
 

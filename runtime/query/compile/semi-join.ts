@@ -12,7 +12,12 @@ import type { State } from './state.ts';
  *
  * Never NULL: an unknown value finds no partner.
  */
-export function hasPartner(state: State, right: From, conditions: readonly Typed[], at: Place): Typed {
+export function hasPartner(
+  state: State,
+  right: From,
+  conditions: readonly Typed[],
+  { at, isJoin }: { readonly at: Place; readonly isJoin: boolean },
+): Typed {
   if (right.scope.bases.some(({ table }) => !table.isPublic))
     refuse(
       'rows-not-released',
@@ -35,11 +40,15 @@ export function hasPartner(state: State, right: From, conditions: readonly Typed
   const outer = links.map((link) => link.outer);
   const partners = links.map((link) => printTyped(link.inner));
   const where = [...inside.map(printTyped), ...partners.map((sql) => `${sql} IS NOT NULL`)];
-  const isPublic = right.released.length === 0 && right.scope.bases.every(({ table }) => table.given !== true);
+  const tables = right.scope.bases.map(({ table }) => table);
+  const isPublic =
+    right.released.length === 0 && tables.every(({ given, brought }) => given === undefined && brought === undefined);
+  const isPicked =
+    tables.some(({ brought }) => brought === true) || (state.noise !== undefined && right.released.length > 0);
   const isPlain = outer.every((one) => one.kind === 'column');
   return {
     kind: 'call',
-    name: isPublic && isPlain ? 'semi join' : 'among',
+    name: isPicked ? PICKED : isJoin && isPublic && isPlain ? 'semi join' : 'among',
     args: outer,
     type: BOOLEAN,
     digits: null,
@@ -49,6 +58,16 @@ export function hasPartner(state: State, right: From, conditions: readonly Typed
         : membership(outer, partners, right, where),
     at,
   };
+}
+
+/** A test against a table of the consumer's or a noisy answer: over public rows it is free, over private ones it is not offered. */
+const PICKED = 'picked';
+
+/**
+ * INVARIANT: a public table that such a test narrowed is not joined to private rows either: that would be the same test.
+ */
+export function isPickedBy(condition: Typed): boolean {
+  return (condition.kind === 'call' && condition.name === PICKED) || partsOf(condition).some(isPickedBy);
 }
 
 function membership(

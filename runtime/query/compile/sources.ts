@@ -8,7 +8,7 @@ import type { Source, Syntax } from '../syntax.ts';
 import { type Typed } from '../typed.ts';
 import { readSeries, readValues } from './lists.ts';
 import { checkNoneGiven } from './public-joins.ts';
-import { hasPartner } from './semi-join.ts';
+import { hasPartner, isPickedBy } from './semi-join.ts';
 import { unpivot } from './unpivot.ts';
 import type { Certificate, Column, Relation, Scope, State } from './state.ts';
 import { type Digits, digitsOf } from '../types.ts';
@@ -181,6 +181,13 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
   const isTest = source.type === 'semi' || source.type === 'anti';
   const hasPrivate = both.scope.bases.some((base) => !base.table.isPublic);
   if (hasPrivate && !isTest) checkNoneGiven(both.scope);
+  if (hasPrivate && both.scope.predicates.some(isPickedBy))
+    refuse(
+      'join-with-released',
+      'a public table that a table of yours or a noisy answer narrowed cannot be joined to private rows',
+      source.at ?? { words: ['join'] },
+      'join the table itself, or join the released result',
+    );
   const over = hasPrivate ? 'rows' : 'released';
   const conditions = [
     ...using.map((name) =>
@@ -191,7 +198,7 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
   if (isTest) {
     const at = source.at ?? { words: [source.type] };
     if (hasPrivate) checkPicks(needs.state, before, at);
-    const found = hasPartner(needs.state, right, conditions, at);
+    const found = hasPartner(needs.state, right, conditions, { at, isJoin: true });
     const test = source.type === 'semi' ? found : buildCall('not', [found], over, source.at);
     return { ...left, scope: addConditions(left.scope, [test]) };
   }

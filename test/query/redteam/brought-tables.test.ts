@@ -171,6 +171,38 @@ const REFUSED: Readonly<Record<string, readonly [string, string]>> = {
     'consumer-table-misplaced|column-right-missing',
   ],
   existence: ['SELECT count(*) FROM visits WHERE EXISTS (SELECT 1 FROM parts WHERE one)', 'consumer-table-misplaced'],
+  'a semi join': [
+    'SELECT count(*) FROM visits v SEMI JOIN parts t ON v.ward = t.ward AND t.one',
+    'consumer-table-misplaced',
+  ],
+  'an anti join': [
+    'SELECT count(*) FROM visits v ANTI JOIN parts t ON v.ward = t.ward AND t.one',
+    'consumer-table-misplaced',
+  ],
+  'a partner looked for': [
+    'SELECT count(*) FROM visits v WHERE EXISTS (SELECT 1 FROM parts t WHERE t.ward = v.ward AND t.one)',
+    'consumer-table-misplaced',
+  ],
+  'a public table narrowed by it': [
+    'SELECT count(*) FROM visits v JOIN (SELECT w.* FROM wards w SEMI JOIN parts t ON w.ward = t.ward AND t.one) x ON v.ward = x.ward',
+    'join-with-released',
+  ],
+  'a public table narrowed by it, side by side': [
+    'SELECT count(*) FROM wards w SEMI JOIN parts t ON w.ward = t.ward AND t.one JOIN visits v ON v.ward = w.ward',
+    'join-with-released',
+  ],
+  'a public table narrowed by its absence': [
+    'SELECT count(*) FROM visits v JOIN (SELECT w.* FROM wards w WHERE NOT EXISTS (SELECT 1 FROM parts t WHERE t.ward = w.ward AND t.one)) x ON v.ward = x.ward',
+    'join-with-released',
+  ],
+  'a public table that looks into it': [
+    'SELECT count(*) FROM visits v SEMI JOIN (SELECT w.* FROM wards w SEMI JOIN parts t ON w.ward = t.ward AND t.one) x ON v.ward = x.ward',
+    'join-with-released',
+  ],
+  'values per unit of a join': [
+    'SELECT avg(n) FROM (SELECT v.patient, t.part, count(*) AS n FROM visits v JOIN parts t ON v.ward = t.ward GROUP BY ALL)',
+    'column-right-missing',
+  ],
   'rows beside private ones': [
     'SELECT v.ward, t.part FROM visits v JOIN parts t ON v.ward = t.ward',
     'rows-not-released',

@@ -13,6 +13,13 @@ const QUESTIONS: readonly string[] = [
   "SELECT sum(n) - (SELECT count(*) FROM visits) FROM (SELECT patient, diagnosis, count(*) AS n FROM visits GROUP BY ALL) WHERE diagnosis <> 'rare'",
   'SELECT ward, sum(n) FROM (SELECT patient, ward, count(*) AS n FROM visits GROUP BY patient, ward) v JOIN patients p ON v.patient = p.pid GROUP BY ROLLUP (ward)',
   'SELECT coalesce(a.ward, b.ward), a.n, b.n FROM (SELECT ward, count(*) AS n FROM visits GROUP BY ward) a FULL JOIN (SELECT ward, count(*) AS n FROM visits WHERE urgent GROUP BY ward) b USING (ward)',
+  "SELECT sum(n), (SELECT count(*) FROM visits) FROM (SELECT v.patient, p.sex, count(*) AS n FROM visits v JOIN patients p ON v.patient = p.pid WHERE v.diagnosis <> 'rare' GROUP BY ALL)",
+  'SELECT sex, sum(n), avg(c) FROM (SELECT v.patient, p.sex, count(*) AS n, sum(v.cost) AS c FROM visits v JOIN patients p ON v.patient = p.pid WHERE age < 60 GROUP BY ALL) GROUP BY ROLLUP (sex)',
+  'SELECT ward, sum(n) FROM (SELECT p.pid, v.ward, count(*) AS n FROM patients p, visits v WHERE v.patient = p.pid GROUP BY ALL) GROUP BY ROLLUP (ward)',
+  'SELECT count(*), (SELECT count(*) FROM visits v SEMI JOIN wards w ON v.ward = w.ward) FROM visits',
+  'SELECT count(*), (SELECT count(*) FROM visits v ANTI JOIN wards w ON v.ward = w.ward AND w.floor > 1) FROM visits',
+  'SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT 1 FROM wards w WHERE w.ward = visits.ward)) FROM visits',
+  'SELECT sum(cost), sum(cost) FILTER (WHERE NOT EXISTS (SELECT 1 FROM wards w WHERE w.ward = visits.ward AND w.floor = 2)) FROM visits',
 ];
 
 describe('rows per person and key, and outer joins of answers', async () => {
