@@ -39,8 +39,12 @@ function programOf(name: string): JavaScriptProgram {
 
 type Answer = ReadonlyMap<string, { readonly value: number; readonly low: number; readonly high: number }>;
 
-async function answerOf(name: string, by = acme): Promise<{ readonly found: Answer; readonly job: Job }> {
-  const program = programOf(name);
+async function answerOf(
+  name: string,
+  by = acme,
+  change = (program: JavaScriptProgram): JavaScriptProgram => program,
+): Promise<{ readonly found: Answer; readonly job: Job }> {
+  const program = change(programOf(name));
   const outcome = await by.jobs.run({ computation: { kind: 'javascript', javascript: program } });
   assert.ok(outcome.kind === 'released', outcome.kind === 'refused' ? JSON.stringify(outcome.reasons) : '');
   const found = new Map(
@@ -126,6 +130,48 @@ test('k-means answers numbers with intervals around the centres of its last roun
   for (const { value, low, high } of found.values()) assert.ok(low <= value && value <= high && high - low < 40);
   const [young, old] = [found.get('cluster 0: age')?.value ?? 0, found.get('cluster 1: age')?.value ?? 0];
   assert.ok(young > 35 && young < 58 && old > 58 && old < 76);
+});
+
+test('one round of k-means has the exact means of the rows nearest to the declared centres in its intervals', async () => {
+  const answers: Answer[] = [];
+  for (let run = 0; run < 2; run++) {
+    const { found } = await answerOf('clusters.yaml', acme, (program) => ({
+      ...program,
+      iterate: program.iterate && { ...program.iterate, rounds: 1 },
+    }));
+    answers.push(found);
+  }
+  const misses = answers.map(() => 0);
+  const [age, nodes] = [column('age'), column('nodes')];
+  const points = age.flatMap((years, i) => {
+    const known = nodes[i];
+    return years === null || known === null || known === undefined
+      ? []
+      : [[Math.min(90, Math.max(18, years)), Math.min(40, known)] as const];
+  });
+  const centres = [[40, 3] as const, [70, 3] as const];
+  const distance = ([x, y]: readonly [number, number], [a, b]: readonly [number, number]): number =>
+    (x - a) ** 2 + (y - b) ** 2;
+  for (const [index, centre] of centres.entries()) {
+    const other = centres[1 - index] ?? centre;
+    // A tie goes to the first.
+    const own = points.filter((point) =>
+      index === 0
+        ? distance(point, centre) <= distance(point, other)
+        : distance(point, centre) < distance(point, other),
+    );
+    const mean = (at: 0 | 1): number => own.reduce((sum, point) => sum + point[at], 0) / own.length;
+    for (const [at, name] of [`cluster ${index}: age`, `cluster ${index}: nodes`].entries()) {
+      const exact = mean(at === 0 ? 0 : 1);
+      for (const [run, found] of answers.entries()) {
+        const { value = NaN, low = NaN, high = NaN } = found.get(name) ?? {};
+        assert.ok(high - low < 12 && Math.abs(value - exact) <= high - low, `${name}: ${value} for ${exact}`);
+        if (exact < low || exact > high) misses[run] = (misses[run] ?? 0) + 1;
+      }
+    }
+  }
+  // An interval may miss one time in twenty: not in both runs, and never by as much again.
+  assert.ok(misses.includes(0), `${misses.join()}`);
 });
 
 test('where the policy adds losses up as zCDP, noise is Gaussian, rounds cost less and jobs last longer', async () => {
