@@ -36,6 +36,8 @@ export function checkAgreedPrices(agreed: AgreedPrices): void {
   const isCount = (value: number): boolean => Number.isSafeInteger(value) && value > 0;
   if (freeJobs !== null && !(isCount(freeJobs.max) && (freeJobs.perMs === null || isCount(freeJobs.perMs))))
     throw new RangeError('free jobs need a positive number, and a period when there is one');
+  // Statements write it where nothing was agreed: a charge in it would be told and never settled.
+  if (agreed.currency === 'XXX') throw new RangeError('`XXX` is no currency: name the one that is paid in');
   priceOf(planOf(agreed), NO_USE, NO_USE);
   if (creditLimit(planOf(agreed)) > BigInt(Number.MAX_SAFE_INTEGER)) throw new RangeError('the limit is too large');
 }

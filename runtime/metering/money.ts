@@ -1,21 +1,20 @@
 /** Digits after the point, for currencies that do not have two (ISO 4217). */
-const MINOR_DIGITS: Readonly<Record<string, number>> = {
-  JPY: 0,
-  KRW: 0,
-  VND: 0,
-  CLP: 0,
-  BHD: 3,
-  KWD: 3,
-  OMR: 3,
-  TND: 3,
-};
+const MINOR_DIGITS: ReadonlyMap<string, number> = new Map(
+  (
+    [
+      [0, 'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF'],
+      [3, 'BHD IQD JOD KWD LYD OMR TND'],
+      [4, 'CLF UYW'],
+    ] as const
+  ).flatMap(([digits, currencies]) => currencies.split(' ').map((currency) => [currency, digits] as const)),
+);
 
 /** Prices below a minor unit are kept exact by charging `per` so many units. */
 const MAX_DECIMALS = 6;
 
 /** Digits after the point in amounts of a currency: 2 for CNY, 0 for JPY. */
 export function minorDigitsOf(currency: string): number {
-  return MINOR_DIGITS[currency] ?? 2;
+  return MINOR_DIGITS.get(currency) ?? 2;
 }
 
 /** An amount in minor units as a decimal text in major ones, exact: 12345 CNY → `123.45`. */

@@ -237,6 +237,7 @@ describe('prices, credit and settlement over the wire', () => {
       ['a: &a [*a, *a]', /price plan is not one/],
       ['x'.repeat(70_000), /larger than/],
       [PLAN('{ postpaid: "0.001" }'), /smallest unit/],
+      [PLAN('prepaid').replace('CNY', 'XXX'), /no currency/],
     ] as const)
       await assert.rejects(offer(plan), why);
   });

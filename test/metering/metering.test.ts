@@ -141,6 +141,11 @@ test('the FOCUS statement has the specified columns, exact money, and no cell th
   assert.ok(row.includes(`'=cmd|x`));
   assert.equal(toFocusCsv([], PERIOD, 'operator'), `${header}\r\n`);
   assert.deepEqual([majorUnits(5, 'CNY'), majorUnits(5, 'JPY'), majorUnits(5, 'KWD')], ['0.05', '5', '0.005']);
+  // ISO 4217: none in francs CFA and krónur, three in Jordan, four in Chile's unit of account.
+  assert.deepEqual(
+    ['XOF', 'ISK', 'JOD', 'CLF', 'EUR'].map((currency) => majorUnits(12_345, currency)),
+    ['12345', '12345', '12.345', '1.2345', '123.45'],
+  );
 });
 
 test('a split adds up to the unit, is fair to within one, and gives nothing for nothing', () => {
