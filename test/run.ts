@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
 
 /**
  * `./glovebox test`: everything a change must pass, in the order in which it fails fastest. With file patterns as
@@ -23,33 +25,79 @@ const checks: readonly Step[] = [
   { name: 'lint', command: tool('oxlint'), args: ['--type-aware', '--deny-warnings', '.'] },
   { name: 'format', command: tool('oxfmt'), args: ['--check', '.'] },
 ];
-const files = globSync(patterns.length > 0 ? patterns : ['test/**/*.test.ts'], {
+const found = globSync(patterns.length > 0 ? patterns : ['test/**/*.test.ts'], {
   cwd: root,
   exclude: ['**/node_modules/**'],
 }).toSorted();
-if (files.length === 0) {
+if (found.length === 0) {
   console.error(`no test matches ${patterns.join(' ')}`);
   process.exit(2);
 }
-const tests: Step = {
-  name: 'tests',
-  command: process.execPath,
-  args: [
-    '--disable-warning=ExperimentalWarning',
-    '--test',
-    // Against a hang only: a file of a minute takes ten on a machine that has other work.
-    '--test-timeout=900000',
-    // Every world starts processes of its own, so two at once keep a machine of two cores busy.
-    `--test-concurrency=${Math.min(8, Math.max(2, availableParallelism()))}`,
-    ...files,
-  ],
-};
 
-for (const { name, command, args } of patterns.length > 0 ? [tests] : [...checks, tests]) {
-  console.log(`# ${name}`);
-  const { status, signal } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (status !== 0) {
-    console.error(`${name} failed${signal === null ? '' : ` (${signal})`}`);
-    process.exit(status ?? 1);
+/** What takes longest begins first, so that at the end nobody waits for one file alone. */
+const LONGEST: readonly string[] = [
+  'query/short-ways',
+  'faults/killed-gateway',
+  'query/redteam/differencing',
+  'end-to-end/homomorphic-query',
+  'end-to-end/homomorphic-cli',
+  'query/redteam/margins',
+  'query/redteam/reach',
+  'query/redteam/redteam',
+  'query/redteam/fuzz',
+  'query/redteam/brought-tables',
+  'end-to-end/homomorphic-cli-programs',
+  'end-to-end/homomorphic-programs',
+  'gateway/consumer-tables',
+  'hostile/javascript-containment',
+  'javascript/jobs',
+  'end-to-end/contracts-cli',
+  'attacks/honest',
+  'attacks/leaks',
+  'faults/load',
+  'faults/random-kills',
+  'faults/many-connections',
+  'packaging/package',
+].map((name) => `test/${name}.test.ts`);
+if (patterns.length === 0 && !LONGEST.every((file) => found.includes(file))) {
+  console.error(
+    `test/run.ts names files that are not there: ${LONGEST.filter((file) => !found.includes(file)).join(', ')}`,
+  );
+  process.exit(2);
+}
+const files = [...LONGEST.filter((file) => found.includes(file)), ...found.filter((file) => !LONGEST.includes(file))];
+
+if (patterns.length === 0) {
+  for (const { name, command, args } of checks) {
+    console.log(`# ${name}`);
+    const { status, signal } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+    if (status !== 0) fail(name, status, signal);
   }
+}
+console.log('# tests');
+// Not `node --test`, which sorts the files by name.
+let failed = 0;
+run({
+  files: files.map((file) => resolve(root, file)),
+  cwd: root,
+  execArgv: ['--disable-warning=ExperimentalWarning'],
+  // Against a hang only: a file of a minute takes ten on a machine that has other work.
+  timeout: 900_000,
+  // Every world starts processes of its own, so two at once keep a machine of two cores busy.
+  concurrency: Math.min(8, Math.max(2, availableParallelism())),
+})
+  .on('test:fail', ({ todo }) => {
+    if (todo === undefined || todo === false) failed += 1;
+  })
+  .compose(new spec())
+  .on('end', () => {
+    if (failed > 0) fail('tests', 1, null);
+  })
+  .pipe(process.stdout);
+
+/** Ends once everything was printed. */
+function fail(name: string, status: number | null, signal: NodeJS.Signals | null): void {
+  console.error(`${name} failed${signal === null ? '' : ` (${signal})`}`);
+  process.exitCode = status ?? 1;
+  if (name !== 'tests') process.exit();
 }
