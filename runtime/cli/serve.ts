@@ -187,6 +187,7 @@ function limitsOf(set: Configuration): {
       maxMetadataBytes: whole(set.maxMetadataBytes),
       maxConnections: whole(set.maxConnections),
       maxSilentConnections: whole(set.maxSilentConnections),
+      maxConnectionsPerParty: whole(set.maxConnectionsPerParty),
       maxStreamsPerConnection: whole(set.maxStreamsPerConnection),
       maxStreamsPerParty: whole(set.maxStreamsPerParty),
       callsPerSecond: whole(set.callsPerSecond),

@@ -219,6 +219,12 @@ export const SETTINGS = {
     100_000,
     'Connections on which no party has called yet; one more closes the oldest of them',
   ),
+  maxConnectionsPerParty: rpc(
+    'maxConnectionsPerParty',
+    1,
+    100_000,
+    'Connections on which one party has called; one more closes the one on which it called longest ago',
+  ),
   maxStreamsPerConnection: rpc('maxStreamsPerConnection', 1, 10_000, 'Open calls on one connection'),
   maxStreamsPerParty: rpc('maxStreamsPerParty', 1, 100_000, 'Open calls of one party'),
   callsPerSecond: rpc('callsPerSecond', 1, 1_000_000, 'Calls per second that one party may make in the long run'),

@@ -24,7 +24,7 @@ export interface AdmissionNeeds {
   readonly isDraining: () => boolean;
   readonly proofOf: (call: ServerInterceptingCallInterface) => ConnectionProof | null;
   /** Hears that a party has called on the connection of a call. */
-  readonly called: (call: ServerInterceptingCallInterface) => void;
+  readonly called: (call: ServerInterceptingCallInterface, party: string) => void;
   /** Hears that a call was refused because no party is known behind its connection. */
   readonly refused: (call: ServerInterceptingCallInterface) => void;
   /** Closes the connection of a call. */
@@ -96,7 +96,7 @@ export class Admissions {
                   return;
                 }
                 party = outcome.caller.party;
-                this.#needs.called(call);
+                this.#needs.called(call, party);
                 this.#openCalls.set(party, (this.#openCalls.get(party) ?? 0) + 1);
                 this.#admitted.set(metadata, {
                   caller: outcome.caller,

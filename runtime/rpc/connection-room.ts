@@ -8,6 +8,8 @@ const PER_WORKER = 12;
 /** Fewer connections than this are no service. */
 const LEAST = 16;
 
+type ConnectionLimits = Pick<RpcLimits, 'maxConnections' | 'maxSilentConnections' | 'maxConnectionsPerParty'>;
+
 /** Files that this process may have open; Infinity where the system does not say. */
 export function descriptorLimit(): number {
   try {
@@ -20,17 +22,15 @@ export function descriptorLimit(): number {
 
 /**
  * Connections that leave enough descriptors for jobs. Without this, strangers who only connect would take the
- * descriptors that a job needs for its worker and its result. A quarter may be silent, unless the limits say less.
+ * descriptors that a job needs for its worker and its result. A quarter may be silent and half may be one party's, unless
+ * the limits say less.
  */
-export function connectionsWithin(
-  limits: Pick<RpcLimits, 'maxConnections' | 'maxSilentConnections'>,
-  descriptors: number,
-  workers: number,
-): Pick<RpcLimits, 'maxConnections' | 'maxSilentConnections'> {
+export function connectionsWithin(limits: ConnectionLimits, descriptors: number, workers: number): ConnectionLimits {
   const room = Math.max(LEAST, descriptors - OWN - PER_WORKER * workers);
   if (room >= limits.maxConnections) return limits;
   return {
     maxConnections: room,
-    maxSilentConnections: Math.min(limits.maxSilentConnections, Math.max(1, Math.floor(room / 4))),
+    maxSilentConnections: Math.min(limits.maxSilentConnections, Math.floor(room / 4)),
+    maxConnectionsPerParty: Math.min(limits.maxConnectionsPerParty, Math.floor(room / 2)),
   };
 }

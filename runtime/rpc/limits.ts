@@ -14,6 +14,8 @@ export interface RpcLimits {
   readonly maxConnections: number;
   /** Connections on which no party has called yet; one more closes the oldest of them. */
   readonly maxSilentConnections: number;
+  /** Connections on which one party has called; one more closes the one on which it called longest ago. */
+  readonly maxConnectionsPerParty: number;
   /** Open streams on one connection, and of one party over all its connections. */
   readonly maxStreamsPerConnection: number;
   readonly maxStreamsPerParty: number;
@@ -47,6 +49,8 @@ export const DEFAULT_RPC_LIMITS: RpcLimits = {
   maxMetadataBytes: 16 << 10,
   maxConnections: 4096,
   maxSilentConnections: 512,
+  // An eighth of all: whoever calls once on thousands of connections and then does nothing locks nobody out.
+  maxConnectionsPerParty: 512,
   maxStreamsPerConnection: 128,
   maxStreamsPerParty: 256,
   callsPerSecond: 2000,

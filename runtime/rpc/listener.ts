@@ -43,6 +43,8 @@ export class Listener {
   /** In order of arrival. */
   readonly #silent = new Map<string, net.Socket>();
   readonly #sockets = new Set<net.Socket>();
+  /** Connections on which a party has called, the one of its latest call last. */
+  readonly #ofParty = new Map<string, Map<string, net.Socket>>();
 
   constructor(options: ListenerOptions) {
     this.#limits = options.limits;
@@ -91,8 +93,18 @@ export class Listener {
   }
 
   /** A party has called on the connection with this remote end. */
-  called(remote: Remote): void {
-    this.#silent.delete(keyOf(remote));
+  called(remote: Remote, party: string): void {
+    const key = keyOf(remote);
+    this.#silent.delete(key);
+    const entry = this.#proofs.get(key);
+    if (entry === undefined) return;
+    const own = this.#ofParty.get(party) ?? new Map<string, net.Socket>();
+    this.#ofParty.set(party, own);
+    const { socket } = entry;
+    if (!own.delete(key)) socket.once('close', () => this.#forget(party, key, socket));
+    own.set(key, socket);
+    const [oldest] = own.values();
+    if (own.size > this.#limits.maxConnectionsPerParty) oldest?.destroy();
   }
 
   /**
@@ -143,6 +155,12 @@ export class Listener {
       const [oldest] = this.#silent.values();
       oldest?.destroy();
     }
+  }
+
+  #forget(party: string, key: string, socket: net.Socket): void {
+    const own = this.#ofParty.get(party);
+    if (own?.get(key) === socket) own.delete(key);
+    if (own?.size === 0) this.#ofParty.delete(party);
   }
 
   #take(socket: net.Socket, proof: ConnectionProof): void {

@@ -74,7 +74,7 @@ export class RpcServer {
       rateLimit: new RateLimit({ perSecond: limits.callsPerSecond, burst: limits.callBurst }),
       isDraining: () => self?.isDraining ?? false,
       proofOf: (call) => listener.proofOf(call.getConnectionInfo()),
-      called: (call) => listener.called(call.getConnectionInfo()),
+      called: (call, party) => listener.called(call.getConnectionInfo(), party),
       refused: (call) => listener.refused(call.getConnectionInfo()),
       disconnect: (call) => listener.disconnect(call.getConnectionInfo()),
     });

@@ -127,11 +127,13 @@ describe('a gateway with 400 descriptors', () => {
 });
 
 it('connections leave descriptors for jobs, whatever the limits say', () => {
-  const limits = { maxConnections: 4096, maxSilentConnections: 512 };
+  const limits = { maxConnections: 4096, maxSilentConnections: 512, maxConnectionsPerParty: 512 };
   assert.deepEqual(connectionsWithin(limits, Infinity, 8), limits);
   assert.deepEqual(connectionsWithin(limits, 65_536, 8), limits);
-  assert.deepEqual(connectionsWithin(limits, 1024, 8), { maxConnections: 800, maxSilentConnections: 200 });
-  assert.deepEqual(connectionsWithin(limits, 64, 8), { maxConnections: 16, maxSilentConnections: 4 });
+  const fewer = { maxConnections: 800, maxSilentConnections: 200, maxConnectionsPerParty: 400 };
+  assert.deepEqual(connectionsWithin(limits, 1024, 8), fewer);
+  const least = { maxConnections: 16, maxSilentConnections: 4, maxConnectionsPerParty: 8 };
+  assert.deepEqual(connectionsWithin(limits, 64, 8), least);
   assert.ok(existsSync('/proc/self/limits'));
 });
 

@@ -10,6 +10,7 @@ import { FLIGHT_SERVICE } from '../../runtime/rpc/flight.ts';
 import { schema } from '../../runtime/rpc/schema.ts';
 import { codecOf } from '../../runtime/rpc/translate.ts';
 import { call, rawClient } from './raw-client.ts';
+import { callHeaders, END_HEADERS, END_STREAM, FRAME, frame, rawConnection } from './raw-frames.ts';
 import { startSmallRuntime, type SmallRuntime } from './small-runtime.ts';
 
 let runtime: SmallRuntime;
@@ -253,6 +254,31 @@ test('a flood of connections that do nothing pushes out its own, and a party fro
   for (const socket of sockets) socket.destroy();
   early.close();
   late.close();
+  small.close();
+});
+
+test('a party that calls once on each of many connections keeps those of its latest calls, and locks nobody out', async () => {
+  const small = await startSmallRuntime({ limits: { maxConnections: 12, maxConnectionsPerParty: 4 } });
+  const greedy = await small.addParty('greedy');
+  const acme = await small.addParty('acme');
+  const keep = connect({ credential: greedy });
+  await keep.parties.whoAmI({});
+  const raws = await Promise.all(Array.from({ length: 3 }, () => rawConnection(small.server.port, greedy)));
+  const whoAmI = callHeaders('/glovebox.v1.PartyService/WhoAmI');
+  const ask = frame(FRAME.headers, END_HEADERS | END_STREAM, 1, whoAmI);
+  // A call without a message is refused, but not before the party is known.
+  for (const raw of raws) await raw.send(ask);
+  for (const raw of raws) raw.socket.resume();
+  const many = Array.from({ length: 20 }, () => connect({ credential: greedy }));
+  for (const one of many) {
+    await one.parties.whoAmI({});
+    // Used again and again, so never the one of the oldest call.
+    await keep.parties.whoAmI({});
+  }
+  await Promise.all(raws.map(({ closed }) => closed));
+  const late = connect({ credential: acme });
+  await late.parties.whoAmI({});
+  for (const one of [...many, keep, late]) one.close();
   small.close();
 });
 
