@@ -190,6 +190,7 @@ function limitsOf(set: Configuration): {
       maxConnectionsPerParty: whole(set.maxConnectionsPerParty),
       maxStreamsPerConnection: whole(set.maxStreamsPerConnection),
       maxStreamsPerParty: whole(set.maxStreamsPerParty),
+      maxRequestBytesPerParty: whole(set.maxRequestBytesPerParty),
       callsPerSecond: whole(set.callsPerSecond),
       callBurst: whole(set.callBurst),
       handshakeTimeoutMs: whole(set.handshakeTimeoutMs),

@@ -227,6 +227,12 @@ export const SETTINGS = {
   ),
   maxStreamsPerConnection: rpc('maxStreamsPerConnection', 1, 10_000, 'Open calls on one connection'),
   maxStreamsPerParty: rpc('maxStreamsPerParty', 1, 100_000, 'Open calls of one party'),
+  maxRequestBytesPerParty: rpc(
+    'maxRequestBytesPerParty',
+    2 ** 20,
+    2 ** 34,
+    'Bytes that the open single requests of one party may hold together',
+  ),
   callsPerSecond: rpc('callsPerSecond', 1, 1_000_000, 'Calls per second that one party may make in the long run'),
   callBurst: rpc('callBurst', 1, 1_000_000, 'Calls that one party may make at once'),
   handshakeTimeoutMs: rpc('handshakeTimeoutMs', 100, HOUR_MS, 'A TLS handshake must end within, milliseconds'),

@@ -48,6 +48,8 @@ export interface Admitted {
 export class Admissions {
   readonly #admitted = new WeakMap<Metadata, Admitted>();
   readonly #openCalls = new Map<string, number>();
+  /** Bytes of single requests that are open, by party. */
+  readonly #heldBytes = new Map<string, number>();
   readonly #needs: AdmissionNeeds;
 
   constructor(needs: AdmissionNeeds) {
@@ -77,6 +79,7 @@ export class Admissions {
   interceptor(): ServerInterceptor {
     return (method, call) => {
       let party: string | null = null;
+      let held = 0;
       let isOver = false;
       let hasAskedAll = false;
       let arrival: NodeJS.Timeout | undefined;
@@ -105,6 +108,13 @@ export class Admissions {
                   stream: streamOf(call),
                 });
                 if (!method.requestStream) {
+                  streamOf(call)?.on('data', ({ length }: Uint8Array) => {
+                    if (isOver) return;
+                    held += length;
+                    if (this.#hold(outcome.caller.party, length)) return;
+                    refuse(TOO_MUCH_HELD);
+                    closeSoon(call, 0);
+                  });
                   // Slow loris: a unary request that trickles in holds a stream and memory.
                   arrival = setTimeout(
                     () => refuse(statusFor('upload-too-slow', 'the request did not arrive in time')),
@@ -130,6 +140,8 @@ export class Admissions {
               clearTimeout(arrival);
               if (!hasAskedAll) closeSoon(call, this.#needs.limits.requestTimeoutMs);
               if (party === null) return;
+              this.#hold(party, -held);
+              held = 0;
               const left = (this.#openCalls.get(party) ?? 1) - 1;
               if (left === 0) this.#openCalls.delete(party);
               else this.#openCalls.set(party, left);
@@ -138,6 +150,14 @@ export class Admissions {
         },
       });
     };
+  }
+
+  /** Counts bytes that a party's requests hold, or no longer hold; whether they may. */
+  #hold(party: string, bytes: number): boolean {
+    const sum = (this.#heldBytes.get(party) ?? 0) + bytes;
+    if (sum > 0) this.#heldBytes.set(party, sum);
+    else this.#heldBytes.delete(party);
+    return sum <= this.#needs.limits.maxRequestBytesPerParty;
   }
 
   async #admit(
@@ -195,6 +215,12 @@ export class Admissions {
     return { status: statusFor(named ?? fallback, reason.message, { reasons: [reason] }) };
   }
 }
+
+const TOO_MUCH_HELD = statusFor(
+  'rate-exceeded',
+  'your open requests hold more bytes than one party may: let some of them end',
+  { retryAfterMs: 1000 },
+);
 
 /** Size of the header block as HTTP/2 counts it (RFC 9113 §6.5.2): 32 bytes for each field, names and values. */
 function bytesOf(metadata: Metadata): number {

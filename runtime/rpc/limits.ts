@@ -19,6 +19,8 @@ export interface RpcLimits {
   /** Open streams on one connection, and of one party over all its connections. */
   readonly maxStreamsPerConnection: number;
   readonly maxStreamsPerParty: number;
+  /** Bytes that the open single requests of one party may hold together; uploads have limits of their own. */
+  readonly maxRequestBytesPerParty: number;
   /** Calls per second that a party may make in the long run, and at once. */
   readonly callsPerSecond: number;
   readonly callBurst: number;
@@ -53,6 +55,8 @@ export const DEFAULT_RPC_LIMITS: RpcLimits = {
   maxConnectionsPerParty: 512,
   maxStreamsPerConnection: 128,
   maxStreamsPerParty: 256,
+  // Sixteen of the largest messages; without this, as many as a party may have streams: a gigabyte.
+  maxRequestBytesPerParty: 64 << 20,
   callsPerSecond: 2000,
   callBurst: 4000,
   handshakeTimeoutMs: 10_000,

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http2 from 'node:http2';
 import net from 'node:net';
 import tls from 'node:tls';
 import { after, before, test } from 'node:test';
@@ -279,6 +281,42 @@ test('a party that calls once on each of many connections keeps those of its lat
   const late = connect({ credential: acme });
   await late.parties.whoAmI({});
   for (const one of [...many, keep, late]) one.close();
+  small.close();
+});
+
+test('a party whose open requests hold more than they may together is refused, and taken again when they are over', async () => {
+  const small = await startSmallRuntime({ limits: { maxRequestBytesPerParty: 1 << 20 } });
+  const greedy = await small.addParty('greedy');
+  const acme = connect({ credential: await small.addParty('acme') });
+  const { ca, certificate: cert, key, serverName: servername } = greedy;
+  const session = http2.connect(`https://${small.address}`, { ca, cert, key, servername });
+  /** Most of a message of 4 MiB, and no end: the call stays open, or has a status. */
+  const begin = (): { readonly stream: http2.ClientHttp2Stream; readonly status: Promise<unknown> } => {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/glovebox.v1.PartyService/WhoAmI',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    stream.on('error', () => {});
+    stream.write(Buffer.from('00003ffff0', 'hex'));
+    stream.write(Buffer.alloc(700_000));
+    return {
+      stream,
+      status: once(stream, 'response').then(([headers]) => (headers as Record<string, unknown>)['grpc-status']),
+    };
+  };
+  const two = [begin(), begin()];
+  assert.equal(await Promise.race(two.map(({ status: told }) => told)), String(status.RESOURCE_EXHAUSTED));
+  await acme.parties.whoAmI({});
+  const closed = Promise.all(two.map(async ({ stream }) => (stream.closed ? null : await once(stream, 'close'))));
+  for (const { stream } of two) stream.close(http2.constants.NGHTTP2_CANCEL);
+  await closed;
+  session.close();
+  const again = connect({ credential: greedy });
+  for (let turn = 0; turn < 3; turn += 1) await again.parties.whoAmI({});
+  again.close();
+  acme.close();
   small.close();
 });
 
