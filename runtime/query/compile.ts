@@ -12,7 +12,8 @@ import { readQuery } from './parse/read.ts';
 import { Refusal, refuse } from './refusal.ts';
 import { reasonOf } from './repair/place.ts';
 import type { Query } from './syntax.ts';
-import { MAX_STATEMENTS } from './text.ts';
+import { statementsToPlan } from './check-plan.ts';
+import { MAX_STATEMENT_BYTES, MAX_STATEMENTS } from './text.ts';
 import { footprintOf, newState } from './compile/new-state.ts';
 import { printType } from './types.ts';
 
@@ -136,7 +137,7 @@ export function enforced(
   const order = isOrdered || isPublic ? '' : ` ORDER BY ${outputs.map((_, index) => index + 1).join(', ')}`;
   const result = `SELECT ${columns.join(', ')} FROM (${relation.select})${order} LIMIT ${maxRows + 1}`;
   const canonical = [...state.setup, result].join(';\n');
-  return {
+  const made: EnforcedQuery = {
     setup: state.setup,
     ...(state.gates.length === 0 ? {} : { gates: state.gates }),
     reads: [...state.reads].toSorted(),
@@ -148,6 +149,22 @@ export function enforced(
     inWords: [...new Set(state.words)],
     canonical,
   };
+  checkSize(made);
+  return made;
+}
+
+/** What is printed can be much longer than what was asked. */
+function checkSize(query: EnforcedQuery): void {
+  const statements = statementsToPlan(query).map(({ sql }) => sql);
+  // Quotes and letters beyond ASCII take two bytes and more, so a short text needs no counting.
+  if (statements.reduce((sum, { length }) => sum + length, 0) <= MAX_STATEMENT_BYTES / 6) return;
+  if (Buffer.byteLength(JSON.stringify(statements)) <= MAX_STATEMENT_BYTES) return;
+  refuse(
+    'query-too-large',
+    'what it would be run as is longer than can be checked at once',
+    null,
+    'ask for fewer columns, or in several queries',
+  );
 }
 
 function guardOf({ sketches }: State): { readonly guard?: GuardPlan } {

@@ -13,6 +13,8 @@ export const MAX_COMPILED = 500;
 export const MAX_PRINTED = 32 * 1024;
 /** Most statements that one query is run as; with its result and summary no more than the parser's worker plans. */
 export const MAX_STATEMENTS = 60;
+/** Most bytes of all statements of one query as JSON: they travel to the parser's worker in one message of 1 MiB. */
+export const MAX_STATEMENT_BYTES = 896 * 1024;
 /** Most columns, keys, cells or relations in one query. */
 export const MAX_ITEMS = 200;
 

@@ -193,6 +193,23 @@ const refused: readonly (readonly [string, string])[] = [
   ],
   ['select count(*) from visits, (select avg(stay) a from visits) x where stay > a', 'join-with-released'],
   ['select histogram(age), rank() over () from patients', 'differential-shape'],
+  [
+    'with n as (select ward, count(*) as c from visits group by ward) select count(*) from visits v semi join n on v.ward = n.ward and n.c > 5',
+    'differential-shape',
+  ],
+  [
+    'with n as (select ward, count(*) as c from visits group by ward) select count(*) from visits v where exists (select 1 from n where n.ward = v.ward)',
+    'differential-shape',
+  ],
+  [
+    'with n as (select ward, count(*) as c from visits group by ward) select count(*) from visits v join (select w.* from wards w semi join n on w.ward = n.ward) x on v.ward = x.ward',
+    'join-with-released',
+  ],
+  [
+    'with n as (select ward, count(*) as c from visits group by ward) select count(*) from wards w anti join n on w.ward = n.ward join visits v on v.ward = w.ward',
+    'join-with-released',
+  ],
+  ['select count(*) from visits v, range(3) r where v.stay = r.range', 'values-beside-rows'],
 ];
 for (const [sql, code] of refused) {
   test(`refused with differential privacy: ${sql}`, async () => {
