@@ -6,7 +6,7 @@
  * left of a larger one when all the smaller ones inside it are taken out. Sketches are linear, so each of these costs an
  * addition and a look.
  *
- * What is covered: every combination of up to three cells with coefficients -1 and 1 among the first `MAX_TRIPLES` cells,
+ * What is covered: every combination of up to three cells with coefficients -1 and 1 while there are up to `MAX_TRIPLES` cells,
  * of four among the first `MAX_QUADRUPLES`, and a cell less disjoint parts of it, however many, among the first `MAX_PARTS`.
  * Beyond these numbers only pairs are compared. Cells of large tables are sketched by parity (lanes.ts): there parts of a
  * cell cannot be told from others, so it is combinations of up to four.
@@ -25,9 +25,9 @@ import {
 } from './sketch.ts';
 
 /** Cells of which three are combined; the work grows with their number for each cell. */
-export const MAX_TRIPLES = 128;
+export const MAX_TRIPLES = 64;
 /** Cells of which four are combined; the work grows with the square of their number. */
-export const MAX_QUADRUPLES = 32;
+export const MAX_QUADRUPLES = 24;
 /** Cells that are taken out of larger ones; the work grows with the square of their number. */
 export const MAX_PARTS = 64;
 
@@ -43,6 +43,11 @@ export class CombinedCells {
   constructor(minUnits: number, shape: SketchShape) {
     this.#minUnits = minUnits;
     this.#shape = shape;
+  }
+
+  /** Whether there are so many that only pairs are compared. */
+  get isCrowded(): boolean {
+    return this.#cells.length > MAX_TRIPLES;
   }
 
   copy(): CombinedCells {
@@ -79,7 +84,9 @@ export class CombinedCells {
 
   #combined(sketch: Sketch, single: CellGuard): { readonly isSame: boolean; readonly isClose: boolean } {
     const found = new Set<Closeness>();
-    for (const other of this.#cells.slice(0, MAX_TRIPLES)) {
+    // Beyond that each cell would be combined with so many that one answer could hold up everybody's.
+    if (this.isCrowded) return { isSame: false, isClose: false };
+    for (const other of this.#cells) {
       const two = [sumOf(sketch, other), differenceOf(sketch, other)];
       for (const pair of two) found.add(single.compare(pair, this.#minUnits));
       if (this.#pairs === null || this.#cells.length > MAX_QUADRUPLES || isLanes(sketch)) continue;

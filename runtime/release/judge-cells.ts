@@ -114,25 +114,30 @@ function settleTogether(
   for (;;) {
     const settled = settle(block, terms, look, beside);
     const cells = settled.fresh.filter(({ id }) => id !== null);
-    const close = inside.size === 0 || cells.length > MAX_TOGETHER ? null : firstTooClose(cells, inside, terms);
-    if (close === null) return settled;
-    beside.add(close);
+    // One cell alone was compared with all before it already.
+    const isTold =
+      cells.length > 1 && cells.length <= MAX_TOGETHER && [...inside.values()].some(({ isCrowded }) => !isCrowded);
+    const close = isTold ? tooCloseOf(cells, inside, terms) : [];
+    if (close.length === 0) return settled;
+    for (const id of close) beside.add(id);
   }
 }
 
-/** The first group, from the largest down, that cells before it and larger ones of its own block tell too much about. */
-function firstTooClose(
+/** Groups, from the largest down, that cells before them and the larger ones left of their own block tell too much about. */
+function tooCloseOf(
   cells: readonly Fresh[],
   inside: ReadonlyMap<string, CombinedCells>,
   terms: GuardTerms,
-): number | null {
+): readonly number[] {
   const beside = new Map([...inside].map(([label, known]) => [label, known.copy()]));
+  const close = new Set<number>();
   const sorted = cells.toSorted((a, b) => rowsIn(b.sketch, terms.shape) - rowsIn(a.sketch, terms.shape));
   for (const cell of sorted) {
-    if (beside.get(cell.label)?.compare(cell.sketch) === 'tooClose') return cell.id;
-    rememberIn(beside, [cell], terms);
+    if (cell.id === null || close.has(cell.id)) continue;
+    if (beside.get(cell.label)?.compare(cell.sketch) === 'tooClose') close.add(cell.id);
+    else rememberIn(beside, [cell], terms);
   }
-  return null;
+  return [...close];
 }
 
 /** Hides every group that is too close, and the smallest group of every sum that is, until none is. `before`: gone already. */
