@@ -75,10 +75,11 @@ function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[
     }
   }
   return plan.blocks.map(({ series }, block) =>
-    series.map(({ label }, index): CellSeries => {
+    series.map(({ label, isOverlapping }, index): CellSeries => {
       const groups = [...(sketches[block]?.[index] ?? [])].toSorted(([a], [b]) => a - b);
       return {
         label,
+        ...(isOverlapping === undefined ? {} : { isOverlapping }),
         groups: groups.map(([id, sketch]) => ({
           id,
           places: id === 0 ? [] : (places[block]?.get(id) ?? [id]),

@@ -64,6 +64,8 @@ export interface GuardedSeries {
   readonly label: string;
   /** `lanes`: one row per group, whose seven words are those of release/lanes.ts; absent: buckets. */
   readonly form?: 'lanes';
+  /** Groups of one block can share rows, so they are compared with each other; absent: they are disjoint. */
+  readonly isOverlapping?: boolean;
 }
 
 /** A group of a guarded block that is withheld; 0 is the one that small groups were merged into. */

@@ -15,10 +15,12 @@ import { CombinedCells } from './combined-cells.ts';
 import type { CellGuard, Closeness } from './differencing.ts';
 import { differenceOf, rowsIn, type Sketch, type SketchShape, sumOf } from './sketch.ts';
 
-/** Cells of one column kind in one grouping: they rest on disjoint rows, so their sum is a cell too. */
+/** Cells of one column kind in one grouping: they rest on disjoint rows, unless it says so, and their sum is a cell too. */
 export interface CellSeries {
   /** Cells are compared with cells of the same label only: the same kind of unit, counted in the same way. */
   readonly label: string;
+  /** The groups share rows after all: each is compared with those before it. */
+  readonly isOverlapping?: boolean;
   readonly groups: readonly SketchedGroup[];
 }
 
@@ -111,13 +113,16 @@ function settleTogether(
   { look, inside }: { readonly look: Look; readonly inside: ReadonlyMap<string, CombinedCells> },
 ): { readonly gone: ReadonlySet<number>; readonly fresh: readonly Fresh[] } {
   const beside = new Set<number>();
+  const overlapping = new Set(block.flatMap(({ label, isOverlapping }) => (isOverlapping === true ? [label] : [])));
   for (;;) {
     const settled = settle(block, terms, look, beside);
     const cells = settled.fresh.filter(({ id }) => id !== null);
     // One cell alone was compared with all before it already.
     const isTold =
       cells.length > 1 && cells.length <= MAX_TOGETHER && [...inside.values()].some(({ isCrowded }) => !isCrowded);
-    const close = isTold ? tooCloseOf(cells, inside, terms) : [];
+    // Groups that share rows meet each other whatever stands before them.
+    const together = isTold ? cells : cells.filter(({ label }) => overlapping.has(label));
+    const close = together.length > 1 ? tooCloseOf(together, inside, terms) : [];
     if (close.length === 0) return settled;
     for (const id of close) beside.add(id);
   }

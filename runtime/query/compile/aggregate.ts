@@ -1,6 +1,6 @@
 import type { Block, BlockKey, Cell } from '../enforce/block.ts';
 import { cellName, keyName } from '../enforce/block.ts';
-import { sketchedBeside, sketchesOf } from '../enforce/sketches.ts';
+import { hasOverlaps, sketchedBeside, sketchesOf } from '../enforce/sketches.ts';
 import { table } from '../enforce/parts.ts';
 import { statementsOf, withheld } from '../enforce/statements.ts';
 import { printable } from '../parse/literal.ts';
@@ -106,7 +106,8 @@ function compileBlock(state: State, whole: Omit<Block, 'name'>): string {
   }
   state.setup.push(...setup);
   if (block.cells.length > 0) {
-    state.shownBlocks++;
+    // Groups that share rows subtract like cells of two aggregations.
+    state.shownBlocks += hasOverlaps(block) ? 2 : 1;
     state.sketches?.blocks.push(sketchesOf(block, state.sketches.blocks.length, state.sketches.buckets));
   }
   state.withheld.push(withheld(block));

@@ -1,6 +1,6 @@
 import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
-import type { Cell, Condition, Factor, Rest } from '../enforce/block.ts';
+import type { Cell, CellBranch, Condition, Factor, Rest } from '../enforce/block.ts';
 import { AGGREGATES, COMPARISONS } from '../functions.ts';
 import { checkScale } from './scale.ts';
 import { type Known, knownOf, NOTHING_KNOWN } from './known.ts';
@@ -210,7 +210,11 @@ function countCell(
       return [chosenRows(sql, around(chosen)), ...optional(presence(value, sql, true, known))];
     });
     const weight = `(CASE WHEN ${printTyped(arg)} IS NULL THEN 0 ELSE 1 END)`;
-    return { ...cell(sql, BIGINT, [...conditionsFor(chosen, null), ...conditions], weight, around(chosen)), rests };
+    return {
+      ...cell(sql, BIGINT, [...conditionsFor(chosen, null), ...conditions], weight, around(chosen)),
+      rests,
+      branches: branches.map((one) => cellBranch(one, known)),
+    };
   }
   countable(rights, arg);
   const counted = cell(
@@ -231,6 +235,7 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
   const within = around(chosen);
   const conditions = conditionsFor(chosen, null);
   const rests: Rest[] = [];
+  let branches: CellBranch[] | undefined;
   const counted = (value: Typed, around: string | null): void => {
     const columns = distinctColumns(value);
     if (columns.length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
@@ -241,12 +246,18 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
     rests.push({ there: `${sql} IS NOT NULL`, within: around, value: sql, isUnit: known.isUnit(value) });
   };
   if (arg.kind === 'case') {
-    for (const { sql, value } of branchesOf(rights, arg, within, isNull)) {
+    const found = branchesOf(rights, arg, within, isNull);
+    for (const { sql, value } of found) {
       conditions.push(chosenRows(sql, within));
       counted(value, sql);
     }
+    branches = found.map((one) => cellBranch(one, known));
   } else counted(arg, within);
-  return { ...cell(`count(DISTINCT ${printTyped(arg)})${suffix}`, BIGINT, conditions, null, null), rests };
+  return {
+    ...cell(`count(DISTINCT ${printTyped(arg)})${suffix}`, BIGINT, conditions, null, null),
+    rests,
+    ...(branches === undefined ? {} : { branches }),
+  };
 }
 
 /** Counting the rows that have a value: with the function `count`, or where the value could be filtered or grouped. */
@@ -285,8 +296,11 @@ function measureCell(
   const conditions = conditionsFor(chosen, null);
   const factors: Factor[] = [];
   const rests: Rest[] = [];
+  const addends: number[] = [];
+  let cases: CellBranch[] | undefined;
   const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
+    addends.push(...relationsOf(value));
     checkScale(value);
     conditions.push(
       ...nonZero(value, within, known),
@@ -307,6 +321,7 @@ function measureCell(
     // Adding 0 changes no sum, but a mean and every other moment.
     const branches = branchesOf(rights, arg, around(chosen), name === 'sum' ? isBlank : isNull);
     const [only] = arg.whens;
+    cases = branches.map((one) => cellBranch(one, known));
     for (const { sql, value } of branches) {
       // What one condition leaves out is looked at as its other side; as a condition of its own it says nothing more.
       const isOther = branches.length === 2 && arg.whens.length === 1 && value === arg.otherwise;
@@ -326,7 +341,19 @@ function measureCell(
   const weight =
     name === 'sum' || name === 'avg' || name === 'mean' ? `abs(CAST(coalesce(${value}, 0) AS DOUBLE))` : null;
   const centred = weight === null ? [real(value)] : [];
-  return { ...cell(sql, type, conditions, weight, around(chosen)), factors, centred, rests };
+  return {
+    ...cell(sql, type, conditions, weight, around(chosen)),
+    factors,
+    centred,
+    rests,
+    addends,
+    ...(cases === undefined ? {} : { branches: cases }),
+  };
+}
+
+/** The relations of which a value takes columns. */
+function relationsOf(value: Typed): number[] {
+  return distinctColumns(value).map(({ relation }) => relation);
 }
 
 /** Sums of DOUBLE go through compensated summation, whose result does not depend on the order of threads in practice. */
@@ -403,6 +430,7 @@ function pairCell(
     ...cell(sql, type, conditionsFor(chosen, present), null, present.sql),
     factors,
     centred: name === 'regr_count' ? [] : [realY, realX],
+    addends: name === 'regr_count' ? [] : [...relationsOf(y), ...relationsOf(x)],
     rests: [{ there, within, value: null }],
   };
 }
@@ -442,6 +470,10 @@ function printPair(
 interface Branch {
   readonly sql: string;
   readonly value: Typed;
+}
+
+function cellBranch({ sql, value }: Branch, known: Known): CellBranch {
+  return { rows: sql, there: presence(value, sql, true, known)?.sql ?? sql };
 }
 
 /** Each branch of a CASE picks rows like a FILTER of its own; `adds` tells the branches that add nothing. */

@@ -1,6 +1,6 @@
 import type { Block, BlockKey } from '../enforce/block.ts';
 import { type Margin, type Margins, marginStatements, shownOf } from '../enforce/margins.ts';
-import { sketchedBeside, sketchesOf } from '../enforce/sketches.ts';
+import { hasOverlaps, sketchedBeside, sketchesOf } from '../enforce/sketches.ts';
 import { table } from '../enforce/parts.ts';
 import { statementsOf, withheld } from '../enforce/statements.ts';
 import { printTyped } from '../print.ts';
@@ -86,8 +86,8 @@ export function compileSets(state: State, sets: readonly (readonly number[])[], 
   const shown = [...margins.of].filter(([set]) => asked.has(set)).map(([, margin]) => margin);
   state.withheld.push(...shown.map(({ block }) => withheld(block, 'sc')));
   if (whole.cells.length > 0) {
-    // Sets of one aggregation were compared with each other already.
-    state.shownBlocks++;
+    // Sets of one aggregation were compared with each other already, unless their groups share rows.
+    state.shownBlocks += shown.some(({ block }) => hasOverlaps(block)) ? 2 : 1;
     const { sketches } = state;
     for (const { block } of sketches === null ? [] : shown)
       sketches?.blocks.push(sketchesOf(block, sketches.blocks.length, sketches.buckets, 'sc'));

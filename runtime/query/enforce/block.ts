@@ -36,12 +36,22 @@ export interface Cell {
   readonly factors?: readonly Factor[];
   /** Values whose squared distances from their mean add up to the cell, for the dominance rule; absent: none. */
   readonly centred?: readonly string[];
+  /** Relations of the columns whose values it adds up; absent: it adds up none, or what counts each row once. */
+  readonly addends?: readonly number[];
+  /** The branches of a CASE that add something; absent: all rows that the conditions keep. */
+  readonly branches?: readonly CellBranch[];
   /** What it rests on besides its conditions, see contributions.ts; absent: all rows that they keep. */
   readonly rests?: readonly Rest[];
   /** A quantile: the mean of a block of rows around it, which another table finds. */
   readonly quantile?: { readonly value: string; readonly filter: string | null; readonly fraction: number };
   /** min or max: the value itself would be one row's, so another table finds the one that enough units reach. */
   readonly extremum?: { readonly value: string; readonly filter: string | null; readonly isMax: boolean };
+}
+
+/** Rows that a branch of a CASE picks, FILTER included, and those of them that have its value. */
+export interface CellBranch {
+  readonly rows: string;
+  readonly there: string;
 }
 
 /** The cell's value is made in a table `x` of its own, not among the sums of the main pass. */

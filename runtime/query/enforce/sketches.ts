@@ -1,7 +1,9 @@
 import { alias, type Base, printScope, privateBases, reference, type ScopeUnit } from '../rows.ts';
 import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
 import { type Block, type Cell, cellName, keyName } from './block.ts';
+import { repeatsRows } from '../differential/fan-out.ts';
 import { printTyped } from '../print.ts';
+import { distinctColumns } from '../typed.ts';
 import { areBeside, hasLanes, lanesBeside, laneSketches, type LaneSeries, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
 import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
 
@@ -14,6 +16,10 @@ import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, tabl
  *
  * A cell rests on rows of each private table that it reads. Each such table gives a series of its own, in which a row
  * counts once however often a join repeats it: a join must not make another question of the same one.
+ *
+ * A value that belongs to fewer rows than are joined (the income of a patient, summed over visits) stands in several groups
+ * and as often as its row is repeated there. Groups of such cells overlap, so they subtract to whoever they do not share:
+ * they get a series of their own in which a row counts as often as it is added, and their groups are compared with each other.
  */
 export interface BlockSketches {
   readonly guarded: GuardedBlock;
@@ -36,6 +42,8 @@ interface Series extends GuardedSeries {
   /** null: units are counted, not rows. */
   readonly base: Base | null;
   readonly condition: string;
+  /** A row counts as often as joins repeat it. */
+  readonly isRepeated?: boolean;
 }
 
 /** `verdict`: the table that says which groups are shown: `t`, or `sc` for one of several grouping sets. */
@@ -47,7 +55,11 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
   return {
     guarded: {
       cells: block.cells.length,
-      series: series.map(({ label, form }) => ({ label, ...(form === undefined ? {} : { form }) })),
+      series: series.map(({ label, form, isRepeated }) => ({
+        label,
+        ...(form === undefined ? {} : { form }),
+        ...(isRepeated === true ? { isOverlapping: true } : {}),
+      })),
     },
     setup: [create(block, 'i', shownGroups(block, series, verdict))],
     sketches: [
@@ -77,7 +89,25 @@ const withBase = <One extends Series & { readonly s: number }>(one: One): (One &
 /** A row's own number; not linear, and keyed by the unit's hash. */
 export const tagOf = (relation: number, hash: string): string => `hash(${alias(relation)}.rowid, ${hash})`;
 
-const sourceOf = ({ unit, base }: Series): string => `${unit.domain} ${unit.relation} ${base?.relation ?? 'units'}`;
+const sourceOf = ({ unit, base, isRepeated }: Series): string =>
+  `${unit.domain} ${unit.relation} ${base?.relation ?? 'units'}${isRepeated === true ? ' repeated' : ''}`;
+
+/** Whether the block has cells whose groups overlap, although they are groups of joined rows. */
+export function hasOverlaps(block: Block): boolean {
+  return block.cells.some((cell) => repeatedBases(block, cell).length > 0);
+}
+
+/** The tables whose rows a cell adds up, if joins repeat each of them; else none. */
+function repeatedBases(block: Block, cell: Cell): readonly Base[] {
+  const bases = privateBases(block.scope).filter(({ relation }) => (cell.addends ?? []).includes(relation));
+  // A row of the table is in one group only, and in no cell twice.
+  const isApart = ({ relation }: Base): boolean =>
+    block.keys.length > 0 &&
+    block.keys.every(({ expression }) => distinctColumns(expression).every((column) => column.relation === relation)) &&
+    block.cells.every(({ conditions }) => conditions.every(({ kind }) => kind === 'present'));
+  const isRepeated = (base: Base): boolean => !base.table.physical.startsWith('(') && repeatsRows(block.scope, base);
+  return bases.every((base) => isRepeated(base) && !isApart(base)) ? bases : [];
+}
 
 function seriesOf(block: Block, buckets: number): Series[] {
   const found = new Map<string, Series & { cells: number[] }>();
@@ -90,15 +120,22 @@ function seriesOf(block: Block, buckets: number): Series[] {
   for (const [index, cell] of block.cells.entries()) {
     const of = (kind: string): string[] =>
       [...new Set(cell.conditions.filter((one) => one.kind === kind).map(({ sql }) => `(${sql})`))].toSorted();
-    const chosen = of('chosen');
+    // Branches of a CASE exclude each other: a cell rests on the rows of any of them.
+    const any = (rows: readonly string[]): string[] => [`(${[...new Set(rows)].toSorted().join(' OR ')})`];
+    const { branches } = cell;
+    const chosen = branches === undefined ? of('chosen') : any(branches.map(({ rows }) => rows));
     const present = of('present');
+    const there = branches === undefined ? [...chosen, ...present] : any(branches.map((one) => one.there));
     for (const unit of block.units) {
       for (const base of privateBases(block.scope)) {
         const form = hasLanes(base.table, buckets) ? ('lanes' as const) : undefined;
         const rows = { unit, base, ...(form === undefined ? {} : { form }) };
         // Sketches of different forms cannot be compared; they never speak of the same rows.
         const what = form === undefined ? [unit.domain, 'rows'] : [unit.domain, 'rows', form];
-        add({ ...rows, label: JSON.stringify(what), condition: and(chosen) }, index);
+        // What moves from one branch to another changes the cell, too.
+        const apart = branches === undefined || branches.length < 2 ? [] : branches.map((one) => `(${one.rows})`);
+        for (const condition of [and(chosen), ...apart])
+          add({ ...rows, label: JSON.stringify(what), condition }, index);
         // Values that are missing here and there make cells of one measure differ, not cells of different ones.
         if (present.length > 0) {
           const measure = [...new Set(presentIn(cell).map((sql) => sql.replaceAll(/\br\d+\./g, '')))].toSorted();
@@ -106,11 +143,15 @@ function seriesOf(block: Block, buckets: number): Series[] {
             {
               ...rows,
               label: JSON.stringify([...what, ...measure]),
-              condition: and([...chosen, ...present]),
+              condition: and(there),
             },
             index,
           );
         }
+      }
+      for (const base of repeatedBases(block, cell)) {
+        const label = JSON.stringify([unit.domain, 'values']);
+        add({ unit, base, label, condition: and(there), isRepeated: true }, index);
       }
       if (countsUnits(block, cell)) {
         add({ unit, base: null, label: JSON.stringify([unit.domain, 'units']), condition: and(chosen) }, index);
@@ -181,6 +222,7 @@ function select(
   const [first] = series;
   if (first === undefined) throw new Error('a sketch of nothing');
   const { unit, base } = first;
+  const isRepeated = first.isRepeated === true;
   const big = (value: number): string => `CAST('${value}' AS UBIGINT)`;
   const bucket = (hash: string, partition: number): string =>
     `(${partition === 0 ? hash : `(${hash} >> ${big(21 * partition)})`} % ${big(buckets)})`;
@@ -190,6 +232,7 @@ function select(
   const check = (hash: string): string => `(xor(${hash}, ${hash} >> ${big(32)}) & ${big(0xffff_ffff)})`;
   const names = keyNames(block);
   const keys = block.keys.map(({ expression }) => printTyped(expression));
+  if (isRepeated && base === null) throw new Error('units cannot be repeated');
   const isPlain = block.scope.bases.length === 1 && base !== null;
   const isPerUnit = base?.table.physical.startsWith('(') === true;
   let aggregated: string;
@@ -205,11 +248,15 @@ function select(
     });
     aggregated = `SELECT ${[...keysAs(block), `${placed(unit.hash)} AS bb`, ...sums].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, placed(unit.hash)])}`;
   } else {
-    // Each row of the table once, however often joins repeat it; or each unit once.
+    // Each row of the table once, however often joins repeat it (or just so often); or each unit once.
     const own = (column: string): string => (base === null ? '' : reference(base.relation, column));
     const row = base === null ? [] : [isPerUnit ? own(UNIT_ROW) : `${alias(base.relation)}.rowid`];
     const weights = isPerUnit ? [`min(${own(UNIT_ROWS)}) AS gn`, `min(${own(UNIT_TAGS)}) AS gt`] : [];
-    const flags = series.map(({ condition, s }) => `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`);
+    const flags = series.map(({ condition, s }) =>
+      isRepeated
+        ? `count(*) FILTER (WHERE ${condition}) AS m${s}`
+        : `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`,
+    );
     const once = `SELECT ${[...keysAs(block), ...row.map((id) => `${id} AS rid`), `${unit.hash} AS uh`, ...weights, ...flags].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, ...row, unit.hash])}`;
     const [n, h, x, t] = isPerUnit
       ? ['sum(gn)', `sum(${wide('uh')} * gn)`, `sum(${wide(check('uh'))} * gn)`, 'sum(gt)']
@@ -220,6 +267,10 @@ function select(
           row.length === 0 ? `sum(${wide('0')})` : `sum(${wide('hash(rid, uh)')})`,
         ];
     const sums = series.flatMap(({ s }) => {
+      if (isRepeated) {
+        const all = [wide('1'), wide('uh'), wide(check('uh')), wide('hash(rid, uh)')];
+        return ['n', 'h', 'x', 't'].map((name, i) => `sum(${all[i]} * m${s}) AS ${name}${s}`);
+      }
       const filter = ` FILTER (WHERE f${s})`;
       return [`${n}${filter} AS n${s}`, `${h}${filter} AS h${s}`, `${x}${filter} AS x${s}`, `${t}${filter} AS t${s}`];
     });

@@ -106,6 +106,40 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
       'SELECT p.sex AS k0, count(*) AS a0, count(t.river) AS a1 FROM people p LEFT JOIN towns t ON p.town = t.town GROUP BY k0',
     ],
   },
+  'what belongs to a person, added up over visits': {
+    nothing: [
+      "SELECT date_trunc('day', v.seen) AS k0, sum(p.income) AS a0 FROM visits v JOIN people p ON v.person = p.person WHERE v.tag IS NOT NULL GROUP BY k0",
+      "SELECT sum(p.income) FILTER (WHERE v.seen < TIMESTAMP '2024-01-15 00:00:00') AS a0, sum(p.income) FILTER (WHERE v.seen = TIMESTAMP '2024-01-31 00:00:00') AS a1 FROM visits v JOIN people p ON v.person = p.person",
+    ],
+    harmless: [
+      'SELECT v.seen AS k0, sum(p.income) AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY k0',
+      'SELECT v.seen AS k0, avg(p.income) AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY k0',
+      "SELECT v.seen AS k0, sum(p.income) FILTER (WHERE v.clinic = 'north') AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY k0",
+      'SELECT v.seen AS k0, v.clinic AS k1, sum(p.income) AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY ROLLUP (k0, k1)',
+      'SELECT v.seen AS k0, sum(p.income * 2 + 1) AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY k0',
+      'SELECT v.seen AS k0, variance(p.income) AS a0, count(p.income) AS a1 FROM visits v JOIN people p ON v.person = p.person GROUP BY k0',
+      'SELECT k0, a0 - lag(a0) OVER (ORDER BY k0) AS a0 FROM (SELECT v.seen AS k0, sum(p.income) AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY v.seen)',
+      "SELECT 'a' AS k0, sum(p.income) AS a0 FROM visits v JOIN people p ON v.person = p.person WHERE v.seen < TIMESTAMP '2024-01-15 00:00:00' UNION ALL SELECT 'b', sum(income) FROM people WHERE town <> 'Ulm'",
+      "SELECT v.seen AS k0, sum(CASE WHEN v.clinic = 'north' THEN p.income ELSE 0 END) AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY k0",
+      'SELECT v.seen AS k0, sum(coalesce(p.income, 0)) AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY k0',
+    ],
+  },
+  'branches of CASE in several places': {
+    nothing: [
+      "SELECT 'a' AS k0, sum(CASE WHEN disease = 'flu' THEN cost WHEN clinic = 'north' THEN 2 * cost WHEN clinic = 'south' THEN 3 * cost END) AS a0 FROM visits UNION ALL SELECT 'b', sum(CASE WHEN disease IN ('flu', 'rare') THEN cost WHEN clinic = 'north' THEN 2 * cost WHEN clinic = 'south' THEN 3 * cost END) FROM visits",
+      "WITH a AS (SELECT sum(CASE WHEN disease = 'flu' THEN cost WHEN clinic = 'north' THEN cost END) AS n FROM visits), b AS (SELECT sum(cost) AS n FROM visits WHERE disease = 'flu' OR clinic IN ('north', 'annex')) SELECT b.n - a.n AS a0 FROM a, b",
+      "WITH a AS (SELECT avg(CASE WHEN disease = 'flu' THEN cost WHEN clinic = 'north' THEN cost END) AS n FROM visits), b AS (SELECT avg(cost) AS n FROM visits WHERE disease = 'flu' OR clinic IN ('north', 'annex')) SELECT b.n - a.n AS a0 FROM a, b",
+    ],
+    harmless: [
+      "SELECT 'a' AS k0, sum(CASE WHEN disease = 'flu' THEN cost WHEN disease = 'cold' AND clinic = 'north' THEN cost END) AS a0 FROM visits UNION ALL SELECT 'b', sum(cost) FROM visits WHERE disease = 'flu' OR disease = 'cold' AND clinic IN ('north', 'annex')",
+      "SELECT 'a' AS k0, sum(CASE WHEN disease = 'flu' THEN cost WHEN disease = 'cold' AND clinic = 'north' THEN cost ELSE 0 END) AS a0 FROM visits UNION ALL SELECT 'b', sum(CASE WHEN disease = 'flu' THEN cost WHEN disease = 'cold' AND clinic IN ('north', 'annex') THEN cost ELSE 0 END) FROM visits",
+      "SELECT (SELECT count(CASE WHEN disease = 'flu' THEN 1 WHEN disease = 'cold' AND clinic = 'north' THEN 1 END) FROM visits) AS a0, (SELECT count(*) FROM visits WHERE disease = 'flu' OR disease = 'cold' AND clinic <> 'south') AS a1",
+      "SELECT (SELECT count(DISTINCT CASE WHEN clinic = 'south' AND tag = 't0' THEN person WHEN clinic = 'north' THEN person END) FROM visits) AS a0, (SELECT count(DISTINCT person) FROM visits WHERE clinic = 'south' AND tag = 't0' OR clinic IN ('north', 'annex')) AS a1",
+      "SELECT 'a' AS k0, sum(CASE WHEN tag = 't0' OR disease = 'rare' THEN cost WHEN clinic = 'north' THEN 2 * cost END) AS a0 FROM visits UNION ALL SELECT 'b', sum(CASE WHEN tag = 't0' THEN cost WHEN clinic = 'north' THEN 2 * cost END) FROM visits",
+      "SELECT tag AS k0, sum(CASE WHEN disease = 'flu' THEN cost WHEN clinic = 'north' THEN cost END) AS a0 FROM visits GROUP BY k0 UNION ALL SELECT tag, sum(cost) FROM visits WHERE disease = 'flu' OR clinic <> 'south' GROUP BY tag",
+      "SELECT sex AS k0, sum(CASE WHEN town = 'Bonn' THEN income WHEN plan = 'plus' THEN income END) AS a0 FROM people GROUP BY k0 UNION ALL SELECT sex, sum(income) FROM people WHERE town = 'Bonn' OR plan IN ('plus', 'gold') GROUP BY sex",
+    ],
+  },
 };
 
 describe('differences within one answer', () => promiseHarmless(CLASSES));

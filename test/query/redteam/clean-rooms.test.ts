@@ -17,7 +17,11 @@ import {
   SCQL,
   SNOWFLAKE,
   type Verdict,
+  ZETASQL,
 } from './clean-rooms.ts';
+import { compileDifferential } from '../../../runtime/query/differential/compile.ts';
+import { RELEASE } from '../differential-world.ts';
+import { PRACTICE } from './classes-world.ts';
 import { OpenWorld, type Seen, type World } from './world.ts';
 
 const source = (name: string): string =>
@@ -158,6 +162,19 @@ for (const [name, { policy, table, brings, small, cases }] of Object.entries(ROO
     }
   });
 }
+
+describe('differential privacy as ZetaSQL has it', async () => {
+  const room = await OpenWorld.open(PRACTICE);
+  after(() => room.close());
+  for (const [sql, theirs, ours] of ZETASQL) {
+    it(`is not kept more loosely here: ${sql}`, async () => {
+      const compiled = compileDifferential(await room.ast(sql), sql, { ...room.context, release: RELEASE });
+      const why = compiled.kind === 'denied' ? compiled.reasons[0]?.message : '';
+      assert.equal(compiled.kind === 'denied' ? 'refused' : 'answered', ours, why);
+      assert.ok(STRICTNESS[ours] >= STRICTNESS[theirs], `${ours}, there ${theirs}`);
+    });
+  }
+});
 
 /** Keys alone, k0 and so on, tell nothing where numbers beside them are withheld. */
 function verdictOf(seen: Seen): Verdict {

@@ -5,7 +5,7 @@
  *
  * Sources: the user guide of AWS Clean Rooms (aggregation analysis rule), the Snowflake reference (aggregation and
  * projection policies), the BigQuery documentation (analysis rules), the documentation of SecretFlow SCQL 1.x (CCL),
- * the analyst guide of Open Diffix, and dsBase 6.3 of DataSHIELD (its `nfilter` defaults).
+ * the analyser tests of google/zetasql (SELECT WITH DIFFERENTIAL_PRIVACY), the analyst guide of Open Diffix, and dsBase 6.3 of DataSHIELD (its `nfilter` defaults).
  */
 export type Verdict = 'refused' | 'withheld' | 'answered';
 /** The question, their verdict, and ours. */
@@ -308,4 +308,41 @@ export const DATASHIELD: readonly Case[] = [
   ["SELECT count(*) AS a0 FROM cohort WHERE regexp_matches(site, repeat('a', 100))", 'refused', 'refused'],
   ['SELECT * FROM cohort USING SAMPLE 5 ROWS', 'refused', 'refused'],
   ['SELECT sex AS k0, site AS k1, count(*) AS a0 FROM cohort GROUP BY CUBE (k0, k1)', 'answered', 'answered'],
+];
+
+/** Differentially private queries of ZetaSQL. Noise, keys and bounds are the release's; here it is what may be asked. */
+export const ZETASQL: readonly Case[] = [
+  ['SELECT count(*) AS a0 FROM visits', 'answered', 'answered'],
+  ['SELECT clinic AS k0, count(*) AS a0 FROM visits GROUP BY k0', 'answered', 'answered'],
+  ['SELECT clinic AS k0, sum(cost) AS a0, avg(cost) AS a1 FROM visits GROUP BY k0', 'answered', 'answered'],
+  ['SELECT stddev(cost) AS a0, variance(cost) AS a1 FROM visits', 'answered', 'answered'],
+  ['SELECT quantile_cont(cost, 0.5) AS a0 FROM visits', 'answered', 'answered'],
+  ['SELECT count(DISTINCT person) AS a0 FROM visits', 'answered', 'answered'],
+  ["SELECT count(*) AS a0 FROM visits WHERE disease = 'rare'", 'answered', 'answered'],
+  [
+    'SELECT p.sex AS k0, sum(v.cost) AS a0 FROM visits v JOIN people p ON v.person = p.person GROUP BY k0',
+    'answered',
+    'answered',
+  ],
+  ['SELECT a0 FROM (SELECT clinic, count(*) AS a0 FROM visits GROUP BY clinic) ORDER BY a0', 'answered', 'answered'],
+  ['SELECT * FROM visits', 'refused', 'refused'],
+  ['SELECT clinic FROM visits', 'refused', 'refused'],
+  ['SELECT person AS k0, count(*) AS a0 FROM visits GROUP BY k0', 'withheld', 'refused'],
+  ['SELECT DISTINCT person AS k0 FROM visits', 'refused', 'refused'],
+  ['SELECT max(cost) AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT min(cost) AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT any_value(cost) AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT array_agg(cost) AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT string_agg(clinic) AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT bool_or(flag) AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT sum(cost) OVER () AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT rank() OVER (ORDER BY cost) AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT count(*) AS a0 FROM visits a JOIN visits b ON a.clinic = b.clinic', 'refused', 'refused'],
+  ['SELECT count(*) AS a0 FROM visits v JOIN people p ON v.visit = p.born', 'refused', 'refused'],
+  ['SELECT count(*) AS a0 FROM visits, people', 'refused', 'refused'],
+  ['SELECT count(*) AS a0 FROM visits USING SAMPLE 10%', 'answered', 'refused'],
+  ['SELECT count(*) AS a0 FROM visits WHERE cost > (SELECT avg(cost) FROM visits)', 'refused', 'refused'],
+  ['SELECT count(*) AS a0 FROM (SELECT * FROM visits ORDER BY cost LIMIT 5)', 'refused', 'refused'],
+  ['SELECT sum(DISTINCT cost) AS a0 FROM visits', 'refused', 'refused'],
+  ['SELECT count(*) AS a0 FROM visits WHERE person = 7', 'answered', 'refused'],
 ];
