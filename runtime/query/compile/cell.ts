@@ -2,6 +2,7 @@ import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
 import type { Cell, CellBranch, Condition, Factor, Rest } from '../enforce/block.ts';
 import { AGGREGATES, COMPARISONS } from '../functions.ts';
+import { PAIR_RIGHTS } from '../pair-rights.ts';
 import { checkScale } from './scale.ts';
 import { type Known, knownOf, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
@@ -46,7 +47,7 @@ export function buildCell(
   if (name === 'count_star') return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
   const args = syntax.args.map(resolveRow);
   if (wanted === 'quantile') return quantileCell(rights, name, args, chosen, syntax);
-  if (Object.hasOwn(PAIRS, name)) return pairCell(rights, name, args, chosen, suffix, syntax);
+  if (Object.hasOwn(PAIR_RIGHTS, name)) return pairCell(rights, name, args, chosen, suffix, syntax);
   const [arg] = args;
   if (arg === undefined || args.length !== 1) refuse('wrong-arguments', `\`${name}\` takes one value`, at);
   if (name === 'approx_count_distinct') return distinctCell(rights, arg, chosen, suffix, known);
@@ -398,7 +399,7 @@ function pairCell(
   suffix: string,
   syntax: Call,
 ): Cell {
-  const wanted = PAIRS[name] ?? [];
+  const wanted = PAIR_RIGHTS[name] ?? [];
   const [y, x] = args;
   if (y === undefined || x === undefined || args.length !== 2)
     refuse('wrong-arguments', `\`${name}\` takes two values`, syntax.at);
@@ -434,23 +435,6 @@ function pairCell(
     rests: [{ there, within, value: null }],
   };
 }
-
-/**
- * Rights that a function of pairs needs on both columns. All are made of the pairs' number, sums, squares and products:
- * corr(y, x) and regr_slope(y, x) are free of scale or of one of the scales, but covar(x, x) is a variance, the intercept a
- * mean, and so they need those rights as well.
- */
-const PAIRS: Readonly<Record<string, readonly AggregateFunction[]>> = {
-  corr: ['correlation'],
-  regr_r2: ['correlation'],
-  covar_pop: ['correlation', 'variance'],
-  covar_samp: ['correlation', 'variance'],
-  regr_slope: ['regressionSlope'],
-  regr_intercept: ['regressionSlope', 'avg'],
-  regr_avgx: ['avg'],
-  regr_avgy: ['avg'],
-  regr_count: ['count'],
-};
 
 function printPair(
   name: string,

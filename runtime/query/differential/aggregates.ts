@@ -7,6 +7,7 @@ import { has, type Rights } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
 import { type BaseColumn, distinctColumns, type Typed } from '../typed.ts';
 import { familyOf } from '../types.ts';
+import { PAIR_RIGHTS } from '../pair-rights.ts';
 import { printTyped } from '../print.ts';
 import { boundsOf, MAX_BITS, MAX_MOMENT_BITS } from './fixed-point.ts';
 import type { Measures } from './measures.ts';
@@ -116,16 +117,6 @@ export function aggregateOf(call: Call, needs: AggregateNeeds): DpAggregate {
       );
   }
 }
-
-/** As for exact answers: what is not free of scale needs the right to the scale too. */
-const PAIR_RIGHTS: Readonly<Record<string, readonly AggregateFunction[]>> = {
-  corr: ['correlation'],
-  regr_r2: ['correlation'],
-  covar_pop: ['correlation', 'variance'],
-  covar_samp: ['correlation', 'variance'],
-  regr_slope: ['regressionSlope'],
-  regr_intercept: ['regressionSlope', 'avg'],
-};
 
 const EXTREME = 'the value of one row cannot be told; quantile_cont(x, 0.99) or (x, 0.01) comes near';
 const INSTEAD: Readonly<Record<string, string>> = {
