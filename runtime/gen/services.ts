@@ -471,7 +471,10 @@ export interface ImageServiceClient {
   get(request: Init<GetImageRequest>, options?: CallOptions): Promise<GetImageResponse>;
 }
 
-/** Runs computations of consumers. Results are fetched with the ticket over Arrow Flight `DoGet`. */
+/**
+ * Runs computations of consumers. Results are fetched with the ticket over Arrow Flight `DoGet`; a small one can come with the
+ * answer to Submit.
+ */
 export interface JobServiceHandlers {
   /** Takes a job in, and answers at once or, with `wait`, when the job has ended. A denied job is an OK answer with reasons. */
   submit(caller: Caller, request: SubmitJobRequest, call: CallContext): Promise<Answer<SubmitJobResponse>>;
@@ -489,7 +492,10 @@ export interface JobServiceHandlers {
   debug(caller: Caller, request: DebugJobRequest, call: CallContext): Promise<Answer<DebugJobResponse>>;
 }
 
-/** Runs computations of consumers. Results are fetched with the ticket over Arrow Flight `DoGet`. */
+/**
+ * Runs computations of consumers. Results are fetched with the ticket over Arrow Flight `DoGet`; a small one can come with the
+ * answer to Submit.
+ */
 export interface JobServiceClient {
   /** Takes a job in, and answers at once or, with `wait`, when the job has ended. A denied job is an OK answer with reasons. */
   submit(request: Init<SubmitJobRequest>, options?: CallOptions): Promise<SubmitJobResponse>;

@@ -9,6 +9,7 @@ import { instant } from './document.ts';
 import { MAX_POLICY_BYTES } from './parse-policy.ts';
 import { readYaml } from './read-yaml.ts';
 import type { Complaint } from './parse-policy.ts';
+import { sayIssue } from './say-issue.ts';
 
 /** Most cases in one file. */
 export const MAX_CASES = 10_000;
@@ -100,7 +101,7 @@ export function runPolicyCases(
   const parsed = casesDocument.safeParse(isList ? { cases: plain } : plain);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    return placed(issue?.path ?? [], issue?.message ?? 'not a file of cases');
+    return placed(issue?.path ?? [], issue === undefined ? 'not a file of cases' : sayIssue(issue));
   }
   const results: CaseResult[] = [];
   const known = new Map<PolicyRef, UsagePolicy | string>();

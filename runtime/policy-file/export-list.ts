@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { type ExportList, isField } from '../policy/export-list.ts';
 import { durationMs } from './normalise.ts';
 import { readYaml } from './read-yaml.ts';
+import { sayIssue } from './say-issue.ts';
 
 const MAX_BYTES = 256 * 1024;
 const MAX_COMPLAINTS = 50;
@@ -49,7 +50,7 @@ export function parseExportList(
       kind: 'complaints',
       complaints: parsed.error.issues
         .slice(0, MAX_COMPLAINTS)
-        .map(({ path, message }) => `${path.join('.')}: ${message}`),
+        .map((issue) => `${issue.path.join('.')}: ${sayIssue(issue)}`),
     };
   const { metadata, inside, fields, perDestination } = parsed.data;
   const limit =

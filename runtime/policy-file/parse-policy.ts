@@ -4,6 +4,7 @@ import { type PolicyDocument, policyDocument } from './document.ts';
 import { checkMeaning } from './meaning.ts';
 import { normalise } from './normalise.ts';
 import { readYaml } from './read-yaml.ts';
+import { sayIssue } from './say-issue.ts';
 
 /** Largest policy file accepted, bytes of UTF-8. */
 export const MAX_POLICY_BYTES = 256 * 1024;
@@ -108,9 +109,5 @@ function complaintsOf(issue: z.core.$ZodIssue, at: (path: Path, message: string)
       at(path, choices.length > 0 ? `expected one of: ${[...new Set(choices)].join('; ')}` : 'not an accepted form'),
     ];
   }
-  const isMissing = issue.code === 'invalid_type' && issue.message.endsWith(', received undefined');
-  return [at(path, isMissing ? `is missing: expected ${issue.expected}` : firstLine(issue.message))];
+  return [at(path, sayIssue(issue))];
 }
-
-const firstLine = (message: string): string =>
-  (message.split('\n')[0] ?? message).replace(/ at line \d+, column \d+:?$/, '');

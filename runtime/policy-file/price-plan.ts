@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { type AgreedPrices, checkAgreedPrices, PRICED_METERS } from '../metering/agreed-prices.ts';
 import { exactPrice, minorUnits } from '../metering/money.ts';
 import { durationMs } from './normalise.ts';
+import { sayIssue } from './say-issue.ts';
 
 /** Largest price plan, bytes of UTF-8. */
 export const MAX_PRICE_PLAN_BYTES = 64 * 1024;
@@ -53,7 +54,7 @@ export function parsePricePlan(
   }
   const parsed = document.safeParse(value);
   if (!parsed.success)
-    return complain(...parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+    return complain(...parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${sayIssue(issue)}`));
   const { currency, prices, payment, freeJobs, operatorShare } = parsed.data;
   try {
     const agreed: AgreedPrices = {
