@@ -6,10 +6,9 @@ import type { Dataset } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { addDatasetCustodian } from './dataset-custodian.ts';
 import { addDatasetGrade, gradeOf } from './dataset-grade.ts';
+import { addDatasetTwin } from './dataset-twin.ts';
 import type { EncryptOptions } from './encrypt-columns.ts';
 import { reasonLines, tableText, UsageError } from './output.ts';
-import { wholeNumber } from './whole-number.ts';
-import { writeWhole } from './write-file.ts';
 
 /** Registration may take long: parsing, hashing and sorting of the whole data. */
 const REGISTER_TIMEOUT_MS = 6 * 3_600_000;
@@ -147,31 +146,7 @@ export function addDataset(program: Command): void {
   );
   addDatasetGrade(dataset);
   addDatasetCustodian(dataset);
-  withCommon(
-    dataset.command('twin <name>').description('synthetic rows of the same shape, made of the policy alone'),
-    'glovebox dataset twin clinical --table colon --out colon-twin.arrow',
-  )
-    .requiredOption('--out <file>', 'where to write them, as an Arrow IPC stream')
-    .option('--table <name>', 'the table, when there are several', '')
-    .option('--rows <number>', 'how many', '1000')
-    .option('--seed <number>', 'another seed makes another twin', '1')
-    .action((name: string, options: CommonOptions & { out: string; table: string; rows: string; seed: string }) =>
-      actAs(options, async (glovebox, out) => {
-        const pieces: Uint8Array[] = [];
-        const asked = {
-          name,
-          table: options.table,
-          rows: wholeNumber('--rows', options.rows),
-          seed: BigInt(wholeNumber('--seed', options.seed, { to: Number.MAX_SAFE_INTEGER })),
-        };
-        for await (const { chunk } of glovebox.catalogue.twin(asked)) pieces.push(chunk);
-        writeWhole(options.out, Buffer.concat(pieces));
-        out.answer(
-          { file: options.out },
-          () => `twin written to ${options.out}: synthetic rows, nothing of the dataset`,
-        );
-      }),
-    );
+  addDatasetTwin(dataset);
   withCommon(
     dataset.command('verify <name>').description('read every byte again and compare with the registered digests'),
     'glovebox dataset verify hospital/visits',

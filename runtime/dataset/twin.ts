@@ -1,6 +1,7 @@
 /**
  * A synthetic stand-in for a dataset: same tables, columns and types, values drawn from nothing but what the policy
- * declares (bounds and listed values). It reads no row, so consumers can develop against it for free.
+ * declares (bounds and listed values), and columns that somebody has noisy counts of from those. It reads no row, so
+ * consumers can develop against it for free. Columns are drawn independently of each other.
  */
 import type { TablePolicy } from '../policy/model.ts';
 import type { SqlType } from '../query/catalogue.ts';
@@ -23,7 +24,18 @@ export interface TwinOptions {
   readonly seed: number;
   /** distinct privacy units to spread the rows over */
   readonly units: number;
+  /** Columns that are drawn from noisy counts, by the name of their table; absent: none are. */
+  readonly marginals?: ReadonlyMap<string, readonly TwinMarginal[]>;
 }
+
+/** How often values, or values of a bin, are drawn for a column; weights are at least 0, and one is above. */
+export interface TwinMarginal {
+  readonly column: string;
+  readonly choices: readonly (Choice & { readonly weight: number })[];
+}
+
+/** A value, or the numbers from one end of a bin to the other: the upper one belongs to the last bin alone. */
+type Choice = { readonly cell: Cell } | { readonly from: number; readonly to: number; readonly isLast: boolean };
 
 export const DEFAULT_TWIN_OPTIONS: TwinOptions = { rows: 1000, seed: 1, units: 200 };
 
@@ -40,7 +52,11 @@ export function twinOf(
     const schema = transportSchema(columns);
     const data = columns.map((column, i) => {
       const random = generator(options.seed * 1_000_003 + tableIndex * 1009 + i);
-      const draw = drawer(column, policy, unitColumns.has(column.name) ? options.units : null, random);
+      const marginal = options.marginals?.get(stored.name)?.find((one) => one.column === column.name);
+      const draw =
+        marginal === undefined
+          ? drawer(column, policy, unitColumns.has(column.name) ? options.units : null, random)
+          : weightedDrawer(column.type, marginal, random);
       const type = schema[i]?.type ?? { kind: 'utf8' as const };
       return columnFromCells(type, Array.from({ length: options.rows }, draw));
     });
@@ -62,6 +78,34 @@ function drawer(column: StoredColumn, policy: TablePolicy, units: number | null,
   if (units !== null) return () => numbered(column.type, Math.floor(random() * units));
   if (bounds !== null) return () => between(column.type, bounds.low, bounds.high, random());
   return () => numbered(column.type, Math.floor(random() * 10));
+}
+
+/** Draws as often as the weights say. */
+function weightedDrawer(type: SqlType, { choices }: TwinMarginal, random: Random): () => Cell {
+  let total = 0;
+  const upTo = choices.map(({ weight }) => (total += weight));
+  return () => {
+    const point = random() * total;
+    // The first choice that reaches beyond the point; one of weight 0 reaches nowhere.
+    let [low, high] = [0, upTo.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((upTo[middle] ?? 0) > point) high = middle;
+      else low = middle + 1;
+    }
+    const choice = choices[low];
+    if (choice === undefined) return null;
+    return 'cell' in choice ? choice.cell : within(type, choice, random());
+  };
+}
+
+/** A value of a bin: whole numbers stay below the upper end, but in the last bin. */
+function within(type: SqlType, { from, to, isLast }: Exclude<Choice, { cell: Cell }>, share: number): Cell {
+  if (type.kind !== 'integer') return between(type, from, to, share);
+  const least = Math.ceil(from);
+  const most = Math.max(least, isLast ? Math.floor(to) : Math.ceil(to) - 1);
+  const whole = least + Math.floor(share * (most - least + 1));
+  return between(type, whole, whole, 0);
 }
 
 /** A value of the type from a number: `value 3`, 3, day 3. */

@@ -7,24 +7,23 @@ import type { SourceFile } from '../dataset/source.ts';
 import type { Verification } from '../dataset/verify.ts';
 import type { Caller } from '../identity/party.ts';
 import { reason } from '../policy/reason.ts';
-import { grantsFor } from '../policy/rights.ts';
 import { Fault } from '../rpc/fault.ts';
-import { ipcStream } from '../rpc/ipc-stream.ts';
 import type { StoredRecord } from '../store/records.ts';
 import { pageOf, requireRole } from './access.ts';
 import { gradeAtRegistration, gradingRecord } from './dataset-grade.ts';
+import { datasetTwin } from './dataset-twin.ts';
 import { keyFiguresOf } from './dataset-units.ts';
 import { gradeHandler } from './grade-dataset.ts';
 import { custodyHandler, custodyId, keeps } from './custody.ts';
 import { evidence, newId } from './needs.ts';
-import { twinTables } from './twin-tables.ts';
-import { versionsOf } from './policy-service.ts';
-import { type DatasetBody, type PartyBody, policyOf } from './records.ts';
-import { faultOf, isInsider, type ManifestNeeds, maySee, policySeenBy, messageOf } from './dataset-message.ts';
+import type { DatasetBody } from './records.ts';
+import type { Results } from './results.ts';
+import { faultOf, isInsider, type ManifestNeeds, maySee, messageOf } from './dataset-message.ts';
 import { UploadedFiles } from './uploaded-files.ts';
 
 export interface CatalogNeeds extends ManifestNeeds {
   readonly uploads: string;
+  readonly results: Results;
   readonly register: (
     dataset: string,
     sources: readonly SourceFile[],
@@ -68,30 +67,7 @@ export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandl
       dataset: await messageOf(needs, caller, find(caller, request.name), request.version),
     }),
     twin: async function* (caller, request) {
-      const dataset = find(caller, request.name);
-      const record = isInsider(caller, dataset)
-        ? versionsOf(needs, dataset.id)[0]
-        : policySeenBy(needs, caller, dataset.id);
-      if (record === undefined)
-        throw new Fault(
-          'not-found',
-          `dataset \`${request.name}\` has no policy yet: there is nothing to make a twin of`,
-        );
-      const manifest = await needs.manifestOf(request.name, dataset.body.version);
-      const groups = needs.store.peek<PartyBody>('party', caller.party)?.body.groups ?? [];
-      const tables = twinTables(manifest, policyOf(record.body), {
-        rows: request.rows,
-        seed: Number(request.seed % 2n ** 31n),
-        // The provider sees every column that its policy names, a consumer those that it grants.
-        mayRead: isInsider(caller, dataset)
-          ? () => true
-          : (column) => grantsFor(column, caller.party, groups).length > 0,
-      });
-      const twin =
-        request.table === '' && tables.length === 1 ? tables[0] : tables.find(({ name }) => name === request.table);
-      if (twin === undefined)
-        throw new Fault('argument-not-valid', `name one of the tables ${tables.map(({ name }) => name).join(', ')}`);
-      for (const chunk of ipcStream(twin.schema, [twin.batch])) yield { chunk };
+      yield* datasetTwin(needs, caller, find(caller, request.name), request);
     },
     verify: async function* (caller, request) {
       const dataset = find(caller, request.name);

@@ -395,6 +395,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     catalogue: catalogService({
       ...needs,
       uploads: directory.uploads,
+      results,
       register: (dataset, sources, onProgress) =>
         registerDataset(
           { root: directory.data, reader: jailedReader(pool, 'provider'), limits: DEFAULT_ENGINE_LIMITS },

@@ -2852,6 +2852,14 @@ export interface TrustedRuntime {
   readonly isRevoked: boolean;
 }
 
+/** Where a column of a twin comes from. */
+export interface TwinColumn {
+  /** Its name. */
+  readonly name: string;
+  /** The job whose noisy counts it is drawn from; empty: what the policy declares, and nothing of the data. */
+  readonly jobId: string;
+}
+
 /** Asks for a twin. */
 export interface TwinDatasetRequest {
   /** Name of the dataset. */
@@ -2862,12 +2870,21 @@ export interface TwinDatasetRequest {
   readonly rows: number;
   /** Makes the same twin again. */
   readonly seed: bigint;
+  /**
+   * Jobs of the caller's own that were released under a differentialPrivacy rule over the dataset's present version and
+   * count the values of one column each: that column of the twin is drawn from the noisy counts. At most 32.
+   */
+  readonly marginalJobIds: readonly string[];
 }
 
-/** Part of an Arrow IPC stream. */
+/** Part of an Arrow IPC stream; the first part has the columns and no bytes. */
 export interface TwinDatasetResponse {
   /** Bytes. */
   readonly chunk: Uint8Array;
+  /** Why a named job cannot be used; then nothing else follows. */
+  readonly reasons: readonly Reason[];
+  /** Where the columns come from; in the first part only. */
+  readonly columns: readonly TwinColumn[];
 }
 
 /** Part of an upload: one header, then chunks, last the end. */

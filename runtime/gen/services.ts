@@ -305,7 +305,10 @@ export interface CatalogServiceHandlers {
   get(caller: Caller, request: GetDatasetRequest, call: CallContext): Promise<Answer<GetDatasetResponse>>;
   /** Reads every byte again and compares with the registered digests; streams progress. Providers and auditors. */
   verify(caller: Caller, request: VerifyDatasetRequest, call: CallContext): AsyncIterable<VerifyDatasetResponse>;
-  /** Streams a synthetic twin as Arrow IPC: the same schema, no information from rows beyond what the policy publishes. */
+  /**
+   * Streams a synthetic twin as Arrow IPC: the same schema, no information from rows beyond what the policy publishes and
+   * the noisy answers that the caller names, which were released to it before.
+   */
   twin(caller: Caller, request: TwinDatasetRequest, call: CallContext): AsyncIterable<TwinDatasetResponse>;
   /** Says how sensitive a dataset is, having been shown what recognition proposes. Its provider's word alone, on record. */
   grade(caller: Caller, request: GradeDatasetRequest, call: CallContext): Promise<Answer<GradeDatasetResponse>>;
@@ -326,7 +329,10 @@ export interface CatalogServiceClient {
   get(request: Init<GetDatasetRequest>, options?: CallOptions): Promise<GetDatasetResponse>;
   /** Reads every byte again and compares with the registered digests; streams progress. Providers and auditors. */
   verify(request: Init<VerifyDatasetRequest>, options?: CallOptions): AsyncIterable<VerifyDatasetResponse>;
-  /** Streams a synthetic twin as Arrow IPC: the same schema, no information from rows beyond what the policy publishes. */
+  /**
+   * Streams a synthetic twin as Arrow IPC: the same schema, no information from rows beyond what the policy publishes and
+   * the noisy answers that the caller names, which were released to it before.
+   */
   twin(request: Init<TwinDatasetRequest>, options?: CallOptions): AsyncIterable<TwinDatasetResponse>;
   /** Says how sensitive a dataset is, having been shown what recognition proposes. Its provider's word alone, on record. */
   grade(request: Init<GradeDatasetRequest>, options?: CallOptions): Promise<GradeDatasetResponse>;

@@ -96,8 +96,14 @@ export function prepareDifferential(
     guarantee: `differential privacy per privacy unit with epsilon ${release.microEpsilonPerJob / 1e6}${keys.kind === 'private' || release.noise === 'gaussian' ? ` and delta ${release.delta}` : ''}: adding or removing one unit (at most ${query.rowsPerUnit} rows of each count) changes the probability of any result by at most that factor`,
     image: needs.image,
     isOrdered: true,
+    ...marginalIn(query, datasets),
     execute: (signal) => execute(needs, query, { plan, shared, names, exactSchema }, signal),
   };
+}
+
+function marginalIn({ marginal }: DifferentialQuery, datasets: readonly OpenDataset[]): Pick<Prepared, 'marginal'> {
+  const read = datasets.find(({ name }) => name === marginal?.dataset);
+  return marginal === null || read === undefined ? {} : { marginal: { ...marginal, version: read.version } };
 }
 
 interface Noising {

@@ -1,5 +1,6 @@
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { UsedColumn } from '../policy/export-list.ts';
+import type { Marginal } from '../query/differential/marginal.ts';
 import type { Certificate, Basis, ReleaseTerms } from '../release/candidate.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import type { StoredSketches } from './histories.ts';
@@ -44,6 +45,8 @@ export interface Prepared {
   readonly isDominanceRuled?: boolean;
   /** Whether cells are withheld that differ too little from others. */
   readonly isGuarded?: boolean;
+  /** The one column of a dataset version whose values a noisy answer counts; absent: it says something else. */
+  readonly marginal?: RecordedMarginal;
   /** Digest of all that is asked, names and calculations included; absent: the same question is computed again. */
   readonly question?: string;
   /** The job whose released answer is given again; absent: the answer is computed. */
@@ -55,6 +58,9 @@ export interface Prepared {
   /** Errors to expect of noisy columns, from public numbers alone; absent for exact results. */
   readonly errors?: readonly ColumnAccuracy[];
 }
+
+/** A marginal as the record of its job keeps it. */
+export type RecordedMarginal = Marginal & { readonly version: number };
 
 export interface Execution {
   readonly batches: AsyncIterable<ColumnBatch>;

@@ -39,6 +39,7 @@ export async function reserve(
         image: prepared.image,
         microEpsilon: prepared.microEpsilon,
         footprint: prepared.columns === undefined ? null : JSON.stringify(prepared.columns),
+        ...(prepared.marginal === undefined ? {} : { marginal: JSON.stringify(prepared.marginal) }),
         ...(prepared.brought === undefined ? {} : { brought: prepared.brought.length }),
         ...(prepared.repeats === undefined ? {} : { repeats: prepared.repeats }),
       },

@@ -16,6 +16,7 @@ import type { Typed } from '../typed.ts';
 import { aggregateOf } from './aggregates.ts';
 import { type Answer, compileAnswer } from './answer.ts';
 import { compileComposed, type ComposedQuery } from './compose.ts';
+import { type Marginal, marginalOf } from './marginal.ts';
 import { Measures } from './measures.ts';
 import { footprintOf } from '../compile/new-state.ts';
 import { boundRows, keysOf, noisyBlock, type NoisyBlock, noisyState } from './noisy-block.ts';
@@ -24,6 +25,8 @@ import { boundRows, keysOf, noisyBlock, type NoisyBlock, noisyState } from './no
 export interface DifferentialQuery extends NoisyBlock, Answer {
   readonly kind: 'permitted';
   readonly footprint: Footprint;
+  /** The one column whose values it counts; null: it says something else. */
+  readonly marginal: Marginal | null;
 }
 
 /**
@@ -100,7 +103,8 @@ function compileOne(query: Query, context: QueryContext, release: DifferentialPr
     aggregates: answer.aggregates,
     keys: groups.map((expression, index) => ({ name: names[index] ?? `key${index}`, expression })),
   });
-  return { kind: 'permitted', ...block, footprint: footprintOf(state), ...answer };
+  const marginal = marginalOf({ ...query, items }, { context, scope, groups, answer, resolveRow });
+  return { kind: 'permitted', ...block, footprint: footprintOf(state), marginal, ...answer };
 }
 
 /** The private rows that the query is about, before anything is aggregated. */
