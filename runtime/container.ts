@@ -6,7 +6,7 @@ import { bindSecrets } from './gateway/bound-secrets.ts';
 import { openAuthority, openDataDirectory, openSecret } from './gateway/data-directory.ts';
 import { assembleGateway, type Gateway, type GatewayParts } from './gateway/gateway.ts';
 import type { LogEvent } from './gateway/needs.ts';
-import type { PoolNumbers } from './sandbox/pool-options.ts';
+import type { PoolNumbers, PoolOptions } from './sandbox/pool-options.ts';
 import { MONITOR_EVERY_MS } from './gateway/policy-monitor.ts';
 import { WorkerPool } from './sandbox/pool.ts';
 import { openStore } from './store/store.ts';
@@ -28,7 +28,7 @@ export interface RuntimeOptions {
   /** Where alerts are sent; null for nowhere. */
   readonly alertWebhook?: string | null;
   readonly jobLimits?: GatewayParts['jobLimits'];
-  readonly workerLimits?: Partial<PoolNumbers>;
+  readonly workerLimits?: Partial<PoolNumbers> & Pick<PoolOptions, 'maxPerParty'>;
   /** Written into credentials; asked when one is issued. */
   readonly address: () => string;
 }

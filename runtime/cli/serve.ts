@@ -4,7 +4,7 @@ import type { Configuration } from '../configuration/settings.ts';
 import type { JobLimits } from '../gateway/live-jobs.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { RpcLimits } from '../rpc/limits.ts';
-import type { PoolNumbers } from '../sandbox/pool-options.ts';
+import type { PoolNumbers, PoolOptions } from '../sandbox/pool-options.ts';
 import { act, type CommonOptions, defaultDataDirectory } from './command.ts';
 import { configurationOf, type SettingFlags, withSettings } from './configuration.ts';
 import { LogFile } from './log-file.ts';
@@ -158,9 +158,10 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function limitsOf(set: Configuration): {
+/** The limits among the settings, as the parts of the runtime take them. */
+export function limitsOf(set: Configuration): {
   readonly jobLimits: JobLimits;
-  readonly workerLimits: Omit<PoolNumbers, 'maxQueued'>;
+  readonly workerLimits: Omit<PoolNumbers, 'maxQueued'> & Pick<PoolOptions, 'maxPerParty'>;
   readonly rpcLimits: Omit<RpcLimits, 'maxChunkBytes'>;
 } {
   const whole = (value: number | null): number => {
@@ -176,6 +177,7 @@ function limitsOf(set: Configuration): {
     },
     workerLimits: {
       maxWorkers: whole(set.workersMax),
+      ...(set.workersMaxPerParty === null ? {} : { maxPerParty: set.workersMaxPerParty }),
       warmKeys: whole(set.workersWarmKeys),
       warmPerKey: whole(set.workersWarmPerKey),
       queueTimeoutMs: whole(set.workersQueueTimeoutMs),

@@ -190,6 +190,14 @@ export const SETTINGS = {
     standardInWords: '4 and twice the cores',
     about: 'Jailed processes at once, idle ones included',
   }),
+  workersMaxPerParty: setting({
+    name: 'workers.maxPerParty',
+    // Row functions hold two at a time: one reads rows, one runs the code.
+    kind: whole(2, 1024),
+    standard: null,
+    standardInWords: 'one less than `workers.max`',
+    about: 'Jailed processes that the jobs of one party hold at once; keep it above `jobs.runningPerParty`',
+  }),
   workersWarmKeys: setting({
     name: 'workers.warmKeys',
     kind: whole(0, 1024),

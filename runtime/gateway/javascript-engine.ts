@@ -1,4 +1,5 @@
 import type { CodeFace, JavaScriptEngine, ReadyCode, ReadyInput } from '../job/prepare-javascript.ts';
+import { limitsInWords } from '../policy/release-in-words.ts';
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
 import type { Complaint } from '../sandbox/javascript/complaint.ts';
@@ -62,6 +63,8 @@ function faceOf(computation: JavaScriptComputation, microEpsilon: number | null)
     columns: isOverTable ? computation.columns : [],
     groupColumn: groupBy?.column ?? null,
     outputs: mode === 'rowFunction' || mode === 'blocks' ? computation.outputs.length : 0,
+    blocks: mode === 'blocks' ? (computation.blocks.count ?? null) : null,
+    rounds: mode === 'rowFunction' ? (computation.iterate?.rounds ?? 1) : 1,
     microEpsilon,
     results: mode === 'post' ? computation.results : [],
     canonical: JSON.stringify([computation, microEpsilon]),
@@ -83,6 +86,18 @@ async function ready(needs: JavaScriptRunNeeds, input: ReadyInput): Promise<Read
   if (answer.kind === 'refused') return denied(...some(answer.reasons.map(reasonOf)));
   const { prepared } = answer;
   const read = columns.map((column) => withTexts(column, prepared));
+  const run = await runOf(needs, input, prepared, read);
+  const limits = limitsInWords(input.release.limits);
+  if (run.kind === 'denied' || limits.length === 0) return run;
+  return { ...run, inWords: [...run.inWords, `the policy limits what the code may use: ${limits.join(', ')}`] };
+}
+
+function runOf(
+  needs: JavaScriptRunNeeds,
+  input: ReadyInput,
+  prepared: PreparedComputation,
+  read: readonly ReadColumn[],
+): ReadyCode | Denied | Promise<ReadyCode | Denied> {
   switch (prepared.mode) {
     case 'rowFunction':
       return rowFunctionRun(needs, input, prepared, read);

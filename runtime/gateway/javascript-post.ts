@@ -5,7 +5,7 @@ import { batchFromRows, type Cell } from '../release/column-values.ts';
 import type { Schema } from '../release/columns.ts';
 import { guaranteeOf, runJavaScriptJob } from '../sandbox/javascript/prepared.ts';
 import type { ColumnSource } from '../sandbox/javascript/source.ts';
-import { execution, type JavaScriptRunNeeds, type Of, termsOf, workersOf } from './javascript-run.ts';
+import { execution, type JavaScriptRunNeeds, type Of, termsOf, timeOfEach, workersOf } from './javascript-run.ts';
 
 /** Code over results that this party already has: its answer is one JSON document. */
 export async function postRun(
@@ -36,16 +36,21 @@ export async function postRun(
       'it costs no privacy budget',
     ],
     execute: (signal) =>
-      execution(async () => {
-        const released: Record<string, unknown> = {};
-        for (const id of results) released[id] = (await needs.resultOf(input.party, id))?.map(plainRow) ?? [];
-        const outcome = await runJavaScriptJob(workersOf(needs, input, signal), prepared, NO_ROWS, {
-          ...termsOf(needs, input, signal),
-          released,
-        });
-        if (outcome.kind === 'failed' || outcome.mode !== 'post') return undefined;
-        return { batch: batchFromRows(schema, [[JSON.stringify(outcome.value)]]), errors: [] };
-      }, input),
+      execution(
+        async (limited) => {
+          const released: Record<string, unknown> = {};
+          for (const id of results) released[id] = (await needs.resultOf(input.party, id))?.map(plainRow) ?? [];
+          const outcome = await runJavaScriptJob(workersOf(needs, input, limited), prepared, NO_ROWS, {
+            ...termsOf(needs, input, limited),
+            timeoutMs: timeOfEach(prepared.computation.timeoutMs, 1, input.release),
+            released,
+          });
+          if (outcome.kind === 'failed' || outcome.mode !== 'post') return undefined;
+          return { batch: batchFromRows(schema, [[JSON.stringify(outcome.value)]]), errors: [] };
+        },
+        input,
+        signal,
+      ),
   };
 }
 

@@ -50,6 +50,15 @@ export function rowFunctionRun(
         remedy: `at most ${DEFAULT_RELEASE_LIMITS.maxRows}`,
       }),
     );
+  const { memoryMiB } = input.release.limits;
+  // A counter for each unit is held beside the code.
+  if (memoryMiB !== null && roughly(Number(input.data?.table.rowCount ?? 0n)) * COUNTER_BYTES > memoryMiB * 2 ** 19)
+    return denied(
+      reason('table-too-large', `the units of this table cannot be counted within ${memoryMiB} MiB`, {
+        clause: input.clause,
+        remedy: 'ask the provider for more memory',
+      }),
+    );
   const noise = noiseOfCells(checked.sensitivity, share);
 
   /** Statistics as they would come out of about as many rows: where explain takes its errors from. */
@@ -87,39 +96,45 @@ export function rowFunctionRun(
       epsilonText(input),
     ],
     execute: (signal, progress) =>
-      execution(async () => {
-        const source = sourceOf(needs, input, columns, {
-          isSorted: false,
-          isNumbered: false,
-          isReadOnce: iterate === undefined,
-          rowsPerUnit: facts.rowsPerUnit,
-          signal,
-        });
-        const workers = workersOf(needs, input, signal);
-        const terms = termsOf(needs, input, signal);
-        const uniform = new Uniform(needs.entropy);
-        if (iterate === undefined) {
-          const outcome = await runJavaScriptJob(workers, prepared, source, terms);
-          if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
-          const noised = noisedCells(outcome, share, uniform);
-          const { plan } = outcome.checked;
-          return table.batchOf(
-            noised.groups.map((cells) => estimatesOf(outputs, reducer, plan, { cells, noise: noised.noise })),
-          );
-        }
-        const state = await runIteration(startIteration(iterate, outputs), async (round, index) => {
-          const outcome = await runJavaScriptJob(workers, prepared, source, { ...terms, round });
-          if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
-          progress?.(index + 1, rounds);
-          const noised = noisedCells(outcome, share, uniform);
-          const [cells] = noised.groups;
-          return cells && { cells, halfWidths: widthsOfRound(noised.noise, rounds) };
-        });
-        if (state.round < rounds) return undefined;
-        return table.batchOf([iterationResult(state)]);
-      }, input),
+      execution(
+        async (limited) => {
+          const source = sourceOf(needs, input, columns, {
+            isSorted: false,
+            isNumbered: false,
+            isReadOnce: iterate === undefined,
+            rowsPerUnit: facts.rowsPerUnit,
+            signal: limited,
+          });
+          const workers = workersOf(needs, input, limited, rounds);
+          const terms = termsOf(needs, input, limited);
+          const uniform = new Uniform(needs.entropy);
+          if (iterate === undefined) {
+            const outcome = await runJavaScriptJob(workers, prepared, source, terms);
+            if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
+            const noised = noisedCells(outcome, share, uniform);
+            const { plan } = outcome.checked;
+            return table.batchOf(
+              noised.groups.map((cells) => estimatesOf(outputs, reducer, plan, { cells, noise: noised.noise })),
+            );
+          }
+          const state = await runIteration(startIteration(iterate, outputs), async (round, index) => {
+            const outcome = await runJavaScriptJob(workers, prepared, source, { ...terms, round });
+            if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
+            progress?.(index + 1, rounds);
+            const noised = noisedCells(outcome, share, uniform);
+            const [cells] = noised.groups;
+            return cells && { cells, halfWidths: widthsOfRound(noised.noise, rounds) };
+          });
+          if (state.round < rounds) return undefined;
+          return table.batchOf([iterationResult(state)]);
+        },
+        input,
+        signal,
+      ),
   };
 }
+
+const COUNTER_BYTES = 4;
 
 /** What `low` and `high` of an iterative job mean. */
 function intervalOf(algorithm: IterationPlan['algorithm']): string {

@@ -1,6 +1,7 @@
 import type { ReadyInput } from '../job/prepare-javascript.ts';
 import type { ColumnAccuracy, Execution, ExecutionSummary } from '../job/prepare.ts';
 import type { SqlEngine } from '../job/prepare-sql.ts';
+import { type Reason, reason } from '../policy/reason.ts';
 import type { Cell } from '../release/column-values.ts';
 import type { ColumnBatch } from '../release/columns.ts';
 import type { Entropy } from '../release/entropy.ts';
@@ -10,7 +11,7 @@ import { pooledWorkers } from '../sandbox/javascript/pooled-workers.ts';
 import type { JobTerms, PreparedComputation } from '../sandbox/javascript/prepared.ts';
 import type { ColumnSource } from '../sandbox/javascript/source.ts';
 import type { JavaScriptWorkers } from '../sandbox/javascript/worker-link.ts';
-import type { WorkerPool } from '../sandbox/pool.ts';
+import { processBaseMiB, type WorkerPool } from '../sandbox/pool.ts';
 import { type ReadColumn, type RowsRequest, rowSource } from './javascript-rows.ts';
 
 /** What the four ways of running code share: rows, workers, terms, and one word for every failure. */
@@ -32,27 +33,56 @@ export const CONFIDENCE = 0.95;
 
 export function sourceOf(
   needs: JavaScriptRunNeeds,
-  { data, party }: ReadyInput,
+  { data, party, release }: ReadyInput,
   columns: readonly ReadColumn[],
   more: Pick<RowsRequest, 'isSorted' | 'isNumbered' | 'isReadOnce' | 'rowsPerUnit' | 'signal'>,
 ): ColumnSource {
   if (data === null) throw new Error('code over a table without a table');
   const { dataset, table } = data;
-  return rowSource({ pool: needs.pool, party, dataset, table, columns, ...more });
+  const source = rowSource({ pool: needs.pool, party, dataset, table, columns, ...more });
+  const { cpuMs, memoryMiB } = release.limits;
+  if (cpuMs === null && memoryMiB === null) return source;
+  // Only a worker that does nothing else can be held to what the code may use, not the one that reads the rows.
+  const { fold: _fold, ...rest } = source;
+  return rest;
 }
 
-export const workersOf = (needs: JavaScriptRunNeeds, { party }: ReadyInput, signal: AbortSignal): JavaScriptWorkers =>
-  pooledWorkers(needs.pool, { party, signal });
+/** Workers for the code of a job under the limits of its policy. `shares`: runs one after the other that split its processor time. */
+export function workersOf(
+  needs: JavaScriptRunNeeds,
+  { party, release }: ReadyInput,
+  signal: AbortSignal,
+  shares?: number,
+): JavaScriptWorkers {
+  const { cpuMs, memoryMiB } = release.limits;
+  return pooledWorkers(needs.pool, {
+    party,
+    signal,
+    ...(memoryMiB === null ? {} : { memoryMiB: memoryMiB + processBaseMiB }),
+    ...(cpuMs === null || shares === undefined ? {} : { cpuMs: Math.max(1, Math.floor(cpuMs / shares)) }),
+  });
+}
+
+/**
+ * The longest that each of several runs of code may take: what the program declares, and no more than its share of the processor
+ * time of the job. An isolate computes on one thread, so its time bounds what it uses; and a share that was fixed beforehand is
+ * never used up by another block or group.
+ */
+export function timeOfEach(declaredMs: number, runs: number, { limits }: ReadyInput['release']): number {
+  return limits.cpuMs === null ? declaredMs : Math.max(1, Math.min(declaredMs, Math.floor(limits.cpuMs / runs)));
+}
 
 /** The clock is the job's, in whole days, and the seed is fresh: neither tells anything about rows or other jobs. */
 export function termsOf(needs: JavaScriptRunNeeds, { release }: ReadyInput, signal: AbortSignal): JobTerms {
   const bytes = needs.entropy.bytes(4);
+  const { memoryMiB } = release.limits;
   return {
     tier: release.mode === 'sandbox' ? release.tier : 'balanced',
     timeoutMs: javascriptLimits.programTimeoutMs,
     nowMs: Math.floor(needs.nowMs() / DAY_MS) * DAY_MS,
     seed: new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true),
     signal,
+    ...(memoryMiB === null ? {} : { memoryMiB }),
   };
 }
 
@@ -63,12 +93,20 @@ export interface Made {
   readonly errors: readonly ColumnAccuracy[];
 }
 
-/** One batch, or one word for every failure. */
-export function execution(run: () => Promise<Made | undefined>, { data, release }: ReadyInput): Execution {
+/**
+ * One batch, or one word for every failure but one: that the job took longer than its policy allows. A clock says that, as it
+ * does of a deadline, which any consumer may set as short.
+ */
+export function execution(
+  run: (signal: AbortSignal) => Promise<Made | undefined>,
+  { data, release, clause }: ReadyInput,
+  signal: AbortSignal,
+): Execution {
   let summary: ExecutionSummary = { kind: 'failed' };
   async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
-    const made = await run();
-    if (made === undefined) return;
+    const made = await withinWall(run, release.limits.wallMs, signal);
+    if (made === LATE) summary = { kind: 'failed', reason: lateReason(release.limits.wallMs ?? 0, clause) };
+    if (made === undefined || made === LATE) return;
     const { batch, errors } = made;
     summary = {
       kind: 'done',
@@ -81,6 +119,35 @@ export function execution(run: () => Promise<Made | undefined>, { data, release 
     yield batch;
   }
   return { batches: batches(), summary: () => summary };
+}
+
+const LATE = Symbol('late');
+
+/** Runs with a signal that also fires when the time is over: every worker of the run is killed then. */
+async function withinWall<T>(
+  run: (signal: AbortSignal) => Promise<T>,
+  wallMs: number | null,
+  signal: AbortSignal,
+): Promise<T | typeof LATE> {
+  if (wallMs === null) return run(signal);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(LATE), wallMs);
+  try {
+    const made = await run(AbortSignal.any([signal, late.signal]));
+    return late.signal.aborted ? LATE : made;
+  } catch (error) {
+    if (late.signal.aborted && !signal.aborted) return LATE;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function lateReason(wallMs: number, clause: string): Reason {
+  return reason('run-time-limit', `the job ran longer than the ${wallMs} ms that the policy allows`, {
+    clause,
+    remedy: 'ask for less: fewer rounds, groups or columns; the budget stays spent',
+  });
 }
 
 /** What a job may spend on noise, as noise of one kind or the other. */

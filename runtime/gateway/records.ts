@@ -1,7 +1,7 @@
 import type { Admission, PartyRole } from '../identity/party.ts';
 import type { KeyFigures } from './dataset-units.ts';
 import type { ProposedGrade } from '../policy/grade-pack.ts';
-import { type Grade, NO_CONDITIONS, type Release, type UsagePolicy } from '../policy/model.ts';
+import { type Grade, NO_CODE_LIMITS, NO_CONDITIONS, type Release, type UsagePolicy } from '../policy/model.ts';
 
 /** Bodies of the records that the gateway keeps in the store; all plain JSON. */
 
@@ -111,7 +111,9 @@ function withLaterTerms(release: Release): Release {
   if (release.mode === 'differentialPrivacy')
     return { ...({ microEpsilonDataset: null, accounting: 'pure', deltaTotal: null } as const), ...release };
   const sandbox = { microEpsilonDataset: null, accounting: 'pure' } as const;
-  return release.mode === 'sandbox' ? { ...sandbox, ...release } : release;
+  if (release.mode === 'sandbox') return { ...sandbox, ...release, limits: { ...NO_CODE_LIMITS, ...release.limits } };
+  if (release.mode === 'approvedCode') return { ...release, limits: { ...NO_CODE_LIMITS, ...release.limits } };
+  return release;
 }
 
 export type { AgreementState } from '../contract/lifecycle.ts';

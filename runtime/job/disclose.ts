@@ -76,7 +76,7 @@ export async function disclose(
     const summary = execution.summary();
     if (summary.kind === 'failed') {
       await writer.discard();
-      return denied(GENERIC_FAILURE);
+      return denied(summary.reason ?? GENERIC_FAILURE);
     }
     const file = await writer.finish();
     return {

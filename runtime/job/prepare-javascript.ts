@@ -22,6 +22,10 @@ export interface CodeFace {
   readonly groupColumn: string | null;
   /** Numbers that one row or block gives; 0 where the policy does not count them. */
   readonly outputs: number;
+  /** Blocks that the consumer declares; null: the recommended number, or no blocks at all. */
+  readonly blocks: number | null;
+  /** Rounds of an iterative job; 1 for any other. */
+  readonly rounds: number;
   /** Loss that the consumer wants to spend; null: all that the rule allows per job. */
   readonly microEpsilon: number | null;
   /** The dataset whose reviewers approved it; null when approvals play no part. */
@@ -248,6 +252,23 @@ function problemOfMode(code: CodeFace, release: SandboxRelease | ApprovedCodeRel
       reason('too-many-outputs', `the program declares ${code.outputs} outputs`, {
         clause,
         remedy: `declare at most ${release.outputs}`,
+      }),
+    );
+  }
+  const { blocks, rounds } = release.limits;
+  if (code.blocks !== null && blocks !== null && code.blocks > blocks) {
+    return denied(
+      reason('too-many-blocks', `the program asks for ${code.blocks} blocks`, {
+        clause,
+        remedy: `ask for at most ${blocks}, or name no number`,
+      }),
+    );
+  }
+  if (rounds !== null && code.rounds > rounds) {
+    return denied(
+      reason('too-many-rounds', `the program asks for ${code.rounds} rounds`, {
+        clause,
+        remedy: `ask for at most ${rounds}`,
       }),
     );
   }

@@ -1,3 +1,4 @@
+import type { Reason } from '../policy/reason.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { UsedColumn } from '../policy/export-list.ts';
 import type { Marginal } from '../query/differential/marginal.ts';
@@ -81,8 +82,8 @@ export type ExecutionSummary =
       /** Stored with the release, so that later answers are compared with this one; absent: none are. */
       readonly sketches?: readonly StoredSketches[];
     }
-  /** One word for whatever went wrong among rows: a reason would be a leak. */
-  | { readonly kind: 'failed' };
+  /** One word for whatever went wrong among rows: a reason would be a leak. `reason`: a limit of the policy in wall time. */
+  | { readonly kind: 'failed'; readonly reason?: Reason };
 
 /** A released column lies within `halfWidth` of the exact value with probability `confidence`. */
 export type ColumnAccuracy = {

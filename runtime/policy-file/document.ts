@@ -137,6 +137,27 @@ const maxBytes = z
   .min(1)
   .max(2 ** 40);
 
+const codeLimits = {
+  wallMs: z
+    .int()
+    .min(100)
+    .max(86_400_000)
+    .optional()
+    .describe('From the start of a run to its answer, rows read included, milliseconds'),
+  cpuMs: z
+    .int()
+    .min(100)
+    .max(86_400_000)
+    .optional()
+    .describe('Processor time of the workers that run the code of one job, milliseconds'),
+  memoryMiB: z
+    .int()
+    .min(64)
+    .max(65_536)
+    .optional()
+    .describe('Memory of each worker that runs the code, inside and outside of its heap, MiB'),
+};
+
 const rule = z.discriminatedUnion('mode', [
   z.strictObject({
     id,
@@ -198,13 +219,29 @@ const rule = z.discriminatedUnion('mode', [
       outputs: z.int().min(1).max(64),
       maxRowsPerUnit: z.int().min(1).max(100_000).optional(),
       tier: z.enum(['balanced', 'strict']).optional(),
+      limits: z
+        .strictObject({
+          ...codeLimits,
+          blocks: z.int().min(2).max(2000).optional().describe('Most blocks of a job of the method `blocks`'),
+          rounds: z.int().min(1).max(100).optional().describe('Most rounds of an iterative job'),
+        })
+        .optional()
+        .describe('What the code of one job may use, where it is less than the image allows'),
     }),
   }),
   z.strictObject({
     id,
     mode: z.literal('approvedCode'),
     when,
-    release: z.strictObject({ minUnits, maxRows, maxBytes: maxBytes.optional() }),
+    release: z.strictObject({
+      minUnits,
+      maxRows,
+      maxBytes: maxBytes.optional(),
+      limits: z
+        .strictObject(codeLimits)
+        .optional()
+        .describe('What the code of one job may use, where it is less than the image allows'),
+    }),
   }),
 ]);
 

@@ -1,5 +1,6 @@
 import type {
   AllowRule,
+  CodeLimits,
   ColumnGrant,
   ColumnPolicy,
   Conditions,
@@ -194,6 +195,7 @@ function releaseOf(rule: RuleDocument): Release {
         outputs: rule.release.outputs,
         maxRowsPerUnit: rule.release.maxRowsPerUnit ?? 1,
         tier: rule.release.tier ?? 'balanced',
+        limits: codeLimits(rule.release.limits),
       };
     case 'approvedCode':
       return {
@@ -201,8 +203,20 @@ function releaseOf(rule: RuleDocument): Release {
         minUnits: rule.release.minUnits,
         maxRows: rule.release.maxRows,
         maxBytes: rule.release.maxBytes ?? DEFAULT_MAX_BYTES,
+        limits: codeLimits(rule.release.limits),
       };
   }
+}
+
+function codeLimits(said: { readonly [K in keyof CodeLimits]?: number | undefined } = {}): CodeLimits {
+  const { wallMs, cpuMs, memoryMiB, blocks, rounds } = said;
+  return {
+    wallMs: wallMs ?? null,
+    cpuMs: cpuMs ?? null,
+    memoryMiB: memoryMiB ?? null,
+    blocks: blocks ?? null,
+    rounds: rounds ?? null,
+  };
 }
 
 /** Rounded down: a policy never allows more than it says. */

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { ColumnGrant, Conditions, Duty, Release, TablePolicy, UsagePolicy } from '../policy/model.ts';
+import type { CodeLimits, ColumnGrant, Conditions, Duty, Release, TablePolicy, UsagePolicy } from '../policy/model.ts';
 
 /** A policy as the document that a provider would write: `parsePolicy` of it gives the same policy again. */
 export function policyDocumentOf(policy: UsagePolicy): string {
@@ -114,20 +114,29 @@ function releaseOf(release: Release): object {
       });
     }
     case 'sandbox': {
-      const { mode: _mode, microEpsilonPerJob, microEpsilonTotal, microEpsilonDataset, ...rest } = release;
+      const { mode: _mode, microEpsilonPerJob, microEpsilonTotal, microEpsilonDataset, limits, ...rest } = release;
       return without({
         ...rest,
         epsilonPerJob: microEpsilonPerJob / 1e6,
         epsilonTotal: microEpsilonTotal === null ? null : microEpsilonTotal / 1e6,
         epsilonDataset: microEpsilonDataset === null ? null : microEpsilonDataset / 1e6,
+        limits: limitsOf(limits),
       });
     }
-    case 'homomorphic':
-    case 'approvedCode': {
+    case 'homomorphic': {
       const { mode: _mode, ...rest } = release;
       return without(rest);
     }
+    case 'approvedCode': {
+      const { mode: _mode, limits, ...rest } = release;
+      return without({ ...rest, limits: limitsOf(limits) });
+    }
   }
+}
+
+function limitsOf(limits: CodeLimits): object | undefined {
+  const said = without({ ...limits });
+  return Object.keys(said).length === 0 ? undefined : said;
 }
 
 function dutyOf(duty: Duty): object {

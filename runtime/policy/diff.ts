@@ -1,4 +1,5 @@
-import type { ColumnGrant, Conditions, TablePolicy, UsagePolicy } from './model.ts';
+import type { CodeLimits, ColumnGrant, Conditions, TablePolicy, UsagePolicy } from './model.ts';
+import { limitsInWords } from './release-in-words.ts';
 import { widenings } from './refine.ts';
 
 /** One term of a policy that differs from another's. */
@@ -171,6 +172,7 @@ function textOf(path: string, value: unknown): string {
   if (path.endsWith('.differencing')) return value === true ? 'guard' : 'off';
   if (typeof value !== 'object') return typeof value === 'string' ? value : JSON.stringify(value);
   if (Array.isArray(value) && value.every((one) => typeof one !== 'object')) return value.join(', ');
+  if (path.endsWith('.release.limits')) return limitsInWords(value as CodeLimits).join(', ');
   if (/columns\.[^.]+$/.test(path)) return (value as readonly ColumnGrant[]).map(grantText).join('; ');
   return JSON.stringify(value, (_, one: unknown) => (one === null ? undefined : one));
 }

@@ -1,4 +1,4 @@
-import type { Release, SmallGroups } from './model.ts';
+import type { CodeLimits, Release, SmallGroups } from './model.ts';
 import type { Permit } from './decide.ts';
 import { type Denied, denied, reason } from './reason.ts';
 
@@ -66,6 +66,7 @@ export function meetRelease(a: Release, b: Release): Release | null {
         outputs: Math.min(a.outputs, b.outputs),
         maxRowsPerUnit: Math.min(a.maxRowsPerUnit, b.maxRowsPerUnit),
         tier: a.tier === 'strict' || b.tier === 'strict' ? 'strict' : 'balanced',
+        limits: meetLimits(a.limits, b.limits),
       };
     }
     case 'approvedCode': {
@@ -75,6 +76,7 @@ export function meetRelease(a: Release, b: Release): Release | null {
         minUnits: Math.max(a.minUnits, b.minUnits),
         maxRows: Math.min(a.maxRows, b.maxRows),
         maxBytes: Math.min(a.maxBytes, b.maxBytes),
+        limits: meetLimits(a.limits, b.limits),
       };
     }
   }
@@ -107,6 +109,16 @@ function meetDominance(a: Dominance, b: Dominance): Dominance {
   return { n: Math.max(a.n, b.n), share: Math.min(a.share, b.share) };
 }
 type Dominance = { readonly n: number; readonly share: number } | null;
+
+function meetLimits(a: CodeLimits, b: CodeLimits): CodeLimits {
+  return {
+    wallMs: minOrNull(a.wallMs, b.wallMs),
+    cpuMs: minOrNull(a.cpuMs, b.cpuMs),
+    memoryMiB: minOrNull(a.memoryMiB, b.memoryMiB),
+    blocks: minOrNull(a.blocks, b.blocks),
+    rounds: minOrNull(a.rounds, b.rounds),
+  };
+}
 
 const minOrNull = (a: number | null, b: number | null): number | null =>
   a === null ? b : b === null ? a : Math.min(a, b);

@@ -160,6 +160,24 @@ export interface HomomorphicRelease {
   readonly maxQueries: number | null;
 }
 
+/** What the code of one job may use; null: no more than the image and the runtime allow. */
+export interface CodeLimits {
+  /** From the start of its run to its answer, rows read included, milliseconds. */
+  readonly wallMs: number | null;
+  /** Processor time of the workers that run it, milliseconds. */
+  readonly cpuMs: number | null;
+  /** Memory of each of these workers, inside and outside of the V8 heap, MiB. */
+  readonly memoryMiB: number | null;
+  /** Blocks of a job of the method `blocks`. */
+  readonly blocks: number | null;
+  /** Rounds of an iterative job. */
+  readonly rounds: number | null;
+}
+
+/** In this order wherever they are listed. */
+export const CODE_LIMITS: readonly (keyof CodeLimits)[] = ['wallMs', 'cpuMs', 'memoryMiB', 'blocks', 'rounds'];
+export const NO_CODE_LIMITS: CodeLimits = { wallMs: null, cpuMs: null, memoryMiB: null, blocks: null, rounds: null };
+
 export interface SandboxRelease {
   readonly mode: 'sandbox';
   readonly methods: readonly ('rowFunction' | 'blocks' | 'post')[];
@@ -174,6 +192,7 @@ export interface SandboxRelease {
   readonly outputs: number;
   readonly maxRowsPerUnit: number;
   readonly tier: 'balanced' | 'strict';
+  readonly limits: CodeLimits;
 }
 
 export interface ApprovedCodeRelease {
@@ -181,6 +200,7 @@ export interface ApprovedCodeRelease {
   readonly minUnits: number;
   readonly maxRows: number;
   readonly maxBytes: number;
+  readonly limits: CodeLimits;
 }
 
 export type Release =

@@ -1,4 +1,4 @@
-import type { DifferentialPrivacyRelease, Release } from './model.ts';
+import type { CodeLimits, DifferentialPrivacyRelease, Release } from './model.ts';
 
 /** What leaves under a rule, and with which limits, as one sentence. */
 export function releaseInWords(release: Release): string {
@@ -28,10 +28,25 @@ export function releaseInWords(release: Release): string {
         `added up as ${release.accounting === 'pure' ? 'plain sums with Laplace noise' : 'zCDP with Gaussian noise'}`,
         `delta ${release.delta}`,
         `at most ${release.outputs} outputs, at most ${release.maxRowsPerUnit} rows a unit`,
+        ...limitsInWords(release.limits),
       ].join(', ');
     case 'approvedCode':
-      return `approved code over at least ${release.minUnits} units, ${atMost(release)}`;
+      return [
+        `approved code over at least ${release.minUnits} units, ${atMost(release)}`,
+        ...limitsInWords(release.limits),
+      ].join(', ');
   }
+}
+
+/** What the policy lets the code of one job use, term by term; nothing for what it does not limit. */
+export function limitsInWords({ wallMs, cpuMs, memoryMiB, blocks, rounds }: CodeLimits): readonly string[] {
+  return [
+    ...(wallMs === null ? [] : [`at most ${periodInWords(wallMs)} a job`]),
+    ...(cpuMs === null ? [] : [`at most ${periodInWords(cpuMs)} of processor time`]),
+    ...(memoryMiB === null ? [] : [`at most ${memoryMiB} MiB of memory`]),
+    ...(blocks === null ? [] : [`at most ${blocks} blocks`]),
+    ...(rounds === null ? [] : [`at most ${rounds} round${rounds === 1 ? '' : 's'}`]),
+  ];
 }
 
 function noisy(release: DifferentialPrivacyRelease): string {

@@ -51,7 +51,7 @@ const betweenWorkersMs = 50;
 const patienceMs = 500;
 
 /** Resident memory of node itself, which a job's memory limit comes on top of. */
-const processBaseMiB = 128;
+export const processBaseMiB = 128;
 
 /** Image, tier and mounts that make workers interchangeable, and the workers that fit. */
 interface Slot {
@@ -145,6 +145,11 @@ export class WorkerPool implements AsyncDisposable {
     let leased = 0;
     for (const held of this.#leases.values()) leased += held;
     return { workers: this.#count, idle, leased, waiting: this.#waiting.size, slots: this.#slots.size };
+  }
+
+  /** Leases that one party may hold at one time. */
+  get maxPerParty(): number {
+    return this.#maxPerParty;
   }
 
   /** Folder in which this pool makes files reachable for its workers; gone after `close`. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fc } from '../property.ts';
+import { limitsOf } from '../../runtime/cli/serve.ts';
 import { readConfiguration, type ReadConfiguration } from '../../runtime/configuration/read-configuration.ts';
 import { environmentName, type Setting, SETTINGS } from '../../runtime/configuration/settings.ts';
 import { isTableCurrent } from '../../runtime/configuration/write-table.ts';
@@ -42,6 +43,21 @@ describe('the configuration', () => {
     assert.deepEqual(of('log.keep'), [3, 'g.yaml:2:27']);
     assert.deepEqual(of('log.file'), [null, 'default']);
     assert.equal(answer.configuration.logKeep, 3);
+  });
+
+  it('hands the workers of a party to the pool, and leaves its own measure where nothing is set', () => {
+    const limitsWith = (text: string): object => {
+      const answer = read(text);
+      assert.ok(answer.kind === 'configuration');
+      return limitsOf(answer.configuration).workerLimits;
+    };
+    const set = limitsWith('workers: { max: 6, maxPerParty: 3 }');
+    assert.deepEqual(
+      [set].map((one) => ({ ...one, warmKeys: 0, warmPerKey: 0, queueTimeoutMs: 0 })),
+      [{ maxWorkers: 6, maxPerParty: 3, warmKeys: 0, warmPerKey: 0, queueTimeoutMs: 0 }],
+    );
+    assert.ok(!('maxPerParty' in limitsWith('workers: { max: 6 }')));
+    assert.match(complaintsOf('workers: { maxPerParty: 1 }')[0] ?? '', /workers\.maxPerParty: `1` .* from 2 to 1024/);
   });
 
   it('complains about every wrong thing at once, each with its place and what is allowed', () => {

@@ -123,6 +123,23 @@ const refused: readonly (readonly [what: string, from: string, to: string, patte
     'notAfter: 2027-01-01, condition: "rows > 1" }',
     /unknown name `rows`/,
   ],
+  [
+    'an unknown limit of code',
+    'outputs: 8',
+    'outputs: 8, limits: { wall: 1 }',
+    /:17:\d+ allow\.3\.release\.limits.*`wall`/,
+  ],
+  [
+    'a limit of no time',
+    'outputs: 8',
+    'outputs: 8, limits: { wallMs: 0 }',
+    /:17:\d+ allow\.3\.release\.limits\.wallMs/,
+  ],
+  ['less memory than a worker needs', 'outputs: 8', 'outputs: 8, limits: { memoryMiB: 8 }', /limits\.memoryMiB/],
+  ['one block', 'outputs: 8', 'outputs: 8, limits: { blocks: 1 }', /limits\.blocks/],
+  ['more rounds than there can be', 'outputs: 8', 'outputs: 8, limits: { rounds: 101 }', /limits\.rounds/],
+  ['half a millisecond', 'outputs: 8', 'outputs: 8, limits: { cpuMs: 100.5 }', /limits\.cpuMs/],
+  ['blocks of approved code', 'maxRows: 200', 'maxRows: 200, limits: { blocks: 5 }', /limits.*unknown key `blocks`/],
   ['another version of the document', 'glovebox/v1', 'glovebox/v2', /apiVersion/],
 ];
 for (const [what, from, to, pattern] of refused) {

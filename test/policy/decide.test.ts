@@ -4,7 +4,7 @@ import { fc } from '../property.ts';
 import { decide, type Knowledge, type Permit, type Request } from '../../runtime/policy/decide.ts';
 import { meetPermits, meetRelease } from '../../runtime/policy/meet.ts';
 import type { AggregateRelease, Conditions, UsagePolicy } from '../../runtime/policy/model.ts';
-import { NO_CONDITIONS } from '../../runtime/policy/model.ts';
+import { NO_CODE_LIMITS, NO_CONDITIONS } from '../../runtime/policy/model.ts';
 
 const release: AggregateRelease = {
   mode: 'aggregate',
@@ -165,7 +165,10 @@ test('the meet of two releases is commutative, associative, idempotent and at le
 
 test('datasets whose policies release in different modes cannot meet', () => {
   const permit = decide(policy(), request(), knowledge) as Permit;
-  const other: Permit = { ...permit, release: { mode: 'approvedCode', minUnits: 1, maxRows: 1, maxBytes: 1 } };
+  const other: Permit = {
+    ...permit,
+    release: { mode: 'approvedCode', minUnits: 1, maxRows: 1, maxBytes: 1, limits: NO_CODE_LIMITS },
+  };
   assert.equal(meetPermits([permit, permit]).kind, 'met');
   assert.equal(meetPermits([permit, other]).kind, 'denied');
   assert.equal(meetPermits([]).kind, 'denied');

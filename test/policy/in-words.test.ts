@@ -30,8 +30,8 @@ allow:
   - { id: a, mode: aggregate, release: { minUnits: 10, smallGroups: drop, dominance: { n: 1, share: 0.5 }, maxRows: 100, differencing: guard }, when: { count: { max: 5, per: P30D }, condition: "consumer == 'acme'" } }
   - { id: b, mode: differentialPrivacy, release: { epsilonPerJob: 0.5, epsilonTotal: 4, epsilonDataset: 9, per: P7D, accounting: zcdp, noise: gaussian, delta: 1e-6, deltaTotal: 1e-5, maxRowsPerUnit: 20, minUnits: 5 } }
   - { id: c, mode: homomorphic, release: { schemes: [bgv], securityBits: 128, programs: [sum], minUnits: 10, maxQueries: 7 } }
-  - { id: d, mode: sandbox, release: { methods: [blocks], epsilonPerJob: 1, epsilonTotal: 2, epsilonDataset: 3, outputs: 8, maxRowsPerUnit: 2, tier: strict }, when: { images: [javascript], isolation: { atLeast: namespaced } } }
-  - { id: e, mode: approvedCode, release: { minUnits: 10, maxRows: 200 }, when: { digests: ["sha256:${'0'.repeat(64)}"], approvals: { quorum: 2, by: [owner, dpo] }, recipientInside: [CN] } }
+  - { id: d, mode: sandbox, release: { methods: [blocks], epsilonPerJob: 1, epsilonTotal: 2, epsilonDataset: 3, outputs: 8, maxRowsPerUnit: 2, tier: strict, limits: { wallMs: 60000, cpuMs: 30000, memoryMiB: 256, blocks: 100, rounds: 9 } }, when: { images: [javascript], isolation: { atLeast: namespaced } } }
+  - { id: e, mode: approvedCode, release: { minUnits: 10, maxRows: 200, limits: { wallMs: 1500 } }, when: { digests: ["sha256:${'0'.repeat(64)}"], approvals: { quorum: 2, by: [owner, dpo] }, recipientInside: [CN] } }
 deny:
   - { id: f, mode: export, when: { recipientOutside: [CN] } }
 duties:

@@ -30,6 +30,8 @@ const narrower: readonly (readonly [string, string])[] = [
   ['functions: [sum, avg, count]', 'functions: [sum]'],
   ['rights: [group, filter, order]', 'rights: [group]'],
   ['epsilonTotal: 4', 'epsilonTotal: 1'],
+  ['outputs: 8', 'outputs: 8, limits: { wallMs: 60000, blocks: 100 }'],
+  ['maxRows: 200', 'maxRows: 200, limits: { memoryMiB: 128 }'],
 ];
 for (const [from, to] of narrower) {
   test(`${from} → ${to} narrows, and back again widens`, () => {
@@ -37,6 +39,19 @@ for (const [from, to] of narrower) {
     assert.equal(widenings(policy(from, to), policy()).length, 1);
   });
 }
+
+test('a counter-offer may lower each limit of code alone; one that is raised or left out widens', () => {
+  const limited = (limits: string): UsagePolicy => policy('outputs: 8', `outputs: 8, limits: { ${limits} }`);
+  const base = limited('wallMs: 60000, cpuMs: 30000, memoryMiB: 256, blocks: 100, rounds: 9');
+  const lower = ['wallMs: 59999', 'cpuMs: 29999', 'memoryMiB: 255', 'blocks: 99', 'rounds: 8'];
+  const others = 'wallMs: 60000, cpuMs: 30000, memoryMiB: 256, blocks: 100, rounds: 9'.split(', ');
+  for (const [i, one] of lower.entries()) {
+    const narrowed = limited(others.with(i, one).join(', '));
+    assert.deepEqual(widenings(base, narrowed), []);
+    assert.deepEqual(widenings(narrowed, base), ['allow.code.release']);
+    assert.deepEqual(widenings(base, limited(others.toSpliced(i, 1).join(', '))), ['allow.code.release']);
+  }
+});
 
 test('what chooses rows, clips, units or held-back groups in another way is named, however narrow it looks', () => {
   assert.deepEqual(steerings(policy(), policy()), []);

@@ -8,6 +8,7 @@ import type {
   ReleaseTerms,
   TableCandidate,
 } from '../../runtime/release/candidate.ts';
+import { NO_CODE_LIMITS } from '../../runtime/policy/model.ts';
 import { batchFromRows, rowsOf, type Cell } from '../../runtime/release/column-values.ts';
 import type { ColumnType, Schema } from '../../runtime/release/columns.ts';
 import { passGate } from '../../runtime/release/gate.ts';
@@ -320,7 +321,7 @@ describe('the release gate', () => {
     } as const;
     assert.deepEqual(termsOf(aggregate, scope).dominance, { n: 1, share: 0.5 });
     assert.equal(termsOf(aggregate, { ...scope, isDominanceApplied: true }).dominance, null);
-    const approved = { mode: 'approvedCode', minUnits: 7, maxRows: 5, maxBytes: 6 } as const;
+    const approved = { mode: 'approvedCode', minUnits: 7, maxRows: 5, maxBytes: 6, limits: NO_CODE_LIMITS } as const;
     assert.equal(termsOf(approved, scope).minUnits, 7);
     assert.equal(termsOf(approved, scope).maxMicroEpsilon, null);
   });

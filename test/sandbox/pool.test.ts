@@ -202,6 +202,22 @@ test('parties take turns: one that asks a hundred times does not hold up one tha
   }
 });
 
+test('a party holds no more workers than it may, and what it asks beyond waits while another is served', async () => {
+  const pool = await startTestPool({ maxWorkers: 4, maxPerParty: 2 });
+  try {
+    const lease = (party: string): ReturnType<typeof pool.pool.lease> => pool.pool.lease({ kind: 'mischief', party });
+    assert.equal(pool.pool.maxPerParty, 2);
+    const [first, second] = await Promise.all([lease('acme'), lease('acme')]);
+    const third = lease('acme');
+    const other = await lease('zeta');
+    assert.deepEqual([pool.pool.stats.leased, pool.pool.stats.waiting], [3, 1]);
+    first.release();
+    for (const worker of [await third, second, other]) worker.release();
+  } finally {
+    await pool.close();
+  }
+});
+
 test('more workers than one uid could have threads for start side by side', async () => {
   const pool = await startTestPool({ maxWorkers: 10, maxPerParty: 10 });
   try {

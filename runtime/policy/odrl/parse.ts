@@ -1,5 +1,6 @@
 import {
   type AllowRule,
+  CODE_LIMITS,
   type ColumnGrant,
   type Conditions,
   type DenyRule,
@@ -172,6 +173,11 @@ function conditionsOf(constraints: readonly (NodeReader | Named)[], path: string
 
 function releaseOf(mode: Mode, refinements: readonly NodeReader[], path: string): Release {
   const { dominanceUnits, dominanceShare, ...rest } = readConstraints(RELEASE_TERMS[mode], refinements, path);
+  if (mode === 'sandbox' || mode === 'approvedCode') {
+    const limits = Object.fromEntries(CODE_LIMITS.map((name) => [name, rest[name] ?? null]));
+    const others = Object.entries(rest).filter(([name]) => !(name in limits));
+    return { mode, ...Object.fromEntries(others), limits } as unknown as Release;
+  }
   if (mode !== 'aggregate') return { mode, ...rest } as unknown as Release;
   if ((dominanceUnits === null) !== (dominanceShare === null))
     throw new NodeError(path, '`gb:dominanceUnits` and `gb:dominanceShare` belong together');

@@ -1,4 +1,4 @@
-import type { Conditions, DenyRule, Duty, Mode, Release } from '../model.ts';
+import type { CodeLimits, Conditions, DenyRule, Duty, Mode, Release } from '../model.ts';
 
 /**
  * How every term of a usage policy is said in ODRL 2.2 (W3C Recommendation, 15 February 2018) and in our profile of it.
@@ -140,7 +140,14 @@ const optional = ({ isRequired: _required, ...term }: ConstraintTerm): Constrain
 
 const overall = optional(atMost('microEpsilonDataset', 'gb:microEpsilonDataset', 'gb:microEpsilon'));
 
-/** Release terms: refinements of the permitted action, enforced at the release gate. `dominance` is told as two. */
+/** What code may use, told beside the other terms of its release. */
+const codeLimits: readonly (ConstraintTerm & { readonly field: keyof CodeLimits })[] = [
+  { field: 'wallMs', operand: 'gb:runTime', operator: 'odrl:lteq', kind: 'duration' },
+  { field: 'cpuMs', operand: 'gb:processorTime', operator: 'odrl:lteq', kind: 'duration' },
+  { field: 'memoryMiB', operand: 'gb:workerMemory', operator: 'odrl:lteq', kind: 'integer', unit: 'gb:mebibyte' },
+];
+
+/** Release terms: refinements of the permitted action, enforced where jobs run and at the release gate. `dominance` is told as two, `limits` one by one. */
 export const RELEASE_TERMS: Readonly<Record<Mode, readonly ConstraintTerm[]>> = {
   aggregate: [
     minUnits,
@@ -194,11 +201,18 @@ export const RELEASE_TERMS: Readonly<Record<Mode, readonly ConstraintTerm[]>> = 
     atMost('outputs', 'gb:outputs', 'gb:number'),
     rowsPerUnit,
     is('tier', 'gb:tier'),
+    ...codeLimits,
+    optional(atMost('blocks', 'gb:blocks', 'gb:number')),
+    optional(atMost('rounds', 'gb:rounds', 'gb:number')),
   ],
-  approvedCode: [minUnits, maxRows, maxBytes],
+  approvedCode: [minUnits, maxRows, maxBytes, ...codeLimits],
 };
 
 export function flatRelease(release: Release): Readonly<Record<string, unknown>> {
+  if (release.mode === 'sandbox' || release.mode === 'approvedCode') {
+    const { limits, ...rest } = release;
+    return { ...rest, ...limits };
+  }
   if (release.mode !== 'aggregate') return { ...release };
   const { dominance, ...rest } = release;
   return { ...rest, dominanceUnits: dominance?.n ?? null, dominanceShare: dominance?.share ?? null };

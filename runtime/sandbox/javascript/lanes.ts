@@ -121,6 +121,10 @@ export function isClean(status: BlockStatus | undefined): boolean {
   );
 }
 
+/** The heap of an isolate beyond its columns: they get at most the other half of a smaller limit. */
+export const heapMiB = ({ memoryMiB = Infinity }: Pick<RunTerms, 'memoryMiB'>): number =>
+  Math.min(javascriptLimits.isolateMiB, Math.floor(memoryMiB / 2));
+
 /** What every run of consumer code is given, beside its own rows. */
 export function guestTerms(factory: string, source: ColumnSource, terms: RunTerms): GuestTerms {
   return {
@@ -131,7 +135,7 @@ export function guestTerms(factory: string, source: ColumnSource, terms: RunTerm
       ...(column.kind === 'dictionary' ? { labels: source.dictionaries.get(column.name) ?? [] } : {}),
     })),
     timeoutMs: terms.timeoutMs,
-    isolateMiB: javascriptLimits.isolateMiB,
+    isolateMiB: heapMiB(terms),
     nowMs: terms.nowMs,
     seed: terms.seed,
     libraries: terms.libraries ?? [],

@@ -9,17 +9,22 @@ export function pooledWorkers(
     readonly party: string;
     readonly isolation?: IsolationLevel;
     readonly memoryMiB?: number;
+    readonly cpuMs?: number;
     readonly signal?: AbortSignal;
   },
 ): JavaScriptWorkers {
-  const { party, isolation, memoryMiB, signal } = request;
+  const { party, isolation, memoryMiB, cpuMs, signal } = request;
   return {
     lease: ({ tier, wallMs }) =>
       pool.lease({
         kind: 'javascript',
         party,
         tier,
-        limits: { wallMs, ...(memoryMiB === undefined ? {} : { memoryMiB }) },
+        limits: {
+          wallMs,
+          ...(memoryMiB === undefined ? {} : { memoryMiB }),
+          ...(cpuMs === undefined ? {} : { cpuMs }),
+        },
         ...(isolation === undefined ? {} : { isolation }),
         ...(signal === undefined ? {} : { signal }),
       }),

@@ -159,13 +159,16 @@ export async function runJavaScriptJob(
       return { mode: 'blocks', ...outcome };
     }
     case 'approved': {
-      const { result, maxRowsPerGroup, groupBy, timeoutMs } = prepared.computation;
-      const job = { factory: prepared.factory, table: result, maxRowsPerGroup, groupBy };
+      const { result, maxRowsPerGroup, groupBy } = prepared.computation;
+      const timeoutMs = Math.min(prepared.computation.timeoutMs, terms.timeoutMs);
+      const isProcessPerBlock = terms.isProcessPerBlock === true;
+      const job = { factory: prepared.factory, table: result, maxRowsPerGroup, groupBy, isProcessPerBlock };
       return { mode: 'approved', ...(await runApproved(workers, job, source, { ...terms, libraries, timeoutMs })) };
     }
     case 'post': {
+      const timeoutMs = Math.min(prepared.computation.timeoutMs, terms.timeoutMs);
       const job = { factory: prepared.factory, input: terms.released };
-      const outcome = await runPost(workers, job, { ...terms, libraries, timeoutMs: prepared.computation.timeoutMs });
+      const outcome = await runPost(workers, job, { ...terms, libraries, timeoutMs });
       return outcome.kind === 'failed' ? outcome : { mode: 'post', ...outcome };
     }
   }

@@ -17,7 +17,7 @@ export async function runPost(
   const input = JSON.stringify(job.input);
   if (Buffer.byteLength(input) > javascriptLimits.postBytes)
     return { kind: 'failed', detail: 'the released results are too large' };
-  const guest = { ...guestTerms(job.factory, emptySource, terms), isolateMiB: javascriptLimits.isolateMiB };
+  const guest = guestTerms(job.factory, emptySource, terms);
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.startMs }, async (worker) => {
     const maxBytes = javascriptLimits.postBytes;
     await startJob(worker, { kind: 'post', terms: guest, input, maxBytes });

@@ -32,7 +32,7 @@ export async function runRowFunction(
   workers: JavaScriptWorkers,
   job: RowFunctionJob,
   source: ColumnSource,
-  terms: Pick<RunTerms, 'tier' | 'timeoutMs' | 'signal'>,
+  terms: Pick<RunTerms, 'tier' | 'timeoutMs' | 'signal' | 'memoryMiB'>,
 ): Promise<RowFunctionOutcome | JobFailed> {
   const { plan } = job.checked;
   const groups = job.groupBy?.keys.length ?? 1;
@@ -65,7 +65,8 @@ export async function runRowFunction(
     return foldedBy(source.fold, { kernel, kinds: wireKinds(source.columns, false), cells }, job, terms);
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.graceMs }, async (worker) => {
     const kinds = wireKinds(source.columns, units !== undefined);
-    const isolateMiB = rowIsolateMiB(units?.count ?? 0, groups, isCountingUnits);
+    const wantedMiB = rowIsolateMiB(units?.count ?? 0, groups, isCountingUnits);
+    const isolateMiB = Math.min(wantedMiB, terms.memoryMiB ?? Infinity);
     await startJob(worker, {
       kind: 'rowFunction',
       kernel,

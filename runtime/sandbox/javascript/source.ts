@@ -73,6 +73,8 @@ export interface RunTerms {
   readonly seed: number;
   readonly libraries?: readonly string[];
   readonly signal?: AbortSignal;
+  /** what code and columns of one run may take together, where that is less than the limits of every job */
+  readonly memoryMiB?: number;
   readonly onProgress?: (done: number, of: number) => void;
 }
 

@@ -32,6 +32,12 @@ const conditions: fc.Arbitrary<Conditions> = fc.record({
 });
 
 const count = fc.integer({ min: 1, max: 1_000_000 });
+const limits = {
+  wallMs: maybe(fc.integer({ min: 100, max: 86_400_000 })),
+  cpuMs: maybe(fc.integer({ min: 100, max: 86_400_000 })),
+  memoryMiB: maybe(fc.integer({ min: 64, max: 65_536 })),
+};
+
 const release: fc.Arbitrary<Release> = fc.oneof(
   fc.record({
     mode: fc.constant('aggregate' as const),
@@ -87,6 +93,11 @@ const release: fc.Arbitrary<Release> = fc.oneof(
       outputs: fc.integer({ min: 1, max: 64 }),
       maxRowsPerUnit: fc.integer({ min: 1, max: 100_000 }),
       tier: fc.constantFrom('balanced', 'strict'),
+      limits: fc.record({
+        ...limits,
+        blocks: maybe(fc.integer({ min: 2, max: 2000 })),
+        rounds: maybe(fc.integer({ min: 1, max: 100 })),
+      }),
     })
     .map(({ adding, ...rest }): Release => ({ ...rest, ...adding })),
   fc.record({
@@ -94,6 +105,7 @@ const release: fc.Arbitrary<Release> = fc.oneof(
     minUnits: count,
     maxRows: count,
     maxBytes: count,
+    limits: fc.record({ ...limits, blocks: fc.constant(null), rounds: fc.constant(null) }),
   }),
 );
 
