@@ -104,7 +104,7 @@ function within(type: SqlType, { from, to, isLast }: Exclude<Choice, { cell: Cel
   if (type.kind !== 'integer') return between(type, from, to, share);
   const least = Math.ceil(from);
   const most = Math.max(least, isLast ? Math.floor(to) : Math.ceil(to) - 1);
-  const whole = least + Math.floor(share * (most - least + 1));
+  const whole = Math.max(least, Math.min(most, Math.floor(least * (1 - share) + (most + 1) * share)));
   return between(type, whole, whole, 0);
 }
 
@@ -134,14 +134,27 @@ function numbered(type: SqlType, n: number): Cell {
   }
 }
 
+/** A number between two ends, as near to it as the type comes: bounds may be declared beyond what the type can hold. */
 function between(type: SqlType, low: number, high: number, share: number): Cell {
-  const value = low + (high - low) * share;
-  if (type.kind === 'decimal') return BigInt(Math.round(value * 10 ** type.scale));
+  // Not low + (high - low) * share: the difference of two very large bounds is no number.
+  const value = low * (1 - share) + high * share;
+  if (type.kind === 'decimal') {
+    const most = 10n ** BigInt(type.width) - 1n;
+    return wholeWithin(Math.round(value * 10 ** type.scale), -most, most);
+  }
   if (type.kind === 'integer') {
     const whole = Math.min(Math.max(Math.round(value), Math.ceil(low)), Math.floor(high));
-    return type.bits === 64 || type.bits === 128 || (type.bits === 32 && !type.isSigned) ? BigInt(whole) : whole;
+    // 128 bits are carried as a decimal of 38 digits.
+    const most = type.bits === 128 ? 10n ** 38n - 2n : 2n ** BigInt(type.isSigned ? type.bits - 1 : type.bits) - 1n;
+    const fitting = wholeWithin(whole, type.isSigned ? -most - 1n : 0n, most);
+    return type.bits === 64 || type.bits === 128 || (type.bits === 32 && !type.isSigned) ? fitting : Number(fitting);
   }
   return type.kind === 'double' || type.kind === 'float' ? value : numbered(type, Math.floor(share * 10));
+}
+
+function wholeWithin(value: number, least: bigint, most: bigint): bigint {
+  if (value <= Number(least)) return least;
+  return value >= Number(most) ? most : BigInt(value);
 }
 
 /** A declared literal as a value of the column; null where it does not fit the type. */

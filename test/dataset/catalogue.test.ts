@@ -4,6 +4,7 @@ import { catalogueTables, emptySchemaOf, layoutSpecOf } from '../../runtime/data
 import type { DatasetManifest } from '../../runtime/dataset/metadata.ts';
 import { planInWorker } from '../../runtime/dataset/parse-in-worker.ts';
 import { twinOf } from '../../runtime/dataset/twin.ts';
+import type { SqlType } from '../../runtime/query/catalogue.ts';
 import type { ColumnGrant, TablePolicy } from '../../runtime/policy/model.ts';
 import { checkBatch } from '../../runtime/release/columns.ts';
 import { rowsOf } from '../../runtime/release/column-values.ts';
@@ -156,5 +157,51 @@ describe('a synthetic twin', () => {
     );
     assert.deepEqual(twinOf(manifest, policies, options), [twin]);
     assert.notDeepEqual(twinOf(manifest, policies, { ...options, seed: 8 }), [twin]);
+  });
+
+  const typed = (type: SqlType): DatasetManifest => ({
+    ...manifest,
+    tables: manifest.tables.map((table) => ({ ...table, columns: [{ name: 'x', type }] })),
+  });
+
+  it('holds what the type can hold, however far declared bounds and bins reach', () => {
+    const types: readonly SqlType[] = [
+      ...([8, 16, 32, 64, 128] as const).flatMap((bits) =>
+        [true, false].map((isSigned): SqlType => ({ kind: 'integer', bits, isSigned })),
+      ),
+      { kind: 'decimal', width: 4, scale: 2 },
+      { kind: 'decimal', width: 38, scale: 0 },
+      { kind: 'double' },
+    ];
+    for (const type of types)
+      for (const end of [1, 1e10, 1e40, 1.7e308]) {
+        const bounds = { low: -end, high: end };
+        const bin = { from: -end, to: end, isLast: true, weight: 1 };
+        for (const marginals of [undefined, new Map([['visits', [{ column: 'x', choices: [bin] }]]])]) {
+          const options = { rows: 20, seed: 7, units: 4, ...(marginals === undefined ? {} : { marginals }) };
+          const [twin] = twinOf(typed(type), [policy({ x: [grant({ bounds })] })], options);
+          assert.ok(twin);
+          assert.deepEqual(checkBatch(twin.schema, twin.batch), { kind: 'ok' });
+          const cells = rowsOf(twin.schema, twin.batch).flat();
+          assert.ok(
+            cells.every((cell) => typeof cell === 'bigint' || Number.isFinite(cell)),
+            JSON.stringify(type),
+          );
+          const isSmall = type.kind === 'integer' && type.bits === 8 && type.isSigned;
+          if (isSmall) assert.ok(cells.every((cell) => Number(cell) >= -128 && Number(cell) <= 127));
+        }
+      }
+  });
+
+  it('never draws what has no weight', () => {
+    const choices = ['a', 'b', 'c', null, 'd'].map((cell, i) => ({ cell, weight: i % 2 === 0 ? 0 : i }));
+    const marginals = new Map([['visits', [{ column: 'x', choices }]]]);
+    const options = { rows: 400, seed: 7, units: 4, marginals };
+    const [twin] = twinOf(typed({ kind: 'text' }), [policy({ x: [grant()] })], options);
+    assert.ok(twin);
+    const cells = rowsOf(twin.schema, twin.batch).flat();
+    assert.deepEqual(new Set(cells), new Set(['b', null]));
+    const nulls = cells.filter((cell) => cell === null).length;
+    assert.ok(nulls > 250 && nulls < 350, `${nulls} of 400, three in four expected`);
   });
 });

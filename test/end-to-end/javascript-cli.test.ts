@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ROOT, type ServedRuntime, serveRuntime } from './runtime.ts';
@@ -107,6 +107,12 @@ test('code is debugged on a synthetic twin, with its errors and console', async 
   assert.equal(twin.numRows, 50);
   assert.ok(twin.schema.fields.some(({ name }) => name === 'rx'));
   assert.ok(!twin.schema.fields.some(({ name }) => name === 'surg'));
+  const refused = join(served.folder, 'no-twin.arrow');
+  const asked = ['dataset', 'twin', 'clinical', '--out', refused, '--marginals', 'job-1', 'job-2', '--as', acme];
+  const answer = await served.run(...asked);
+  assert.equal(answer.exit, 1);
+  assert.match(answer.stdout + answer.stderr, /`job-1`[^]*`job-2`[^]*result-unknown/);
+  assert.ok(!existsSync(refused), 'a refusal writes no file');
 });
 
 test('a description that is wrong is refused with its place', async () => {

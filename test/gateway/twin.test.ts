@@ -19,6 +19,9 @@ tables:
       city: { rights: [group, filter] }
       born: { rights: [group, filter] }
       fee: { rights: [group, filter] }
+      is_new: { rights: [group] }
+      seen: { rights: [group] }
+      code: { rights: [group] }
       age: { rights: [aggregate], functions: [sum, histogram], bounds: [0, 99], bins: [20, 40, 60] }
       weight: { rights: [aggregate, filter], functions: [sum, histogram], bounds: [0, 200] }
 allow:
@@ -33,11 +36,11 @@ allow:
 
 /** 400 patients: 300 in ward w0, 100 in w1, none in w2; every fourth without a city; nobody between 20 and 40. */
 const VISITS = [
-  'patient_id,ward,city,born,fee,age,weight',
+  'patient_id,ward,city,born,fee,age,weight,is_new,seen,code',
   ...Array.from(
     { length: 400 },
     (_, i) =>
-      `p${i},w${i < 300 ? 0 : 1},${i % 4 === 0 ? '' : i % 4 === 1 ? 'Jinan' : 'Lhasa'},${i % 2 === 0 ? '1950-03-01' : '2001-12-31'},${i % 2 === 0 ? '12.50' : '7.25'},${i % 2 === 0 ? 5 + (i % 10) : 60 + (i % 30)},${60 + (i % 40)}.5`,
+      `p${i},w${i < 300 ? 0 : 1},${i % 4 === 0 ? '' : i % 4 === 1 ? 'Jinan' : 'Lhasa'},${i % 2 === 0 ? '1950-03-01' : '2001-12-31'},${i % 2 === 0 ? '12.50' : '7.25'},${i % 2 === 0 ? 5 + (i % 10) : 60 + (i % 30)},${60 + (i % 40)}.5,${i % 2 === 0},2020-01-0${1 + (i % 2)} 10:00:00.000001,${9_000_000_000 + (i % 2)}`,
   ),
 ].join('\n');
 
@@ -162,6 +165,9 @@ describe('a twin that is drawn from noisy counts', () => {
       await run(acme, 'select fee as ward, count(*) from visits group by fee'),
       await run(acme, 'select histogram(age) from visits'),
       await run(acme, 'select histogram(weight) as h from visits'),
+      await run(acme, 'select is_new, count(*) from visits group by is_new'),
+      await run(acme, 'select seen, count(*) from visits group by seen'),
+      await run(acme, 'select code, count(*) from visits group by code'),
     ];
     const { rows, columns, messages } = await twinOf(
       acme,
@@ -169,7 +175,7 @@ describe('a twin that is drawn from noisy counts', () => {
     );
     assert.deepEqual(
       columns.filter(({ jobId }) => jobId !== '').map(({ name }) => name),
-      ['city', 'born', 'fee', 'age', 'weight'],
+      ['city', 'born', 'fee', 'is_new', 'seen', 'code', 'age', 'weight'],
       messages,
     );
     near(
@@ -186,6 +192,12 @@ describe('a twin that is drawn from noisy counts', () => {
       [...new Set(rows.map(({ fee }) => Number(fee)))].toSorted((a, b) => a - b),
       [7.25, 12.5],
     );
+    near(
+      share(rows, (row) => row['is_new'] === true),
+      0.5,
+    );
+    assert.equal(new Set(rows.map(({ seen }) => Number(seen))).size, 2);
+    assert.deepEqual(new Set(rows.map(({ code }) => code)), new Set([9_000_000_000n, 9_000_000_001n]));
     assert.ok(rows.every(({ age }) => Number.isInteger(Number(age)) && Number(age) >= 0 && Number(age) <= 99));
     near(
       share(rows, ({ age }) => Number(age) < 20),
@@ -299,7 +311,12 @@ describe('a twin that is drawn from noisy counts', () => {
     const other = await run(acme, 'select ward, count(*) from other group by ward', 'private', [id]);
     assert.match((await twinOf(acme, [other.id])).messages, /is about dataset `other`/);
     assert.deepEqual((await twinOf(acme, [other.id], { name: 'other' })).codes, []);
-    await addDataset(world, hospital, 'visits', `${VISITS}\np400,w2,,2001-12-31,7.25,50,70.5`);
+    await addDataset(
+      world,
+      hospital,
+      'visits',
+      `${VISITS}\np400,w2,,2001-12-31,7.25,50,70.5,true,2020-01-01 10:00:00,1`,
+    );
     const { codes, messages } = await twinOf(acme, [ward.id]);
     assert.deepEqual(codes, ['marginal-not-usable']);
     assert.match(messages, /version 1 of `visits`, which is at version 2 now/);
