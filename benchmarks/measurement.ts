@@ -10,7 +10,7 @@ export interface Spread {
 }
 
 export type BenchSection = 'end-to-end' | 'sql' | 'sandbox' | 'homomorphic' | 'ledger' | 'scale';
-export type Unit = 'ms' | 'CPU ms' | '/s' | 'MiB/s' | 'MiB' | 'rows/s' | '×';
+export type Unit = 'ms' | 'CPU ms' | '/s' | 'MiB/s' | 'MiB' | 'rows/s' | 'MB' | 'bits' | '×';
 
 /** One figure with its floor: the same work without Glovebox, measured in the same run, turn by turn. */
 export interface Measurement {

@@ -40,23 +40,63 @@ function measurementsOf(row: HomomorphicBenchRow): readonly Measurement[] {
   }
   if (row.kind === 'jobs') return jobMeasurements(row);
   if (!row.isCorrect) throw new WrongAnswer(`${labelOf(row)}: the decrypted result is not plaintext's`);
-  const workers = row.kind === 'program' && row.workers > 1 ? `, ${row.workers} workers` : '';
-  const facts =
-    row.kind === 'program'
-      ? `${row.scheme}, degree ${row.degree}, ${row.modulusBits} bit modulus, ${row.securityBits} bit security, ${row.storedMBPerMillionValues.toFixed(1)} MB per million values`
-      : `${row.securityBits} bit security, ${row.resultBytes} bytes of result`;
+  if (row.kind === 'program') return programMeasurements(row);
   return [
-    ...(row.kind === 'program' && row.workers === 1 ? [besidePrimitives(row)] : []),
     measurement({
       section: 'homomorphic',
-      group: row.kind === 'program' ? 'programs on ciphertext' : 'encrypted queries on plaintext',
-      name: `${row.program}, ${row.columns} columns${workers}`,
+      group: 'encrypted queries on plaintext',
+      name: `${row.program}, ${row.columns} columns`,
       at: { axis: 'rows', value: row.rows },
       unit: 'ms',
-      runs: ends(row.kind === 'program' ? row.stages.compute : row.compute),
+      runs: ends(row.compute),
       floor: { name: 'plaintext in DuckDB', runs: ends(row.plaintextDuckDb) },
-      checked: `decrypts to plaintext's answer; ${facts}`,
+      checked: `decrypts to plaintext's answer; ${row.securityBits} bit security, ${row.resultBytes} bytes of result`,
     }),
+  ];
+}
+
+/** One worker tells of time, stages, size and noise; more of them only how much more they do. */
+function programMeasurements(row: ProgramRow): readonly Measurement[] {
+  const common = { section: 'homomorphic', at: { axis: 'rows', value: row.rows } } as const;
+  const name = `${row.program}, ${row.columns} columns`;
+  const parameters = `${row.scheme}, degree ${row.degree}, ${row.modulusBits} bit modulus, ${row.securityBits} bit security`;
+  const checked = `decrypts to plaintext's answer; ${parameters}`;
+  const rate = measurement({
+    ...common,
+    group: 'values a second on ciphertext',
+    name: `${name}, workers ${row.workers}`,
+    unit: '/s',
+    runs: [row.computeValuesPerSecond],
+    checked,
+  });
+  if (row.workers > 1) return [rate];
+  const { encodeAndEncryptMs, takeInMs, compute, decryptMs } = row.stages;
+  const fact = (what: string, unit: 'MB' | 'bits', value: number | null): readonly Measurement[] =>
+    value === null
+      ? []
+      : [measurement({ ...common, group: 'size and noise', name: `${name}: ${what}`, unit, runs: [value], checked })];
+  return [
+    besidePrimitives(row),
+    measurement({
+      ...common,
+      group: 'programs on ciphertext',
+      name,
+      unit: 'ms',
+      runs: ends(compute),
+      floor: { name: 'plaintext in DuckDB', runs: ends(row.plaintextDuckDb) },
+      stages: {
+        'encode and encrypt': encodeAndEncryptMs,
+        'take in': takeInMs,
+        compute: compute.medianMs,
+        decrypt: decryptMs,
+      },
+      checked,
+    }),
+    rate,
+    ...fact('a million values as they are kept', 'MB', row.storedMBPerMillionValues),
+    ...fact('a million values as they are uploaded', 'MB', row.uploadedMBPerMillionValues),
+    ...fact('noise budget left, at least', 'bits', row.noiseBitsLeftWorstCase),
+    ...fact('noise budget left, measured', 'bits', row.noiseBitsLeftMeasured),
   ];
 }
 
