@@ -55,6 +55,35 @@ export async function buildLayout(needs: LayoutNeeds, manifest: DatasetManifest,
   await checkRecords(needs, manifest);
   const existing = await readLayout(needs, folder, id);
   if (existing !== null) return existing;
+  const builds = buildsOf(needs.guard);
+  const known = builds.get(folder);
+  if (known !== undefined) return known;
+  const build = makeAnew(needs, { manifest, spec, id, folder }).finally(() => builds.delete(folder));
+  builds.set(folder, build);
+  return build;
+}
+
+/** Layouts that are being built: whoever asks for one meanwhile waits for it, and takes nothing away from under it. */
+const underWay = new WeakMap<FileGuard, Map<string, Promise<Layout>>>();
+
+function buildsOf(guard: FileGuard): Map<string, Promise<Layout>> {
+  let builds = underWay.get(guard);
+  if (builds === undefined) underWay.set(guard, (builds = new Map()));
+  return builds;
+}
+
+async function makeAnew(
+  needs: LayoutNeeds,
+  {
+    manifest,
+    spec,
+    id,
+    folder,
+  }: { readonly manifest: DatasetManifest; readonly spec: LayoutSpec; readonly id: string; readonly folder: string },
+): Promise<Layout> {
+  // It may have come to its end since this caller looked.
+  const existing = await readLayout(needs, folder, id);
+  if (existing !== null) return existing;
   const scopes = await printScopes(needs, manifest, spec);
   await rm(folder, { recursive: true, force: true });
   const source = versionFolder(needs.root, manifest.dataset, manifest.version);

@@ -3,7 +3,15 @@ import { blockEncryptor } from './block-encryptor.ts';
 import { ColumnFileWriter } from './column-file.ts';
 import { rowsPerBlock, type ColumnHeader, type ColumnTotals } from './column.ts';
 import type { EncryptionThreads } from './encryption-threads.ts';
-import { type ColumnRows, OpenBlock, outOfRange, type RowBlock } from './open-block.ts';
+import {
+  type ColumnRows,
+  filledBlock,
+  type GivenBlock,
+  OpenBlock,
+  OpenGivenBlock,
+  outOfRange,
+  type RowBlock,
+} from './open-block.ts';
 
 export type { ColumnRows } from './open-block.ts';
 
@@ -41,7 +49,11 @@ export async function* encryptColumn(
     return bytes;
   };
   yield written(writer.start(), 0);
-  for await (const { group, rows: count, channels } of encrypted(needs, header, blocksOf(header, rows)))
+  for await (const { group, rows: count, channels } of encrypted(
+    needs,
+    header,
+    blocksOf(header, rows, (needs.threads ?? null) !== null),
+  ))
     yield written(writer.block({ group, rows: count, channels }), count);
   const { bytes, totals } = writer.end();
   yield bytes;
@@ -50,22 +62,36 @@ export async function* encryptColumn(
 
 interface Filled {
   readonly group: number;
-  readonly block: RowBlock;
+  readonly block: RowBlock | GivenBlock;
 }
 
-/** Full blocks as they fill up, then what is left of each group. */
+/** Full blocks as they fill up, then what is left of each group. `isGiven`: plain numbers are left as they are. */
 async function* blocksOf(
   header: ColumnHeader,
   rows: AsyncIterable<ColumnRows> | Iterable<ColumnRows>,
+  isGiven: boolean,
 ): AsyncGenerator<Filled, void> {
   const capacity = rowsPerBlock(header);
-  const open = new Map<number, OpenBlock>();
-  for await (const batch of rows) {
-    const group = groupIndex(header, batch.group);
-    for (let from = 0; from < batch.values.length;) {
-      const block = open.get(group) ?? new OpenBlock(header, capacity);
-      open.set(group, block);
-      from = block.fill(batch.values, from);
+  const open = new Map<number, OpenBlock | OpenGivenBlock>();
+  /** The open block of a group, which takes these values: one of plain numbers gives way to one that takes others too. */
+  const blockFor = (group: number, isPlain: boolean): OpenBlock | OpenGivenBlock => {
+    const known = open.get(group);
+    if (known instanceof OpenBlock || (known !== undefined && isPlain)) return known;
+    const block =
+      known !== undefined
+        ? filledBlock(header, known)
+        : isPlain
+          ? new OpenGivenBlock(capacity)
+          : new OpenBlock(header, capacity);
+    open.set(group, block);
+    return block;
+  };
+  for await (const { group: name, values } of rows) {
+    const group = groupIndex(header, name);
+    const plain = isGiven && values instanceof Float64Array ? values : null;
+    for (let from = 0; from < values.length;) {
+      const block = blockFor(group, plain !== null);
+      from = block instanceof OpenBlock ? block.fill(values, from) : block.fill(plain ?? new Float64Array(0), from);
       if (block.count < capacity) continue;
       open.delete(group);
       yield { group, block };

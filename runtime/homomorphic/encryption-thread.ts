@@ -4,11 +4,11 @@ import { blockEncryptor } from './block-encryptor.ts';
 import type { EncryptionAnswer, EncryptionKeys, EncryptionOrder } from './encryption-threads.ts';
 import { HomomorphicFault } from './fault.ts';
 import { openNodeSealBackend } from './node-seal-backend.ts';
-import type { RowBlock } from './open-block.ts';
+import type { GivenBlock, RowBlock } from './open-block.ts';
 import { PROFILES } from './profiles.ts';
 
 const { secretKeys = [], publicKeys = [] } = workerData as EncryptionKeys;
-const encryptors = new Map<number, (block: RowBlock) => readonly Uint8Array[]>();
+const encryptors = new Map<number, (block: RowBlock | GivenBlock) => readonly Uint8Array[]>();
 
 const backend = await openNodeSealBackend();
 for (const { profile, secretKey } of secretKeys) backend.open(PROFILES[profile]).useSecretKey(secretKey);

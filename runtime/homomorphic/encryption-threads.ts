@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ColumnHeader } from './column.ts';
 import { HomomorphicFault, type HomomorphicFaultCode } from './fault.ts';
-import type { RowBlock } from './open-block.ts';
+import type { GivenBlock, RowBlock } from './open-block.ts';
 import type { ProfileId } from './profiles.ts';
 
 /** Keys that a thread encrypts with: secret ones for the key holder's own columns, public ones for a contributor's. */
@@ -15,7 +15,7 @@ export interface EncryptionKeys {
 /** What goes to a thread: a column's header before its first block, then blocks. */
 export type EncryptionOrder =
   | { readonly kind: 'column'; readonly column: number; readonly header: ColumnHeader }
-  | { readonly kind: 'block'; readonly column: number; readonly id: number; readonly block: RowBlock };
+  | { readonly kind: 'block'; readonly column: number; readonly id: number; readonly block: RowBlock | GivenBlock };
 
 export type EncryptionAnswer =
   | { readonly kind: 'done'; readonly id: number; readonly channels: readonly Uint8Array[] }
@@ -77,11 +77,11 @@ export class EncryptionThreads implements AsyncDisposable {
   }
 
   /** Encrypts blocks of one column; the block belongs to the thread from then on. Rejects when a thread has failed. */
-  encryptor(header: ColumnHeader): (block: RowBlock) => Promise<readonly Uint8Array[]> {
+  encryptor(header: ColumnHeader): (block: RowBlock | GivenBlock) => Promise<readonly Uint8Array[]> {
     const column = this.#columns++;
     for (const worker of this.#workers)
       worker.postMessage({ kind: 'column', column, header } satisfies EncryptionOrder);
-    return ({ count, integers, reals, present }) => {
+    return (rows) => {
       const { promise, resolve, reject } = Promise.withResolvers<readonly Uint8Array[]>();
       // whoever reads rows finds out at the next block; until then nobody listens
       promise.catch(() => {});
@@ -89,9 +89,10 @@ export class EncryptionThreads implements AsyncDisposable {
       if (this.#failure !== null) reject(this.#failure);
       else {
         this.#waiting.set(id, { resolve, reject });
-        const order: EncryptionOrder = { kind: 'block', column, id, block: { count, integers, reals, present } };
+        // plain parts: a block's own fields do not travel
+        const { block, parts } = plainOf(rows);
         const worker = this.#workers[id % this.#workers.length];
-        worker?.postMessage(order, [integers.buffer, reals.buffer, present.buffer] as ArrayBuffer[]);
+        worker?.postMessage({ kind: 'block', column, id, block } satisfies EncryptionOrder, parts);
       }
       return promise;
     };
@@ -116,4 +117,15 @@ export class EncryptionThreads implements AsyncDisposable {
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
   }
+}
+
+function plainOf(rows: RowBlock | GivenBlock): {
+  readonly block: RowBlock | GivenBlock;
+  readonly parts: ArrayBuffer[];
+} {
+  const { count } = rows;
+  if ('given' in rows) return { block: { count, given: rows.given }, parts: [rows.given.buffer as ArrayBuffer] };
+  const { integers, reals, present } = rows;
+  const parts = [integers.buffer, reals.buffer, present.buffer] as ArrayBuffer[];
+  return { block: { count, integers, reals, present }, parts };
 }

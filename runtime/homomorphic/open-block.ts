@@ -20,6 +20,37 @@ export interface RowBlock {
   readonly present: Uint8Array;
 }
 
+/** The rows of one full block as they were given: whoever encrypts them scales and checks them first. */
+export interface GivenBlock {
+  readonly count: number;
+  readonly given: Float64Array;
+}
+
+/** Plain numbers waiting for their block to fill. */
+export class OpenGivenBlock implements GivenBlock {
+  readonly given: Float64Array;
+  count = 0;
+
+  constructor(capacity: number) {
+    this.given = new Float64Array(capacity);
+  }
+
+  /** Takes values from `from` on until the block is full; returns where it stopped. */
+  fill(values: Float64Array, from: number): number {
+    const part = values.subarray(from, from + this.given.length - this.count);
+    this.given.set(part, this.count);
+    this.count += part.length;
+    return from + part.length;
+  }
+}
+
+/** Scales and checks given rows. Throws `out-of-range`. */
+export function filledBlock(header: ColumnHeader, { count, given }: GivenBlock): OpenBlock {
+  const block = new OpenBlock(header, given.length);
+  block.fill(given.subarray(0, count), 0);
+  return block;
+}
+
 /** Rows waiting for their block to fill: scaled integers (or reals for CKKS) and which of them are present. */
 export class OpenBlock implements RowBlock {
   readonly integers: BigInt64Array;

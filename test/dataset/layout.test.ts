@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { chmod, writeFile, readFile, stat } from 'node:fs/promises';
 import { describe, it } from 'node:test';
@@ -117,6 +118,29 @@ describe('the layout', () => {
     const mine = new Set((await hashes(one.path)).flat());
     assert.ok((await hashes(other.path)).flat().every((hash) => !mine.has(hash)));
     assert.deepEqual(await buildLayout(needs(bench), manifest, spec(table('visits', ['ward']))), one);
+  });
+
+  it('is built once for all who ask at the same time, and nobody loses it while others ask again', async () => {
+    await using bench = await BenchFolder.create();
+    const { manifest } = await bench.register('h/v', [await bench.source('visits.csv', VISITS)]);
+    let builds = 0;
+    // The row scope is parsed once for each building.
+    const parse: LayoutNeeds['parse'] = (text) => {
+      builds += 1;
+      return parseHere(text);
+    };
+    const shared = { ...needs(bench), parse };
+    const wanted = spec(table('visits', ['ward'], { rows: 'ward IS NOT NULL' }));
+    // Each comes at another moment of the building, some after its end.
+    const asked = Array.from({ length: 12 }, async (_, turn) => {
+      for (let wait = 0; wait < turn * 40; wait++) await new Promise(setImmediate);
+      const layout = await buildLayout(shared, manifest, wanted);
+      return { layout, made: statSync(layout.path).ino };
+    });
+    const all = await Promise.all(asked);
+    const [first] = all;
+    for (const one of all) assert.deepEqual(one, first);
+    assert.equal(builds, 1);
   });
 
   it('reaches the unit by a path, and by composite keys that cannot be confused', async () => {

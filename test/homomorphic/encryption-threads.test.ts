@@ -69,6 +69,20 @@ test('missing values, squares and approximate numbers come out as without thread
   assert.ok(Math.abs((told?.number ?? Number.NaN) - (exact?.number ?? 0)) < 1e-2);
 });
 
+test('plain numbers and others may come in turns within a block', async () => {
+  const runtime = await runtimeBackend(holder.open);
+  const values = Float64Array.from({ length: 6_000 }, (_, i) => i % 10);
+  const parts = [values.subarray(0, 1_500), [...values.subarray(1_500, 2_500)], values.subarray(2_500)];
+  const rows = parts.map((part) => ({ values: part }));
+  const alone = await encrypted(
+    holder,
+    { column: 'x', programs: ['sum'], low: 0, high: 9, decimals: 0, rows: 6_000 },
+    rows,
+  );
+  const { scalars } = await answer(holder, runtime, { name: 'sum', columns: ['x'] }, [await inThreads(alone, rows)]);
+  assert.equal(scalars[0]?.number, 27_000);
+});
+
 test('a value that is out of range ends the file, and the threads serve the next column', async () => {
   const fixture = await encrypted(holder, { column: 'x', programs: ['sum'], low: 0, high: 9, decimals: 0 }, [
     { values: [1] },
