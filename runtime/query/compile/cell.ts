@@ -1,10 +1,29 @@
 import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
 import type { Cell, CellBranch, Condition, Factor, Rest } from '../enforce/block.ts';
+import { INSTEAD } from '../instead.ts';
+import {
+  around,
+  branchesOf,
+  cellBranch,
+  chosenRows,
+  conditionsFor,
+  factorsOf,
+  filledIn,
+  isBlank,
+  isNull,
+  isThere,
+  nonZero,
+  optional,
+  presence,
+  relationOf,
+  restsOf,
+  together,
+} from './hidden-conditions.ts';
 import { AGGREGATES, COMPARISONS } from '../functions.ts';
 import { PAIR_RIGHTS } from '../pair-rights.ts';
 import { checkScale } from './scale.ts';
-import { type Known, knownOf, NOTHING_KNOWN } from './known.ts';
+import { type Known, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
@@ -14,7 +33,7 @@ import { constant } from '../resolve/align.ts';
 import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights, shown } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
-import { baseColumnsOf, distinctColumns, partsOf, type Typed } from '../typed.ts';
+import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
 import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
 
 type Call = Syntax & { kind: 'call' };
@@ -64,45 +83,6 @@ export function buildCell(
     ? countCell(rights, arg, syntax, chosen, suffix, known)
     : measureCell(rights, name, wanted as AggregateFunction, arg, chosen, suffix, known);
 }
-
-const OF_ONE_ROW = 'what single rows hold is not told: count, sum or avg over a group of them is';
-const BY_GROUP = 'group by the column: its values are the rows of the answer';
-const MOMENT = 'avg, variance, stddev and quantile_cont are offered, where the policy grants them';
-
-/** What to ask in place of aggregates that single rows or single values decide. */
-const INSTEAD: Readonly<Record<string, string>> = {
-  mode: 'count(*) with GROUP BY the column, ORDER BY count(*) DESC LIMIT 1',
-  approx_top_k: 'count(*) with GROUP BY the column, ORDER BY count(*) DESC LIMIT 10',
-  entropy: 'count(*) AS n with GROUP BY the column in a sub-query, and entropy(n) of that by your own formula',
-  histogram: 'count(*) with GROUP BY floor(x / width), where the column may be grouped by',
-  first: OF_ONE_ROW,
-  last: OF_ONE_ROW,
-  any_value: OF_ONE_ROW,
-  arbitrary: OF_ONE_ROW,
-  arg_max: 'group by the column and ORDER BY the aggregate DESC LIMIT 1',
-  arg_min: 'group by the column and ORDER BY the aggregate LIMIT 1',
-  max_by: 'group by the column and ORDER BY the aggregate DESC LIMIT 1',
-  min_by: 'group by the column and ORDER BY the aggregate LIMIT 1',
-  list: BY_GROUP,
-  array_agg: BY_GROUP,
-  string_agg: BY_GROUP,
-  group_concat: BY_GROUP,
-  listagg: BY_GROUP,
-  bit_and: 'one row decides a bit: count_if(condition) counts them',
-  bit_or: 'one row decides a bit: count_if(condition) counts them',
-  bit_xor: 'one row decides a bit: count_if(condition) counts them',
-  product: MOMENT,
-  geomean: MOMENT,
-  geometric_mean: MOMENT,
-  skewness: MOMENT,
-  kurtosis: MOMENT,
-  kurtosis_pop: MOMENT,
-  mad: 'quantile_cont(x, 0.75) - quantile_cont(x, 0.25), where the policy grants `quantile`',
-  sem: 'stddev(x) / sqrt(count(x))',
-  regr_sxx: 'var_pop(x) * regr_count(y, x)',
-  regr_syy: 'var_pop(y) * regr_count(y, x)',
-  regr_sxy: 'covar_pop(y, x) * regr_count(y, x)',
-};
 
 /**
  * bool_or and bool_and tell whether anybody is on one side of a condition: so both sides must be nobody or enough. Nobody
@@ -449,220 +429,6 @@ function printPair(
     return [`(fsum(${value})${both} / count(${value})${both})`, DOUBLE];
   }
   return [`${name}(${y}, ${x})${suffix}`, DOUBLE];
-}
-
-interface Branch {
-  readonly sql: string;
-  readonly value: Typed;
-}
-
-function cellBranch({ sql, value }: Branch, known: Known): CellBranch {
-  return { rows: sql, there: presence(value, sql, true, known)?.sql ?? sql };
-}
-
-/** Each branch of a CASE picks rows like a FILTER of its own; `adds` tells the branches that add nothing. */
-function branchesOf(
-  rights: Rights,
-  arg: Typed & { kind: 'case' },
-  within: string | null,
-  addsNothing: (value: Typed) => boolean,
-): Branch[] {
-  const before = within === null ? [] : [within];
-  const found: Branch[] = [];
-  for (const { when, value } of arg.whens) {
-    rights.condition(when);
-    const sql = `(${[...before, printTyped(when)].join(' AND ')})`;
-    before.push(`(${printTyped(when)}) IS NOT TRUE`);
-    if (!addsNothing(value)) found.push({ sql, value });
-  }
-  if (!addsNothing(arg.otherwise)) found.push({ sql: `(${before.join(' AND ')})`, value: arg.otherwise });
-  return found;
-}
-
-function isNull(value: Typed): boolean {
-  if (value.kind === 'call' && value.name === 'cast') return isNull(value.args[0] ?? value);
-  return value.kind === 'constant' && value.literal.kind === 'null';
-}
-
-/** 0 or NULL: a branch that adds nothing. */
-function isBlank(value: Typed): boolean {
-  if (value.kind === 'call' && value.name === 'cast') return isBlank(value.args[0] ?? value);
-  if (value.kind !== 'constant') return false;
-  const { literal } = value;
-  return (
-    literal.kind === 'null' ||
-    (literal.kind === 'integer' && literal.value === 0n) ||
-    (literal.kind === 'decimal' && literal.unscaled === 0n) ||
-    (literal.kind === 'double' && Number(literal.text) === 0)
-  );
-}
-
-function chosenRows(sql: string, of: string | null): Condition {
-  return { sql, kind: 'chosen', of, checksOutside: true };
-}
-
-/** The conditions of FILTER as one text; null when there is none. */
-function around(chosen: readonly Typed[]): string | null {
-  return chosen.length === 0 ? null : chosen.map(printTyped).join(' AND ');
-}
-
-function conditionsFor(chosen: readonly Typed[], present: Condition | null): Condition[] {
-  const own = chosen.map((one) => chosenRows(printTyped(one), null));
-  return present === null ? own : [...own, present];
-}
-
-/** The rows in which the value is there; null when it always is. */
-function presence(
-  arg: Typed,
-  within: string | null,
-  checksOutside: boolean,
-  known: Known = NOTHING_KNOWN,
-): Condition | null {
-  if (arg.kind === 'constant' || distinctColumns(arg).length === 0 || known.isComplete(arg)) return null;
-  const inside = within === null ? '' : `${within} AND `;
-  return {
-    sql: `${inside}${isThere(arg)}`,
-    kind: 'present',
-    of: within,
-    checksOutside,
-    outside: `${inside}(${isThere(arg)}) IS NOT TRUE`,
-  };
-}
-
-/**
- * `sum(x)` minus `sum(x + 0 * y)` is the sum over those who have no `y`. So where a calculation takes several columns, the
- * rows that lack one of them must be none or enough, among all rows and among those that have each column. A column of a
- * joined public table is missing by a key of the private one: that is a condition on the key.
- */
-function together(arg: Typed, within: string | null, known: Known): Condition[] {
-  const columns = new Map(columnsIn(arg).map((column) => [column.sql, column]));
-  const open = [...columns.values()].filter((column) => !known.isComplete(column)).map(isThere);
-  const isJoined = distinctColumns(arg).some(({ table }) => table.isPublic);
-  if (open.length === 0 || (columns.size === 1 && !isJoined)) return [];
-  const inside = within === null ? [] : [within];
-  const among = (first: readonly string[]): Condition => {
-    const of = [...inside, ...first];
-    const all = open.filter((one) => !first.includes(one)).join(' AND ');
-    return {
-      sql: [...of, `(${all})`].join(' AND '),
-      kind: 'present',
-      of: of.length === 0 ? null : of.join(' AND '),
-      checksOutside: true,
-      outside: [...of, `(${all}) IS NOT TRUE`].join(' AND '),
-    };
-  };
-  return [among([]), ...(open.length === 1 ? [] : open.map((one) => among([one])))];
-}
-
-function columnsIn(arg: Typed): readonly (Typed & { readonly kind: 'column' })[] {
-  return arg.kind === 'column' ? [arg] : partsOf(arg).flatMap(columnsIn);
-}
-
-/** Infinities and NaN count as no value: one of them would decide a whole sum. */
-function isThere(arg: Typed): string {
-  return arg.type !== null && isFloating(arg.type) ? `isfinite(${printTyped(arg)})` : `${printTyped(arg)} IS NOT NULL`;
-}
-
-/** A product with a 0/1 column is a filter on that column: rows that it zeroes must be none or enough. */
-function nonZero(arg: Typed, within: string | null, known: Known): Condition[] {
-  if (!hasProduct(arg) || known.isNeverZero(arg)) return [];
-  const inside = within === null ? '' : `${within} AND `;
-  const value = printTyped(arg);
-  const there = `${inside}${value} IS NOT NULL`;
-  return [
-    { sql: there, kind: 'present', of: within, checksOutside: false },
-    {
-      sql: `${inside}${value} <> 0`,
-      // A product of plain columns is often zero somewhere, one with `1 - x` seldom: bits in the main pass, or later.
-      kind: isPlainProduct(arg) ? 'chosen' : 'present',
-      of: there,
-      // Whom a factor leaves out is looked at in factors.ts: a plain zero here and there adds nothing and hides nobody.
-      checksOutside: false,
-      outside: `${inside}${value} = 0`,
-    },
-  ];
-}
-
-/** The factors of every product in an expression, and the products of some of them: each could be nearly constant. */
-function factorsOf(arg: Typed): Omit<Factor, 'within'>[] {
-  if (arg.kind !== 'call') return [];
-  if (arg.name !== '*') return arg.args.flatMap(factorsOf);
-  const factors = flattened(arg).filter((part) => distinctColumns(part).length > 0);
-  const inner = factors.flatMap(factorsOf);
-  if (factors.length < 2) return inner;
-  if (factors.length > MAX_FACTORS)
-    refuse(
-      'measure-not-allowed',
-      `a product of more than ${MAX_FACTORS} factors`,
-      arg.at,
-      'aggregate simpler products',
-    );
-  const subsets = Array.from({ length: 2 ** factors.length - 2 }, (_, i) =>
-    factors.filter((__, f) => ((i + 1) >> f) % 2 === 1),
-  );
-  const product = (parts: readonly Typed[]): string =>
-    `(${parts.map((part) => `CAST(${printTyped(part)} AS DOUBLE)`).join(' * ')})`;
-  return [...inner, ...subsets.map((parts) => ({ sql: product(parts), relation: relationOf(parts) }))];
-}
-
-/** The one relation whose columns the parts take; null for several. */
-function relationOf(parts: readonly Typed[]): number | null {
-  const [first, ...more] = new Set(parts.flatMap(distinctColumns).map(({ relation }) => relation));
-  return first === undefined || more.length > 0 ? null : first;
-}
-
-const MAX_FACTORS = 5;
-
-function flattened(arg: Typed): readonly Typed[] {
-  if (arg.kind === 'call' && arg.name === '*') return arg.args.flatMap(flattened);
-  return arg.kind === 'call' && arg.name === 'cast' ? flattened(arg.args[0] ?? arg) : [arg];
-}
-
-/** Functions with a value where some of their arguments have none. */
-const FILLING: ReadonlySet<string> = new Set(['coalesce', 'ifnull', 'greatest', 'least', 'concat', 'concat_ws']);
-
-/**
- * `coalesce(x, 1000000)` counts the rows without a value: they must be none or enough. With 0 in place of it they add
- * nothing, and what the sum rests on are those with a value.
- */
-function filledIn(arg: Typed, within: string | null, known: Known): Condition[] {
-  if (arg.kind !== 'call') return [];
-  const below = arg.args.flatMap((part) => filledIn(part, within, known));
-  if (!FILLING.has(arg.name)) return below;
-  const [, ...others] = arg.args;
-  const isBlankFilled = (arg.name === 'coalesce' || arg.name === 'ifnull') && others.every(isBlank);
-  return [...below, ...arg.args.flatMap((part) => optional(presence(part, within, !isBlankFilled, known)))];
-}
-
-/**
- * The rows in which a value is there, and each value that a function fills in where it is missing. What WHERE demands is
- * not taken as known: it is what may leave rows out.
- */
-function restsOf(arg: Typed, within: string | null): Rest[] {
-  const filled = (part: Typed): Typed[] =>
-    part.kind === 'call' ? [...(FILLING.has(part.name) ? part.args : []), ...part.args.flatMap(filled)] : [];
-  return [arg, ...filled(arg)]
-    .filter((part) => distinctColumns(part).length > 0 && !ALWAYS.isComplete(part))
-    .map((part) => ({ there: isThere(part), within, value: null }));
-}
-
-/** What the layout knows of every row. */
-const ALWAYS = knownOf([]);
-
-function isPlainProduct(arg: Typed): boolean {
-  return (
-    arg.kind === 'call' && arg.name === '*' && arg.args.every((part) => part.kind === 'column' || isPlainProduct(part))
-  );
-}
-
-function hasProduct(arg: Typed): boolean {
-  if (arg.kind !== 'call') return false;
-  const factors = arg.args.filter((part) => distinctColumns(part).length > 0);
-  return (arg.name === '*' && factors.length > 1) || arg.args.some(hasProduct);
-}
-
-function optional<T>(value: T | null): T[] {
-  return value === null ? [] : [value];
 }
 
 function cell(

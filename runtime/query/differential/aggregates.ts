@@ -1,6 +1,7 @@
 import type { AggregateFunction } from '../../policy/model.ts';
 import type { DpAggregate } from '../../release/mechanisms/aggregate.ts';
 import type { Bins } from '../../release/mechanisms/histogram.ts';
+import { BY_GROUP } from '../instead.ts';
 import { refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import { has, type Rights } from '../rights.ts';
@@ -123,8 +124,8 @@ const INSTEAD: Readonly<Record<string, string>> = {
   min: EXTREME,
   max: EXTREME,
   mode: 'count by the column, and ORDER BY the count DESC LIMIT 1',
-  list: 'group by the column: its values are the rows of the answer',
-  string_agg: 'group by the column: its values are the rows of the answer',
+  list: BY_GROUP,
+  string_agg: BY_GROUP,
 };
 
 function filterOf(call: Call, { resolveRow, rights }: AggregateNeeds): string | null {
