@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 import { UsageError } from './output.ts';
+import { wholeNumber } from './whole-number.ts';
 
 interface GrantOptions extends CommonOptions {
   readonly dataset: string;
@@ -26,7 +27,10 @@ export function addBudgetGrant(budget: Command): void {
         const { dataset, to: consumer, epsilon, uses } = options;
         if ((epsilon === undefined) === (uses === undefined)) throw new UsageError('give --epsilon or --uses');
         const kind = epsilon === undefined ? 'count' : 'microEpsilon';
-        const amount = epsilon === undefined ? wholeOf(uses ?? '') : microEpsilonOf(epsilon);
+        const amount =
+          epsilon === undefined
+            ? BigInt(wholeNumber('--uses', uses ?? '', { from: 1, to: MAX_USES }))
+            : microEpsilonOf(epsilon);
         const mode = consumer === '' ? '' : options.mode;
         const { budget: name, toppedUp } = await glovebox.budgets.topUp({ dataset, consumer, mode, kind, amount });
         out.answer(
@@ -38,10 +42,7 @@ export function addBudgetGrant(budget: Command): void {
     );
 }
 
-function wholeOf(text: string): bigint {
-  if (!/^[1-9]\d{0,12}$/.test(text)) throw new UsageError(`\`${text}\` is not a whole number above 0`);
-  return BigInt(text);
-}
+const MAX_USES = 9_999_999_999_999;
 
 /** Decimal epsilon to whole micro-epsilon, without rounding. */
 function microEpsilonOf(text: string): bigint {

@@ -29,9 +29,9 @@ export function addImages(program: Command): void {
     'glovebox image verify javascript',
   ).action((name: string | undefined, options: CommonOptions) =>
     act(options, async (out) => {
-      const { listImages, loadImage } = await import('../sandbox/image.ts');
+      const { loadImage } = await import('../sandbox/image.ts');
       const root = await installation();
-      const names = name === undefined ? await listImages(root) : [name];
+      const names = await knownImages(root, name === undefined ? [] : [name]);
       const loaded: SandboxImage[] = [];
       const problems = new Map<string, string>();
       for (const one of names)
@@ -80,12 +80,9 @@ export function addImages(program: Command): void {
     'glovebox image trust javascript',
   ).action((names: readonly string[], options: CommonOptions) =>
     act(options, async (out) => {
-      const { listImages, loadImage } = await import('../sandbox/image.ts');
+      const { loadImage } = await import('../sandbox/image.ts');
       const root = await installation();
-      const known = await listImages(root);
-      const unknown = names.find((one) => !known.includes(one));
-      if (unknown !== undefined) throw new UsageError(`no sandbox image \`${unknown}\`: there are ${known.join(', ')}`);
-      const images = await Promise.all((names.length === 0 ? known : names).map((one) => loadImage(root, one)));
+      const images = await Promise.all((await knownImages(root, names)).map((one) => loadImage(root, one)));
       const { trustImages } = await import('../gateway/image-seals.ts');
       const { openDataDirectory } = await import('../gateway/data-directory.ts');
       await trustImages(await openDataDirectory(options.data ?? defaultDataDirectory()), images);
@@ -105,13 +102,12 @@ export function addImages(program: Command): void {
     'glovebox image build javascript --sign-key release-key.pem',
   ).action((name: string, options: CommonOptions & { readonly signKey?: string }) =>
     act(options, async (out) => {
-      if (!/^[a-z][a-z0-9-]{0,63}$/.test(name))
-        throw new UsageError('an image is named by its folder: `image list` shows them');
       const [ROOT, { pinImage, signImage }, { loadImage }] = await Promise.all([
         installation(),
         import('../sandbox/build-images.ts'),
         import('../sandbox/image.ts'),
       ]);
+      await knownImages(ROOT, [name]);
       const key = options.signKey === undefined ? undefined : await signingKey(options.signKey);
       const isChanged = await pinImage(ROOT, name);
       if (key !== undefined) await signImage(ROOT, name, key);
@@ -132,6 +128,15 @@ export function addImages(program: Command): void {
 }
 
 const installation = async (): Promise<string> => (await import('../container.ts')).ROOT;
+
+/** The named images, or all when none is named. Throws a UsageError for a name that no folder has. */
+async function knownImages(root: string, names: readonly string[]): Promise<readonly string[]> {
+  const { listImages } = await import('../sandbox/image.ts');
+  const known = await listImages(root);
+  const unknown = names.find((one) => !known.includes(one));
+  if (unknown !== undefined) throw new UsageError(`no sandbox image \`${unknown}\`: there are ${known.join(', ')}`);
+  return names.length === 0 ? known : names;
+}
 
 /** The data directory, when a runtime has started in it; it is not made here. */
 async function existingDirectory(options: CommonOptions): Promise<DataDirectory | null> {

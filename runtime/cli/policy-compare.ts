@@ -4,7 +4,7 @@ import type { DiffPolicyResponse, ExplainPolicyResponse, PolicyRef } from '../ge
 import { termDifferences } from '../policy/diff.ts';
 import { explainPolicy } from '../policy/explain.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
-import { type ExitCode, type Output, reasonLines, tableText, UsageError } from './output.ts';
+import { type ExitCode, type Output, reasonLines, tableText } from './output.ts';
 import { wholeNumber } from './whole-number.ts';
 
 /** `policy explain` and `policy diff`. */
@@ -85,8 +85,7 @@ function complained(out: Output, complaints: string): ExitCode {
 function refOf(said: string): PolicyRef {
   if (existsSync(said)) return { document: readFileSync(said, 'utf8'), fileName: said, dataset: '', version: 0 };
   const [dataset = '', version = '0'] = said.split('@');
-  if (!/^\d{1,9}$/.test(version)) throw new UsageError(`\`${said}\`: a version is a number, DATASET@3`);
-  return { document: '', fileName: '', dataset, version: wholeNumber('the version after @', version) };
+  return { document: '', fileName: '', dataset, version: wholeNumber('the version of DATASET@VERSION', version) };
 }
 
 function explanationText(answer: ExplainPolicyResponse): string {

@@ -49,8 +49,9 @@ export async function* datasetTwin(
     if (found !== undefined) return found;
     throw new Fault('argument-not-valid', `name one of the tables ${tables.map(({ name }) => name).join(', ')}`);
   };
-  const tables = twinTables(manifest, policyOf(record.body), options);
-  const declared = tableOf(tables);
+  const policy = policyOf(record.body);
+  // One row tells names and types.
+  const declared = tableOf(twinTables(manifest, policy, { ...options, rows: 1 }));
   const jobIds = request.marginalJobIds;
   const found = await marginalsFor(needs, caller, { dataset: dataset.id, version, table: declared, jobIds });
   if (found.kind === 'refused') {
@@ -58,12 +59,8 @@ export async function* datasetTwin(
     return;
   }
   const { marginals } = found;
-  const twin =
-    marginals.length === 0
-      ? declared
-      : tableOf(
-          twinTables(manifest, policyOf(record.body), { ...options, marginals: new Map([[declared.name, marginals]]) }),
-        );
+  const drawn = new Map(marginals.length === 0 ? [] : [[declared.name, marginals]]);
+  const twin = tableOf(twinTables(manifest, policy, { ...options, marginals: drawn }));
   const jobs = new Map(marginals.map(({ column, job }) => [column, job]));
   yield { ...NOTHING, columns: twin.columns.map(({ name }) => ({ name, jobId: jobs.get(name) ?? '' })) };
   for (const chunk of ipcStream(twin.schema, [twin.batch])) yield { ...NOTHING, chunk };

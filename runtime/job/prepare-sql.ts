@@ -90,10 +90,11 @@ export function prepareSql(
     const brought = (await engine.bring?.(job.asker.party, tableNamesIn(parsed.ast))) ?? [];
     if ('kind' in brought) return brought;
     const day = new Date(needs.nowMs()).toISOString().slice(0, 10);
-    const columnNames = [...open, ...brought].flatMap(({ tables }) =>
-      tables.flatMap(({ columns }) => columns.map(({ name, label }) => (label ?? name).toLowerCase())),
-    );
-    const ast = atDay(parsed.ast, text, day, new Set(columnNames));
+    const columnNames = (): readonly string[] =>
+      [...open, ...brought].flatMap(({ tables }) =>
+        tables.flatMap(({ columns }) => columns.map(({ name, label }) => (label ?? name).toLowerCase())),
+      );
+    const ast = atDay(parsed.ast, text, day, columnNames);
     const ofDay = ast === parsed.ast ? [] : [`the current date of this job is ${day} (UTC)`];
     if (release.mode === 'differentialPrivacy') {
       const { party } = job.asker;

@@ -102,17 +102,11 @@ function rules(document: PolicyDocument): readonly Wrong[] {
       if (rule.release.noise === 'gaussian' && rule.release.delta === 0) {
         wrong.push({ path: [...path, 'release', 'delta'], message: 'gaussian noise needs a delta above 0' });
       }
-      const { accounting, delta, deltaTotal } = rule.release;
-      if (accounting === 'zcdp' && (deltaTotal ?? delta) === 0) {
-        wrong.push({ path: [...path, 'release', 'accounting'], message: 'zCDP needs a delta above 0' });
-      }
-    }
-    if (rule.mode === 'sandbox') {
-      const { accounting, delta } = rule.release;
-      if (accounting === 'zcdp' && delta === 0)
-        wrong.push({ path: [...path, 'release', 'accounting'], message: 'zCDP needs a delta above 0' });
     }
     if (rule.mode === 'differentialPrivacy' || rule.mode === 'sandbox') {
+      const deltaTotal = rule.mode === 'sandbox' ? undefined : rule.release.deltaTotal;
+      if (rule.release.accounting === 'zcdp' && (deltaTotal ?? rule.release.delta) === 0)
+        wrong.push({ path: [...path, 'release', 'accounting'], message: 'zCDP needs a delta above 0' });
       const { epsilonPerJob, epsilonDataset } = rule.release;
       if (epsilonDataset !== undefined && epsilonPerJob > epsilonDataset) {
         wrong.push({ path: [...path, 'release', 'epsilonPerJob'], message: 'more per job than for the whole dataset' });

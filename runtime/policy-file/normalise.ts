@@ -1,15 +1,15 @@
-import type {
-  AllowRule,
-  CodeLimits,
-  ColumnGrant,
-  ColumnPolicy,
-  Conditions,
-  JoinStep,
-  PolicyLiteral,
-  PrivacyUnit,
-  Release,
-  TablePolicy,
-  UsagePolicy,
+import {
+  type AllowRule,
+  codeLimits,
+  type ColumnGrant,
+  type ColumnPolicy,
+  type Conditions,
+  type JoinStep,
+  type PolicyLiteral,
+  type PrivacyUnit,
+  type Release,
+  type TablePolicy,
+  type UsagePolicy,
 } from '../policy/model.ts';
 import type {
   ConditionsDocument,
@@ -206,17 +206,6 @@ function releaseOf(rule: RuleDocument): Release {
         limits: codeLimits(rule.release.limits),
       };
   }
-}
-
-function codeLimits(said: { readonly [K in keyof CodeLimits]?: number | undefined } = {}): CodeLimits {
-  const { wallMs, cpuMs, memoryMiB, blocks, rounds } = said;
-  return {
-    wallMs: wallMs ?? null,
-    cpuMs: cpuMs ?? null,
-    memoryMiB: memoryMiB ?? null,
-    blocks: blocks ?? null,
-    rounds: rounds ?? null,
-  };
 }
 
 /** Rounded down: a policy never allows more than it says. */

@@ -1,4 +1,4 @@
-import type { CodeLimits, Release, SmallGroups } from './model.ts';
+import { CODE_LIMITS, type CodeLimits, codeLimits, type Release, type SmallGroups } from './model.ts';
 import type { Permit } from './decide.ts';
 import { type Denied, denied, reason } from './reason.ts';
 
@@ -111,13 +111,7 @@ function meetDominance(a: Dominance, b: Dominance): Dominance {
 type Dominance = { readonly n: number; readonly share: number } | null;
 
 function meetLimits(a: CodeLimits, b: CodeLimits): CodeLimits {
-  return {
-    wallMs: minOrNull(a.wallMs, b.wallMs),
-    cpuMs: minOrNull(a.cpuMs, b.cpuMs),
-    memoryMiB: minOrNull(a.memoryMiB, b.memoryMiB),
-    blocks: minOrNull(a.blocks, b.blocks),
-    rounds: minOrNull(a.rounds, b.rounds),
-  };
+  return codeLimits(Object.fromEntries(CODE_LIMITS.map((name) => [name, minOrNull(a[name], b[name])])));
 }
 
 const minOrNull = (a: number | null, b: number | null): number | null =>

@@ -176,7 +176,10 @@ export interface CodeLimits {
 
 /** In this order wherever they are listed. */
 export const CODE_LIMITS: readonly (keyof CodeLimits)[] = ['wallMs', 'cpuMs', 'memoryMiB', 'blocks', 'rounds'];
-export const NO_CODE_LIMITS: CodeLimits = { wallMs: null, cpuMs: null, memoryMiB: null, blocks: null, rounds: null };
+/** All limits; those that are not said are not set. */
+export const codeLimits = (said: { readonly [K in keyof CodeLimits]?: number | null | undefined } = {}): CodeLimits =>
+  Object.fromEntries(CODE_LIMITS.map((name) => [name, said[name] ?? null])) as unknown as CodeLimits;
+export const NO_CODE_LIMITS: CodeLimits = codeLimits();
 
 export interface SandboxRelease {
   readonly mode: 'sandbox';

@@ -9,7 +9,11 @@ describe('the current date', async () => {
   const connection = await openClinic();
   after(() => connection.closeSync());
   const canonical = async (sql: string, day: string): Promise<string> => {
-    const compiled = compileQuery(atDay(await astOf(connection, sql), sql, day, new Set()), sql, contextOf());
+    const compiled = compileQuery(
+      atDay(await astOf(connection, sql), sql, day, () => []),
+      sql,
+      contextOf(),
+    );
     assert.equal(compiled.kind, 'permitted', compiled.kind === 'denied' ? compiled.reasons[0]?.message : '');
     return compiled.kind === 'permitted' ? compiled.enforced.canonical : '';
   };
@@ -27,16 +31,23 @@ describe('the current date', async () => {
 
   it('keeps its name as a column, and gives way to a column of that name', async () => {
     const sql = 'SELECT current_date, count(*) FROM visits';
-    const compiled = compileQuery(atDay(await astOf(connection, sql), sql, '2024-03-01', new Set()), sql, contextOf());
+    const compiled = compileQuery(
+      atDay(await astOf(connection, sql), sql, '2024-03-01', () => []),
+      sql,
+      contextOf(),
+    );
     assert.ok(compiled.kind === 'permitted' && compiled.enforced.outputs[0]?.name === 'current_date');
     const ast = await astOf(connection, sql);
-    assert.equal(atDay(ast, sql, '2024-03-01', new Set(['current_date'])), ast);
+    assert.equal(
+      atDay(ast, sql, '2024-03-01', () => ['current_date']),
+      ast,
+    );
   });
 
   it('tells no hour', async () => {
     for (const sql of ['SELECT now(), count(*) FROM visits', 'SELECT current_timestamp, count(*) FROM visits']) {
       const compiled = compileQuery(
-        atDay(await astOf(connection, sql), sql, '2024-03-01', new Set()),
+        atDay(await astOf(connection, sql), sql, '2024-03-01', () => []),
         sql,
         contextOf(),
       );
@@ -46,9 +57,15 @@ describe('the current date', async () => {
 
   it('leaves trees that are no trees to the reader', () => {
     for (const value of [null, 1, 'current_date', [], {}, parseLossless('{"class":"COLUMN_REF","column_names":[1]}')])
-      assert.equal(atDay(value, 'current_date', '2024-03-01', new Set()), value);
+      assert.equal(
+        atDay(value, 'current_date', '2024-03-01', () => []),
+        value,
+      );
     let deep: unknown = { class: 'COLUMN_REF', column_names: ['current_date'] };
     for (let i = 0; i < 200_000; i++) deep = [deep];
-    assert.equal(atDay(deep, 'current_date', '2024-03-01', new Set()), deep);
+    assert.equal(
+      atDay(deep, 'current_date', '2024-03-01', () => []),
+      deep,
+    );
   });
 });

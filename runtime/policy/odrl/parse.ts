@@ -1,6 +1,7 @@
 import {
   type AllowRule,
-  CODE_LIMITS,
+  type CodeLimits,
+  codeLimits,
   type ColumnGrant,
   type Conditions,
   type DenyRule,
@@ -174,7 +175,7 @@ function conditionsOf(constraints: readonly (NodeReader | Named)[], path: string
 function releaseOf(mode: Mode, refinements: readonly NodeReader[], path: string): Release {
   const { dominanceUnits, dominanceShare, ...rest } = readConstraints(RELEASE_TERMS[mode], refinements, path);
   if (mode === 'sandbox' || mode === 'approvedCode') {
-    const limits = Object.fromEntries(CODE_LIMITS.map((name) => [name, rest[name] ?? null]));
+    const limits = codeLimits(rest as Partial<CodeLimits>);
     const others = Object.entries(rest).filter(([name]) => !(name in limits));
     return { mode, ...Object.fromEntries(others), limits } as unknown as Release;
   }

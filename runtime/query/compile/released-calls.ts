@@ -150,7 +150,7 @@ const RANKINGS: readonly string[] = ['row_number', 'rank', 'dense_rank', 'rank_d
 export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): Typed {
   const args = window.args.map((arg) => resolve(arg, sight));
   const partitions = window.partitions.map((one) => printTyped(resolve(one, sight)));
-  const orders = window.orders.map((one) => `${printTyped(resolve(one.expression, sight))}${direction(one)}`);
+  const sorted = window.orders.map((one) => ({ by: resolve(one.expression, sight), direction: direction(one) }));
   const isAggregate = RELEASED_AGGREGATES.includes(window.name) && !VALUES_OF_ROWS.includes(window.name);
   if ((window.filter !== null || window.distinct) && !isAggregate)
     refuse('wrong-arguments', `\`${printable(window.name)}\` takes neither FILTER nor DISTINCT`, at);
@@ -164,12 +164,12 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
       refuse('wrong-arguments', 'a window frame needs whole constants', at);
     return `${typed.literal.value} `;
   };
-  const [by, ...moreOrders] = window.orders.map((one) => resolve(one.expression, sight));
+  const [first, ...moreOrders] = sorted;
   /** How far a frame reaches: rows, or by RANGE what is added to the one number or date of ORDER BY. */
   const reach = (syntax: Syntax | null): string => {
     if (syntax === null || window.frame?.unit !== 'RANGE') return amount(syntax);
     const typed = resolve(syntax, sight);
-    const wanted = by?.type == null || moreOrders.length > 0 ? null : familyOf(by.type);
+    const wanted = first?.by.type == null || moreOrders.length > 0 ? null : familyOf(first.by.type);
     const isFit =
       typed.kind === 'constant' &&
       ((wanted === 'number' && typed.literal.kind === 'integer') ||
@@ -186,6 +186,7 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
     window.frame === null || window.name === 'row_number'
       ? ''
       : ` ${window.frame.unit} BETWEEN ${reach(window.startOffset)}${window.frame.start} AND ${reach(window.endOffset)}${window.frame.end}${window.frame.exclude}`;
+  const orders = sorted.map((one) => `${printTyped(one.by)}${one.direction}`);
   const over = ` OVER (${[partitions.length === 0 ? '' : `PARTITION BY ${partitions.join(', ')}`, orders.length === 0 ? '' : `ORDER BY ${orders.join(', ')}`].filter(Boolean).join(' ')}`;
   const done = (type: SqlType, call: string, hasFrame: boolean): Typed => ({
     kind: 'call',

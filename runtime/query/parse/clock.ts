@@ -10,12 +10,12 @@ type Json = Readonly<Record<string, unknown>>;
 
 /**
  * The parser's tree with the day (`2026-01-31`, UTC) in place of `current_date` and `today()`; the same tree when it asks for
- * neither. `taken`: names that are columns here, in lower case.
+ * neither. `taken`: asked for the names that are columns here, in lower case.
  */
-export function atDay(ast: unknown, text: string, day: string, taken: ReadonlySet<string>): unknown {
+export function atDay(ast: unknown, text: string, day: string, taken: () => Iterable<string>): unknown {
   if (!MENTIONED.test(text)) return ast;
   try {
-    return replaced(ast, day, taken);
+    return replaced(ast, day, new Set(taken()));
   } catch (error) {
     // Nested deeper than the stack: reading the tree refuses it.
     if (error instanceof RangeError) return ast;
