@@ -7,7 +7,7 @@ export function explainText(answer: ExplainJobResponse): string {
 }
 
 function wouldRun(answer: ExplainJobResponse): string {
-  const { origins, columns, enforced, enforcedSql, errors, budget, forecast } = answer;
+  const { origins, columns, enforced, enforcedSql, errors, budget, forecast, diagnostics } = answer;
   return [
     `would run under ${answer.rules.join(' and ')}`,
     tableText(
@@ -33,6 +33,7 @@ function wouldRun(answer: ExplainJobResponse): string {
     ),
     ...budget.map(budgetLine),
     `result: ${columns.map(({ name, type }) => `${name} ${type}`).join(', ')}`,
+    ...(diagnostics.length === 0 ? [] : ['look at this before you run it:', reasonLines(diagnostics)]),
   ].join('\n');
 }
 

@@ -44,10 +44,28 @@ export async function debugCode(
   if (program === null) return refused(reason('program-not-valid', 'there is no program'));
   const parsed = computationOfMessage(program);
   if (parsed.kind === 'refused') return refused(...parsed.reasons.map((text) => reason('program-not-valid', text)));
-  const { computation } = parsed;
+  return runOnSyntheticRows(needs, asker, parsed.computation, { ...request, timeoutMs: DEBUG_MS, signal });
+}
+
+interface SyntheticRun {
+  /** Rows of the twin; 0 means the default. */
+  readonly rows: number;
+  readonly seed: number;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** The same for a program that was read already. */
+export async function runOnSyntheticRows(
+  needs: CodeDebugNeeds,
+  asker: Pick<Job, 'asker' | 'agreementIds'>,
+  computation: JavaScriptComputation,
+  run: SyntheticRun,
+): Promise<DebugJobResponse> {
+  const { signal } = run;
   if (computation.mode === 'post')
     return refused(reason('program-not-valid', 'code over released results is debugged with the results themselves'));
-  const twin = await twinSource(needs, asker, computation, request);
+  const twin = await twinSource(needs, asker, computation, run);
   if ('code' in twin) return refused(twin);
 
   const workers = pooledWorkers(needs.pool, { party: asker.asker.party, signal });
@@ -62,9 +80,9 @@ export async function debugCode(
   if (prepared.kind !== 'program') return refused(reason('program-not-readable', 'the program could not be read'));
   const ran = await runOnTwin(workers, { factory: prepared.factory }, twin, {
     tier: 'balanced',
-    timeoutMs: DEBUG_MS,
+    timeoutMs: run.timeoutMs,
     nowMs: needs.jobNeeds.nowMs(),
-    seed: request.seed,
+    seed: run.seed,
     libraries: computation.libraries ?? [],
     signal,
   });
@@ -98,7 +116,7 @@ async function twinSource(
   needs: CodeDebugNeeds,
   { asker, agreementIds }: Pick<Job, 'asker' | 'agreementIds'>,
   computation: Exclude<JavaScriptComputation, { readonly mode: 'post' }>,
-  request: Pick<DebugJobRequest, 'rows' | 'seed'>,
+  { rows, seed }: Pick<SyntheticRun, 'rows' | 'seed'>,
 ): Promise<ColumnSource | Reason> {
   const agreements = agreementsOf(needs.jobNeeds, { asker, agreementIds });
   if ('kind' in agreements) return agreements.reasons[0] ?? reason('agreement-not-active', 'no agreement is active');
@@ -107,7 +125,7 @@ async function twinSource(
     const manifest = await needs.manifestOf(dataset);
     const mayRead = (column: (typeof policy.tables)[number]['columns'][number]): boolean =>
       grantsFor(column, asker.party, asker.groups).length > 0;
-    for (const { name, schema, batch } of twinTables(manifest, policy, { ...request, mayRead })) {
+    for (const { name, schema, batch } of twinTables(manifest, policy, { rows, seed, mayRead })) {
       names.push(name);
       if (name !== computation.table && dataset !== computation.table && `${dataset}.${name}` !== computation.table)
         continue;

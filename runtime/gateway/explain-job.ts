@@ -11,11 +11,12 @@ import { placedReason } from '../query/repair/place.ts';
 import { repairQuery } from '../query/repair/repair.ts';
 import { cellForecast, type ForecastNeeds } from './forecast-cells.ts';
 import { columnsOf, errorMessage } from './job-message.ts';
+import { codeDiagnostics, type CodeDiagnosticsNeeds } from './code-diagnostics.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { clauseOrigin, ruleLine, sourceOf } from './policy-source.ts';
 import { spendsBefore } from './spends-before.ts';
 
-export interface ExplainNeeds extends GatewayNeeds, ForecastNeeds {
+export interface ExplainNeeds extends GatewayNeeds, ForecastNeeds, CodeDiagnosticsNeeds {
   readonly jobNeeds: JobNeeds;
 }
 
@@ -51,6 +52,7 @@ export async function explainJob(needs: ExplainNeeds, job: Job, signal: AbortSig
         ? 'no threshold'
         : `cells over fewer than ${terms.minUnits} units are withheld (${terms.smallGroups})`,
     forecast: await cellForecast(needs, prepared, used),
+    diagnostics: await codeDiagnostics(needs, job, signal),
     ruleId: used[0]?.permit.rule.id ?? '',
     mode: admission.mode,
     columns: columnsOf(terms.outputs),

@@ -47,7 +47,7 @@ import { jobLedger } from './job-ledger.ts';
 import { jobService, type JobServiceNeeds } from './job-service.ts';
 import type { StoreLedger } from './ended-jobs.ts';
 import { openRelease, sweepTickets } from './release-tickets.ts';
-import { debugCode } from './code-debug.ts';
+import { debugCode, runOnSyntheticRows } from './code-debug.ts';
 import { submittedProgram } from './code-registry.ts';
 import { codeService } from './code-service.ts';
 import { checkImages } from './image-seals.ts';
@@ -319,6 +319,12 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     repeats: repeatsIn(store, results),
     openResult: (jobId, schema) => results.create(jobId, schema),
   };
+  const debugNeeds = {
+    pool,
+    jobNeeds,
+    manifestOf: (dataset: string) =>
+      manifestOf(dataset, store.peek<DatasetBody>('dataset', dataset)?.body.version ?? 1),
+  };
   const jobServiceNeeds: JobServiceNeeds = {
     ...needs,
     queue,
@@ -326,17 +332,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     jobNeeds,
     manifestOf,
     programOf: (message) => submittedProgram(needs, message),
-    debugCode: (asker, request, signal) =>
-      debugCode(
-        {
-          pool,
-          jobNeeds,
-          manifestOf: (dataset) => manifestOf(dataset, store.peek<DatasetBody>('dataset', dataset)?.body.version ?? 1),
-        },
-        asker,
-        request,
-        signal,
-      ),
+    debugCode: (asker, request, signal) => debugCode(debugNeeds, asker, request, signal),
+    runOnSyntheticRows: (asker, computation, run) => runOnSyntheticRows(debugNeeds, asker, computation, run),
   };
   const images = await Promise.all((await listImages(parts.root)).map((name) => pool.image(name)));
   if ((await checkImages(parts.directory, images)) === 'signed')

@@ -21,6 +21,7 @@ import { untilSlot } from './answer-slots.ts';
 import { disputesOfJob } from './disputes.ts';
 import { type EndRecord, type StoreLedger, tellingEnd } from './ended-jobs.ts';
 import type { SubmittedProgram } from './javascript-engine.ts';
+import type { CodeDiagnosticsNeeds } from './code-diagnostics.ts';
 import { explainJob } from './explain-job.ts';
 import type { ForecastNeeds } from './forecast-cells.ts';
 import { actorOf, liveMessage, recordMessage } from './job-message.ts';
@@ -32,7 +33,7 @@ import { handOver, type IssuedTicket, MAX_HANDED_OVER_BYTES, newTicket } from '.
 import type { Results } from './results.ts';
 import { StageClock } from './stage-clock.ts';
 
-export interface JobServiceNeeds extends GatewayNeeds, ForecastNeeds {
+export interface JobServiceNeeds extends GatewayNeeds, ForecastNeeds, CodeDiagnosticsNeeds {
   readonly queue: JobQueue;
   readonly results: Results;
   readonly jobNeeds: Omit<JobNeeds, 'ledger'> & { readonly ledger: StoreLedger };

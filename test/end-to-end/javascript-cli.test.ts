@@ -98,6 +98,15 @@ test('code is debugged on a synthetic twin, with its errors and console', async 
   assert.equal(exit, 1);
   assert.match(stdout, /console: rows 1000/);
   assert.match(stdout, /undefined/);
+  const explain = ['job', 'explain', '--spec', example('median-survival.yaml'), '--as', acme];
+  assert.match(
+    await ok(...explain, '--program', broken),
+    /on synthetic rows: TypeError: [^]* counts as the declared defaults/,
+  );
+  assert.doesNotMatch(
+    await ok('job', 'explain', '--program', example('median-survival.yaml'), '--as', acme),
+    /synthetic/,
+  );
   const good = await ok('job', 'debug', '--program', example('risk-score.yaml'), '--as', acme);
   assert.match(good, /"result":0\.\d/);
   const file = join(served.folder, 'twin.arrow');
