@@ -33,6 +33,8 @@ export type FoldKind = 'float64' | 'int32' | 'boolean' | 'dictionary';
  */
 export interface SqlFold {
   readonly kernel: string;
+  /** The same kernel as WebAssembly, base64: the worker takes it where it can. */
+  readonly module?: string | undefined;
   readonly kinds: readonly FoldKind[];
   readonly cells: number;
 }

@@ -1,9 +1,13 @@
 import duckdb from '@duckdb/node-bindings';
 import { DuckDBTypeId, type DuckDBConnection, type DuckDBDataChunk } from '@duckdb/node-api';
+import { VectorKernel } from '../../sandbox/vector-kernel.ts';
 import { foldLayout, type FoldKind, type SqlFold } from '../sql-job.ts';
 
 /** What a printed kernel is: it adds the rows of a buffer to its cells, and hands the cells out. */
 type Kernel = (buffer?: ArrayBuffer | null, rows?: number, ...offsets: readonly number[]) => Float64Array | undefined;
+
+/** A kernel and the room that its rows are put into. */
+type Adder = Pick<VectorKernel, 'roomFor' | 'add' | 'takeCells'>;
 
 /** Rows that the kernel is given at once: few enough to stay in the processor's cache. */
 const ROOM_ROWS = 8192;
@@ -24,21 +28,20 @@ export async function foldRows(
   const result = await connection.stream(select);
   if (result.columnCount !== fold.kinds.length) throw new TypeError('the result has other columns than agreed');
   const isWidened = fold.kinds.map((kind, i) => isWidenedTo(kind, result.columnTypeId(i)));
-  // oxlint-disable-next-line typescript/no-implied-eval -- the kernel is our own text
-  const kernel = new Function(`return ${fold.kernel}`)() as Kernel;
   const { offsets, bytes } = foldLayout(fold.kinds, ROOM_ROWS);
-  const buffer = new ArrayBuffer(bytes);
-  const columns = fold.kinds.map((kind, i) => viewOf(kind, buffer, offsets[i] ?? 0));
+  const kernel: Adder = VectorKernel.from(fold.module, fold.cells) ?? printedKernel(fold.kernel);
+  const room = kernel.roomFor(bytes);
+  const columns = fold.kinds.map((kind, i) => viewOf(kind, room, offsets[i] ?? 0));
   const totals = new BigInt64Array(fold.cells);
   let [rows, held, sinceTaken] = [0, 0, 0];
   const take = (): void => {
-    const cells = kernel() ?? new Float64Array(0);
+    const cells = kernel.takeCells();
     if (cells.length !== fold.cells) throw new TypeError('the kernel has other cells than agreed');
     for (let i = 0; i < cells.length; i++) totals[i] = (totals[i] ?? 0n) + BigInt(cells[i] ?? 0);
     sinceTaken = 0;
   };
   const run = (): void => {
-    kernel(buffer, held, ...offsets);
+    kernel.add(held, offsets);
     rows += held;
     sinceTaken += held;
     held = 0;
@@ -61,9 +64,23 @@ export async function foldRows(
   return { rows, totals };
 }
 
+/** The printed kernel over a buffer of its own: for what no module was made of. */
+function printedKernel(text: string): Adder {
+  // oxlint-disable-next-line typescript/no-implied-eval -- the kernel is our own text
+  const kernel = new Function(`return ${text}`)() as Kernel;
+  let room = new Uint8Array(0);
+  return {
+    roomFor: (bytes) => (room = new Uint8Array(bytes)),
+    add: (rows, offsets) => void kernel(room.buffer, rows, ...offsets),
+    takeCells: () => kernel() ?? new Float64Array(0),
+  };
+}
+
 type Values = Float64Array | Int32Array | Int8Array;
 
-function viewOf(kind: FoldKind, buffer: ArrayBuffer, offset: number): Values {
+function viewOf(kind: FoldKind, room: Uint8Array<ArrayBuffer>, at: number): Values {
+  const { buffer } = room;
+  const offset = room.byteOffset + at;
   switch (kind) {
     case 'float64':
       return new Float64Array(buffer, offset, ROOM_ROWS);

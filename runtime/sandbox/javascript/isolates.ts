@@ -168,10 +168,10 @@ export class KernelIsolate implements Disposable {
   }
 
   /** Adds the batch that was put into the room. */
-  add(rows: number, places: readonly ColumnPlace[]): void {
+  add(rows: number, offsets: readonly number[]): void {
     const buffer = this.#isNew ? new ivm.ExternalCopy(this.#room.buffer).copyInto({ release: true }) : null;
     this.#isNew = false;
-    this.#run.applySync(undefined, [buffer, rows, ...places.map((place) => place.offset)], {
+    this.#run.applySync(undefined, [buffer, rows, ...offsets], {
       timeout: this.#timeoutMs,
     });
   }

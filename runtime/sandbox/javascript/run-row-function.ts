@@ -4,7 +4,9 @@ import { withWorker } from './lease.ts';
 import { javascriptLimits } from './limits.ts';
 import type { CheckedRowFunction } from './row-function/check.ts';
 import { printKernel } from './row-function/kernel.ts';
+import type { KernelTerms } from './row-function/kernel.ts';
 import type { Reducer, Sensitivity } from './row-function/reducer.ts';
+import { vectorKernel } from './row-function/vector/reduce.ts';
 import { codeOf, storedKeys } from './source.ts';
 import type { ColumnSource, GroupKey, JobFailed, RunTerms, SourceKernel } from './source.ts';
 import { WorkerLost, bodyTaken, bytesOf, nextAnswer, sendColumns, sendEnd, startJob, within } from './worker-link.ts';
@@ -47,7 +49,7 @@ export async function runRowFunction(
     isBounded && !isCountingUnits
       ? undefined
       : { count: source.units, rowsPerUnit: job.rowsPerUnit, isCounted: isCountingUnits };
-  const kernel = printKernel(job.checked.program, {
+  const kernelTerms: KernelTerms = {
     columns: source.columns,
     reducer: job.reducer,
     plan,
@@ -58,11 +60,15 @@ export async function runRowFunction(
       keys: storedKeys(source, job.groupBy.column, job.groupBy.keys),
     },
     units,
-  });
+  };
+  const kernel = printKernel(job.checked.program, kernelTerms);
   // The strict tier promises a process without a compiler: only a worker of this image has that.
-  const mayFold = units === undefined && terms.tier === 'balanced' && kernel.length <= foldCharacters;
+  const isCompiled = terms.tier === 'balanced';
+  const bytes = isCompiled ? vectorKernel(job.checked.program, kernelTerms) : undefined;
+  const module = bytes && Buffer.from(bytes).toString('base64');
+  const mayFold = units === undefined && isCompiled && kernel.length <= foldCharacters;
   if (source.fold !== undefined && mayFold)
-    return foldedBy(source.fold, { kernel, kinds: wireKinds(source.columns, false), cells }, job, terms);
+    return foldedBy(source.fold, { kernel, module, kinds: wireKinds(source.columns, false), cells }, job, terms);
   return withWorker(workers, { ...terms, wallMs: terms.timeoutMs + javascriptLimits.graceMs }, async (worker) => {
     const kinds = wireKinds(source.columns, units !== undefined);
     const wantedMiB = rowIsolateMiB(units?.count ?? 0, groups, isCountingUnits);
@@ -70,6 +76,8 @@ export async function runRowFunction(
     await startJob(worker, {
       kind: 'rowFunction',
       kernel,
+      module,
+      cells,
       kinds,
       isCountingUnits,
       timeoutMs: terms.timeoutMs,

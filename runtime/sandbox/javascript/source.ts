@@ -46,6 +46,8 @@ export interface GroupedRows {
 /** A printed kernel over a checked row function: trusted text, whose only product is that many integer cells. */
 export interface SourceKernel {
   readonly kernel: string;
+  /** the same kernel as WebAssembly, base64, where it could be compiled */
+  readonly module?: string | undefined;
   readonly kinds: readonly ColumnKind[];
   readonly cells: number;
 }

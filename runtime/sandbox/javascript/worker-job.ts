@@ -43,6 +43,9 @@ export type WorkerJob =
   | {
       readonly kind: 'rowFunction';
       readonly kernel: string;
+      /** the same kernel as WebAssembly, base64, where it could be compiled */
+      readonly module?: string | undefined;
+      readonly cells: number;
       readonly kinds: readonly ColumnKind[];
       readonly isCountingUnits: boolean;
       readonly timeoutMs: number;

@@ -1,6 +1,7 @@
 import { readSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { frameType, parseJsonPayload } from '../channel.ts';
+import { VectorKernel } from '../vector-kernel.ts';
 import type { SyncWorkerChannel } from '../channel.ts';
 import { layoutOf } from './columns.ts';
 import type { ColumnKind, ColumnPlace } from './columns.ts';
@@ -89,7 +90,10 @@ function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void 
 }
 
 function runRowFunction(channel: Channel, job: Extract<WorkerJob, { kind: 'rowFunction' }>): void {
-  using kernel = new KernelIsolate(job.kernel, job);
+  const vector = VectorKernel.from(job.module, job.cells);
+  using printed = vector === undefined ? new KernelIsolate(job.kernel, job) : undefined;
+  const kernel = vector ?? printed;
+  if (kernel === undefined) throw new RangeError('no kernel');
   let totals: BigInt64Array<ArrayBuffer> | undefined;
   let rowsHeld = 0;
   // So many rows stay below 2^53 in every cell; beyond them the sum is exact in 64-bit integers.
@@ -104,11 +108,15 @@ function runRowFunction(channel: Channel, job: Extract<WorkerJob, { kind: 'rowFu
     const body = readBody(channel, (bytes) => kernel.roomFor(bytes));
     if (body === undefined) break;
     if (rowsHeld + body.rows > javascriptLimits.batchRows) take();
-    kernel.add(body.rows, placesOf(job.kinds, body.rows, body.bytes.byteLength));
+    kernel.add(
+      body.rows,
+      placesOf(job.kinds, body.rows, body.bytes.byteLength).map((place) => place.offset),
+    );
     rowsHeld += body.rows;
   }
   channel.send(frameType.DATA, new Uint8Array(take().buffer));
-  if (job.isCountingUnits) channel.send(frameType.DATA, new Uint8Array(kernel.units().buffer));
+  if (job.isCountingUnits && printed !== undefined)
+    channel.send(frameType.DATA, new Uint8Array(printed.units().buffer));
 }
 
 function forEachBody(
