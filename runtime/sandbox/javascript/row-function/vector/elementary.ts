@@ -107,18 +107,18 @@ export class Elementary {
     );
     const wide = this.#make('subtract', square, this.#sum(this.#product(s, this.#sum(square, R)), low));
     // |f| < 2^-20, told by its bits: (2 + hx) & 0xfffff is below 3.
-    const next = this.#make('and', this.#make('int64Add', hx, this.#graph.bits(0x2_0000_0000n)), this.#graph.bits(0x000f_ffff_0000_0000n));
+    const next = this.#make(
+      'and',
+      this.#make('int64Add', hx, this.#graph.bits(0x2_0000_0000n)),
+      this.#graph.bits(0x000f_ffff_0000_0000n),
+    );
     const isTiny = this.#make('int64Greater', this.#graph.bits(0x3_0000_0000n), next);
     const tiny = this.#product(
       this.#product(f, f),
       this.#make('subtract', this.#number(0.5), this.#product(this.#number(0.3333333333333333), f)),
     );
     const narrow = this.#graph.select(isTiny, tiny, this.#product(s, this.#make('subtract', f, R)));
-    const inner = this.#graph.select(
-      this.#make('andNot', isWide, isTiny),
-      wide,
-      this.#make('subtract', narrow, low),
-    );
+    const inner = this.#graph.select(this.#make('andNot', isWide, isTiny), wide, this.#make('subtract', narrow, low));
     const answer = this.#make('subtract', this.#product(k, this.#graph.bits(LN2_HI)), this.#make('subtract', inner, f));
     const finite = this.#graph.select(this.#make('less', x, this.#number(Infinity)), answer, x);
     const positive = this.#graph.select(this.#make('greater', x, zero), finite, notANumber);
@@ -129,7 +129,10 @@ export class Elementary {
   #polynomial(x: NodeId, terms: readonly bigint[]): NodeId {
     return terms
       .slice(0, -1)
-      .reduceRight((sum, term) => this.#sum(this.#graph.bits(term), this.#product(x, sum)), this.#graph.bits(terms.at(-1) ?? 0n));
+      .reduceRight(
+        (sum, term) => this.#sum(this.#graph.bits(term), this.#product(x, sum)),
+        this.#graph.bits(terms.at(-1) ?? 0n),
+      );
   }
 
   /** A small 64-bit integer as a double: its low bits below those of 1.5·2^52. */

@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/switch-exhaustiveness-check -- only what is done to masks can be folded */
 import type { LoadKind, Operation } from './instructions.ts';
 
 /** A value of two rows; nodes are numbered so that each comes after those it is made of. */

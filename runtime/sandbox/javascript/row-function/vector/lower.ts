@@ -122,11 +122,7 @@ class Lowering {
         const { index } = this.#columnOf(value.column);
         const code = value.text === null ? -1 : (this.#terms.codeOf(value.column, value.text) ?? -2);
         const bits = BigInt.asUintN(32, BigInt(code));
-        const same = this.#make(
-          'int32Equal',
-          this.#graph.load(index, 'int32'),
-          this.#graph.bits((bits << 32n) | bits),
-        );
+        const same = this.#make('int32Equal', this.#graph.load(index, 'int32'), this.#graph.bits((bits << 32n) | bits));
         const isText = this.#make('widen32', same);
         return this.#mask(value.isNegated ? this.#make('not', isText) : isText);
       }
@@ -140,7 +136,8 @@ class Lowering {
         const operand = deeper(value.operand);
         const double = this.double(operand);
         const isNumber = this.#make('not', this.#make('or', operand.missing, this.#isBoolean(operand)));
-        if (value.name === 'isNaN') return this.#mask(this.#make('andNot', isNumber, this.#make('equal', double, double)));
+        if (value.name === 'isNaN')
+          return this.#mask(this.#make('andNot', isNumber, this.#make('equal', double, double)));
         const isFinite = this.#make('less', this.#make('abs', double), this.#graph.number(Infinity));
         const isWhole = value.name === 'isFinite' ? ones : this.#make('equal', this.#make('trunc', double), double);
         return this.#mask(this.#make('and', isNumber, this.#make('and', isFinite, isWhole)));
@@ -174,7 +171,10 @@ class Lowering {
       case 'int32':
         return this.#number(this.#make('fromInt32', this.#graph.load(index, 'int32')));
       case 'boolean': {
-        const stored = this.#make('widen32', this.#make('widen16', this.#make('widen8', this.#graph.load(index, 'int8'))));
+        const stored = this.#make(
+          'widen32',
+          this.#make('widen16', this.#make('widen8', this.#graph.load(index, 'int8'))),
+        );
         const truth = this.#make('int64Equal', stored, this.#graph.bits(1n));
         return {
           kind: 'boolean',

@@ -23,7 +23,7 @@ export function encodeModule(
   const code = bodyOf(graph, cells, columns);
   const parameters = Array.from({ length: columns.length + 1 }, () => I32);
   return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+    ...MAGIC,
     ...section(1, [1, 0x60, ...vector(parameters), 0]),
     ...section(3, [1, 0]),
     ...section(5, [1, 1, ...leb(pagesOf(cells.length)), ...leb(MAX_PAGES)]),
@@ -42,6 +42,8 @@ const PAGE = 65_536;
 const MAX_PAGES = (200 * 2 ** 20) / PAGE;
 const pagesOf = (cells: number): number => Math.ceil(bytesOfCells(cells) / PAGE) + 1;
 
+/** `\0asm` and version 1. */
+const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 const I32 = 0x7f;
 const V128 = 0x7b;
 const SIMD = 0xfd;

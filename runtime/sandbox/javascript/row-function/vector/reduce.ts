@@ -87,7 +87,8 @@ class Reduction {
     const isNumber = outputs.map((y) => graph.make('equal', [y, y]));
     const all = isNumber.reduce((one, other) => graph.make('and', [one, other]), graph.ones);
     const of = (mask: NodeId, value: NodeId): NodeId => graph.make('and', [mask, value]);
-    const quantised = (): readonly NodeId[] => plan.grids.map((grid, k) => this.#onGrid(grid, outputs[k] ?? graph.zero));
+    const quantised = (): readonly NodeId[] =>
+      plan.grids.map((grid, k) => this.#onGrid(grid, outputs[k] ?? graph.zero));
     const product = (one: NodeId | undefined, other: NodeId | undefined): NodeId =>
       graph.make('multiply', [one ?? graph.zero, other ?? graph.zero]);
     const count = of(all, graph.one);
@@ -157,7 +158,9 @@ class Reduction {
     const graph = this.#graph;
     const first = plan.cells[0];
     if (first === undefined) throw new RangeError('a gradient has no cells');
-    const [target = graph.zero, ...features] = plan.grids.map((grid, k) => this.#clamped(grid, outputs[k] ?? graph.zero));
+    const [target = graph.zero, ...features] = plan.grids.map((grid, k) =>
+      this.#clamped(grid, outputs[k] ?? graph.zero),
+    );
     const [bias = 0, ...slopes] = weights;
     const score = slopes.reduce(
       (sum, weight, k) =>
@@ -173,10 +176,7 @@ class Reduction {
         : score;
     const residual = graph.make('subtract', [predicted, target]);
     const x = [residual, ...features.map((feature) => graph.make('multiply', [residual, feature]))];
-    const squares = x.reduce(
-      (sum, each) => graph.make('add', [sum, graph.make('multiply', [each, each])]),
-      graph.zero,
-    );
+    const squares = x.reduce((sum, each) => graph.make('add', [sum, graph.make('multiply', [each, each])]), graph.zero);
     const length = graph.make('sqrt', [squares]);
     const bound = graph.number(clip);
     const isLong = graph.make('greater', [length, bound]);
@@ -190,11 +190,7 @@ class Reduction {
   }
 
   /** The rows that are nearest to each centre; of two that are equally near, the first. */
-  #nearest(
-    centres: readonly (readonly number[])[],
-    plan: ReducerPlan,
-    outputs: readonly NodeId[],
-  ): readonly NodeId[] {
+  #nearest(centres: readonly (readonly number[])[], plan: ReducerPlan, outputs: readonly NodeId[]): readonly NodeId[] {
     const graph = this.#graph;
     const y = plan.grids.map((grid, k) => this.#clamped(grid, outputs[k] ?? graph.zero));
     let best = graph.number(Infinity);
