@@ -77,7 +77,7 @@ export function addOperator(program: Command): void {
         const { budgets } = await glovebox.budgets.get({ dataset: options.dataset });
         out.answer({ budgets }, () =>
           tableText(
-            ['dataset', 'consumer', 'rule', 'uses', 'reserved', 'of', 'epsilon', 'reserved', 'of'],
+            ['dataset', 'consumer', 'rule', 'uses', 'reserved', 'of', 'epsilon', 'reserved', 'of', 'some comes back'],
             budgets.map((one) => {
               // Rules that add no noise have no privacy budget.
               const hasLoss = one.microEpsilonLimit !== null || one.microEpsilonSpent + one.microEpsilonReserved > 0n;
@@ -90,6 +90,7 @@ export function addOperator(program: Command): void {
                 one.usesReserved,
                 one.usesLimit,
                 ...loss.map((micro) => (hasLoss ? epsilonOf(micro) : null)),
+                one.periodEndsAtMs === null ? null : new Date(one.periodEndsAtMs).toISOString(),
               ];
             }),
           ),

@@ -1,7 +1,7 @@
 import type { Budget as BudgetMessage } from '../gen/messages.ts';
 import type { BudgetServiceHandlers } from '../gen/services.ts';
 import { type Caller, hasRole } from '../identity/party.ts';
-import { consumerBudget, datasetBudget } from '../ledger/budget.ts';
+import { type BudgetId, consumerBudget, datasetBudget } from '../ledger/budget.ts';
 import type { AllowRule, DifferentialPrivacyRelease, UseCount } from '../policy/model.ts';
 import { pageOf } from './access.ts';
 import { limitsOf } from '../job/loss-lines.ts';
@@ -26,7 +26,8 @@ export async function budgetsOf(
       const loss = lossOf(rule);
       if (count !== null || loss !== null) {
         const uses = count === null ? noUses(body, rule.id) : await usesOf(needs, body, rule.id, rule.mode, count);
-        all.push({ ...uses, ...(loss === null ? {} : await epsilonOf(needs, body, loss)) });
+        const spent: Partial<BudgetMessage> = loss === null ? {} : await epsilonOf(needs, body, loss);
+        all.push({ ...uses, ...spent, periodEndsAtMs: earlier(uses.periodEndsAtMs, spent.periodEndsAtMs ?? null) });
       }
     }
     const limit = datasetLimitOf(policyOf(policy.body).allow);
@@ -37,6 +38,9 @@ export async function budgetsOf(
   }
   return all;
 }
+
+const earlier = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.min(a, b);
 
 /** What is spent and what is left, per dataset, consumer and rule that counts. */
 export function budgetService(needs: GatewayNeeds): BudgetServiceHandlers {
@@ -127,10 +131,11 @@ async function epsilonOf(
   needs: GatewayNeeds,
   { dataset, consumer }: AgreementBody,
   { mode, microEpsilonTotal, periodMs, concentrated }: Loss,
-): Promise<Pick<BudgetMessage, 'microEpsilonSpent' | 'microEpsilonReserved' | 'microEpsilonLimit'>> {
+): Promise<Pick<BudgetMessage, 'microEpsilonSpent' | 'microEpsilonReserved' | 'microEpsilonLimit' | 'periodEndsAtMs'>> {
   const kind = concentrated === null ? 'microEpsilon' : 'nanoRho';
   const budget = consumerBudget(kind, { dataset, consumer, rule: mode });
   const { spent, held, toppedUp } = await needs.store.balance(budget, periodMs ?? undefined);
+  const periodEndsAtMs = await periodEnd(needs, budget, periodMs);
   if (concentrated !== null) {
     // Told as epsilon, which is what people compare; it grows with the root of rho, so the parts do not add up.
     const epsilonOf = (nanoRho: bigint): bigint => BigInt(microEpsilonOf(Number(nanoRho), concentrated.delta));
@@ -138,12 +143,14 @@ async function epsilonOf(
       microEpsilonSpent: epsilonOf(spent),
       microEpsilonReserved: epsilonOf(spent + held) - epsilonOf(spent),
       microEpsilonLimit: concentrated.nanoRhoLimit === null ? null : epsilonOf(concentrated.nanoRhoLimit + toppedUp),
+      periodEndsAtMs,
     };
   }
   return {
     microEpsilonSpent: spent,
     microEpsilonReserved: held,
     microEpsilonLimit: microEpsilonTotal === null ? null : BigInt(microEpsilonTotal) + toppedUp,
+    periodEndsAtMs,
   };
 }
 
@@ -168,10 +175,8 @@ async function usesOf(
   count: UseCount,
 ): Promise<BudgetMessage> {
   const { dataset, consumer } = agreement;
-  const balance = await needs.store.balance(
-    consumerBudget('count', { dataset, consumer, rule }),
-    count.perMs ?? undefined,
-  );
+  const budget = consumerBudget('count', { dataset, consumer, rule });
+  const balance = await needs.store.balance(budget, count.perMs ?? undefined);
   return {
     dataset,
     consumer,
@@ -182,8 +187,15 @@ async function usesOf(
     uses: balance.spent,
     usesReserved: balance.held,
     usesLimit: BigInt(count.max) + balance.toppedUp,
-    periodEndsAtMs: null,
+    periodEndsAtMs: await periodEnd(needs, budget, count.perMs),
   };
+}
+
+/** When something that counts against the budget counts no more; null without a period, or while nothing counts. */
+async function periodEnd(needs: GatewayNeeds, budget: BudgetId, periodMs: number | null): Promise<number | null> {
+  if (periodMs === null) return null;
+  const oldest = await needs.store.oldestUse(budget, periodMs);
+  return oldest === null ? null : oldest + periodMs;
 }
 
 const mayRead = (caller: Caller, body: AgreementBody): boolean =>

@@ -180,7 +180,7 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
       }),
     );
   }
-  const { lines, scheme, securityBits, resultBytes } = explainProgram(plan);
+  const { lines, scheme, securityBits, resultBytes, operations } = explainProgram(plan);
   return {
     kind: 'open',
     dataset: { name: dataset.id, version: dataset.body.version, digest: dataset.body.digest.replace('sha256:', '') },
@@ -194,6 +194,7 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
     inWords: lines,
     guarantee: `computed on ciphertext (${scheme.toUpperCase()}, ${securityBits}-bit security): the runtime saw no value; the key holder decrypted only after it had run the same program itself; every released number rests on at least the rule’s minimum of privacy units (${encrypted.unitColumn}), by hashes that the runtime counted; no noise was added`,
     resultBytes,
+    operations,
     extraction: null,
     run: (jobId, signal) =>
       runEncryptedData(

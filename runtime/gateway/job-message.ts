@@ -149,7 +149,7 @@ export const actorOf = ({ body }: JobRecord): string =>
 
 function meterMessage(
   { bytes }: ResultNote,
-  { rowsScanned, cellsReleased, chargeMinor, currency }: NonNullable<ResultNote['meter']>,
+  { rowsScanned, cellsReleased, ciphertextOperations = 0, chargeMinor, currency }: NonNullable<ResultNote['meter']>,
   startedAtMs: number,
   endedAtMs: number | null,
 ): JobMessage['meter'] {
@@ -158,7 +158,7 @@ function meterMessage(
     cellsReleased: BigInt(cellsReleased),
     bytesReleased: BigInt(bytes),
     elapsedMs: Math.max(0, (endedAtMs ?? startedAtMs) - startedAtMs),
-    ciphertextOperations: 0n,
+    ciphertextOperations: BigInt(ciphertextOperations),
     chargeMicros: currency === '' ? null : microsOf(chargeMinor, currency),
     currency,
   };

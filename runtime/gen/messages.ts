@@ -335,13 +335,16 @@ export interface Budget {
   readonly microEpsilonReserved: bigint;
   /** Privacy loss allowed; absent when there is no such limit. */
   readonly microEpsilonLimit: bigint | null;
-  /** Uses committed in the current period. */
+  /** Uses committed within the period up to now. */
   readonly uses: bigint;
   /** Uses set aside by running jobs. */
   readonly usesReserved: bigint;
   /** Uses allowed per period; absent when not limited. */
   readonly usesLimit: bigint | null;
-  /** When the current period ends, milliseconds since the epoch; absent when it does not. */
+  /**
+   * When the oldest use or loss that still counts is as old as the period and counts no more, milliseconds since the epoch;
+   * absent when nothing counts, or without a period. Of a rule that counts both, whichever is first.
+   */
   readonly periodEndsAtMs: number | null;
 }
 
@@ -1524,7 +1527,7 @@ export interface JobMeter {
   readonly bytesReleased: bigint;
   /** Milliseconds of wall clock, rounded up to the metering step. */
   readonly elapsedMs: number;
-  /** Operations on ciphertext. */
+  /** Operations on ciphertext: blocks that the steps of the program take in, each as often as a step does. */
   readonly ciphertextOperations: bigint;
   /** Charge in minor units of the currency times 10⁶; absent when there is no price. */
   readonly chargeMicros: bigint | null;
@@ -1817,7 +1820,7 @@ export interface MeterLine {
   readonly cellsReleased: bigint;
   /** Bytes released. */
   readonly bytesReleased: bigint;
-  /** Operations on ciphertext. */
+  /** Operations on ciphertext: blocks that the steps of the program take in, each as often as a step does. */
   readonly ciphertextOperations: bigint;
   /** Privacy loss in micro-epsilon. */
   readonly microEpsilon: bigint;

@@ -33,6 +33,8 @@ export interface HomomorphicExplanation {
   readonly inputBytes: number;
   readonly resultBytes: number;
   readonly resultCiphertexts: number;
+  /** What is metered: blocks of ciphertext that steps of the program take in, each as often as a step does; for queries, products. */
+  readonly operations: number;
   /** Compute time on one core of a current server, from measured rates; a guide, not a promise. */
   readonly estimateMs: number;
   /** For queries: what this one costs and may cost in all. */
@@ -60,6 +62,7 @@ export function explainProgram(plan: Plan): HomomorphicExplanation {
   let resultBytes = 0;
   let resultCiphertexts = 0;
   let microseconds = 0;
+  let operations = 0;
   for (const output of plan.outputs) {
     const step = stepOf(plan, output);
     const blocks = Math.max(0, ...output.terms.map((term) => plan.inputs[term.column]?.totals.blocks ?? 0));
@@ -69,6 +72,7 @@ export function explainProgram(plan: Plan): HomomorphicExplanation {
     const bytes = bodyBytes(outputShape(plan, output));
     resultBytes += segments * bytes;
     resultCiphertexts += segments;
+    operations += blocks * output.terms.length;
     const unit = bodyBytes(freshShape(PROFILES[output.profile], 'full')) / 65536;
     if (output.work === 'linear') microseconds += blocks * output.terms.length * unit * MICROSECONDS.addPer64KiB;
     else if (output.work === 'product') microseconds += blocks * unit * MICROSECONDS.multiplyPer64KiB;
@@ -101,6 +105,7 @@ export function explainProgram(plan: Plan): HomomorphicExplanation {
     inputBytes,
     resultBytes,
     resultCiphertexts,
+    operations,
     estimateMs: microseconds / 1000,
     charge: null,
   } satisfies Omit<HomomorphicExplanation, 'lines'>;
@@ -158,6 +163,7 @@ export function explainQuery(header: QueryHeader, columns: readonly QueryColumn[
     inputBytes,
     resultBytes,
     resultCiphertexts: count,
+    operations: products,
     estimateMs,
     charge,
     lines: [

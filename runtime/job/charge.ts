@@ -57,9 +57,7 @@ export function priceBefore(
   if (first === undefined) return null;
   const { currency } = first.plan;
   const mine = plans.filter(({ plan }) => plan.currency === currency);
-  const isBounded = mine.every(({ plan }) =>
-    plan.prices.every(({ meter }) => meter !== 'cpuMs' && meter !== 'wallMs' && meter !== 'heOps'),
-  );
+  const isBounded = mine.every(({ plan }) => plan.prices.every(({ meter }) => meter !== 'cpuMs' && meter !== 'wallMs'));
   if (!isBounded) return null;
   const minor = mine.reduce((sum, { plan, most }) => sum + priceOf(plan, most, NO_USE).totalMinor, 0);
   return { priceMicros: microsOf(minor, currency), currency };
@@ -120,6 +118,7 @@ export function usageOf(
       ? rows.reduce((sum, one) => sum + one, 0)
       : figureOf(prepared, result.usage.rowsScanned),
     microEpsilon: prepared.microEpsilon,
+    heOps: prepared.ciphertextOperations ?? 0,
     wallMs: slotOf(now.nowMs - job.submittedAtMs),
   };
   // An answer that is given again was paid for.
@@ -188,6 +187,7 @@ function mostUse(prepared: Prepared, one: AdmittedPermit): Meters {
     ...NO_USE,
     calls: 1,
     microEpsilon,
+    heOps: prepared.ciphertextOperations ?? 0,
     rowsScanned: rowsUnder(prepared, one) ?? 0,
     cellsReleased: terms.maxRows * cells,
     bytesReleased: terms.maxBytes,
@@ -222,6 +222,12 @@ function meterOf(name: string | null): Meter {
 
 /** What a consumer is told of a job's use beside its result: the figures of its bill, which tell no more than its answer. */
 export function meterNote({ data: { meters, chargeMinor, currency } }: UsageEvent): NonNullable<ResultNote['meter']> {
-  const { rowsScanned, cellsReleased } = meters;
-  return { rowsScanned, cellsReleased, chargeMinor, currency: currency === NO_CURRENCY ? '' : currency };
+  const { rowsScanned, cellsReleased, heOps } = meters;
+  return {
+    rowsScanned,
+    cellsReleased,
+    ...(heOps === 0 ? {} : { ciphertextOperations: heOps }),
+    chargeMinor,
+    currency: currency === NO_CURRENCY ? '' : currency,
+  };
 }

@@ -161,6 +161,8 @@ export type ResultNote = WrittenResult & {
   readonly meter?: {
     readonly rowsScanned: number;
     readonly cellsReleased: number;
+    /** Absent in records of jobs that took none. */
+    readonly ciphertextOperations?: number;
     readonly chargeMinor: number;
     readonly currency: string;
   };

@@ -51,6 +51,8 @@ export interface OpenProgram {
   readonly inWords: readonly string[];
   readonly guarantee: string;
   readonly resultBytes: number;
+  /** Operations on ciphertext, as the plan tells them before the run. */
+  readonly operations: number;
   /** Values that the query could solve for, and how many that may ever be. */
   readonly extraction: { readonly account: string; readonly charge: number; readonly cap: number } | null;
   /** Runs in a jailed worker; scalars come from the key holder's decryptor, ciphertext is only the asker's to read. */
@@ -149,6 +151,7 @@ function prepared(
     },
     budget: [...budgetLines(consumer, permits), ...queryLines(consumer, open, release)],
     microEpsilon: 0,
+    ciphertextOperations: open.operations,
     inWords: open.inWords,
     guarantee: open.guarantee,
     image: engine.image,

@@ -34,6 +34,8 @@ export interface Prepared {
   readonly basis: Basis;
   readonly budget: readonly BudgetLine[];
   readonly microEpsilon: number;
+  /** Operations on ciphertext that the job takes; absent where it takes none. */
+  readonly ciphertextOperations?: number;
   readonly inWords: readonly string[];
   /** What would run, as SQL of our own that rests on the query and the policy alone; absent when it is no SQL. */
   readonly enforcedSql?: string;

@@ -70,7 +70,8 @@ export async function reserve(
           `the budget \`${describeBudget(answer.budget)}\` is used up: ${answer.spent} of ${answer.limit} spent or reserved`,
           {
             clause: admission.clause,
-            remedy: 'wait until the period ends, or ask the provider for a signed top-up',
+            remedy:
+              'wait until some of it comes back (`budget show`), where it has a period, or ask the provider for a signed top-up',
           },
         ),
       );

@@ -7,6 +7,7 @@ export const PRICED_METERS = [
   'rowsScanned',
   'cellsReleased',
   'bytesReleased',
+  'heOps',
   'microEpsilon',
 ] as const satisfies readonly Meter[];
 

@@ -246,6 +246,8 @@ export class Engine {
         return this.#rows.list(request.table, request.filter);
       case 'balance':
         return this.#ledger.balance(request.budget, request.windowMs, this.#latestMs);
+      case 'oldestUse':
+        return this.#ledger.oldestUse(request.budget, request.windowMs, this.#latestMs);
       case 'receipt':
         return this.#log.receipt(request.position, request.against);
       case 'envelope': {

@@ -28,6 +28,7 @@ export class LedgerRows {
   readonly #update: StatementSync;
   readonly #addUse: StatementSync;
   readonly #sumUses: StatementSync;
+  readonly #oldestUse: StatementSync;
 
   constructor(database: DatabaseSync, digest: RowDigest) {
     this.#digest = digest;
@@ -44,6 +45,7 @@ export class LedgerRows {
       'select coalesce(sum(amount), 0) as sum from use where budget = ? and at > ? and at <= ?',
     );
     this.#sumUses.setReadBigInts(true);
+    this.#oldestUse = database.prepare('select min(at) as at from use where budget = ? and at > ?');
   }
 
   /** Where a budget stands for a limit with this window (none: for ever). */
@@ -51,6 +53,11 @@ export class LedgerRows {
     const row = this.#row(budget) ?? NO_ROW;
     const spent = windowMs === undefined ? row.spent : this.#slide(budget, row, windowMs, nowMs).windowSpent;
     return { spent, held: row.held, toppedUp: row.toppedUp };
+  }
+
+  /** When the first use was reserved that the window still counts; null when it counts none. */
+  oldestUse(budget: BudgetId, windowMs: number, nowMs: number): number | null {
+    return this.#oldestUse.get(budget, Math.max(0, nowMs - windowMs))?.['at'] as number | null;
   }
 
   /** Holds every line or none. */

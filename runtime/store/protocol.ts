@@ -27,6 +27,7 @@ export type ReadRequest =
   | { readonly do: 'get'; readonly table: TableName; readonly id: string }
   | { readonly do: 'list'; readonly table: TableName; readonly filter: RecordFilter }
   | { readonly do: 'balance'; readonly budget: BudgetId; readonly windowMs: number | undefined }
+  | { readonly do: 'oldestUse'; readonly budget: BudgetId; readonly windowMs: number }
   | { readonly do: 'receipt'; readonly position: number; readonly against: SignedSize | undefined }
   | { readonly do: 'envelope'; readonly position: number }
   | { readonly do: 'entries'; readonly from: number; readonly to: number }

@@ -186,6 +186,11 @@ export class Store {
     return this.#call({ do: 'balance', budget, windowMs });
   }
 
+  /** When the first use was reserved that a window still counts, milliseconds since 1970; null when it counts none. */
+  oldestUse(budget: BudgetId, windowMs: number): Promise<number | null> {
+    return this.#call({ do: 'oldestUse', budget, windowMs });
+  }
+
   /** The receipt (tlog-proof text) of a log entry against the latest checkpoint, or against an earlier one of this log. */
   receipt(position: number, against?: SignedSize): Promise<string | undefined> {
     return this.#call({ do: 'receipt', position, against });

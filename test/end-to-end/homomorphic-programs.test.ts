@@ -109,6 +109,19 @@ test('a sum of 64-bit integers at both ends of their range is exact to the last 
   assert.equal(sum?.exact, String(wide.reduce((a, b) => a + b, 0n)));
 });
 
+test('what a program does to ciphertext is metered, as its plan tells it', async () => {
+  const taken = async (...args: Parameters<typeof program>): Promise<bigint | undefined> => {
+    const outcome = await clinic.acme.jobs.run(program(...args));
+    return outcome.kind === 'released' ? outcome.job.meter?.ciphertextOperations : undefined;
+  };
+  const billed = async (): Promise<bigint> =>
+    (await clinic.acme.meters.report({})).lines.reduce((sum, line) => sum + line.ciphertextOperations, 0n);
+  const before = await billed();
+  const [narrow = 0n, wider = 0n] = [await taken('sum', ['spread']), await taken('sum', ['wide'])];
+  assert.ok(narrow > 0n && wider > narrow, `a 64-bit sum takes blocks under more moduli: ${narrow}, ${wider}`);
+  assert.equal(await billed(), before + narrow + wider);
+});
+
 test('a histogram and a count where equal are exact', async () => {
   const counts = ARMS.map((_, index) => String(arm.filter((code) => code === index).length));
   const histogram = await answered('histogram', ['arm']);

@@ -43,6 +43,8 @@ async function released(consumer: Member, idempotencyKey = '', question = QUESTI
   return job as Job;
 }
 const sql = (text: string) => ({ computation: { kind: 'sql' as const, sql: { text } } });
+/** Milliseconds of P30D. */
+const PERIOD_MS = 30 * 86_400_000;
 const usesOf = async (consumer: Member): Promise<bigint | undefined> =>
   (await consumer.budgets.get({ dataset: DATASET })).budgets[0]?.uses;
 
@@ -249,6 +251,12 @@ describe('a policy', () => {
     const saver = await world.consumer('saver');
     for (let use = 0; use < 3; use += 1) await released(saver, '', anew(use));
     assert.equal(await usesOf(saver), 3n);
+    const [{ periodEndsAtMs } = { periodEndsAtMs: null }] = (await saver.budgets.get({ dataset: DATASET })).budgets;
+    const periodMs = (periodEndsAtMs ?? 0) - now;
+    assert.ok(
+      periodMs > 0.99 * PERIOD_MS && periodMs <= PERIOD_MS,
+      'the first use comes back when it is thirty days old',
+    );
     await world.owner.agreements.terminate({ id: saver.agreement });
     const renamed = visitsPolicy({ count: MAX_USES, version: 20 }).replace('id: statistics', 'id: renamed');
     assert.equal((await world.owner.policies.attach({ document: renamed })).policy?.version, 20);

@@ -80,6 +80,7 @@ test('a sliding window gives uses back when they grow old, and a clock set back 
     if (answer.kind === 'reserved') await store.commitRelease({ ...releaseInput(id) });
     return answer.kind;
   };
+  assert.equal(await store.oldestUse(COUNT, 1000), null);
   assert.equal(await use('a'), 'reserved');
   now += 600;
   assert.equal(await use('b'), 'reserved');
@@ -87,8 +88,10 @@ test('a sliding window gives uses back when they grow old, and a clock set back 
   assert.equal(await use('c'), 'exhausted');
   now = NOW + 999;
   assert.equal(await use('d'), 'exhausted');
+  assert.equal(await store.oldestUse(COUNT, 1000), NOW);
   now = NOW + 1000;
   assert.equal(await use('e'), 'reserved');
+  assert.equal(await store.oldestUse(COUNT, 1000), NOW + 600);
   assert.equal(await use('f'), 'exhausted');
   // A wider window counts again what the narrower one had let go.
   assert.deepEqual((await store.balance(COUNT, 10_000)).spent, 3n);
