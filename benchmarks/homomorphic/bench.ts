@@ -10,6 +10,7 @@ import { explainProgram } from '../../runtime/homomorphic/explain.ts';
 import { ingestColumn } from '../../runtime/homomorphic/ingest.ts';
 import { generateKeyBundles, type PublicBundle } from '../../runtime/homomorphic/keys.ts';
 import { assembleCiphertext } from '../../runtime/homomorphic/layout.ts';
+import { openKeyedBackend } from '../../runtime/homomorphic/keyed-backend.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
 import { planProgram, type Plan } from '../../runtime/homomorphic/plan.ts';
 import { parseProgram } from '../../runtime/homomorphic/program.ts';
@@ -132,16 +133,12 @@ async function programRows(
   options: HomomorphicBenchOptions,
   connection: DuckDBConnection,
 ): Promise<readonly ProgramRow[]> {
-  const backend = await openNodeSealBackend();
   const choices = bench.program.columns.map((column) => chooseParameters({ ...bench.intent, column, rows: size }));
   const { open, secret } = generateKeyBundles(
-    backend,
+    await openNodeSealBackend(),
     choices.flatMap((choice) => choice.profiles),
   );
-  for (const key of secret.keys) backend.open(PROFILES[key.profile]).useSecretKey(key.secretKey);
-  for (const key of open.keys)
-    if (key.relinearisationKey !== null)
-      backend.open(PROFILES[key.profile]).useRelinearisationKey(key.relinearisationKey);
+  const backend = await openKeyedBackend({ secretKeys: secret.keys, relinearisationKeys: open.keys });
   const columns = [];
   let encryptMs = 0;
   let takeInMs = 0;

@@ -5,9 +5,9 @@ import { encryptColumn } from '../../runtime/homomorphic/encrypt-column.ts';
 import { EncryptionThreads } from '../../runtime/homomorphic/encryption-threads.ts';
 import { ingestColumn } from '../../runtime/homomorphic/ingest.ts';
 import { generateKeyBundles } from '../../runtime/homomorphic/keys.ts';
+import { openKeyedBackend } from '../../runtime/homomorphic/keyed-backend.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
 import { OpenBlock } from '../../runtime/homomorphic/open-block.ts';
-import { PROFILES } from '../../runtime/homomorphic/profiles.ts';
 import { valueAt } from './cases.ts';
 import { collect } from './collect.ts';
 import type { JobsRow } from './jobs.ts';
@@ -17,9 +17,8 @@ import type { JobsRow } from './jobs.ts';
  * by turn. The floor is the encryptor alone, without rows, file and digest.
  */
 export async function encryptionRow(size: number, turns: number): Promise<JobsRow> {
-  const backend = await openNodeSealBackend();
-  const { open, secret } = generateKeyBundles(backend, ['bgv-add-a']);
-  for (const { profile, secretKey } of secret.keys) backend.open(PROFILES[profile]).useSecretKey(secretKey);
+  const { open, secret } = generateKeyBundles(await openNodeSealBackend(), ['bgv-add-a']);
+  const backend = await openKeyedBackend({ secretKeys: secret.keys });
   const rows = 2 * size;
   const choice = chooseParameters({ column: 'x', programs: ['sum'], low: 0, high: 4000, decimals: 0, rows });
   const header: ColumnHeader = { ...choice.header, keyId: open.keyId };
@@ -27,7 +26,9 @@ export async function encryptionRow(size: number, turns: number): Promise<JobsRo
   await using two = new EncryptionThreads(2, { secretKeys: secret.keys });
   const elapsed = async (threads: EncryptionThreads | null, length: number): Promise<number> => {
     const start = performance.now();
-    for await (const bytes of encryptColumn({ backend, threads }, header, [{ values: values.subarray(0, length) }]))
+    for await (const bytes of encryptColumn(threads === null ? { backend } : { threads }, header, [
+      { values: values.subarray(0, length) },
+    ]))
       void bytes;
     return performance.now() - start;
   };
@@ -40,7 +41,7 @@ export async function encryptionRow(size: number, turns: number): Promise<JobsRo
     return performance.now() - start;
   };
   // what two threads wrote is read back by a strict reader, and every thread is warm before anything is measured
-  const upload = await collect(encryptColumn({ backend, threads: two }, header, [{ values }]));
+  const upload = await collect(encryptColumn({ threads: two }, header, [{ values }]));
   const stored = await collect(ingestColumn(backend, [upload.bytes]));
   const isCorrect = stored.value.stored.rows === rows && stored.value.upload.digest === upload.value.digest;
   await elapsed(null, size);

@@ -5,9 +5,9 @@ import { encryptColumn } from '../../runtime/homomorphic/encrypt-column.ts';
 import { ingestColumn } from '../../runtime/homomorphic/ingest.ts';
 import type { HomomorphicJob } from '../../runtime/homomorphic/job.ts';
 import { generateKeyBundles, writeBundle } from '../../runtime/homomorphic/keys.ts';
+import { openKeyedBackend } from '../../runtime/homomorphic/keyed-backend.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
 import { planProgram } from '../../runtime/homomorphic/plan.ts';
-import { PROFILES } from '../../runtime/homomorphic/profiles.ts';
 import { parseProgram } from '../../runtime/homomorphic/program.ts';
 import { readResult } from '../../runtime/homomorphic/result-file.ts';
 import { type HomomorphicJobOutcome, runHomomorphicJob } from '../../runtime/homomorphic/run-job.ts';
@@ -87,11 +87,8 @@ export async function jobRows(size: number, turns: number): Promise<readonly Job
 }
 
 async function makeJobs(size: number): Promise<readonly Job[]> {
-  const backend = await openNodeSealBackend();
-  const { open, secret } = generateKeyBundles(backend, ['bgv-add-a', 'ckks-deep']);
-  for (const { profile, secretKey } of secret.keys) backend.open(PROFILES[profile]).useSecretKey(secretKey);
-  for (const { profile, relinearisationKey } of open.keys)
-    if (relinearisationKey !== null) backend.open(PROFILES[profile]).useRelinearisationKey(relinearisationKey);
+  const { open, secret } = generateKeyBundles(await openNodeSealBackend(), ['bgv-add-a', 'ckks-deep']);
+  const backend = await openKeyedBackend({ secretKeys: secret.keys, relinearisationKeys: open.keys });
   const columnOf = async (header: ColumnHeader, valueOf: (i: number) => number) => {
     const values = Float64Array.from({ length: size }, (_, i) => valueOf(i));
     const upload = await collect(encryptColumn({ backend }, header, [{ values }]));

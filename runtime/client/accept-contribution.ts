@@ -6,8 +6,7 @@ import type { Reason, RegisterEncryptedResponse } from '../gen/messages.ts';
 import { checkContribution, type Contribution, PRODUCTS } from '../homomorphic/contribution.ts';
 import type { PinnedColumn } from '../homomorphic/decryptor.ts';
 import { HomomorphicFault } from '../homomorphic/fault.ts';
-import { openNodeSealBackend } from '../homomorphic/node-seal-backend.ts';
-import { PROFILES } from '../homomorphic/profiles.ts';
+import { openKeyedBackend } from '../homomorphic/keyed-backend.ts';
 import type { Glovebox } from './connect.ts';
 import { type KeyHolderKeys, writeTo } from './encrypt-dataset.ts';
 
@@ -28,8 +27,7 @@ export async function acceptContribution(
 ): Promise<AcceptOutcome> {
   const { glovebox, keys, vault, scratch } = needs;
   const programs = contribution.programs.filter((name) => options.mayMultiply === true || !PRODUCTS.has(name));
-  const backend = await openNodeSealBackend();
-  for (const { profile, secretKey } of keys.secret.keys) backend.open(PROFILES[profile]).useSecretKey(secretKey);
+  const backend = await openKeyedBackend({ secretKeys: keys.secret.keys });
   const files = contribution.columns.map((_, i) => join(scratch, `contribution-${process.pid}-${i}.part`));
   const own = (await vault.pinsOf(contribution.dataset)).map((pin) => pin.column);
   try {

@@ -6,9 +6,7 @@ import type { ColumnHeader } from '../homomorphic/column.ts';
 import { type Contribution } from '../homomorphic/contribution.ts';
 import type { PinnedColumn } from '../homomorphic/decryptor.ts';
 import type { Invitation } from '../homomorphic/invitation.ts';
-import { encryptionThreads } from '../homomorphic/encryption-threads.ts';
-import { openNodeSealBackend } from '../homomorphic/node-seal-backend.ts';
-import { PROFILES } from '../homomorphic/profiles.ts';
+import { openEncryption } from '../homomorphic/encryption-threads.ts';
 import { type UnitRow, writeUnitFile } from '../homomorphic/unit-file.ts';
 import { UnitCounter, unitTag } from '../homomorphic/units.ts';
 import type { Glovebox } from './connect.ts';
@@ -60,10 +58,8 @@ export async function contributeColumns(
     await writeTo(file, writeUnitFile(rows.tags));
     const tags = await uploadObject(service, { kind: 'unitTags', dataset }, file);
     if (tags.kind === 'refused') return tags;
-    const backend = await openNodeSealBackend();
-    for (const { profile, publicKey } of open.keys) backend.open(PROFILES[profile]).usePublicKey(publicKey);
     const values = rows.tags.length * request.columns.length;
-    await using threads = encryptionThreads({ values, asked: request.threads }, { publicKeys: open.keys });
+    await using encryption = await openEncryption({ values, asked: request.threads }, { publicKeys: open.keys });
     const columns: PinnedColumn[] = [];
     for (const intent of request.columns) {
       const choice = chooseParameters({
@@ -78,13 +74,7 @@ export async function contributeColumns(
       if (missing !== undefined) throw new RangeError(`the invitation has no public key of profile ${missing}`);
       steps.onChoice?.(intent.column, choice.explanation);
       const header: ColumnHeader = { ...choice.header, keyId: open.keyId };
-      const totals = await encryptTo(
-        { backend, threads },
-        header,
-        { rows: rows.tags.length, column: rows.column },
-        file,
-        steps,
-      );
+      const totals = await encryptTo(encryption, header, { rows: rows.tags.length, column: rows.column }, file, steps);
       const uploaded = await uploadObject(
         service,
         {

@@ -4,11 +4,9 @@ import type { Vault } from '../decryptor/vault.ts';
 import type { Reason, RegisterEncryptedResponse } from '../gen/messages.ts';
 import { chooseParameters, type ColumnIntent } from '../homomorphic/choose.ts';
 import type { ColumnHeader, ColumnTotals } from '../homomorphic/column.ts';
-import { encryptColumn, type ColumnRows, type EncryptionNeeds } from '../homomorphic/encrypt-column.ts';
-import { encryptionThreads } from '../homomorphic/encryption-threads.ts';
+import { encryptColumn, type ColumnRows } from '../homomorphic/encrypt-column.ts';
+import { type Encryption, openEncryption } from '../homomorphic/encryption-threads.ts';
 import { type PublicBundle, type SecretBundle, writeBundle } from '../homomorphic/keys.ts';
-import { openNodeSealBackend } from '../homomorphic/node-seal-backend.ts';
-import { PROFILES } from '../homomorphic/profiles.ts';
 import { writeUnitFile, type UnitRow } from '../homomorphic/unit-file.ts';
 import { UnitCounter, unitTag, type UnitCounts } from '../homomorphic/units.ts';
 import type { Glovebox } from './connect.ts';
@@ -76,10 +74,8 @@ export async function encryptDataset(
     });
     if (tags.kind === 'refused') return tags;
 
-    const backend = await openNodeSealBackend();
-    for (const { profile, secretKey } of keys.secret.keys) backend.open(PROFILES[profile]).useSecretKey(secretKey);
     const values = table.rows * request.columns.length;
-    await using threads = encryptionThreads({ values, asked: request.threads }, { secretKeys: keys.secret.keys });
+    await using encryption = await openEncryption({ values, asked: request.threads }, { secretKeys: keys.secret.keys });
     const columns: string[] = [];
     for (const intent of request.columns) {
       const choice = chooseParameters({
@@ -90,7 +86,7 @@ export async function encryptDataset(
       });
       steps.onChoice?.(intent.column, choice.explanation);
       const header: ColumnHeader = { ...choice.header, keyId: keys.open.keyId };
-      const totals = await encryptTo({ backend, threads }, header, table, file, steps);
+      const totals = await encryptTo(encryption, header, table, file, steps);
       const uploaded = await uploadObject(
         service,
         {
@@ -157,7 +153,7 @@ async function writeUnits(
 }
 
 export async function encryptTo(
-  needs: Omit<EncryptionNeeds, 'onProgress'>,
+  encryption: Encryption,
   header: ColumnHeader,
   table: Pick<PlainTable, 'rows' | 'column'>,
   file: string,
@@ -165,7 +161,7 @@ export async function encryptTo(
 ): Promise<ColumnTotals> {
   const onProgress = ({ rows }: { readonly rows: number }): void =>
     steps.onProgress?.('encrypt', header.column, rows, table.rows);
-  return await writeTo(file, encryptColumn({ ...needs, onProgress }, header, table.column(header.column)));
+  return await writeTo(file, encryptColumn({ ...encryption, onProgress }, header, table.column(header.column)));
 }
 
 /** Writes what a generator yields; answers what it returns. */

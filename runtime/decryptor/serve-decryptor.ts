@@ -5,8 +5,7 @@ import type { DecryptRequest } from '../gen/messages.ts';
 import { ClaimFile } from '../homomorphic/claim-file.ts';
 import { verifyAndDecrypt, type DecryptOutcome } from '../homomorphic/decryptor.ts';
 import type { PublicBundle, SecretBundle } from '../homomorphic/keys.ts';
-import { openNodeSealBackend } from '../homomorphic/node-seal-backend.ts';
-import { PROFILES } from '../homomorphic/profiles.ts';
+import { openKeyedBackend } from '../homomorphic/keyed-backend.ts';
 import type { SignedTranscript, Transcript } from '../homomorphic/transcript.ts';
 import { parseSpiffeId } from '../identity/names.ts';
 import { answerTime } from '../release/quantum.ts';
@@ -130,10 +129,7 @@ async function decrypt(
   request: { readonly transcript: SignedTranscript; readonly result: Uint8Array },
 ): Promise<DecryptOutcome> {
   const { vault, secret, open } = options;
-  const backend = await openNodeSealBackend();
-  for (const { profile, secretKey } of secret.keys) backend.open(PROFILES[profile]).useSecretKey(secretKey);
-  for (const { profile, relinearisationKey } of open.keys)
-    if (relinearisationKey !== null) backend.open(PROFILES[profile]).useRelinearisationKey(relinearisationKey);
+  const backend = await openKeyedBackend({ secretKeys: secret.keys, relinearisationKeys: open.keys });
   const outcome = await verifyAndDecrypt(
     {
       backend,

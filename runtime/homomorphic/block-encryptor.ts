@@ -1,20 +1,15 @@
 import type { Backend, BackendContext, Plaintext } from './backend.ts';
 import { channelShapes } from './column-file.ts';
 import { type Channel, type ColumnHeader, magnitudeOf } from './column.ts';
+import type { BlockEncryptor } from './encryption-run.ts';
 import { HomomorphicFault } from './fault.ts';
-import { filledBlock, type GivenBlock, type RowBlock } from './open-block.ts';
+import type { RowBlock } from './open-block.ts';
 import { PROFILES } from './profiles.ts';
 
 /** Ciphertexts of one block, one for each channel of the header: of the key holder's backend, in this thread. */
-export function blockEncryptor(
-  backend: Backend,
-  header: ColumnHeader,
-): (rows: RowBlock | GivenBlock) => readonly Uint8Array[] {
+export function blockEncryptor(backend: Backend, header: ColumnHeader): BlockEncryptor {
   const encoders = header.channels.map((channel) => channelEncoder(backend, header, channel));
-  return (rows) => {
-    const block = 'given' in rows ? filledBlock(header, rows) : rows;
-    return encoders.map((encode) => encode(block));
-  };
+  return (block) => encoders.map((encode) => encode(block));
 }
 
 function channelEncoder(backend: Backend, header: ColumnHeader, channel: Channel): (block: RowBlock) => Uint8Array {

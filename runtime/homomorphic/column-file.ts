@@ -22,13 +22,13 @@ const RECORD_HEAD_BYTES = 5;
 export class ColumnFileWriter {
   readonly #header: ColumnHeader;
   readonly #hash = createHash('sha256');
-  readonly #lengths: readonly number[];
+  readonly #blockBytes: number;
   #rows = 0n;
   #blocks = 0n;
 
   constructor(header: ColumnHeader) {
     this.#header = parseColumnHeader(columnHeaderText(header));
-    this.#lengths = channelShapes(this.#header).map((shape) => ciphertextBytes(shape));
+    this.#blockBytes = blockRecordBytes(this.#header);
   }
 
   /** The first bytes of the file. */
@@ -38,22 +38,24 @@ export class ColumnFileWriter {
 
   /** One block; ciphertext lengths must be those of the profiles. */
   block(block: ColumnBlock): Uint8Array {
-    const payload = 8 + this.#lengths.reduce((sum, length) => sum + length, 0);
-    const bytes = new Uint8Array(RECORD_HEAD_BYTES + payload);
-    const view = new DataView(bytes.buffer);
-    view.setUint8(0, BLOCK);
-    view.setUint32(1, payload, true);
-    view.setUint32(5, block.group, true);
-    view.setUint32(9, block.rows, true);
-    let at = 13;
-    block.channels.forEach((channel, i) => {
-      if (channel.byteLength !== this.#lengths[i]) throw new RangeError('a ciphertext does not fit its channel');
-      bytes.set(channel, at);
-      at += channel.byteLength;
-    });
-    if (at !== bytes.byteLength) throw new RangeError('a block misses a channel');
-    this.#rows += BigInt(block.rows);
-    this.#blocks += 1n;
+    const bytes = new Uint8Array(this.#blockBytes);
+    writeBlockRecord(bytes, block);
+    return this.sealed({ bytes, blocks: 1, rows: block.rows });
+  }
+
+  /** Blocks whose records are made already, by `writeBlockRecord`. */
+  sealed({
+    bytes,
+    blocks,
+    rows,
+  }: {
+    readonly bytes: Uint8Array;
+    readonly blocks: number;
+    readonly rows: number;
+  }): Uint8Array {
+    if (bytes.byteLength !== blocks * this.#blockBytes) throw new RangeError('these are not blocks of this column');
+    this.#rows += BigInt(rows);
+    this.#blocks += BigInt(blocks);
     return this.#hashed(bytes);
   }
 
@@ -72,6 +74,27 @@ export class ColumnFileWriter {
     this.#hash.update(bytes);
     return bytes;
   }
+}
+
+/** Bytes of one block's record: the same for every block of a column. */
+export function blockRecordBytes(header: Pick<ColumnHeader, 'channels' | 'form'>): number {
+  return RECORD_HEAD_BYTES + 8 + channelShapes(header).reduce((sum, shape) => sum + ciphertextBytes(shape), 0);
+}
+
+/** Writes one block's record over `bytes`, which must have room for exactly it. */
+export function writeBlockRecord(bytes: Uint8Array, { group, rows, channels }: ColumnBlock): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  view.setUint8(0, BLOCK);
+  view.setUint32(1, bytes.byteLength - RECORD_HEAD_BYTES, true);
+  view.setUint32(5, group, true);
+  view.setUint32(9, rows, true);
+  let at = RECORD_HEAD_BYTES + 8;
+  for (const channel of channels) {
+    if (at + channel.byteLength > bytes.byteLength) throw new RangeError('a ciphertext does not fit its channel');
+    bytes.set(channel, at);
+    at += channel.byteLength;
+  }
+  if (at !== bytes.byteLength) throw new RangeError('a block misses a channel');
 }
 
 /** What a strict reader meets, in this order: one header, blocks, one end. */

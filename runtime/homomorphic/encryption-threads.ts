@@ -1,24 +1,25 @@
 import { availableParallelism } from 'node:os';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { Backend } from './backend.ts';
 import type { ColumnHeader } from './column.ts';
+import { EncryptionRun, type RunSealer } from './encryption-run.ts';
 import { HomomorphicFault, type HomomorphicFaultCode } from './fault.ts';
-import type { GivenBlock, RowBlock } from './open-block.ts';
-import type { ProfileId } from './profiles.ts';
+import { type BackendKeys, openKeyedBackend } from './keyed-backend.ts';
 
-/** Keys that a thread encrypts with: secret ones for the key holder's own columns, public ones for a contributor's. */
-export interface EncryptionKeys {
-  readonly secretKeys?: readonly { readonly profile: ProfileId; readonly secretKey: Uint8Array }[];
-  readonly publicKeys?: readonly { readonly profile: ProfileId; readonly publicKey: Uint8Array }[];
-}
-
-/** What goes to a thread: a column's header before its first block, then blocks. */
+/** What goes to a thread: a column's header and the memory of its runs, then runs by their number, then its end. */
 export type EncryptionOrder =
-  | { readonly kind: 'column'; readonly column: number; readonly header: ColumnHeader }
-  | { readonly kind: 'block'; readonly column: number; readonly id: number; readonly block: RowBlock | GivenBlock };
+  | {
+      readonly kind: 'column';
+      readonly column: number;
+      readonly header: ColumnHeader;
+      readonly memories: readonly SharedArrayBuffer[];
+    }
+  | { readonly kind: 'run'; readonly column: number; readonly id: number; readonly run: number }
+  | { readonly kind: 'end'; readonly column: number };
 
 export type EncryptionAnswer =
-  | { readonly kind: 'done'; readonly id: number; readonly channels: readonly Uint8Array[] }
+  | { readonly kind: 'done'; readonly id: number }
   | {
       readonly kind: 'fault';
       readonly id: number;
@@ -26,88 +27,115 @@ export type EncryptionAnswer =
       readonly message: string;
     };
 
-/** Blocks handed to one thread before it has answered: one that it works on and one that waits for it. */
-const BLOCKS_PER_THREAD = 2;
+/** Runs for each thread: one that it works on and one that waits for it, whatever the thread that writes is doing. */
+const RUNS_PER_THREAD = 2;
 /** More would wait for the reading of the file and the hashing of what is written. */
 export const MAX_ENCRYPTION_THREADS = 8;
 /** Fewer values are encrypted before a second thread is ready. */
 const WORTH_THREADS_VALUES = 250_000;
 
+/** Who encrypts: a backend in this thread, or several threads that have one each. */
+export type Encryption = { readonly backend: Backend } | { readonly threads: EncryptionThreads };
+
 /**
- * Threads for encrypting that many values: as many as asked for, else as the machine has cores, none when few values are
- * done sooner without. Dispose of them.
+ * What encrypts that many values: as many threads as asked for, else as the machine has cores; this thread when one is
+ * enough or few values are done sooner here. Dispose of it.
  */
-export function encryptionThreads(
+export async function openEncryption(
   { values, asked }: { readonly values: number; readonly asked?: number | undefined },
-  keys: EncryptionKeys,
-): EncryptionThreads | null {
+  keys: BackendKeys,
+): Promise<Encryption & AsyncDisposable> {
   const count = asked ?? (values < WORTH_THREADS_VALUES ? 1 : Math.min(availableParallelism(), MAX_ENCRYPTION_THREADS));
-  return count === 1 ? null : new EncryptionThreads(count, keys);
+  if (count !== 1) {
+    const threads = new EncryptionThreads(count, keys);
+    return { threads, [Symbol.asyncDispose]: () => threads[Symbol.asyncDispose]() };
+  }
+  return { backend: await openKeyedBackend(keys), [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 interface Waiting {
-  readonly resolve: (channels: readonly Uint8Array[]) => void;
+  readonly thread: Thread;
+  readonly resolve: () => void;
   readonly reject: (cause: unknown) => void;
 }
 
+interface Thread {
+  readonly worker: Worker;
+  runs: number;
+}
+
 /**
- * Threads of the key holder's own process that encrypt blocks side by side, each with a backend of its own. They hold
- * what this process holds, and nothing leaves them but ciphertext.
+ * Threads of the key holder's own process that encrypt runs of blocks side by side, each with a backend of its own. They
+ * hold what this process holds, and nothing leaves them but ciphertext.
  */
 export class EncryptionThreads implements AsyncDisposable {
-  /** Blocks that are worth being under way at once; memory grows with it. */
-  readonly blocksAtOnce: number;
-  readonly #workers: readonly Worker[];
+  readonly #threads: readonly Thread[];
   readonly #waiting = new Map<number, Waiting>();
-  #blocks = 0;
+  #runs = 0;
   #columns = 0;
   #failure: Error | null = null;
 
-  constructor(count: number, keys: EncryptionKeys) {
+  constructor(count: number, keys: BackendKeys) {
     if (!Number.isInteger(count) || count < 1 || count > MAX_ENCRYPTION_THREADS)
       throw new RangeError(`give 1 to ${MAX_ENCRYPTION_THREADS} threads`);
     const entry = new URL(`./encryption-thread${extname(import.meta.filename)}`, import.meta.url);
-    this.#workers = Array.from({ length: count }, () => new Worker(entry, { env: {}, workerData: keys }));
-    this.blocksAtOnce = BLOCKS_PER_THREAD * count;
-    for (const worker of this.#workers) {
+    this.#threads = Array.from({ length: count }, () => ({
+      worker: new Worker(entry, { env: {}, workerData: keys }),
+      runs: 0,
+    }));
+    for (const { worker } of this.#threads) {
       worker.on('message', (answer: EncryptionAnswer) => this.#receive(answer));
       worker.on('error', (cause) => this.#fail(new Error('a thread that encrypts has failed', { cause })));
       worker.on('exit', () => this.#fail(new Error('a thread that encrypts has ended')));
     }
   }
 
-  /** Encrypts blocks of one column; the block belongs to the thread from then on. Rejects when a thread has failed. */
-  encryptor(header: ColumnHeader): (block: RowBlock | GivenBlock) => Promise<readonly Uint8Array[]> {
+  /** Runs of one column that the threads share. Disposing of it lets go of their memory. */
+  sealer(header: ColumnHeader): RunSealer {
     const column = this.#columns++;
-    for (const worker of this.#workers)
-      worker.postMessage({ kind: 'column', column, header } satisfies EncryptionOrder);
-    return (rows) => {
-      const { promise, resolve, reject } = Promise.withResolvers<readonly Uint8Array[]>();
-      // whoever reads rows finds out at the next block; until then nobody listens
-      promise.catch(() => {});
-      const id = this.#blocks++;
-      if (this.#failure !== null) reject(this.#failure);
-      else {
-        this.#waiting.set(id, { resolve, reject });
-        // plain parts: a block's own fields do not travel
-        const { block, parts } = plainOf(rows);
-        const worker = this.#workers[id % this.#workers.length];
-        worker?.postMessage({ kind: 'block', column, id, block } satisfies EncryptionOrder, parts);
-      }
-      return promise;
+    // one more than the threads have: it is filled, or written, meanwhile
+    const runs = Array.from({ length: RUNS_PER_THREAD * this.#threads.length + 1 }, () => new EncryptionRun(header));
+    const memories = runs.map(({ memory }) => memory);
+    this.#tell({ kind: 'column', column, header, memories });
+    return {
+      runs,
+      seal: (run) => this.#seal(column, runs.indexOf(run)),
+      [Symbol.dispose]: () => this.#tell({ kind: 'end', column }),
     };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
+  }
+
+  #tell(order: EncryptionOrder): void {
+    for (const { worker } of this.#threads) worker.postMessage(order);
+  }
+
+  #seal(column: number, run: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // whoever reads rows finds out when it asks for this run; until then nobody listens
+    promise.catch(() => {});
+    const thread = this.#threads.toSorted((a, b) => a.runs - b.runs)[0];
+    if (this.#failure !== null || thread === undefined) {
+      reject(this.#failure);
+      return promise;
+    }
+    const id = this.#runs++;
+    this.#waiting.set(id, { thread, resolve, reject });
+    thread.runs++;
+    thread.worker.postMessage({ kind: 'run', column, id, run } satisfies EncryptionOrder);
+    return promise;
   }
 
   #receive(answer: EncryptionAnswer): void {
     const waiting = this.#waiting.get(answer.id);
+    if (waiting === undefined) return;
     this.#waiting.delete(answer.id);
-    if (answer.kind === 'done') waiting?.resolve(answer.channels);
+    waiting.thread.runs--;
+    if (answer.kind === 'done') waiting.resolve();
     else
-      waiting?.reject(
+      waiting.reject(
         answer.code === null ? new Error(answer.message) : new HomomorphicFault(answer.code, answer.message),
       );
   }
@@ -117,15 +145,4 @@ export class EncryptionThreads implements AsyncDisposable {
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
   }
-}
-
-function plainOf(rows: RowBlock | GivenBlock): {
-  readonly block: RowBlock | GivenBlock;
-  readonly parts: ArrayBuffer[];
-} {
-  const { count } = rows;
-  if ('given' in rows) return { block: { count, given: rows.given }, parts: [rows.given.buffer as ArrayBuffer] };
-  const { integers, reals, present } = rows;
-  const parts = [integers.buffer, reals.buffer, present.buffer] as ArrayBuffer[];
-  return { block: { count, integers, reals, present }, parts };
 }

@@ -42,6 +42,11 @@ export class OpenGivenBlock implements GivenBlock {
     this.count += part.length;
     return from + part.length;
   }
+
+  /** Makes room for the next block. */
+  clear(): void {
+    this.count = 0;
+  }
 }
 
 /** Scales and checks given rows. Throws `out-of-range`. */
@@ -87,6 +92,23 @@ export class OpenBlock implements RowBlock {
     const until = Math.min(values.length, from + this.integers.length - this.count);
     for (let i = from; i < until; i++) this.#put(values[i] ?? null);
     return until;
+  }
+
+  /** The same rows as another block of this header has. */
+  take({ count, integers, reals, present }: RowBlock): void {
+    this.clear();
+    this.integers.set(integers.subarray(0, count));
+    this.reals.set(reals.subarray(0, count));
+    this.present.set(present.subarray(0, count));
+    this.count = count;
+  }
+
+  /** Makes room for the next block: every slot is zero again. */
+  clear(): void {
+    this.integers.fill(0n, 0, this.count);
+    this.reals.fill(0, 0, this.count);
+    this.present.fill(0, 0, this.count);
+    this.count = 0;
   }
 
   #put(value: number | bigint | null): void {

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { readColumnFile } from '../../runtime/homomorphic/column-file.ts';
 import { encryptColumn } from '../../runtime/homomorphic/encrypt-column.ts';
-import { EncryptionThreads, encryptionThreads } from '../../runtime/homomorphic/encryption-threads.ts';
+import { EncryptionThreads, openEncryption } from '../../runtime/homomorphic/encryption-threads.ts';
+import { freshShape } from '../../runtime/homomorphic/layout.ts';
 import type { ColumnRows } from '../../runtime/homomorphic/open-block.ts';
+import { PROFILES } from '../../runtime/homomorphic/profiles.ts';
 import { answer, type EncryptedFixture, encrypted, type KeyHolder, keyHolder, runtimeBackend } from './support.ts';
 
 let holder: KeyHolder;
@@ -16,11 +19,11 @@ after(() => threads[Symbol.asyncDispose]());
 /** The rows through two threads, under the header that the fixture was made with. */
 async function inThreads(fixture: EncryptedFixture, rows: Iterable<ColumnRows>): Promise<EncryptedFixture> {
   const chunks: Uint8Array[] = [];
-  const stream = encryptColumn({ backend: holder.backend, threads }, fixture.header, rows);
+  const stream = encryptColumn({ threads }, fixture.header, rows);
   for (;;) {
     const step = await stream.next();
     if (step.done === true) return { ...fixture, totals: step.value, file: Buffer.concat(chunks) };
-    chunks.push(step.value);
+    chunks.push(step.value.slice());
   }
 }
 
@@ -47,6 +50,40 @@ test('a column that several threads encrypted has the same blocks in the same or
   const sum =
     values.subarray(0, 16_667).reduce((a, b) => a + b, 0) + values.subarray(33_334).reduce((a, b) => a + b, 0);
   assert.ok(expected.scalars.some(({ number }) => number === sum));
+});
+
+/** What every block of a file holds: its frame, and its slots decrypted. */
+async function blocksIn(file: Uint8Array): Promise<readonly unknown[]> {
+  const context = holder.backend.open(PROFILES['bgv-add-a']);
+  const blocks: unknown[] = [];
+  for await (const event of readColumnFile([file])) {
+    if (event.kind !== 'block') continue;
+    const { group, rows, channels } = event.block;
+    using loaded = context.load(freshShape(PROFILES['bgv-add-a'], 'seeded'), channels[0] ?? new Uint8Array(0));
+    blocks.push({ group, rows, slots: context.decryptIntegers(loaded) });
+  }
+  return blocks;
+}
+
+test('every block of several threads holds to the bit what one thread puts there, group by group and slot by slot', async () => {
+  const random = (i: number): number => ((i * 2654435761) % 4001) - 2000;
+  const intent = { column: 'x', programs: ['sum', 'groupSums'], low: -2000, high: 2000, decimals: 0 } as const;
+  const groups = ['a', 'b', 'c'];
+  // uneven pieces: full runs, runs of leftovers, plain numbers and others, more runs than threads have
+  const rows = Array.from({ length: 40 }, (_, i) => {
+    const values = Float64Array.from({ length: 1 + ((i * 997) % 9000) }, (__, k) => random(i * 10_000 + k));
+    return { group: groups[(i * i) % 3] ?? 'a', values: i % 7 === 3 ? [...values] : values };
+  });
+  const alone = await encrypted(holder, { ...intent, groups }, rows);
+  const together = await inThreads(alone, rows);
+  assert.deepEqual(await blocksIn(together.file), await blocksIn(alone.file));
+  assert.ok(alone.totals.blocks > 40, 'more blocks than the runs of two threads hold');
+  // no two ciphertexts share their randomness, within a file or between them
+  const seeds = new Set<string>();
+  for (const file of [alone.file, together.file])
+    for await (const event of readColumnFile([file]))
+      if (event.kind === 'block') seeds.add(Buffer.from(event.block.channels[0]?.slice(-64) ?? []).toString('hex'));
+  assert.equal(seeds.size, alone.totals.blocks + together.totals.blocks);
 });
 
 test('missing values, squares and approximate numbers come out as without threads', async () => {
@@ -101,9 +138,10 @@ test('rows are pulled only as blocks are taken, a few for each thread', async ()
   const rows = function* (): Generator<ColumnRows> {
     for (; pulled < 1_000_000; pulled += 1000) yield { values: new Float64Array(1000) };
   };
-  const stream = encryptColumn({ backend: holder.backend, threads }, fixture.header, rows());
+  const stream = encryptColumn({ threads }, fixture.header, rows());
   for (let i = 0; i < 5; i++) await stream.next();
-  assert.ok(pulled < 60_000, `${pulled} rows were pulled for four blocks`);
+  // five runs of seven blocks for two threads, and four that were written
+  assert.ok(pulled < 9 * 7 * 4096 + 5000, `${pulled} rows were pulled for four runs`);
   await stream.return({ rows: 0, blocks: 0, digest: '' });
 });
 
@@ -112,18 +150,45 @@ test('a thread without the key fails the column, and so does one that has ended'
     { values: [1] },
   ]);
   const lone = new EncryptionThreads(1, {});
-  const needs = { backend: holder.backend, threads: lone };
   const drain = async (): Promise<void> => {
-    for await (const bytes of encryptColumn(needs, fixture.header, [{ values: [1] }])) void bytes;
+    for await (const bytes of encryptColumn({ threads: lone }, fixture.header, [{ values: [1] }])) void bytes;
   };
   await assert.rejects(drain());
   await lone[Symbol.asyncDispose]();
   await assert.rejects(drain(), /has ended/);
 });
 
-test('few values take no thread, and a senseless number of threads is refused', () => {
-  assert.equal(encryptionThreads({ values: 1000 }, {}), null);
-  assert.equal(encryptionThreads({ values: 1e9, asked: 1 }, {}), null);
-  for (const asked of [0, -1, 1.5, 9, Number.NaN])
-    assert.throws(() => encryptionThreads({ values: 1, asked }, {}), RangeError);
+test('a thread that dies while a column is under way fails the column in words, and whatever comes after', async () => {
+  const fixture = await encrypted(holder, { column: 'x', programs: ['sum'], low: 0, high: 9, decimals: 0 }, [
+    { values: [1] },
+  ]);
+  const mortal = new EncryptionThreads(2, { secretKeys: holder.secret.keys });
+  const rows = function* (): Generator<ColumnRows> {
+    for (let i = 0; i < 1_000_000; i += 4096) yield { values: new Float64Array(4096) };
+  };
+  const stream = encryptColumn({ threads: mortal }, fixture.header, rows());
+  for (let i = 0; i < 3; i++) await stream.next();
+  await mortal[Symbol.asyncDispose]();
+  await assert.rejects(async () => {
+    for await (const bytes of stream) void bytes;
+  }, /a thread that encrypts has ended/);
+  await assert.rejects(
+    encryptColumn({ threads: mortal }, fixture.header, rows())
+      .next()
+      .then(async () => {
+        for await (const bytes of encryptColumn({ threads: mortal }, fixture.header, rows())) void bytes;
+      }),
+    /has ended/,
+  );
+});
+
+test('few values take no thread, and a senseless number of threads is refused', async () => {
+  for (const size of [{ values: 1000 }, { values: 1e9, asked: 1 }]) {
+    await using encryption = await openEncryption(size, {});
+    assert.ok('backend' in encryption);
+  }
+  await using asked = await openEncryption({ values: 1, asked: 2 }, { secretKeys: holder.secret.keys });
+  assert.ok('threads' in asked);
+  for (const wrong of [0, -1, 1.5, 9, Number.NaN])
+    await assert.rejects(openEncryption({ values: 1, asked: wrong }, {}), RangeError);
 });

@@ -5,9 +5,10 @@ import type { ColumnHeader, ColumnTotals } from '../../runtime/homomorphic/colum
 import { deriveScalars, decryptTotals, type ReleasedScalar } from '../../runtime/homomorphic/derive.ts';
 import { encryptColumn, type ColumnRows } from '../../runtime/homomorphic/encrypt-column.ts';
 import { generateKeyBundles, type PublicBundle, type SecretBundle } from '../../runtime/homomorphic/keys.ts';
+import { openKeyedBackend } from '../../runtime/homomorphic/keyed-backend.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
 import { planProgram, type Plan } from '../../runtime/homomorphic/plan.ts';
-import { PROFILES, type ProfileId } from '../../runtime/homomorphic/profiles.ts';
+import type { ProfileId } from '../../runtime/homomorphic/profiles.ts';
 import { parseProgram } from '../../runtime/homomorphic/program.ts';
 import { runOverColumns } from '../../runtime/homomorphic/run-columns.ts';
 
@@ -19,24 +20,14 @@ export interface KeyHolder {
 
 /** A key holder with keys for the given profiles loaded in its own instance. */
 export async function keyHolder(profiles: readonly ProfileId[]): Promise<KeyHolder> {
-  const backend = await openNodeSealBackend();
-  const { open, secret } = generateKeyBundles(backend, profiles);
-  for (const key of secret.keys) backend.open(PROFILES[key.profile]).useSecretKey(key.secretKey);
-  for (const key of open.keys) {
-    if (key.relinearisationKey !== null)
-      backend.open(PROFILES[key.profile]).useRelinearisationKey(key.relinearisationKey);
-  }
+  const { open, secret } = generateKeyBundles(await openNodeSealBackend(), profiles);
+  const backend = await openKeyedBackend({ secretKeys: secret.keys, relinearisationKeys: open.keys });
   return { backend, open, secret };
 }
 
 /** A runtime's instance: public keys only. */
 export async function runtimeBackend(open: PublicBundle): Promise<Backend> {
-  const backend = await openNodeSealBackend();
-  for (const key of open.keys) {
-    if (key.relinearisationKey !== null)
-      backend.open(PROFILES[key.profile]).useRelinearisationKey(key.relinearisationKey);
-  }
-  return backend;
+  return await openKeyedBackend({ relinearisationKeys: open.keys });
 }
 
 export interface EncryptedFixture {
@@ -58,7 +49,7 @@ export async function encrypted(
   for (;;) {
     const step = await stream.next();
     if (step.done === true) return { header, totals: step.value, file: Buffer.concat(chunks) };
-    chunks.push(step.value);
+    chunks.push(step.value.slice());
   }
 }
 
