@@ -144,7 +144,7 @@ export async function readKeys(file: string): Promise<KeyHolderKeys> {
     throw new UsageError(`\`${file}\` is not a secret key: name the file NAME.secret.json`);
   const stem = join(dirname(file), basename(file, '.secret.json'));
   const secret = readSecretBundle(readFileSync(file, 'utf8'));
-  const open = readPublicBundle(readFileSync(`${stem}.public.json`, 'utf8'));
+  const open = readPublicBundle(readFileSync(`${stem}.public.json`));
   if (open.keyId !== secret.keyId)
     throw new UsageError(`\`${stem}.public.json\` is not the public part of \`${file}\``);
   const unitKey = new Uint8Array(Buffer.from(readFileSync(`${stem}.units.key`, 'utf8').trim(), 'hex'));

@@ -59,7 +59,7 @@ export function readInvitation(text: string): Invitation {
   return {
     format: 'glovebox-invitation/1',
     dataset,
-    open: readPublicBundle(open),
+    open: readPublicBundle(Buffer.from(open)),
     unitKey: new Uint8Array(key),
     groups,
     order: order === null ? null : orderOf(order, Math.max(1, groups.length)),

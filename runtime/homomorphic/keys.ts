@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Backend } from './backend.ts';
 import { HomomorphicFault } from './fault.ts';
+import { CHECK_DIGITS, checkOf } from './key-file-check.ts';
 import { cutKeyFile } from './key-file-frame.ts';
 import { PROFILES, isProfileId, type ProfileId } from './profiles.ts';
 import { checkPublicKey, checkRelinearisationKey, checkSecretKey } from './validate.ts';
 
 /** Public keys of one key holder: what may leave, be uploaded and be stored. Bytes are SEAL's uncompressed, seeded form. */
 export interface PublicBundle {
-  readonly format: 'glovebox-homomorphic-public/1';
+  readonly format: 'glovebox-homomorphic-public/2';
   /** `sha256:` of the keys in order of profile: the name of the key everywhere else. */
   readonly keyId: string;
   readonly keys: readonly {
@@ -19,7 +20,7 @@ export interface PublicBundle {
 
 /** Secret keys of one key holder; stays in its own process and its own file with owner-only permissions. */
 export interface SecretBundle {
-  readonly format: 'glovebox-homomorphic-secret/1';
+  readonly format: 'glovebox-homomorphic-secret/2';
   readonly keyId: string;
   readonly keys: readonly { readonly profile: ProfileId; readonly secretKey: Uint8Array }[];
 }
@@ -40,47 +41,62 @@ export function generateKeyBundles(
   }));
   const keyId = keyIdOf(keys);
   return {
-    open: { format: 'glovebox-homomorphic-public/1', keyId, keys },
+    open: { format: 'glovebox-homomorphic-public/2', keyId, keys },
     secret: {
-      format: 'glovebox-homomorphic-secret/1',
+      format: 'glovebox-homomorphic-secret/2',
       keyId,
       keys: materials.map(({ profile, secretKey }) => ({ profile, secretKey })),
     },
   };
 }
 
-/** The bundle as a file: JSON with base64 keys. */
-export function writeBundle(bundle: PublicBundle | SecretBundle): string {
-  return `${JSON.stringify(bundle, (_, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value), 1)}\n`;
+/** The bundle as a file: JSON with base64 keys, and behind its format a check over all that follows. */
+export function writeBundle({ format, ...bundle }: PublicBundle | SecretBundle): string {
+  const inBase64 = (_: string, value: unknown): unknown =>
+    value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value;
+  const rest = `${JSON.stringify(bundle, inBase64, 1).slice('{\n'.length)}\n`;
+  return `{\n "format": "${format}",\n "check": "${checkOf(Buffer.from(rest))}",\n${rest}`;
 }
 
-/** Reads a public bundle from untrusted text; every key is validated byte for byte and the name is recomputed. */
-export function readPublicBundle(text: string): PublicBundle {
-  // the frame first: decoding and hashing megabytes costs a thousand times as much
-  const file = text.length > BUNDLE_LIMIT_BYTES ? `it is larger than ${BUNDLE_LIMIT_BYTES} bytes` : cutKeyFile(text);
+/** Reads a public bundle from untrusted bytes; every key is validated byte for byte and the name is recomputed. */
+export function readPublicBundle(bytes: Uint8Array): PublicBundle {
+  // frame and check first: decoding and hashing megabytes costs many times as much
+  const file =
+    bytes.byteLength > BUNDLE_LIMIT_BYTES ? `it is larger than ${BUNDLE_LIMIT_BYTES} bytes` : cutKeyFile(bytes);
   if (typeof file === 'string') return refuse(file);
+  const decoded = (base64: Uint8Array): Uint8Array =>
+    bytesOf(Buffer.from(base64.buffer, base64.byteOffset, base64.byteLength).toString('latin1'));
   const keys = file.keys.map(({ profile, ...key }) => {
-    const publicKey = bytesOf(key.publicKey);
+    const publicKey = decoded(key.publicKey);
     checkPublicKey(PROFILES[profile], publicKey);
-    const relinearisationKey = key.relinearisationKey === null ? null : bytesOf(key.relinearisationKey);
+    const relinearisationKey = key.relinearisationKey === null ? null : decoded(key.relinearisationKey);
     if (relinearisationKey !== null) checkRelinearisationKey(PROFILES[profile], relinearisationKey);
     return { profile, publicKey, relinearisationKey };
   });
   const keyId = keyIdOf(keys);
   if (keyId !== file.keyId) refuse('its name is not the digest of its keys');
-  return { format: 'glovebox-homomorphic-public/1', keyId, keys };
+  return { format: 'glovebox-homomorphic-public/2', keyId, keys };
 }
 
-/** Reads the key holder's secret bundle. */
+const SECRET_HEAD = /^\{\n "format": "glovebox-homomorphic-secret\/2",\n "check": "([0-9a-f]{32})",\n/;
+
+/** Reads the key holder's secret bundle; a damaged key would decrypt to wrong numbers, so its check is looked at. */
 export function readSecretBundle(text: string): SecretBundle {
   const bundle = parse(text);
-  const keys = readKeys(bundle, 'glovebox-homomorphic-secret/1', ['profile', 'secretKey']).map((entry) => {
+  const isChecked = bundle['format'] === 'glovebox-homomorphic-secret/2';
+  if (isChecked) {
+    const [head = '', check] = SECRET_HEAD.exec(text.slice(0, 64 + CHECK_DIGITS + 32)) ?? [];
+    if (check === undefined || checkOf(Buffer.from(text.slice(head.length))) !== check)
+      refuse('it was damaged: its check is wrong');
+  }
+  const format = isChecked ? 'glovebox-homomorphic-secret/2' : 'glovebox-homomorphic-secret/1';
+  const keys = readKeys(bundle, { format, fields: isChecked ? 4 : 3 }).map((entry) => {
     const profile = profileOf(entry);
     const secretKey = bytesOf(entry['secretKey']);
     checkSecretKey(PROFILES[profile], secretKey);
     return { profile, secretKey };
   });
-  return { format: 'glovebox-homomorphic-secret/1', keyId: nameOf(bundle), keys };
+  return { format: 'glovebox-homomorphic-secret/2', keyId: nameOf(bundle), keys };
 }
 
 function keyIdOf(keys: PublicBundle['keys']): string {
@@ -94,18 +110,17 @@ function keyIdOf(keys: PublicBundle['keys']): string {
 
 function readKeys(
   bundle: Readonly<Record<string, unknown>>,
-  format: string,
-  names: readonly string[],
+  { format, fields }: { readonly format: string; readonly fields: number },
 ): readonly Record<string, unknown>[] {
   const keys = bundle['keys'];
-  const isWhole = bundle['format'] === format && Object.keys(bundle).length === 3 && Array.isArray(keys);
+  const isWhole = bundle['format'] === format && Object.keys(bundle).length === fields && Array.isArray(keys);
   if (!isWhole || keys.length === 0 || keys.length > Object.keys(PROFILES).length)
     refuse(`it is not a file of format ${format}`);
   const entries = keys as unknown[];
   const seen = new Set<unknown>();
   for (const entry of entries) {
     const isEntry =
-      typeof entry === 'object' && entry !== null && Object.keys(entry).toSorted().join() === names.toSorted().join();
+      typeof entry === 'object' && entry !== null && Object.keys(entry).toSorted().join() === 'profile,secretKey';
     if (!isEntry) refuse('an entry has other fields than a key has');
     seen.add((entry as Record<string, unknown>)['profile']);
   }

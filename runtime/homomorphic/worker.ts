@@ -76,7 +76,7 @@ async function run(job: HomomorphicJob): Promise<HomomorphicResult> {
 async function inspect(what: Inspected['what']): Promise<Inspected> {
   switch (what) {
     case 'publicKey': {
-      const { keyId, keys } = readPublicBundle(Buffer.from(await wholeOf(0)).toString('utf8'));
+      const { keyId, keys } = readPublicBundle(await wholeOf(0));
       return { what, keyId, profiles: keys.map(({ profile }) => profile) };
     }
     case 'query': {
@@ -89,7 +89,7 @@ async function inspect(what: Inspected['what']): Promise<Inspected> {
 }
 
 function useRelinearisationKeys(profiles: readonly ProfileId[], bundle: Uint8Array): void {
-  const { keys } = readPublicBundle(Buffer.from(bundle).toString('utf8'));
+  const { keys } = readPublicBundle(bundle);
   for (const id of profiles) {
     const key = keys.find(({ profile }) => profile === id)?.relinearisationKey ?? null;
     if (key === null) throw new HomomorphicFault('bad-key', `the bundle has no relinearisation key of ${id}`);
@@ -151,7 +151,9 @@ async function wholeOf(input: number): Promise<Uint8Array> {
     if (length > WHOLE_INPUT_LIMIT_BYTES) throw new HomomorphicFault('bad-ciphertext', 'an input is too large');
     chunks.push(chunk);
   }
-  return new Uint8Array(Buffer.concat(chunks));
+  const whole = Buffer.concat(chunks);
+  // a view, not a copy: keys and queries are megabytes
+  return new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength);
 }
 
 /** 64-bit little-endian integers from chunks of any size. */

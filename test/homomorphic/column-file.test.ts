@@ -7,6 +7,7 @@ import { columnHeaderText, parseColumnHeader } from '../../runtime/homomorphic/c
 import { encryptColumn, type ColumnRows } from '../../runtime/homomorphic/encrypt-column.ts';
 import { HomomorphicFault } from '../../runtime/homomorphic/fault.ts';
 import { ingestColumn } from '../../runtime/homomorphic/ingest.ts';
+import { checkOf } from '../../runtime/homomorphic/key-file-check.ts';
 import { generateKeyBundles, readPublicBundle, readSecretBundle, writeBundle } from '../../runtime/homomorphic/keys.ts';
 import { encrypted, keyHolder } from './support.ts';
 
@@ -156,9 +157,9 @@ test('key files survive the way to disk and back, and damaged ones are refused',
   assert.equal(open.keys.length, 2);
   const openText = writeBundle(open);
   const secretText = writeBundle(secret);
-  assert.deepEqual(readPublicBundle(openText), open);
-  assert.deepEqual(readSecretBundle(secretText).keyId, open.keyId);
-  assert.throws(() => readPublicBundle(secretText), { code: 'bad-key' });
+  assert.deepEqual(readPublicBundle(Buffer.from(openText)), open);
+  assert.deepEqual(readSecretBundle(secretText), secret);
+  assert.throws(() => readPublicBundle(Buffer.from(secretText)), { code: 'bad-key' });
   assert.throws(() => readSecretBundle(openText), { code: 'bad-key' });
   for (const change of [
     (text: string) => text.slice(0, -10),
@@ -170,8 +171,56 @@ test('key files survive the way to disk and back, and damaged ones are refused',
     () => '[]',
   ]) {
     assert.throws(
-      () => readPublicBundle(change(openText)),
+      () => readPublicBundle(Buffer.from(change(openText))),
       (error: Error) => error instanceof HomomorphicFault && !error.message.includes('AAA'),
     );
   }
+});
+
+/** A bundle as version 1 wrote it. */
+const firstVersion = (text: string): string => text.replace('/2",', '/1",').replace(/ "check": "[0-9a-f]{32}",\n/, '');
+
+test('key files of the version without a check are still read, and a file of one version is none of the other', () => {
+  const { open, secret } = generateKeyBundles(holder.backend, ['bgv-add-a']);
+  const [openText, secretText] = [writeBundle(open), writeBundle(secret)];
+  assert.deepEqual(readPublicBundle(Buffer.from(firstVersion(openText))), open);
+  assert.deepEqual(readSecretBundle(firstVersion(secretText)), secret);
+  assert.equal(Object.keys(JSON.parse(openText) as object).join(), 'format,check,keyId,keys', 'it stays JSON');
+  for (const change of [
+    (text: string) => text.replace('/2",', '/1",'),
+    (text: string) => text.replace('/2",', '/3",'),
+    (text: string) => text.replace(/ "check": "[0-9a-f]{32}",\n/, ''),
+    (text: string) => firstVersion(text).replace('/1",', '/2",'),
+    (text: string) => text.replace(/"check": "[0-9a-f]{32}"/, '"check": ""'),
+    (text: string) => text.replace(/"check": "[0-9a-f]{32}"/, (check) => check.toUpperCase().replace('CHECK', 'check')),
+  ]) {
+    assert.throws(() => readPublicBundle(Buffer.from(change(openText))), { code: 'bad-key' });
+    assert.throws(() => readSecretBundle(change(secretText)), { code: 'bad-key' });
+  }
+});
+
+test('a key file damaged anywhere is refused before a key is decoded, and whoever forges the check meets the digest', () => {
+  const { open, secret } = generateKeyBundles(holder.backend, ['bgv-add-a', 'bgv-product']);
+  const file = Buffer.from(writeBundle(open));
+  const damaged = (at: number): Buffer => {
+    const copy = Buffer.from(file);
+    copy[at] = copy[at] === 0x41 ? 0x42 : 0x41;
+    return copy;
+  };
+  const end = file.byteLength - 40;
+  for (let at = 2000; at < end; at += Math.floor(end / 23))
+    assert.throws(() => readPublicBundle(damaged(at)), /damaged/, `byte ${at}`);
+  const forged = damaged(end - 2000)
+    .toString()
+    .replace(/"check": "[0-9a-f]{32}"/, '"check": "CHECK"');
+  const [, rest = ''] = forged.split('"CHECK",\n');
+  assert.throws(
+    () => readPublicBundle(Buffer.from(forged.replace('CHECK', checkOf(Buffer.from(rest))))),
+    /digest|residue/,
+  );
+  // a wrong word of a secret key would be read as a key, and decrypt to noise
+  const secretText = writeBundle(secret);
+  const at = secretText.indexOf('"secretKey": "') + 5000;
+  const wrong = `${secretText.slice(0, at)}${secretText[at] === 'A' ? 'B' : 'A'}${secretText.slice(at + 1)}`;
+  assert.throws(() => readSecretBundle(wrong), /damaged/);
 });
