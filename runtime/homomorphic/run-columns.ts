@@ -9,6 +9,13 @@ import { ProgramRun, expandBlock, type ResultPart } from './run.ts';
 /** Where the bytes of a program's columns come from, in the program's order; each is read once, front to back. */
 export type ColumnSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
+/** Whether blocks have to be expanded or computed on by the library: sums and products are our kernels' alone. */
+export function needsLibrary(plan: Plan): boolean {
+  return (
+    plan.inputs.some(({ header }) => header.form === 'seeded') || plan.outputs.some(({ work }) => work === 'logistic')
+  );
+}
+
 /**
  * Runs a plan over whole column files in lockstep, holding one block per column. Headers, totals and digests must be
  * those of the plan's inputs: a file that differs in one bit throws before anything is returned (with `check: 'frame'`,

@@ -17,16 +17,19 @@ import { PROFILES, type ProfileId } from './profiles.ts';
 import { QueryRun } from './query-run.ts';
 import { QUERY_BLOCK_ROWS, blocksOf, queryResultCount, readQuery, type QueryHeader } from './query.ts';
 import { writeResult } from './result-file.ts';
-import { runOverColumns } from './run-columns.ts';
+import { needsLibrary, runOverColumns } from './run-columns.ts';
 import { readUnitFile } from './unit-file.ts';
 
 /** Largest input that is held whole: keys and query files; columns stream. */
 const WHOLE_INPUT_LIMIT_BYTES = 128 * 1024 * 1024;
 
+const IDLE_BEFORE_LIBRARY_MS = 20;
+
 const channel = new WorkerChannel();
 const frames = channel.frames();
-// made while the worker waits for its job: compiling SEAL takes longer than most jobs
-const backend: Backend = await openNodeSealBackend();
+let opening: Promise<Backend> | undefined;
+/** The encryption library. Sums, products and first looks need none: our kernels read the bytes. */
+const library = (): Promise<Backend> => (opening ??= openNodeSealBackend());
 
 async function serve(frame: Frame): Promise<void> {
   try {
@@ -41,7 +44,7 @@ async function serve(frame: Frame): Promise<void> {
 async function run(job: HomomorphicJob): Promise<HomomorphicResult> {
   switch (job.kind) {
     case 'ingest': {
-      const ingest = ingestColumn(backend, chunksOf(0));
+      const ingest = ingestColumn(await library(), chunksOf(0));
       for (;;) {
         const step = await ingest.next();
         if (step.done === true) return { kind: 'ingest', ...step.value };
@@ -52,10 +55,11 @@ async function run(job: HomomorphicJob): Promise<HomomorphicResult> {
       return { kind: 'inspect', found: await inspect(job.what) };
     case 'encryptedData': {
       const first = job.relinearisationKeys.length > 0 ? 1 : 0;
-      if (first === 1) useRelinearisationKeys(job.relinearisationKeys, await wholeOf(0));
+      if (first === 1) useRelinearisationKeys(await library(), job.relinearisationKeys, await wholeOf(0));
       const plan = planProgram(job.program, job.columns);
       const sources = job.columns.map((_, i) => chunksOf(first + i));
       // stored files were validated when they were taken in; the kernel still checks every residue it adds
+      const backend = needsLibrary(plan) ? await library() : null;
       const parts = await runOverColumns(plan, backend, sources, { check: 'frame' });
       await channel.sendData(writeResult(parts));
       return { kind: 'encryptedData', parts: parts.length };
@@ -64,7 +68,7 @@ async function run(job: HomomorphicJob): Promise<HomomorphicResult> {
       const query = readQuery(await wholeOf(0));
       if (query.header.rows !== job.rows)
         throw new HomomorphicFault('bad-ciphertext', 'the query is made for another number of rows');
-      using answer = new QueryRun(backend, query, (length) => new Uint8Array(randomBytes(length)), job.given);
+      using answer = new QueryRun(await library(), query, (length) => new Uint8Array(randomBytes(length)), job.given);
       await feed(answer, query.header, job.given);
       await channel.sendData(answer.finish());
       return { kind: 'encryptedQuery', digest: query.digest, ciphertexts: queryResultCount(query.header) };
@@ -88,7 +92,7 @@ async function inspect(what: Inspected['what']): Promise<Inspected> {
   }
 }
 
-function useRelinearisationKeys(profiles: readonly ProfileId[], bundle: Uint8Array): void {
+function useRelinearisationKeys(backend: Backend, profiles: readonly ProfileId[], bundle: Uint8Array): void {
   const { keys } = readPublicBundle(bundle);
   for (const id of profiles) {
     const key = keys.find(({ profile }) => profile === id)?.relinearisationKey ?? null;
@@ -183,8 +187,12 @@ class BlockReader {
 }
 
 await channel.ready({ kind: 'homomorphic' });
+// A worker that waits makes the library meanwhile, since that takes longer than most jobs; one that was waited for has
+// its job at once, and most jobs need no library. A failure is the job's, when it asks.
+const idle = setTimeout(() => void library().catch(() => {}), IDLE_BEFORE_LIBRARY_MS);
 for (;;) {
   const frame = await frames.next();
+  clearTimeout(idle);
   if (frame.done === true) break;
   if (frame.value.type === frameType.JOB) await serve(frame.value);
 }
