@@ -21,8 +21,14 @@ export interface LayoutStatements {
 }
 
 const SOURCE = 's';
-/** Position of the row in its file of record: what tells rows apart when every row is its own unit. */
+/**
+ * Digest of all that the row holds, of columns that the policy does not name, too. INVARIANT: not its place in the file. A
+ * version with one person more has other places for everybody, and nothing in it would be known again.
+ */
 const ROW = '"__gb_row"';
+/** Where every row is its own unit: which of several rows alike it is. */
+const TWIN = '"__gb_twin"';
+const PLACE = '"__gb_place"';
 
 /**
  * Statements for one table. `scope` is the printed row scope, null for all rows; `hashKeyHex` is the secret of the unit
@@ -49,7 +55,14 @@ export function layoutStatements(
   const units = table.units.map((unit, i) => unitKey(unit, i, table, records, joins, uniqueness));
   const visible = columns.map((column) => `${visibleExpression(table, column)} AS ${quoteName(column.name)}`);
   const where = scope === null ? '' : ` WHERE ${scope}`;
-  const rows = `(SELECT *, file_row_number AS ${ROW} FROM read_parquet(${quoteText(record.path)}, file_row_number=true)${where})`;
+  const isRowUnit = table.units.some((unit) => unit.columns.length === 0);
+  const content = contentOf(record.columns);
+  const twin = `row_number() OVER (PARTITION BY ${content}) AS ${TWIN}`;
+  const own = table.units.length === 0 ? [] : [`${content} AS ${ROW}`, ...(isRowUnit ? [twin] : [])];
+  // Counting rows alike puts them in another order than that of the file.
+  const place = isRowUnit ? [`file_row_number AS ${PLACE}`] : [];
+  const source = `read_parquet(${quoteText(record.path)}${isRowUnit ? ', file_row_number=true' : ''})`;
+  const rows = `(SELECT ${['*', ...own, ...place].join(', ')} FROM ${source}${where})`;
   const from = `FROM ${rows} AS ${SOURCE}${joins.join('')}`;
   // Hashing costs far more than joining: a unit that has many rows is hashed once.
   const hashed = units.map(({ key, text }, i) => {
@@ -61,21 +74,27 @@ export function layoutStatements(
       join: ` LEFT JOIN ${once} AS h${i} ON h${i}.k IS NOT DISTINCT FROM ${key}`,
     };
   });
-  const place = table.units.length === 0 ? [] : [`${SOURCE}.${ROW} AS ${ROW}`];
-  const inner = `SELECT ${[...visible, ...place, ...hashed.map(({ column }) => column)].join(', ')} ${from}${hashed.map(({ join }) => join).join('')}`;
+  const helpers = [...(table.units.length === 0 ? [] : [ROW]), ...(isRowUnit ? [PLACE] : [])];
+  const helping = helpers.map((name) => `${SOURCE}.${name} AS ${name}`);
+  const inner = `SELECT ${[...visible, ...helping, ...hashed.map(({ column }) => column)].join(', ')} ${from}${hashed.map(({ join }) => join).join('')}`;
   const oneHots = table.units.map(
     (_, i) =>
       `CAST(1::UBIGINT << (${quoteName(UNIT_HASH(i))} & 63::UBIGINT) AS UBIGINT) AS ${quoteName(UNIT_ONE_HOT(i))}`,
   );
-  // Not the engine's row number: that would be another one in a layout with fewer rows, or in another order.
+  // Not the engine's row number: that would be another one in a layout with fewer rows, or in another order. Rows of a unit
+  // that are alike share a tag: whatever takes one of them takes all.
   const tags = table.units.map((_, i) => `hash(${ROW}, ${quoteName(UNIT_HASH(i))}) AS ${quoteName(UNIT_TAG(i))}`);
   const fixed = isDifferentiallyPrivate ? fixedColumns(table, columns) : [];
   const rank = isDifferentiallyPrivate ? [`${rankExpression(columns, hashKeyHex)} AS ${quoteName(ROW_RANK)}`] : [];
   // Ordered by rank, a scan of `rank < bound` reads only the first row groups.
-  const order = isDifferentiallyPrivate ? ` ORDER BY ${quoteName(ROW_RANK)}` : '';
-  const select = [table.units.length === 0 ? '*' : `* EXCLUDE (${ROW})`, ...oneHots, ...tags, ...fixed, ...rank].join(
-    ', ',
-  );
+  const order = isDifferentiallyPrivate ? ` ORDER BY ${quoteName(ROW_RANK)}` : isRowUnit ? ` ORDER BY ${PLACE}` : '';
+  const select = [
+    helpers.length === 0 ? '*' : `* EXCLUDE (${helpers.join(', ')})`,
+    ...oneHots,
+    ...tags,
+    ...fixed,
+    ...rank,
+  ].join(', ');
   return { create: `CREATE TABLE ${quoteName(table.name)} AS SELECT ${select} FROM (${inner})${order}`, uniqueness };
 }
 
@@ -87,6 +106,21 @@ function visibleExpression(table: LayoutTable, column: StoredColumn): string {
   const isFloating = column.type.kind === 'double' || column.type.kind === 'float';
   return isFloating ? `CASE WHEN isfinite(${name}) THEN ${name} END` : name;
 }
+
+/**
+ * A digest of a whole row. The same for a column that was read as whole numbers in one version and as others in the next,
+ * and for columns in another order.
+ */
+function contentOf(columns: readonly StoredColumn[]): string {
+  const values = columns
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap(({ name, type }) => {
+      const value = quoteName(name);
+      return NUMBERS.has(type.kind) ? [`TRY_CAST(${value} AS HUGEINT)`, `CAST(${value} AS DOUBLE)`] : [value];
+    });
+  return `hash(${values.join(', ')})`;
+}
+const NUMBERS: ReadonlySet<string> = new Set(['integer', 'decimal', 'float', 'double']);
 
 function fixedColumns(table: LayoutTable, columns: readonly StoredColumn[]): string[] {
   return columns.flatMap(({ name, type }) => {
@@ -138,7 +172,10 @@ function unitKey(
   if (unit.columns.length === 0) {
     if (unit.via.length > 0)
       throw new DatasetError('invalid-layout', `table \`${table.name}\`: a join path needs unit columns at its end`);
-    return { key: null, text: `('r' || ${quoteText(table.name)} || '#' || CAST(${SOURCE}.${ROW} AS VARCHAR))` };
+    return {
+      key: null,
+      text: `('r' || ${quoteText(table.name)} || '#' || CAST(${SOURCE}.${ROW} AS VARCHAR) || '#' || CAST(${SOURCE}.${TWIN} AS VARCHAR))`,
+    };
   }
   if (unit.via.length > DATASET_LIMITS.maxJoinSteps) {
     throw new DatasetError(

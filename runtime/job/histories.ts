@@ -1,6 +1,7 @@
 import type { UsagePolicy } from '../policy/model.ts';
-import { type CellGuard, guardFor, MAX_GUARDED_CELLS } from '../release/differencing.ts';
+import { MAX_GUARDED_CELLS } from '../release/differencing.ts';
 import type { History, LabelledSketch } from '../release/judge-cells.ts';
+import { ReleasedCells } from '../release/released-cells.ts';
 import { LANE_WORDS } from '../release/lanes.ts';
 import { BUCKET_WORDS, PARTITIONS, type Sketch } from '../release/sketch.ts';
 import type { Asker } from './job.ts';
@@ -30,7 +31,7 @@ const ROOM = 10_000;
  */
 export class Histories {
   readonly #load: (owner: string) => Promise<readonly StoredSketches[]>;
-  readonly #known = new Map<string, Promise<Map<string, CellGuard>>>();
+  readonly #known = new Map<string, Promise<ReleasedCells>>();
 
   /** `load` answers everything that was stored under an owner. */
   constructor(load: (owner: string) => Promise<readonly StoredSketches[]>) {
@@ -48,28 +49,18 @@ export class Histories {
     judge: (histories: readonly History[]) => Verdict,
   ): Promise<{ readonly verdict: Verdict; readonly records: readonly StoredSketches[] }> {
     const all = await Promise.all(owners.map((owner) => this.#opened(owner)));
-    const suffix = ` ${buckets}`;
-    const verdict = judge(
-      all.map(
-        (guards) =>
-          new Map(
-            [...guards].flatMap(([key, guard]) =>
-              key.endsWith(suffix) ? [[key.slice(0, -suffix.length), guard] as const] : [],
-            ),
-          ),
-      ),
-    );
-    for (const guards of all) for (const cell of verdict.shown) add(guards, buckets, cell);
+    const verdict = judge(all.map((known) => known.seenBy({ buckets })));
+    for (const known of all) for (const cell of verdict.shown) known.add(cell, { buckets });
     return { verdict, records: owners.flatMap((owner) => packed(owner, buckets, verdict.shown)) };
   }
 
   /** Whether a history has no room left; what comes next could not be compared with everything. */
   async isFull(owners: readonly string[]): Promise<boolean> {
     const all = await Promise.all(owners.map((owner) => this.#opened(owner)));
-    return all.some((guards) => [...guards.values()].some(({ size }) => size + ROOM > MAX_GUARDED_CELLS));
+    return all.some(({ most }) => most + ROOM > MAX_GUARDED_CELLS);
   }
 
-  #opened(owner: string): Promise<Map<string, CellGuard>> {
+  #opened(owner: string): Promise<ReleasedCells> {
     const known = this.#known.get(owner);
     if (known !== undefined) return known;
     const opening = this.#open(owner);
@@ -79,11 +70,11 @@ export class Histories {
     return opening;
   }
 
-  async #open(owner: string): Promise<Map<string, CellGuard>> {
-    const guards = new Map<string, CellGuard>();
+  async #open(owner: string): Promise<ReleasedCells> {
+    const known = new ReleasedCells();
     for (const stored of await this.#load(owner))
-      for (const cell of unpacked(stored)) add(guards, stored.body.buckets, cell);
-    return guards;
+      for (const cell of unpacked(stored)) known.add(cell, { buckets: stored.body.buckets });
+    return known;
   }
 }
 
@@ -102,14 +93,6 @@ export function ownersOf(asker: Asker, policies: readonly UsagePolicy[]): readon
   return [asker.party, ...groups].flatMap((who) =>
     datasets.map((dataset) => `${encodeURIComponent(who)}/${encodeURIComponent(dataset)}`),
   );
-}
-
-/** A cell that is there already is not kept twice: it would be found twice, and tell nothing new. */
-function add(guards: Map<string, CellGuard>, buckets: number, { label, sketch }: LabelledSketch): void {
-  const key = `${label} ${buckets}`;
-  const guard = guards.get(key) ?? guardFor(sketch, 1, { buckets });
-  guards.set(key, guard);
-  if (guard.compare(sketch) !== 'same') guard.remember(sketch);
 }
 
 function packed(owner: string, buckets: number, cells: readonly LabelledSketch[]): StoredSketches[] {

@@ -8,8 +8,8 @@ import type { PrivacyUnit } from '../policy/model.ts';
  * For the i-th privacy unit of a table:
  *   `__gb_u<i>` UBIGINT NOT NULL  keyed 64-bit hash of the unit's key columns (all rows of an unknown unit share one hash)
  *   `__gb_b<i>` UBIGINT NOT NULL  `1 << (hash & 63)`
- *   `__gb_t<i>` UBIGINT NOT NULL  hash of the row's place in its file and `__gb_u<i>`: which row of its unit it is, for the
- *                                  differencing guard; the same in every layout of a dataset version
+ *   `__gb_t<i>` UBIGINT NOT NULL  hash of all that the row of record holds and of `__gb_u<i>`: which row of its unit it is,
+ *                                  for the differencing guard; the same in every layout of every version that has the row
  * With differential privacy:
  *   `__gb_rank` UINTEGER NOT NULL  rank of the row within its unit (0-based, order by a keyed hash), rows of rank ≥ the
  *                                  contribution bound left out of the table's DP form

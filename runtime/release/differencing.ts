@@ -40,6 +40,8 @@ export interface CellGuard {
   compare(sketch: Sketch, minUnits?: number): Closeness;
   /** Adds a cell that is released; throws `RangeError` when there is no room. */
   remember(sketch: Sketch): void;
+  /** All remembered cells; not to be changed. */
+  cells(): Iterable<Sketch>;
 }
 
 /** An empty history for cells like this one. */
@@ -112,6 +114,10 @@ export class DifferencingGuard implements CellGuard {
     this.#cells.set(sketch, this.#count * this.#words);
     this.#link(this.#count);
     this.#count++;
+  }
+
+  *cells(): Iterable<Sketch> {
+    for (let cell = 0; cell < this.#count; cell++) yield this.#sketchAt(cell);
   }
 
   /**

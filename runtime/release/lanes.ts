@@ -96,10 +96,13 @@ export class LaneGuard implements CellGuard {
     return this.#count;
   }
 
-  /** Compares a cell with all remembered ones; throws `RangeError` for a sketch of another form or too large a minimum. */
-  compare(sketch: LaneSketch, minUnits = this.#minUnits): Closeness {
+  /**
+   * Compares a cell with all remembered ones; throws `RangeError` for a sketch of another form. Of a minimum beyond
+   * `MAX_LANE_UNITS` no more than that is promised here: such cells have a sketch of the other form as well.
+   */
+  compare(sketch: LaneSketch, least = this.#minUnits): Closeness {
     requireLanes(sketch);
-    if (minUnits > MAX_LANE_UNITS) throw new RangeError('lanes cannot watch so large a minimum');
+    const minUnits = Math.min(least, MAX_LANE_UNITS);
     let isSame = false;
     for (const cell of this.#candidates(sketch, minUnits)) {
       const offset = cell * LANE_WORDS;
@@ -124,6 +127,11 @@ export class LaneGuard implements CellGuard {
     this.#cells.set(sketch, this.#count * LANE_WORDS);
     for (const list of this.#stretches(sketch)) (this.#lists[list] ??= []).push(this.#count);
     this.#count++;
+  }
+
+  *cells(): Iterable<LaneSketch> {
+    for (let cell = 0; cell < this.#count; cell++)
+      yield this.#cells.subarray(cell * LANE_WORDS, (cell + 1) * LANE_WORDS);
   }
 
   *#candidates(sketch: LaneSketch, minUnits: number): Iterable<number> {

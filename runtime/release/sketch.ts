@@ -24,6 +24,7 @@ export interface SketchShape {
 export const PARTITIONS = 3;
 /** 32-bit words of a bucket: rows, three of hashes, checks, two of tags. */
 export const BUCKET_WORDS = 7;
+const MIN_BUCKETS = 8;
 const MAX_BUCKETS = 256;
 
 /** `3 · buckets` buckets of seven words, partition by partition. */
@@ -32,10 +33,35 @@ export type Sketch = Uint32Array;
 /**
  * A shape for differences of fewer than `minUnits` units; 1344 bytes a cell for a minimum of 10. The slack (1.6 buckets a
  * unit) makes decoding succeed well above the minimum, so that two small cells that share nobody are not taken for near.
+ * Always a power of two, so that of two shapes the larger folds into the smaller: what one minimum let out is compared
+ * with what another one would.
  */
 export function shapeFor(minUnits: number): SketchShape {
   if (!Number.isSafeInteger(minUnits) || minUnits < 1) throw new RangeError('a minimum of units is at least 1');
-  return { buckets: Math.min(MAX_BUCKETS, Math.max(8, Math.ceil(minUnits * 1.6))) };
+  let buckets = MIN_BUCKETS;
+  while (buckets < MAX_BUCKETS && watchedUnits({ buckets }) < minUnits) buckets *= 2;
+  return { buckets };
+}
+
+/**
+ * The same rows in fewer buckets, of which the number must divide the present one; sketches by lanes have no buckets and
+ * stay. Throws `RangeError` for shapes that do not divide.
+ */
+export function folded(sketch: Sketch, from: SketchShape, to: SketchShape): Sketch {
+  if (isLanes(sketch) || from.buckets === to.buckets) return sketch;
+  if (from.buckets % to.buckets !== 0) throw new RangeError('a sketch folds into a part of its buckets only');
+  const result = emptySketch(to);
+  for (let index = 0; index < PARTITIONS * from.buckets; index++) {
+    const [partition, bucket] = [Math.floor(index / from.buckets), index % from.buckets];
+    const at = index * BUCKET_WORDS;
+    addToBucket(result, (partition * to.buckets + (bucket % to.buckets)) * BUCKET_WORDS, {
+      rows: BigInt(sketch[at] ?? 0),
+      hashes: hashesAt(sketch, at),
+      checks: BigInt(sketch[at + 4] ?? 0),
+      tags: tagsAt(sketch, at),
+    });
+  }
+  return result;
 }
 
 /** The largest minimum that a shape was made for, at least. */

@@ -126,9 +126,11 @@ describe('sketches by lanes', () => {
     assert.throws(() => unpacked({ ...record, body: { ...record.body, labels } }), RangeError);
   });
 
-  it('refuse what they cannot watch and what is no such sketch', () => {
+  it('promise of a larger minimum what they can watch, and refuse what is no such sketch', () => {
     const guard = new LaneGuard(10, 10);
-    assert.throws(() => guard.compare(lanesOf([]), MAX_LANE_UNITS + 1), RangeError);
+    guard.remember(lanesOf(rows(range(0, 500))));
+    assert.equal(guard.compare(lanesOf(rows(range(0, 501))), MAX_LANE_UNITS + 1), 'tooClose');
+    assert.equal(guard.compare(lanesOf(rows(range(0, 900))), 64), 'clear');
     assert.throws(() => guard.compare(new Uint32Array(8)), RangeError);
     assert.throws(() => guard.remember(new Uint32Array(6)), RangeError);
   });

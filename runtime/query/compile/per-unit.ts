@@ -3,8 +3,8 @@ import type { CatalogueTable, UnitColumns } from '../catalogue.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import type { Block, Rest } from '../enforce/block.ts';
 import { innerGuards } from '../enforce/contributions.ts';
-import { hasLanes, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
-import { tagOf, UNIT_TAGS } from '../enforce/sketches.ts';
+import { formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
+import { UNIT_TAGS } from '../enforce/sketches.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, checkJoins, printScope, privateBases, reference, type RowScope, unitsOf } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
@@ -79,9 +79,13 @@ export function compilePerUnit(
   if (state.sketches !== null) {
     hashes.push(`count(*) AS ${quoteName(UNIT_ROWS)}`, `min(${alias(base.relation)}.rowid) AS ${quoteName(UNIT_ROW)}`);
     // The tags of a unit's rows add up to one tag: by XOR where lanes are, as in release/lanes.ts.
-    if (hasLanes(base.table, state.sketches.buckets) && unit.tag !== undefined)
+    const forms = formsOf(base.table, state.sketches.buckets);
+    if (forms.includes('lanes') && unit.tag !== undefined)
       hashes.push(`bit_xor(${reference(base.relation, unit.tag)}) AS ${quoteName(unit.tag)}`);
-    else hashes.push(`sum(CAST(${tagOf(base.relation, hash)} AS HUGEINT)) AS ${quoteName(UNIT_TAGS)}`);
+    if (forms.includes(undefined))
+      hashes.push(
+        `sum(CAST(${tagIn({ unit: { domain: unit.domain, hash }, base })} AS HUGEINT)) AS ${quoteName(UNIT_TAGS)}`,
+      );
   }
   const where = printScope(counted, counted.predicates.map(printTyped).toSorted());
   const physical = `(SELECT ${[...inner, ...hashes].join(', ')} ${where} GROUP BY ${keys.map(printTyped).join(', ')})`;

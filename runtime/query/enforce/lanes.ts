@@ -18,12 +18,13 @@ export const UNIT_ROWS = '__gb_gn';
 export const UNIT_ROW = '__gb_gr';
 
 /**
- * Whether rows of this table are sketched by lanes. It follows from the table and the policy alone, never from the query:
- * only sketches of one form can be compared.
+ * In which forms rows of this table are sketched. Only sketches of one form can be compared, so whether there are lanes
+ * follows from the table alone, never from the query or the rule; a minimum that lanes cannot watch has buckets as well.
  */
-export function hasLanes(of: CatalogueTable, buckets: number): boolean {
+export function formsOf(of: CatalogueTable, buckets: number): readonly ('lanes' | undefined)[] {
   const isTagged = of.units.length > 0 && of.units.every(({ tag }) => tag !== undefined);
-  return isTagged && of.rowCount >= MIN_ROWS && watchedUnits({ buckets }) <= MAX_LANE_UNITS;
+  if (!isTagged || of.rowCount < MIN_ROWS) return [undefined];
+  return watchedUnits({ buckets }) <= MAX_LANE_UNITS ? ['lanes'] : ['lanes', undefined];
 }
 
 /** One series of cells: rows of `base` that meet `condition`. */
@@ -42,10 +43,22 @@ export function areBeside(scope: RowScope, base: Base): boolean {
   return !repeatsRows(scope, base);
 }
 
-/** What the unit's rows are tagged by in the base table. */
-function tagIn({ unit, base }: LaneSeries): string {
+/**
+ * What the unit's rows are tagged by in the base table. INVARIANT: not by where a row lies. Another policy, version or order
+ * of the same rows must give the same sketches, or nothing that was released before would be known again.
+ */
+export function tagIn({
+  unit,
+  base,
+}: {
+  readonly unit: Pick<ScopeUnit, 'domain' | 'hash'>;
+  readonly base: Base;
+}): string {
   const own = base.table.units.find((one) => one.domain === unit.domain) ?? base.table.units[0];
-  return reference(base.relation, own?.tag ?? '');
+  // Tables that no layout made have no tags.
+  return own?.tag === undefined
+    ? `hash(${alias(base.relation)}.rowid, ${unit.hash})`
+    : reference(base.relation, own.tag);
 }
 
 interface Parts {

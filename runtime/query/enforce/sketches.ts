@@ -4,7 +4,7 @@ import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import { printTyped } from '../print.ts';
 import { distinctColumns } from '../typed.ts';
-import { areBeside, hasLanes, lanesBeside, laneSketches, type LaneSeries, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
+import { areBeside, formsOf, lanesBeside, laneSketches, type LaneSeries, tagIn, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
 import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
 
 /**
@@ -86,11 +86,8 @@ export function sketchedBeside(block: Block, buckets: number): string[] {
 const withBase = <One extends Series & { readonly s: number }>(one: One): (One & LaneSeries)[] =>
   one.base === null ? [] : [{ ...one, base: one.base }];
 
-/** A row's own number; not linear, and keyed by the unit's hash. */
-export const tagOf = (relation: number, hash: string): string => `hash(${alias(relation)}.rowid, ${hash})`;
-
-const sourceOf = ({ unit, base, isRepeated }: Series): string =>
-  `${unit.domain} ${unit.relation} ${base?.relation ?? 'units'}${isRepeated === true ? ' repeated' : ''}`;
+const sourceOf = ({ unit, base, isRepeated, form }: Series): string =>
+  `${unit.domain} ${unit.relation} ${base?.relation ?? 'units'}${isRepeated === true ? ' repeated' : ''} ${form ?? ''}`;
 
 /** Whether the block has cells whose groups overlap, although they are groups of joined rows. */
 export function hasOverlaps(block: Block): boolean {
@@ -128,25 +125,18 @@ function seriesOf(block: Block, buckets: number): Series[] {
     const there = branches === undefined ? [...chosen, ...present] : any(branches.map((one) => one.there));
     for (const unit of block.units) {
       for (const base of privateBases(block.scope)) {
-        const form = hasLanes(base.table, buckets) ? ('lanes' as const) : undefined;
-        const rows = { unit, base, ...(form === undefined ? {} : { form }) };
-        // Sketches of different forms cannot be compared; they never speak of the same rows.
-        const what = form === undefined ? [unit.domain, 'rows'] : [unit.domain, 'rows', form];
         // What moves from one branch to another changes the cell, too.
         const apart = branches === undefined || branches.length < 2 ? [] : branches.map((one) => `(${one.rows})`);
-        for (const condition of [and(chosen), ...apart])
-          add({ ...rows, label: JSON.stringify(what), condition }, index);
         // Values that are missing here and there make cells of one measure differ, not cells of different ones.
-        if (present.length > 0) {
-          const measure = [...new Set(presentIn(cell).map((sql) => sql.replaceAll(/\br\d+\./g, '')))].toSorted();
-          add(
-            {
-              ...rows,
-              label: JSON.stringify([...what, ...measure]),
-              condition: and(there),
-            },
-            index,
-          );
+        const measure = [...new Set(presentIn(cell).map((sql) => sql.replaceAll(/\br\d+\./g, '')))].toSorted();
+        for (const form of formsOf(base.table, buckets)) {
+          const rows = { unit, base, ...(form === undefined ? {} : { form }) };
+          // Sketches of different forms cannot be compared.
+          const what = form === undefined ? [unit.domain, 'rows'] : [unit.domain, 'rows', form];
+          for (const condition of [and(chosen), ...apart])
+            add({ ...rows, label: JSON.stringify(what), condition }, index);
+          if (present.length > 0)
+            add({ ...rows, label: JSON.stringify([...what, ...measure]), condition: and(there) }, index);
         }
       }
       for (const base of repeatedBases(block, cell)) {
@@ -243,7 +233,7 @@ function select(
         `count(*)${filter} AS n${s}`,
         `sum(${wide(unit.hash)})${filter} AS h${s}`,
         `sum(${wide(check(unit.hash))})${filter} AS x${s}`,
-        `sum(${wide(tagOf(base.relation, unit.hash))})${filter} AS t${s}`,
+        `sum(${wide(tagIn({ unit, base }))})${filter} AS t${s}`,
       ];
     });
     aggregated = `SELECT ${[...keysAs(block), `${placed(unit.hash)} AS bb`, ...sums].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, placed(unit.hash)])}`;
@@ -251,7 +241,11 @@ function select(
     // Each row of the table once, however often joins repeat it (or just so often); or each unit once.
     const own = (column: string): string => (base === null ? '' : reference(base.relation, column));
     const row = base === null ? [] : [isPerUnit ? own(UNIT_ROW) : `${alias(base.relation)}.rowid`];
-    const weights = isPerUnit ? [`min(${own(UNIT_ROWS)}) AS gn`, `min(${own(UNIT_TAGS)}) AS gt`] : [];
+    const weights = isPerUnit
+      ? [`min(${own(UNIT_ROWS)}) AS gn`, `min(${own(UNIT_TAGS)}) AS gt`]
+      : base === null
+        ? []
+        : [`min(${tagIn({ unit, base })}) AS gt`];
     const flags = series.map(({ condition, s }) =>
       isRepeated
         ? `count(*) FILTER (WHERE ${condition}) AS m${s}`
@@ -264,11 +258,11 @@ function select(
           'count(*)',
           `sum(${wide('uh')})`,
           `sum(${wide(check('uh'))})`,
-          row.length === 0 ? `sum(${wide('0')})` : `sum(${wide('hash(rid, uh)')})`,
+          row.length === 0 ? `sum(${wide('0')})` : `sum(${wide('gt')})`,
         ];
     const sums = series.flatMap(({ s }) => {
       if (isRepeated) {
-        const all = [wide('1'), wide('uh'), wide(check('uh')), wide('hash(rid, uh)')];
+        const all = [wide('1'), wide('uh'), wide(check('uh')), wide('gt')];
         return ['n', 'h', 'x', 't'].map((name, i) => `sum(${all[i]} * m${s}) AS ${name}${s}`);
       }
       const filter = ` FILTER (WHERE f${s})`;
