@@ -34,8 +34,7 @@ export async function benchEndToEnd(
     measurements.push(
       ...(await measureConcurrency(world, server, { clients, jobsPerStep: isQuick ? 20 : 100, progress })),
     );
-    // The engine sorts every answer in a gigabyte of memory: about 900 MiB are the most that it makes.
-    const sizes = isQuick ? [16, 64] : [64, 250, 700];
+    const sizes = isQuick ? [16, 64] : [64, 250, 1024];
     for (const mib of sizes) {
       const hasGoal = mib === sizes.at(-1);
       measurements.push(

@@ -5,6 +5,7 @@ import { openSealedEngine } from '../../runtime/dataset/engine.ts';
 import { resultSchemaOf } from '../../runtime/dataset/run-enforced.ts';
 import type { SqlJob } from '../../runtime/dataset/sql-job.ts';
 import { executeJob } from '../../runtime/dataset/worker/execute-job.ts';
+import { ReadyConnections } from '../../runtime/dataset/worker/job-connections.ts';
 import type { AggregateRelease } from '../../runtime/policy/model.ts';
 import type { QueryContext } from '../../runtime/query/catalogue.ts';
 import { compileQuery } from '../../runtime/query/compile.ts';
@@ -108,7 +109,7 @@ async function runPairs(
   const plain = async (): Promise<void> => void (await connection.runAndReadAll(query.sql));
   const ours = async (): Promise<void> =>
     void (await executeJob(
-      instance,
+      new ReadyConnections(instance),
       job,
       NEVER,
       async () => undefined,

@@ -77,7 +77,12 @@ export function runEnforced(
   worker: WorkerLink,
   databases: readonly EngineDatabase[],
   query: EnforcedQuery,
-  options: { readonly limits?: RunLimits; readonly signal?: AbortSignal; readonly guard?: AskGuard } = {},
+  options: {
+    readonly limits?: RunLimits;
+    readonly signal?: AbortSignal;
+    readonly guard?: AskGuard;
+    readonly isFewCells?: boolean;
+  } = {},
 ): SqlRun {
   return new SqlRun(worker, databases, query, { ...options, limits: options.limits ?? DEFAULT_RUN_LIMITS });
 }
@@ -96,7 +101,12 @@ export class SqlRun {
     worker: WorkerLink,
     databases: readonly EngineDatabase[],
     query: EnforcedQuery,
-    { limits, signal, guard }: { limits: RunLimits; signal?: AbortSignal; guard?: AskGuard },
+    {
+      limits,
+      signal,
+      guard,
+      isFewCells,
+    }: { limits: RunLimits; signal?: AbortSignal; guard?: AskGuard; isFewCells?: boolean },
   ) {
     // INVARIANT: what compiles with a guard runs with one.
     if (query.guard !== undefined && guard === undefined) throw new Error('a guarded query needs a guard');
@@ -107,7 +117,9 @@ export class SqlRun {
     this.#guard = query.guard === undefined ? undefined : guard;
     const { setup, gates = [], result, summary } = query;
     const guarded = query.guard === undefined ? {} : { guard: guardStatements(query.guard) };
-    this.#job = { databases, setup, gates, ...guarded, result, columns: this.schema, summary, limits: limits.engine };
+    const size = isFewCells === true ? { isFewCells } : {};
+    const { schema: columns } = this;
+    this.#job = { databases, setup, gates, ...guarded, result, columns, summary, limits: limits.engine, ...size };
   }
 
   /** How the job ended; throws until the batches were read to their end. */

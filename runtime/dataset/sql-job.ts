@@ -19,6 +19,8 @@ export interface SqlJob {
   readonly columns: Schema;
   readonly summary: string;
   readonly limits: EngineLimits;
+  /** The tables hold so few cells that finding the best plan takes longer than running any. */
+  readonly isFewCells?: boolean;
 }
 
 /** Most bytes of statements that travel ahead of a job. */

@@ -21,6 +21,14 @@ import type { WorkerPool } from '../sandbox/pool.ts';
 /** Up to so many rows one thread is faster than two that wait for each other. */
 const ROWS_FOR_ONE_THREAD = 100_000n;
 
+/** Up to so many cells any plan is run sooner than the best one is found. */
+const FEW_CELLS = 500_000n;
+
+function isFewCells(datasets: readonly OpenDataset[]): boolean {
+  const tables = datasets.flatMap((dataset) => dataset.tables);
+  return tables.reduce((sum, { rowCount, columns }) => sum + rowCount * BigInt(columns.length), 0n) <= FEW_CELLS;
+}
+
 /** Threads that one query may use; two at most, so that one consumer's scan leaves room for the next. */
 function engineLimits(datasets: readonly OpenDataset[]): EngineLimits {
   const rows = datasets.flatMap(({ tables }) => tables).reduce((sum, { rowCount }) => sum + BigInt(rowCount), 0n);
@@ -190,6 +198,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           }));
           const run = runEnforced(linkOf(worker), databases, enforced, {
             limits: { ...DEFAULT_RUN_LIMITS, engine: engineLimits(datasets) },
+            isFewCells: isFewCells(datasets),
             signal,
             ...(guard === undefined ? {} : { guard }),
           });

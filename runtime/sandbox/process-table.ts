@@ -8,13 +8,18 @@ export interface ProcessUsage {
   readonly rssMiB: number;
   /** Of its whole life, in steps of 10 ms. */
   readonly cpuMs: number;
+  /** Stopped by a signal: it will not run before it is told to. */
+  readonly isStopped: boolean;
 }
+
+/** Of the machines that the jail is made for. */
+const PAGE_BYTES = 4096;
 
 /** How often a process is looked at that was told to stop, a millisecond apart. */
 const STOP_TRIES = 1000;
 
 /**
- * Reads resident memory and CPU time from outside; undefined when the process is gone. Each job does it: the kernel answers
+ * Reads what the process uses from outside; undefined when it is gone. Each job does it: the kernel answers
  * from memory at once, and asking another thread to ask it, four times for each file, costs ten times as much.
  */
 export function usageOf(pid: number): ProcessUsage | undefined {
@@ -22,10 +27,9 @@ export function usageOf(pid: number): ProcessUsage | undefined {
   if (stat === undefined) return undefined;
   // Fields after the last `)`: the name in the parentheses may hold anything.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const status = readNow(`/proc/${pid}/status`) ?? '';
-  const rssMiB = Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
+  const rssMiB = (Number(fields[21]) * PAGE_BYTES) / 2 ** 20;
   const cpuMs = (Number(fields[11]) + Number(fields[12])) * 10; // clock ticks: 100 a second on Linux
-  return { rssMiB, cpuMs };
+  return { rssMiB, cpuMs, isStopped: fields[0] === 'T' };
 }
 
 function readNow(path: string): string | undefined {

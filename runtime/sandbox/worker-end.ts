@@ -7,6 +7,7 @@ export type EndReason =
   | 'CPU'
   | 'CRASHED'
   | 'TIMEOUT'
+  | 'FROZEN' // somebody on the host stopped the process (SIGSTOP) and did not let it go on
   | 'OUTPUT' // more bytes than the job may send
   | 'PROTOCOL' // bytes that are no frame, or a frame at the wrong moment
   | 'STOPPED' // cancelled or destroyed by its user

@@ -55,6 +55,8 @@ const limits = {
   startTextBytes: 4096,
   queuedBytes: 8 * 1024 * 1024,
   watchMs: 100,
+  /** looks, one after the other, at which a stopped process is left alone: two seconds */
+  stoppedLooks: 20,
   settleMs: 2000,
 } as const;
 
@@ -91,7 +93,13 @@ export class WorkerProcess {
   #end: WorkerEnd | undefined;
   #isClosed = false;
   #job:
-    | { readonly limits: JobLimits; bytes: number; readonly timer: NodeJS.Timeout; cpuAtStartMs: number | undefined }
+    | {
+        readonly limits: JobLimits;
+        bytes: number;
+        readonly timer: NodeJS.Timeout;
+        cpuAtStartMs: number | undefined;
+        stoppedLooks: number;
+      }
     | undefined;
   #watch: NodeJS.Timeout | undefined;
   #innerPid: number | undefined;
@@ -188,7 +196,7 @@ export class WorkerProcess {
   beginJob(job: JobLimits): void {
     if (this.#job !== undefined) throw new Error('the worker has a job already');
     const timer = setTimeout(() => void this.kill('TIMEOUT', `${job.wallMs} ms`), job.wallMs);
-    this.#job = { limits: job, bytes: 0, timer, cpuAtStartMs: undefined };
+    this.#job = { limits: job, bytes: 0, timer, cpuAtStartMs: undefined, stoppedLooks: 0 };
     this.#watch = setInterval(() => void this.#look(), limits.watchMs);
     void this.#look();
   }
@@ -333,6 +341,9 @@ export class WorkerProcess {
     if (usage.rssMiB > job.limits.memoryMiB) void this.kill('MEMORY', `${Math.round(usage.rssMiB)} MiB resident`);
     else if (usage.cpuMs - job.cpuAtStartMs > job.limits.cpuMs)
       void this.kill('CPU', `${usage.cpuMs - job.cpuAtStartMs} ms`);
+    // Counted in looks, not by the clock: a gateway that was stopped along with it saw nothing of that time.
+    job.stoppedLooks = usage.isStopped ? job.stoppedLooks + 1 : 0;
+    if (job.stoppedLooks > limits.stoppedLooks) void this.kill('FROZEN', 'stopped by a signal');
   }
 
   /** Reads resident memory and CPU time from outside; undefined when the process is gone. */

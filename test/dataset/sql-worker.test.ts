@@ -38,8 +38,12 @@ const enforced = (
   ...more,
 });
 
-const run = async (worker: BareWorker, query: EnforcedQuery, signal?: AbortSignal) => {
-  const job = runEnforced(worker, [{ alias: 'd0', path: file }], query, signal === undefined ? {} : { signal });
+const run = async (
+  worker: BareWorker,
+  query: EnforcedQuery,
+  options: { readonly signal?: AbortSignal; readonly isFewCells?: boolean } = {},
+) => {
+  const job = runEnforced(worker, [{ alias: 'd0', path: file }], query, options);
   const rows: Cell[][] = [];
   for await (const batch of job.batches()) rows.push(...rowsOf(job.schema, batch));
   return { rows, outcome: job.outcome };
@@ -129,9 +133,90 @@ describe('the sql worker', () => {
       [{ name: 'n', type: integer(64), role: 'cell' }],
     );
     const abort = new AbortController();
-    const answer = run(worker, slow, abort.signal);
+    const answer = run(worker, slow, { signal: abort.signal });
     setTimeout(() => abort.abort(), 100);
     assert.deepEqual((await answer).outcome, { kind: 'failed', code: 'cancelled' });
+  });
+
+  it('answers over few cells, where a job is run in one go, what it answers over many', async () => {
+    await using worker = await startBareWorker('sql');
+    const kinds: OutputColumn[] = [
+      { name: 'kind', type: integer(32), role: 'key' },
+      { name: 'n', type: integer(64), role: 'cell' },
+    ];
+    const made = (table: string): string =>
+      `CREATE TEMP TABLE ${table} AS SELECT kind, count(*) AS n, kind = 9 AS open FROM "d0"."visits" AS r0 GROUP BY kind`;
+    const result = 'SELECT kind, n FROM g ORDER BY kind';
+    const summary = 'SELECT count(*)::BIGINT FROM g';
+    const queries = [
+      enforced(result, kinds, { setup: [made('g')], summary }),
+      enforced(`${result} -- a remark`, kinds, { setup: [`${made('g')} -- another`], summary }),
+      // Nothing is open: what would fail is spared.
+      enforced(result, kinds, {
+        setup: [made('g'), `SELECT error('not spared')`],
+        gates: [{ table: 'g', from: 1, to: 2 }],
+        summary,
+      }),
+      enforced('SELECT id, id::BIGINT * 2 AS n FROM "d0"."visits" AS r0 ORDER BY id', kinds),
+      enforced(
+        'SELECT r0.id, r1.id::BIGINT AS n FROM "d0"."visits" AS r0 JOIN "d0"."visits" AS r1 ON (r0.id = r1.id) ORDER BY 1',
+        kinds,
+      ),
+    ];
+    for (const query of queries) {
+      const wanted = await run(worker, query);
+      for (let time = 0; time < 2; time += 1) {
+        const { rows, outcome } = await run(worker, query, { isFewCells: true });
+        assert.deepEqual(rows, wanted.rows, query.result);
+        assert.deepEqual(
+          { ...outcome, summary: null, cells: outcome.kind === 'done' && outcome.summary.withheldCells },
+          {
+            ...wanted.outcome,
+            summary: null,
+            cells: wanted.outcome.kind === 'done' && wanted.outcome.summary.withheldCells,
+          },
+        );
+      }
+    }
+  });
+
+  it('over few cells keeps no table for the next job, tells one code for every failure and serves on', async () => {
+    await using worker = await startBareWorker('sql');
+    const key: OutputColumn[] = [{ name: 'k', type: integer(32), role: 'key' }];
+    const few = (query: EnforcedQuery) => run(worker, query, { isFewCells: true });
+    const good = enforced('SELECT k FROM g', key, { setup: ['CREATE TEMP TABLE g AS SELECT 1 AS k'] });
+    assert.deepEqual((await few(good)).rows, [[1]]);
+    for (const bad of [
+      enforced('SELECT k FROM g', key),
+      enforced(`SELECT CAST(ward AS INTEGER) AS k FROM "d0"."visits" AS r0`, key),
+      enforced('SELECT 1 AS k', key, { setup: [`SELECT error('secret')`] }),
+      enforced('SELECT 1 AS k', key, { setup: ['SET threads = 4'] }),
+      enforced('SELECT 1 AS k, 2 AS l', key),
+      enforced('SELECT 1 AS k', key, { summary: 'SELECT 1::BIGINT WHERE false' }),
+    ]) {
+      assert.deepEqual((await few(bad)).outcome, { kind: 'failed', code: 'failed' }, bad.result);
+      assert.deepEqual((await few(good)).rows, [[1]]);
+    }
+  });
+
+  it('stops a job over few cells when it is cancelled, between two statements too', async () => {
+    await using worker = await startBareWorker('sql');
+    const abort = new AbortController();
+    const slow = enforced('SELECT 1 AS k', [{ name: 'k', type: integer(32), role: 'key' }], {
+      setup: Array.from(
+        { length: 200 },
+        (_, i) => `CREATE TEMP TABLE s${i} AS SELECT sum(a * b) AS s FROM range(3000) x(a), range(3000) y(b)`,
+      ),
+    });
+    const answer = run(worker, slow, { signal: abort.signal, isFewCells: true });
+    setTimeout(() => abort.abort(), 50);
+    // In the gap between two statements the engine does not hear of it: then the worker is killed.
+    const outcome = await answer.then(
+      (done) => done.outcome,
+      (fault: unknown) => String(fault),
+    );
+    if (typeof outcome === 'string') assert.match(outcome, /died/);
+    else assert.deepEqual(outcome, { kind: 'failed', code: 'cancelled' });
   });
 
   it('splits texts that are too long for one frame', async () => {

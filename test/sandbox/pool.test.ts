@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { frameType, parseJsonPayload, type Frame } from '../../runtime/sandbox/channel.ts';
 import { PoolRefusal } from '../../runtime/sandbox/refusal.ts';
+import { childrenOf } from '../../runtime/sandbox/process-table.ts';
 import { WorkerFault } from '../../runtime/sandbox/worker-end.ts';
 import { root, runJob, startTestPool, type TestPool } from './test-pool.ts';
 
@@ -86,6 +87,17 @@ test('a job that hangs, burns, grows or floods is stopped at its limit', async (
   await worker.destroy();
   assert.equal(reason, 'OUTPUT');
   assert.ok(bytes <= 3_000_000);
+});
+
+test('a worker that somebody on the host stops is ended within seconds, long before its time is over', async () => {
+  const worker = await shared.pool.lease({ kind: 'mischief', party: 'acme', limits: { wallMs: 600_000 } });
+  const [outer = 0] = [worker.pid];
+  const [inner = outer] = await childrenOf(outer);
+  process.kill(inner, 'SIGSTOP');
+  await worker.sendJson(frameType.JOB, { act: 'echo', text: 'a' });
+  assert.equal(await worker.next().then(() => 'answered', reasonOf), 'FROZEN');
+  await worker.destroy();
+  assert.equal(await outcome({ act: 'echo' }), `frame ${frameType.RESULT}`, 'the next job is served');
 });
 
 test('a worker that leaves something behind, or speaks out of turn, does not serve again', async () => {

@@ -1,5 +1,5 @@
 /** Runs one SQL job on a sealed engine and hands out encoded batches. */
-import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBType } from '@duckdb/node-api';
 import { BatchBuilder, columnBuilder } from '../bridge.ts';
 import type { ColumnBuilder } from '../bridge-buffer.ts';
 import { BATCH_LIMITS } from '../limits.ts';
@@ -8,6 +8,7 @@ import type { Schema } from '../../release/columns.ts';
 import { GUARD_COLUMNS, HIDE_TABLE, type SqlFold, type SqlGuard, type SqlJob, type SqlJobResult } from '../sql-job.ts';
 import { batchFrames } from './batch-frames.ts';
 import { foldRows } from './fold-rows.ts';
+import type { JobConnections } from './job-connections.ts';
 
 export interface JobStop {
   /** Set by the caller when the job was cancelled; read between chunks and statements. */
@@ -23,7 +24,7 @@ export class StoppedError extends Error {
 
 /** Runs `setup`, asks the guard if there is one, streams `result`, reads `summary`. Throws on anything that goes wrong; nothing in the error may leave. */
 export async function executeJob(
-  instance: DuckDBInstance,
+  connections: JobConnections,
   job: SqlJob,
   stop: JobStop,
   send: (frame: Uint8Array) => Promise<void>,
@@ -31,17 +32,20 @@ export async function executeJob(
     Promise.reject(new TypeError('nobody guards this job')),
 ): Promise<SqlJobResult> {
   const before = process.cpuUsage();
-  // Temporary tables live and die with the connection: each job gets its own.
-  const connection = await instance.connect();
+  const isBrief = isOfFewCells(job);
+  const connection = await (isBrief ? connections.connectPlainly() : connections.connect());
   stop.using(connection);
   try {
-    await runSetup(connection, job, stop);
+    const isWhole = isBrief && job.guard === undefined && (job.gates ?? []).length === 0;
+    if (!isWhole) await runSetup(connection, job, stop);
     if (job.guard !== undefined) await obeyGuard(connection, job.guard, { stop, send, askGuard });
-    if (job.limits.threads === 1 && isPlain(job)) await connection.run('PRAGMA disable_optimizer');
+    if (!isBrief && job.limits.threads === 1 && isPlain(job)) await connection.run('PRAGMA disable_optimizer');
     const sent =
-      job.fold === undefined
-        ? await stream(connection, job.result, job.columns, stop, send)
-        : await sendFold(connection, job.result, job.fold, { stop, send });
+      job.fold !== undefined
+        ? await sendFold(connection, job.result, job.fold, { stop, send })
+        : isBrief
+          ? await sendAtOnce(connection, isWhole ? [...job.setup, job.result] : [job.result], job.columns, stop, send)
+          : await stream(connection, job.result, job.columns, stop, send);
     refuseWhenStopped(stop);
     const withheldCells = await readSummary(connection, job.summary);
     const { user, system } = process.cpuUsage(before);
@@ -60,6 +64,14 @@ export function isPlain({ result, summary }: Pick<SqlJob, 'result' | 'summary'>)
   return !/\bJOIN\b/i.test(`${result} ${summary}`);
 }
 
+/**
+ * Whether a job reads so few cells, of one relation, that its plans are run as they stand and its result is taken whole.
+ * Of one relation: of several, only the optimizer finds out in which order they are read.
+ */
+function isOfFewCells({ isFewCells, fold, setup, result, summary }: SqlJob): boolean {
+  return isFewCells === true && fold === undefined && !/ AS r[1-9]/.test([...setup, result, summary].join(' '));
+}
+
 /** Runs what is to run before the result. A gate whose table says that nothing is open spares its statements. */
 async function runSetup(connection: DuckDBConnection, job: SqlJob, stop: JobStop): Promise<void> {
   for (let i = 0; i < job.setup.length; i++) {
@@ -76,8 +88,7 @@ async function runSetup(connection: DuckDBConnection, job: SqlJob, stop: JobStop
 
 async function isOpen(connection: DuckDBConnection, table: string): Promise<boolean> {
   if (!/^[a-z0-9_]+$/.test(table)) throw new TypeError('a gate names no table');
-  const reader = await connection.runAndReadAll(`SELECT 1 FROM temp."${table}" WHERE open LIMIT 1`);
-  return reader.currentRowCount > 0;
+  return (await connection.run(`SELECT 1 FROM temp."${table}" WHERE open LIMIT 1`)).rowCount > 0;
 }
 
 function refuseWhenStopped(stop: JobStop): void {
@@ -115,6 +126,24 @@ async function obeyGuard(
   }
 }
 
+/** Runs statements in one go (each step of the way to the engine wakes two threads) and sends what the last one yields. */
+async function sendAtOnce(
+  connection: DuckDBConnection,
+  statements: readonly string[],
+  columns: Schema,
+  stop: JobStop,
+  send: (frame: Uint8Array) => Promise<void>,
+): Promise<{ rows: number; batches: number }> {
+  refuseWhenStopped(stop);
+  const result = await connection.run(statements.join('\n;\n'));
+  const outgoing = new Outgoing(result.columnTypes(), columns, send);
+  for (let chunk = 0; chunk < result.chunkCount; chunk++) {
+    refuseWhenStopped(stop);
+    await outgoing.add(result.getChunk(chunk));
+  }
+  return outgoing.end();
+}
+
 async function sendFold(
   connection: DuckDBConnection,
   select: string,
@@ -136,40 +165,62 @@ async function stream(
 ): Promise<{ rows: number; batches: number }> {
   refuseWhenStopped(stop);
   const result = await connection.stream(select);
-  const types = result.columnTypes();
-  if (types.length !== columns.length) throw new TypeError('the result has other columns than agreed');
-  const builders = columns.map((column, i): ColumnBuilder => {
-    const source = types[i];
-    const builder = source === undefined ? null : columnBuilder(source, column.type);
-    if (builder === null) throw new TypeError(`column ${i} has another type than agreed`);
-    return builder;
-  });
-  const batch = new BatchBuilder(builders);
-  let rows = 0;
-  let batches = 0;
-  const flush = async (): Promise<void> => {
-    for (const frame of batchFrames(columns, batch.view())) {
-      await send(frame);
-      batches++;
-    }
-    rows += batch.rowCount;
-    batch.reset();
-  };
+  const outgoing = new Outgoing(result.columnTypes(), columns, send);
   for (;;) {
     refuseWhenStopped(stop);
     const chunk = await result.fetchChunk();
     if (chunk === null || chunk.rowCount === 0) break;
-    batch.append(chunk);
-    if (batch.rowCount >= BATCH_LIMITS.rows || batch.byteLength >= BATCH_LIMITS.bytes) await flush();
+    await outgoing.add(chunk);
   }
-  if (batch.rowCount > 0) await flush();
-  return { rows, batches };
+  return outgoing.end();
+}
+
+/** Rows on their way out, in batches of a size that suits the pipe. Throws when the result has other columns than agreed. */
+class Outgoing {
+  readonly #columns: Schema;
+  readonly #batch: BatchBuilder;
+  readonly #send: (frame: Uint8Array) => Promise<void>;
+  #rows = 0;
+  #batches = 0;
+
+  constructor(types: readonly DuckDBType[], columns: Schema, send: (frame: Uint8Array) => Promise<void>) {
+    if (types.length !== columns.length) throw new TypeError('the result has other columns than agreed');
+    this.#columns = columns;
+    this.#send = send;
+    this.#batch = new BatchBuilder(
+      columns.map((column, i): ColumnBuilder => {
+        const source = types[i];
+        const builder = source === undefined ? null : columnBuilder(source, column.type);
+        if (builder === null) throw new TypeError(`column ${i} has another type than agreed`);
+        return builder;
+      }),
+    );
+  }
+
+  async add(chunk: DuckDBDataChunk): Promise<void> {
+    this.#batch.append(chunk);
+    if (this.#batch.rowCount >= BATCH_LIMITS.rows || this.#batch.byteLength >= BATCH_LIMITS.bytes) await this.#flush();
+  }
+
+  async end(): Promise<{ rows: number; batches: number }> {
+    if (this.#batch.rowCount > 0) await this.#flush();
+    return { rows: this.#rows, batches: this.#batches };
+  }
+
+  async #flush(): Promise<void> {
+    for (const frame of batchFrames(this.#columns, this.#batch.view())) {
+      await this.#send(frame);
+      this.#batches++;
+    }
+    this.#rows += this.#batch.rowCount;
+    this.#batch.reset();
+  }
 }
 
 async function readSummary(connection: DuckDBConnection, summary: string): Promise<string | null> {
-  const reader = await connection.runAndReadAll(summary);
-  const value: unknown = reader.getRows()[0]?.[0];
-  if (reader.currentRowCount !== 1 || reader.columnCount !== 1) throw new TypeError('the summary is not one value');
+  const result = await connection.run(summary);
+  if (result.rowCount !== 1 || result.columnCount !== 1) throw new TypeError('the summary is not one value');
+  const value: unknown = result.getChunk(0).getRows()[0]?.[0];
   if (value === null) return null;
   if (typeof value !== 'bigint') throw new TypeError('the summary is not a BIGINT');
   return value.toString();

@@ -2,12 +2,13 @@
 import {
   type DuckDBConnection,
   DuckDBInstance,
+  type DuckDBMaterializedResult,
   type DuckDBPreparedStatement,
-  type DuckDBResultReader,
 } from '@duckdb/node-api';
 import { engineOptions } from '../engine.ts';
 import { PARSER_LIMITS } from '../limits.ts';
 import type { ParseFailCode, ParseJob } from '../parse-job.ts';
+import { plainConnection } from './job-connections.ts';
 
 /** Why a text was not parsed; nothing in it speaks of data, for there is none. */
 export class ParseRefusal extends Error {
@@ -54,25 +55,31 @@ export class StatementParser implements Disposable {
     if (sql.includes('\0') || !sql.isWellFormed()) throw new ParseRefusal('failed');
     if (this.#parsing === null) {
       const instance = await emptyInstance();
-      const connection = await plainly(instance);
+      const connection = await plainConnection(instance);
       const question = await connection.prepare('SELECT json_serialize_sql($1::VARCHAR)');
       this.#parsing = { instance, connection, question };
     }
     const { question } = this.#parsing;
     return answerOf(() => {
       question.bindVarchar(1, sql);
-      return question.runAndReadAll();
+      return question.run();
     });
   }
 
   async #plan(schema: readonly string[], statements: readonly { sql: string; isRun: boolean }[]): Promise<string[]> {
     const instance = await this.#schemaInstance(schema);
-    const connection = await plainly(instance);
+    const connection = await plainConnection(instance);
     this.#using = connection;
     try {
       const plans: string[] = [];
+      const question = await connection.prepare('SELECT json_serialize_plan($1::VARCHAR)');
       for (const { sql, isRun } of statements) {
-        plans.push(await answerOf(() => connection.runAndReadAll('SELECT json_serialize_plan($1::VARCHAR)', [sql])));
+        plans.push(
+          await answerOf(() => {
+            question.bindVarchar(1, sql);
+            return question.run();
+          }),
+        );
         if (isRun) await connection.run(sql);
       }
       return plans;
@@ -108,23 +115,17 @@ export class StatementParser implements Disposable {
 }
 
 /** The one text that a question yields. Throws `ParseRefusal`. */
-async function answerOf(ask: () => Promise<DuckDBResultReader>): Promise<string> {
+async function answerOf(ask: () => Promise<DuckDBMaterializedResult>): Promise<string> {
   let text: unknown;
   try {
-    text = (await ask()).getRows()[0]?.[0];
+    const result = await ask();
+    text = result.chunkCount === 0 ? undefined : result.getChunk(0).getRows()[0]?.[0];
   } catch {
     throw new ParseRefusal('failed');
   }
   if (typeof text !== 'string') throw new ParseRefusal('failed');
   if (Buffer.byteLength(text) > PARSER_LIMITS.maxTreeBytes) throw new ParseRefusal('too-large');
   return text;
-}
-
-/** A connection that does not make plans better before it runs them: there is no row for which that could pay. */
-async function plainly(instance: DuckDBInstance): Promise<DuckDBConnection> {
-  const connection = await instance.connect();
-  await connection.run('PRAGMA disable_optimizer');
-  return connection;
 }
 
 async function emptyInstance(): Promise<DuckDBInstance> {

@@ -9,22 +9,30 @@ import { WorkerChannel } from '../../sandbox/worker-channel.ts';
 import { DEFAULT_ENGINE_LIMITS, openSealedEngine } from '../engine.ts';
 import { hideOf, MAX_SETUP_BYTES, type SqlFailCode, type SqlGuard, type SqlJob } from '../sql-job.ts';
 import { executeJob, StoppedError, type JobStop } from './execute-job.ts';
+import { ReadyConnections } from './job-connections.ts';
 
 const channel = new WorkerChannel();
 
 /** The engine in use and the job settings it was opened for; kept between jobs while nothing went wrong in it. */
-let engine: { readonly key: string; readonly instance: DuckDBInstance } | null = null;
+let engine: {
+  readonly key: string;
+  readonly instance: DuckDBInstance;
+  readonly connections: ReadyConnections;
+} | null = null;
 
 function closeEngine(): void {
   engine?.instance.closeSync();
   engine = null;
 }
 
-async function engineFor(job: SqlJob): Promise<DuckDBInstance> {
+async function engineFor(job: SqlJob): Promise<ReadyConnections> {
   const key = JSON.stringify([job.databases, job.limits]);
   if (engine !== null && engine.key !== key) closeEngine();
-  engine ??= { key, instance: await openSealedEngine(job.databases, job.limits) };
-  return engine.instance;
+  if (engine === null) {
+    const instance = await openSealedEngine(job.databases, job.limits);
+    engine = { key, instance, connections: new ReadyConnections(instance) };
+  }
+  return engine.connections;
 }
 
 class RunningJob implements JobStop {
@@ -63,16 +71,16 @@ class RunningJob implements JobStop {
 const fail = (code: SqlFailCode): Promise<void> => channel.sendJson(frameType.FAIL, { code });
 
 async function serve(job: SqlJob, running: RunningJob): Promise<void> {
-  let instance: DuckDBInstance;
+  let connections: ReadyConnections;
   try {
-    instance = await engineFor(job);
+    connections = await engineFor(job);
   } catch {
     closeEngine();
     return fail('not-opened');
   }
   try {
     const result = await executeJob(
-      instance,
+      connections,
       job,
       running,
       (bytes) => channel.send(frameType.DATA, bytes),
@@ -83,6 +91,7 @@ async function serve(job: SqlJob, running: RunningJob): Promise<void> {
       },
     );
     await channel.sendJson(frameType.RESULT, result);
+    if (job.isFewCells === true) connections.prepare();
   } catch (error) {
     // What went wrong inside may depend on rows: the engine goes, and only a code leaves.
     closeEngine();

@@ -9,6 +9,7 @@ import { learnColumns } from '../../../runtime/dataset/column-facts.ts';
 import type { DatasetManifest, StoredTable } from '../../../runtime/dataset/metadata.ts';
 import { resultSchemaOf } from '../../../runtime/dataset/run-enforced.ts';
 import { executeJob } from '../../../runtime/dataset/worker/execute-job.ts';
+import { ReadyConnections } from '../../../runtime/dataset/worker/job-connections.ts';
 import { GUARD_COLUMNS } from '../../../runtime/dataset/sql-job.ts';
 import { guardCells } from '../../../runtime/job/guard-cells.ts';
 import { Histories } from '../../../runtime/job/histories.ts';
@@ -256,8 +257,9 @@ export class OpenWorld {
     let withheld: string | null;
     try {
       const done = await executeJob(
-        this.#instance,
-        { ...job, limits: { threads: 1, memoryMiB: 512 } },
+        new ReadyConnections(this.#instance),
+        // As the gateway runs jobs over tables as small as these.
+        { ...job, limits: { threads: 1, memoryMiB: 512 }, isFewCells: true },
         { isStopped: false, using: () => undefined },
         (frame) => {
           const decoded = decodeBatch(isSketching ? GUARD_COLUMNS : schema, frame, DEFAULT_COLUMN_LIMITS);

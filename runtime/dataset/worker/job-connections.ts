@@ -1,0 +1,41 @@
+import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+
+/** Where a job gets the connection that is its own: temporary tables live and die with it. */
+export interface JobConnections {
+  connect(): Promise<DuckDBConnection>;
+  /** One that runs plans as they stand, without looking for better ones. */
+  connectPlainly(): Promise<DuckDBConnection>;
+}
+
+/** The connections of an engine between jobs: the next one is made while nobody waits for it. */
+export class ReadyConnections implements JobConnections {
+  readonly #instance: DuckDBInstance;
+  #next: Promise<DuckDBConnection> | null = null;
+
+  constructor(instance: DuckDBInstance) {
+    this.#instance = instance;
+  }
+
+  connect(): Promise<DuckDBConnection> {
+    return this.#instance.connect();
+  }
+
+  connectPlainly(): Promise<DuckDBConnection> {
+    const made = this.#next ?? plainConnection(this.#instance);
+    this.#next = null;
+    return made;
+  }
+
+  /** Makes the connection of the next job; that it cannot be made is told to the job that asks for it. */
+  prepare(): void {
+    this.#next ??= plainConnection(this.#instance);
+    this.#next.catch(() => undefined);
+  }
+}
+
+/** A connection that does not make plans better before it runs them: over few cells that takes longer than running them. */
+export async function plainConnection(instance: DuckDBInstance): Promise<DuckDBConnection> {
+  const connection = await instance.connect();
+  await connection.run('PRAGMA disable_optimizer');
+  return connection;
+}
