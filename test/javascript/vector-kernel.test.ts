@@ -303,7 +303,7 @@ test('its cells are those of the printed kernel, whatever reduces and groups the
       fc.constantFrom(...reducers),
       fc.constantFrom(...groupings),
       fc.tuple(expression, expression),
-      fc.array(fc.array(row, { maxLength: 9 }), { minLength: 1, maxLength: 3 }),
+      fc.array(fc.array(row, { maxLength: 21 }), { minLength: 1, maxLength: 3 }),
       (reducer, groupBy, [one, other], batches) => {
         const { program, plan } = check(`(r, c) => [${one}, ${other}]`, two, reducer);
         const terms: KernelTerms = { ...shared, reducer, plan, groupBy };

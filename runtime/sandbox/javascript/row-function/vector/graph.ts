@@ -24,7 +24,7 @@ export class GraphTooLarge extends Error {
 }
 
 /** Nodes of one graph: above, the compiler in the worker would take longer than it saves. */
-const MAX_NODES = 6000;
+const MAX_NODES = 4000;
 
 /** Values of two rows as a graph without repetition: what is built twice is one node. */
 export class Graph {

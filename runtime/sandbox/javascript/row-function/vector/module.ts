@@ -1,3 +1,4 @@
+import { Code } from './code.ts';
 import type { Graph, NodeId } from './graph.ts';
 import { loads, operations } from './instructions.ts';
 import type { LoadKind } from './instructions.ts';
@@ -22,14 +23,15 @@ export function encodeModule(
   const { cells, columns } = terms;
   const code = bodyOf(graph, cells, columns);
   const parameters = Array.from({ length: columns.length + 1 }, () => I32);
-  return Uint8Array.from([
+  const head = [
     ...MAGIC,
     ...section(1, [1, 0x60, ...vector(parameters), 0]),
     ...section(3, [1, 0]),
     ...section(5, [1, 1, ...leb(pagesOf(cells.length)), ...leb(MAX_PAGES)]),
     ...section(7, [2, ...exported('memory', 2), ...exported('run', 0)]),
-    ...section(10, [1, ...leb(code.length), ...code]),
-  ]);
+  ];
+  const length = leb(code.length);
+  return Buffer.concat([Buffer.from([...head, 10, ...leb(1 + length.length + code.length), 1, ...length]), code]);
 }
 
 /** Bytes that the cells take, and where rows may begin. */
@@ -46,86 +48,126 @@ const pagesOf = (cells: number): number => Math.ceil(bytesOfCells(cells) / PAGE)
 const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 const I32 = 0x7f;
 const V128 = 0x7b;
-const SIMD = 0xfd;
-const localGet = (index: number): number[] => [0x20, ...leb(index)];
-const localSet = (index: number): number[] => [0x21, ...leb(index)];
-const localTee = (index: number): number[] => [0x22, ...leb(index)];
-const i32Const = (value: number): number[] => [0x41, ...signedLeb(value)];
-const simd = (opcode: number): number[] => [SIMD, ...leb(opcode)];
+/** The operations that touch memory: two doubles out of the cells and back. */
+const LOAD = 0x00;
+const STORE = 0x0b;
 
-function bodyOf(graph: Graph, cells: readonly NodeId[], columns: readonly { readonly as: LoadKind }[]): number[] {
-  const plan = planOf(graph, cells);
+function bodyOf(graph: Graph, cells: readonly NodeId[], columns: readonly { readonly as: LoadKind }[]): Uint8Array {
+  const { kept, size } = planOf(graph, cells);
+  const constants = kept.filter((id) => graph.nodes[id]?.kind === 'constant');
+  const steps = kept.filter((id) => graph.nodes[id]?.kind !== 'constant');
+  const pairs = size <= MAX_WIDE_SIZE ? WIDE_PAIRS : 1;
   const rows = 0;
-  const firstVector = columns.length + 1;
-  const local = new Map<NodeId, number>();
-  for (const id of plan.kept) local.set(id, firstVector + cells.length + local.size);
-  const accumulator = (cell: number): number => firstVector + cell;
-  const constants = plan.kept.filter((id) => graph.nodes[id]?.kind === 'constant');
-  const out: number[] = [];
-  const push = (...bytes: readonly number[]): void => {
-    for (const byte of bytes) out.push(byte);
+  const accumulator = (cell: number): number => columns.length + 1 + cell;
+  const firstConstant = accumulator(cells.length);
+  const constantLocal = new Map(constants.map((id, i) => [id, firstConstant + i]));
+  const firstStep = firstConstant + constants.length;
+  const stepLocal = new Map(steps.map((id, i) => [id, firstStep + i * pairs]));
+  const code = new Code();
+  /** Pushes the value of a node for one pair of rows: out of its local, or by computing it here. */
+  const value = (id: NodeId, pair: number, isWhole: boolean): void => {
+    const constant = constantLocal.get(id);
+    if (constant !== undefined) return code.get(constant);
+    const step = stepLocal.get(id);
+    if (step !== undefined) return code.get(step + pair);
+    compute(id, pair, isWhole);
   };
-  // Pushes a value: out of its local, or by computing it here.
-  const value = (id: NodeId): void => {
-    const kept = local.get(id);
-    if (kept === undefined) compute(id);
-    else push(...localGet(kept));
-  };
-  const compute = (id: NodeId): void => {
+  const compute = (id: NodeId, pair: number, isWhole: boolean): void => {
     const node = graph.nodes[id];
     if (node === undefined) throw new RangeError('a node is missing');
     switch (node.kind) {
       case 'constant':
-        push(...simd(0x0c), ...bytesOf(node.low), ...bytesOf(node.low));
+        code.constant(node.low, node.low);
         return;
-      case 'load':
-        push(...localGet(1 + node.column), ...simd(loads[node.as].opcode), 0, 0);
+      case 'load': {
+        const { opcode, bytes } = loads[node.as];
+        code.get(1 + node.column);
+        code.access(opcode, 2 * bytes * pair);
         return;
+      }
       case 'live':
-        push(...simd(0x0c), ...bytesOf(ONES), ...bytesOf(ONES));
-        push(...simd(0x0c), ...bytesOf(ONES), ...bytesOf(0n));
-        push(...localGet(rows), ...i32Const(2), 0x4e, 0x1c, 1, V128);
+        code.constant(ONES, ONES);
+        if (isWhole) return;
+        code.constant(ONES, 0n);
+        code.get(rows);
+        code.int32(2);
+        code.raw(0x4e, 0x1c, 1, V128); // rows >= 2, select
         return;
       case 'operation': {
-        for (const operand of node.operands) value(operand);
+        for (const operand of node.operands) value(operand, pair, isWhole);
         const [opcode, , takes] = operations[node.operation] as readonly [number, number, 'shift'?];
-        if (takes === 'shift') push(...i32Const(node.shift));
-        push(...simd(opcode));
+        if (takes === 'shift') code.int32(node.shift);
+        code.simd(opcode);
       }
     }
   };
-  push(...localGet(rows), ...i32Const(1), 0x48, 0x04, 0x40, 0x0f, 0x0b); // no row: return
-  cells.forEach((_, cell) => push(...i32Const(0), ...simd(0x00), 0, ...leb(cell * 16), ...localSet(accumulator(cell))));
+  /** One loop over so many pairs in each turn, while there are `least` rows. */
+  const loop = (count: number, least: number): void => {
+    const isWhole = least === 2 * count;
+    const each = Array.from({ length: count }, (_, pair) => pair);
+    code.get(rows);
+    code.int32(least);
+    code.raw(0x4e, 0x04, 0x40, 0x03, 0x40); // if (rows >= least) loop
+    for (const id of steps) {
+      for (const pair of each) {
+        compute(id, pair, isWhole);
+        code.set((stepLocal.get(id) ?? 0) + pair);
+      }
+    }
+    cells.forEach((id, cell) => {
+      for (const pair of each) {
+        code.get(accumulator(cell));
+        value(id, pair, isWhole);
+        code.simd(operations.add[0]);
+        code.set(accumulator(cell));
+      }
+    });
+    columns.forEach(({ as }, column) => {
+      code.get(1 + column);
+      code.int32(2 * count * loads[as].bytes);
+      code.raw(0x6a);
+      code.set(1 + column);
+    });
+    code.get(rows);
+    code.int32(2 * count);
+    code.raw(0x6b);
+    code.tee(rows);
+    code.int32(least);
+    code.raw(0x4e, 0x0d, 0, 0x0b, 0x0b); // again while rows >= least
+  };
+  cells.forEach((_, cell) => {
+    code.int32(0);
+    code.access(LOAD, cell * 16);
+    code.set(accumulator(cell));
+  });
   for (const id of constants) {
-    compute(id);
-    push(...localSet(local.get(id) ?? 0));
+    compute(id, 0, true);
+    code.set(constantLocal.get(id) ?? 0);
   }
-  push(0x03, 0x40); // loop
-  for (const id of plan.kept) {
-    if (graph.nodes[id]?.kind === 'constant') continue;
-    compute(id);
-    push(...localSet(local.get(id) ?? 0));
-  }
-  cells.forEach((id, cell) => {
-    push(...localGet(accumulator(cell)));
-    value(id);
-    push(...simd(operations.add[0]), ...localSet(accumulator(cell)));
+  if (pairs > 1) loop(pairs, 2 * pairs);
+  loop(1, 1);
+  cells.forEach((_, cell) => {
+    code.int32(0);
+    code.get(accumulator(cell));
+    code.access(STORE, cell * 16);
   });
-  columns.forEach(({ as }, column) => {
-    push(...localGet(1 + column), ...i32Const(2 * loads[as].bytes), 0x6a, ...localSet(1 + column));
-  });
-  push(...localGet(rows), ...i32Const(2), 0x6b, ...localTee(rows), ...i32Const(0), 0x4a, 0x0d, 0, 0x0b);
-  cells.forEach((_, cell) => push(...i32Const(0), ...localGet(accumulator(cell)), ...simd(0x0b), 0, ...leb(cell * 16)));
-  push(0x0b);
-  return [...vectorOf([[...leb(cells.length + local.size), V128]]), ...out];
+  code.raw(0x0b);
+  return code.body(cells.length + constants.length + steps.length * pairs);
 }
 
 const ONES = 0xffff_ffff_ffff_ffffn;
-/** Values inside of each other that are computed without a local: bounds the recursion of the encoder, and the stack of values. */
-const MAX_NESTING = 32;
+/** Values inside of each other that are computed without a local. Few: pairs are to take turns after every few operations. */
+const MAX_NESTING = 3;
+/**
+ * Pairs of rows that are computed side by side. The operations of one pair wait for each other; a processor looks some hundred
+ * operations ahead, which is less than two turns of a long function, so those of four pairs are mixed.
+ */
+const WIDE_PAIRS = 4;
+/** Nodes above which each turn has one pair: four times the code takes four times as long to compile. */
+const MAX_WIDE_SIZE = 1000;
 
 /** Which of the needed nodes are kept in a local, in their order: those used twice, all constants, and some of a deep nest. */
-function planOf(graph: Graph, roots: readonly NodeId[]): { readonly kept: readonly NodeId[] } {
+function planOf(graph: Graph, roots: readonly NodeId[]): { readonly kept: readonly NodeId[]; readonly size: number } {
   const uses = new Uint32Array(graph.nodes.length);
   for (const root of roots) uses[root] = (uses[root] ?? 0) + 1;
   for (let id = graph.nodes.length - 1; id >= 0; id -= 1) {
@@ -135,42 +177,28 @@ function planOf(graph: Graph, roots: readonly NodeId[]): { readonly kept: readon
   }
   const height = new Uint32Array(graph.nodes.length);
   const kept: NodeId[] = [];
+  let size = 0;
   graph.nodes.forEach((node, id) => {
     const count = uses[id] ?? 0;
     if (count === 0) return;
+    size += 1;
     const below = node.kind === 'operation' ? Math.max(...node.operands.map((each) => height[each] ?? 0)) : 0;
     if (count > 1 || node.kind === 'constant' || below >= MAX_NESTING) kept.push(id);
     else height[id] = below + 1;
   });
-  return { kept };
-}
-
-function bytesOf(value: bigint): number[] {
-  return Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
+  return { kept, size };
 }
 
 function leb(value: number): number[] {
   const bytes: number[] = [];
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+  for (let rest = value; ; rest >>>= 7) {
     if (rest < 128) return [...bytes, rest];
-    bytes.push((rest % 128) | 128);
-  }
-}
-
-function signedLeb(value: number): number[] {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest >>= 7) {
-    if (rest >= -64 && rest < 64) return [...bytes, rest & 127];
     bytes.push((rest & 127) | 128);
   }
 }
 
 function vector(bytes: readonly number[]): number[] {
   return [...leb(bytes.length), ...bytes];
-}
-
-function vectorOf(items: readonly (readonly number[])[]): number[] {
-  return [...leb(items.length), ...items.flat()];
 }
 
 function section(id: number, content: readonly number[]): number[] {
