@@ -53,6 +53,12 @@ export function kindOf(budget: BudgetId): string {
   return budget.split('/')[0] ?? '';
 }
 
+/** Whether some policy can limit the budget by a window: uses and privacy losses. */
+export function mayHaveWindow(budget: BudgetId): boolean {
+  return WINDOWED_KINDS.has(kindOf(budget));
+}
+const WINDOWED_KINDS: ReadonlySet<string> = new Set<BudgetKind>(['count', 'microEpsilon', 'nanoRho', 'femtoDelta']);
+
 /** Where a budget stands. `spent` counts what is inside the window only, when the limit has one. */
 export interface Balance {
   /** Committed for good. */

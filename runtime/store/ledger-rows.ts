@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Json } from '../evidence/canonical-json.ts';
-import { topUp, type Balance, type BudgetId } from '../ledger/budget.ts';
+import { mayHaveWindow, topUp, type Balance, type BudgetId } from '../ledger/budget.ts';
 import { reserve, settle, type BudgetLine, type Reservation, type Settlement } from '../ledger/reservation.ts';
 import { StoreFault } from './fault.ts';
 import type { RowDigest } from './rows.ts';
@@ -68,18 +68,21 @@ export class LedgerRows {
     return answer;
   }
 
-  /** Books the end of a reservation; its uses count from the time they were reserved. */
+  /**
+   * Books the end of a reservation; its uses count from the time they were reserved. INVARIANT: when is kept also of what no
+   * window limited. Another rule, or the next policy, may limit the same budget by one, and has to find it spent.
+   */
   settle(reservation: StoredReservation, settlement: Settlement): void {
     for (const [index, line] of settlement.lines.entries()) {
       const row = this.#row(line.budget);
       if (row === undefined)
         throw new StoreFault('state-tampered', `the balance '${line.budget}' of a reservation is missing`);
       const after = settle(row, line);
-      const isWindowed = reservation.lines[index]?.windowMs !== undefined;
-      const isInWindow = isWindowed && row.windowMs > 0n && BigInt(reservation.atMs) > row.windowFrom;
+      const isTimed = reservation.lines[index]?.windowMs !== undefined || mayHaveWindow(line.budget);
+      const isInWindow = isTimed && row.windowMs > 0n && BigInt(reservation.atMs) > row.windowFrom;
       const windowSpent = isInWindow ? row.windowSpent + line.spent : row.windowSpent;
       this.#write(line.budget, row, { ...row, spent: after.spent, held: after.held, windowSpent });
-      if (isWindowed && line.spent > 0n) {
+      if (isTimed && line.spent > 0n) {
         const use = [line.budget, BigInt(reservation.atMs), reservation.id, BigInt(index), line.spent] as const;
         this.#addUse.run(...use);
         this.#digest.add('use', use);

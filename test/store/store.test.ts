@@ -97,6 +97,29 @@ test('a sliding window gives uses back when they grow old, and a clock set back 
   assert.deepEqual((await store.balance(COUNT, 10_000)).spent, 3n);
 });
 
+test('a window counts what was spent before anything limited it by one', async (t) => {
+  let now = NOW;
+  const store = await openWorld(t, dataDirectory(t), () => now);
+  for (const budget of [COUNT, EPSILON]) {
+    const ask = async (id: string, windowMs?: number): Promise<string> => {
+      const line = { budget, amount: 2n, limit: 4n, ...(windowMs === undefined ? {} : { windowMs }) };
+      const answer = await store.reserve(reserveInput(`${budget}-${id}`, [line]));
+      if (answer.kind === 'reserved') await store.commitRelease({ ...releaseInput(`${budget}-${id}`) });
+      return answer.kind;
+    };
+    assert.equal(await ask('a'), 'reserved');
+    now += 100;
+    assert.equal(await ask('b'), 'reserved');
+    assert.equal(await ask('c', 1000), 'exhausted');
+    now += 900;
+    assert.equal(await ask('d', 1000), 'reserved');
+    assert.equal(await ask('e', 2000), 'exhausted');
+    // Spent under no window while one is kept: both know of it.
+    assert.deepEqual((await store.balance(budget, 1000)).spent, 4n);
+    assert.deepEqual((await store.balance(budget)).spent, 6n);
+  }
+});
+
 test('only the unused part of a measured budget goes back at release', async (t) => {
   const store = await openWorld(t);
   const lines = [
