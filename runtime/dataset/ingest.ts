@@ -1,4 +1,5 @@
 /** Registration of a dataset version: provider files in, a verified read-only folder out, or nothing at all. */
+import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkBatch, type Schema } from '../release/columns.ts';
@@ -45,6 +46,11 @@ export interface Registered {
 export const MANIFEST_FILE = 'manifest.json';
 export const STATISTICS_FILE = 'statistics.json';
 export const FINDINGS_FILE = 'findings.json';
+/**
+ * Nothing but chance. The digest of a version is shown to consumers and stands in the log; without this, whoever knows all
+ * rows but one could register guesses at the last one elsewhere until the digest is the same.
+ */
+const BLIND_FILE = 'blind.json';
 
 /**
  * Registers the next version of a dataset. Throws `DatasetError` with file, place and reason; nothing is left behind
@@ -78,6 +84,7 @@ export async function registerDataset(
       const notes = [
         await writeNote(temporary, STATISTICS_FILE, statistics),
         await writeNote(temporary, FINDINGS_FILE, findings),
+        await writeNote(temporary, BLIND_FILE, { random: randomBytes(32).toString('hex') }),
       ];
       const unsigned = { dataset, version, tables, notes };
       const manifest: DatasetManifest = { ...unsigned, digest: manifestDigest(unsigned) };

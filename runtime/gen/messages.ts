@@ -688,7 +688,7 @@ export interface Dataset {
   readonly provider: string;
   /** How sensitive it is. */
   readonly grade: Grade;
-  /** "sha256:…" over the digests of its tables. */
+  /** "sha256:…" over the digests of its tables and random bytes of this version: nobody can guess rows until it fits. */
   readonly digest: string;
   /** When it was registered, milliseconds since the epoch. */
   readonly registeredAtMs: number;

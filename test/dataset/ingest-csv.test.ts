@@ -101,6 +101,16 @@ describe('csv registration', () => {
     await rejects('a\u202e,b\n1,2\n', /control or invisible/);
   });
 
+  it('gives a version a digest by which nobody can tell whether a guess at its rows is right', async () => {
+    const digests = await Promise.all(
+      [1, 2].map(async () => {
+        await using bench = await BenchFolder.create();
+        return (await bench.register('x', [await bench.source('t.csv', 'id,ill\n1,0\n2,1\n')])).manifest.digest;
+      }),
+    );
+    assert.equal(new Set(digests).size, 2);
+  });
+
   it('registers the clinical demo files with all their rows', async () => {
     await using bench = await BenchFolder.create();
     const folder = new URL('../../examples/data/clinical/', import.meta.url);
