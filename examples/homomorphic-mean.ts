@@ -71,6 +71,7 @@ const facts = {
   agreementId: 'example',
   consumer: 'acme',
   units: counts.units,
+  minUnits: 10,
   createdAtMs: Date.now(),
 };
 const transcript = signTranscript(

@@ -6,7 +6,6 @@ export async function collect<T>(
   for (;;) {
     const step = await stream.next();
     if (step.done === true) return { bytes: Buffer.concat(chunks), value: step.value };
-    // the encryption of a column overwrites what it yielded
-    chunks.push(step.value.slice());
+    chunks.push(step.value);
   }
 }

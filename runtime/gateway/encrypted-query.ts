@@ -2,7 +2,6 @@ import { explainQuery } from '../homomorphic/explain.ts';
 import { HomomorphicFault } from '../homomorphic/fault.ts';
 import type { EncryptedQueryProgramName, HomomorphicProgram } from '../homomorphic/program.ts';
 import { queryFactsInWords } from '../homomorphic/query-facts.ts';
-import { chargeOf } from '../homomorphic/query-guard.ts';
 import {
   blocksOf,
   QUERY_BLOCK_ROWS,
@@ -127,7 +126,7 @@ export async function openEncryptedQuery(
     if ((output === 'total' ? BigInt(rows) : 1n) * (-low > high ? -low : high) > limit)
       throw new HomomorphicFault('out-of-range', `the total of column ${column} could leave the plaintext modulus`);
   }
-  const { lines, securityBits, resultBytes, operations } = explainQuery(header, columns);
+  const { lines, securityBits, resultBytes, operations, charge } = explainQuery(header, columns, table.rowCount);
   return {
     kind: 'open',
     dataset: { name: dataset.name, version: dataset.version, digest: dataset.digest },
@@ -148,7 +147,7 @@ export async function openEncryptedQuery(
     guarantee: `an encrypted query (BGV, ${securityBits}-bit security): the runtime saw no weight, and only the asker can decrypt; ${meetsRows ? 'the answer may rest on a single row, as the rule allows' : `the answer is a function of column ${output}s, each over at least the rule’s minimum of privacy units that have a value`}; missing values ${output === 'mean' ? 'are left out' : 'count as zero'}; no noise was added`,
     resultBytes,
     operations,
-    extraction: chargeOf(header, columns),
+    extraction: charge,
     run: (_jobId, signal) =>
       run(needs, { dataset, table, unit: unit.hash, order, columns, header, digest, meetsRows }, asker.party, signal),
   };

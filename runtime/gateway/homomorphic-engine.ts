@@ -23,6 +23,7 @@ import type { WorkerPool } from '../sandbox/pool.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { CiphertextFiles } from './ciphertext-files.ts';
 import type { DecryptorLinks } from './decryptor-link.ts';
+import { problemOfBounds } from './encrypted-bounds.ts';
 import { openEncryptedQuery } from './encrypted-query.ts';
 import { decryptorId } from './encrypted-dataset.ts';
 import type { ColumnFacts } from './ciphertext-intake.ts';
@@ -149,6 +150,13 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
   const unfit = problemOfContributions(program.name, records);
   if (unfit !== null) return unfit;
   const columns = records.map(({ owner, body }) => ({ owner, ...(JSON.parse(body.facts) as ColumnFacts) }));
+  const wide = problemOfBounds(
+    program,
+    columns.map(({ header }) => header),
+    permit.permit,
+    asker.party,
+  );
+  if (wide !== null) return wide;
   // each provider's units alone have to be enough: any other column can be subtracted by whoever knows it
   const unitsOf = Math.min(...records.map(({ body }) => body.contribution?.units ?? encrypted.units));
   const key = needs.store
@@ -253,6 +261,7 @@ async function runEncryptedData(
       agreementId: permit.agreement.id,
       consumer: asker.party,
       units: input.units,
+      minUnits: leastUnits(permit),
       createdAtMs: needs.nowMs(),
       uploadDigests: columns.map(({ upload }) => upload.digest),
     }),
@@ -267,6 +276,12 @@ async function runEncryptedData(
     return { kind: 'failed' };
   }
   return { kind: 'scalars', scalars, cpuMs };
+}
+
+/** What the rule asks for: every group and category has to rest on as many, which only the key holder can see. */
+function leastUnits({ permit: { release } }: AdmittedPermit): number {
+  if (release.mode !== 'homomorphic') throw new Error('a homomorphic job was admitted under another mode');
+  return release.minUnits;
 }
 
 /** What the owners of contributed columns say; they can take them back at any time. */

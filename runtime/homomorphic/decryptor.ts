@@ -74,9 +74,11 @@ export async function verifyAndDecrypt(needs: DecryptorNeeds, request: DecryptRe
     jobId = transcript.jobId;
     const pinned = await pinnedInputs(needs, transcript);
     if (!(await needs.isAgreed(transcript))) throw refusal('the agreement does not allow it');
-    const minUnits = Math.max(...pinned.map((column) => column.minUnits));
+    // the rule's least and each key holder's own: whoever asks for more is obeyed
+    const minUnits = Math.max(transcript.minUnits, ...pinned.map((column) => column.minUnits));
     const units = Math.min(...pinned.map((column) => column.units));
-    if (!(minUnits >= 1) || units < minUnits || transcript.units < minUnits) throw refusal('too few units');
+    const isAsked = pinned.every((column) => column.minUnits >= 1);
+    if (!isAsked || units < minUnits || transcript.units < minUnits) throw refusal('too few units');
     const plan = planProgram(transcript.program, pinned);
     await recompute(needs, plan, transcript, request.result);
     if (!(await needs.claimOnce(transcript.jobId))) throw refusal('it was decrypted before');

@@ -27,10 +27,10 @@ export interface EncryptionProgress {
 export type EncryptionNeeds = Encryption & { readonly onProgress?: (progress: EncryptionProgress) => void };
 
 /**
- * Encrypts one column while it streams through: yields the bytes of a column file, returns its totals and digest. **What
- * was yielded is overwritten once the next bytes are asked for**: write it, or copy it. Memory is bounded by one open
- * block per group and the few runs of blocks that the threads have. A value outside the header's bounds, a category that
- * is not public or a missing value in a column without a `valid` channel throws `out-of-range` and ends the file.
+ * Encrypts one column while it streams through: yields the bytes of a column file, returns its totals and digest.
+ * Memory is bounded by one open block per group and the few runs of blocks that the threads have. A value outside the
+ * header's bounds, a category that is not public or a missing value in a column without a `valid` channel throws
+ * `out-of-range` and ends the file.
  */
 export async function* encryptColumn(
   needs: EncryptionNeeds,
@@ -44,7 +44,8 @@ export async function* encryptColumn(
   yield start;
   using sealer = 'threads' in needs ? needs.threads.sealer(header) : sealerHere(needs.backend, header);
   for await (const run of sealedRuns(sealer, blocksOf(header, rows))) {
-    const bytes = writer.sealed(run);
+    // a copy: the run is filled again while these bytes are still in somebody's hands
+    const bytes = writer.sealed({ bytes: run.bytes.slice(), blocks: run.blocks, rows: run.rows });
     progress.rows += run.rows;
     progress.blocks += run.blocks;
     progress.bytes += bytes.byteLength;

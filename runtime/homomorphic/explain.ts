@@ -131,8 +131,12 @@ export function explainProgram(plan: Plan): HomomorphicExplanation {
   };
 }
 
-/** Explains an encrypted query over plaintext columns. */
-export function explainQuery(header: QueryHeader, columns: readonly QueryColumn[]): HomomorphicExplanation {
+/** Explains an encrypted query over plaintext columns, of a table that has so many rows. */
+export function explainQuery(
+  header: QueryHeader,
+  columns: readonly QueryColumn[],
+  rowCount = BigInt(header.rows),
+): HomomorphicExplanation {
   // one number over totals or means: the totals alone are met, in one block
   const isModel = header.name === 'queryLinear' || header.name === 'queryLogistic';
   const blocks = isModel && header.output !== 'rows' ? 1 : blocksOf(header.rows);
@@ -140,7 +144,7 @@ export function explainQuery(header: QueryHeader, columns: readonly QueryColumn[
   const count = queryResultCount(header);
   const resultBytes = count * bodyBytes(queryResultShape());
   const inputBytes = header.ciphertexts * ciphertextBytes(freshShape(QUERY_PROFILE, 'seeded'));
-  const charge = chargeOf(header, columns);
+  const charge = chargeOf(header, columns, rowCount);
   const estimateMs = (products * MICROSECONDS.productColumn + count * MICROSECONDS.release) / 1000;
   const perResult =
     header.name === 'lookup' || header.name === 'queryDot'

@@ -6,7 +6,7 @@ import type { ResultPart } from './run.ts';
 
 /** What the runtime states, under its signature, about one computation over encrypted columns. */
 export interface Transcript {
-  readonly format: 'glovebox-homomorphic-transcript/1';
+  readonly format: 'glovebox-homomorphic-transcript/2';
   readonly shape: 'encryptedData';
   readonly jobId: string;
   readonly agreementId: string;
@@ -22,6 +22,8 @@ export interface Transcript {
   readonly keyId: string;
   /** Distinct units behind the smallest input, by the runtime's own count of keyed hashes. */
   readonly units: number;
+  /** Fewest units that the rule lets any number rest on, groups and categories too; the key holder's own least holds beside it. */
+  readonly minUnits: number;
   /** `sha256:` over the result ciphertexts in order. */
   readonly result: string;
   readonly createdAtMs: number;
@@ -37,7 +39,7 @@ export interface SignedTranscript {
 /** Facts about a job that only the runtime knows. */
 export interface TranscriptFacts extends Pick<
   Transcript,
-  'jobId' | 'agreementId' | 'consumer' | 'units' | 'createdAtMs'
+  'jobId' | 'agreementId' | 'consumer' | 'units' | 'minUnits' | 'createdAtMs'
 > {
   /** Digests of the files as the key holder uploaded them, when the runtime computed over expanded copies. */
   readonly uploadDigests?: readonly string[];
@@ -46,7 +48,7 @@ export interface TranscriptFacts extends Pick<
 /** Longest transcript that is read. */
 export const TRANSCRIPT_LIMIT_BYTES = 256 * 1024;
 /** Separates these signatures from everything else the key signs. */
-const DOMAIN = 'glovebox-homomorphic-transcript/1\n';
+const DOMAIN = 'glovebox-homomorphic-transcript/2\n';
 const KEYS = [
   'format',
   'shape',
@@ -57,6 +59,7 @@ const KEYS = [
   'inputs',
   'keyId',
   'units',
+  'minUnits',
   'result',
   'createdAtMs',
 ] as const;
@@ -64,7 +67,7 @@ const KEYS = [
 /** The transcript of a finished run. */
 export function transcriptOf(plan: Plan, parts: readonly ResultPart[], facts: TranscriptFacts): Transcript {
   return {
-    format: 'glovebox-homomorphic-transcript/1',
+    format: 'glovebox-homomorphic-transcript/2',
     shape: 'encryptedData',
     jobId: facts.jobId,
     agreementId: facts.agreementId,
@@ -78,6 +81,7 @@ export function transcriptOf(plan: Plan, parts: readonly ResultPart[], facts: Tr
     })),
     keyId: plan.inputs[0]?.header.keyId ?? '',
     units: facts.units,
+    minUnits: facts.minUnits,
     result: resultDigest(parts),
     createdAtMs: facts.createdAtMs,
   };
@@ -108,14 +112,16 @@ export function openTranscript(signed: SignedTranscript, runtimeKey: KeyObject):
     throw new HomomorphicFault('not-released', 'this transcript is not signed by the runtime', { cause: error });
   }
   const record = (typeof input === 'object' && input !== null ? input : {}) as Record<(typeof KEYS)[number], unknown>;
-  const { jobId, agreementId, consumer, keyId, units, result, createdAtMs, inputs } = record;
+  const { jobId, agreementId, consumer, keyId, units, minUnits, result, createdAtMs, inputs } = record;
   const texts = [jobId, agreementId, consumer, keyId, result];
   const isWhole =
     Object.keys(record).join() === KEYS.join() &&
-    record.format === 'glovebox-homomorphic-transcript/1' &&
+    record.format === 'glovebox-homomorphic-transcript/2' &&
     record.shape === 'encryptedData' &&
     texts.every((text) => typeof text === 'string' && text !== '' && text.length <= 256) &&
-    [units, createdAtMs].every((count) => typeof count === 'number' && Number.isSafeInteger(count) && count >= 0) &&
+    [units, minUnits, createdAtMs].every(
+      (count) => typeof count === 'number' && Number.isSafeInteger(count) && count >= 0,
+    ) &&
     Array.isArray(inputs);
   if (!isWhole) throw notOurs();
   const { shape, ...program } = record.program as HomomorphicProgram;

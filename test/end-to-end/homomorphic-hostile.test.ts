@@ -180,7 +180,7 @@ async function forged(change: {
   const seed = change.seed ?? Buffer.from(readFileSync(data('keys', 'transcripts.key'), 'utf8').trim(), 'hex');
   const facts = { jobId: `forged-${randomBytes(6).toString('hex')}`, agreementId: clinic.agreement, consumer: 'acme' };
   const transcript = signTranscript(
-    transcriptOf(plan, parts, { ...facts, units: 929, createdAtMs: Date.now(), ...change.facts }),
+    transcriptOf(plan, parts, { ...facts, units: 929, minUnits: 10, createdAtMs: Date.now(), ...change.facts }),
     keyOfSeed(seed),
   );
   const honest = writeResult(parts);
@@ -356,10 +356,12 @@ test('a changed byte of a stored column is noticed by verify, and the decryptor 
   }
 });
 
-test('groups are told apart only by whom the policy grants the group column', async () => {
+test('groups are told apart only by whom the policy grants the group column, and narrower bounds than encrypted are no promise', async () => {
   const job = { ...program('groupSums', ['time']), agreementIds: [clinic.agreement] };
   assert.deepEqual(await codesOf(job), ['released']);
-  const narrow = policyFor(RELEASE).replace('rx: { rights: [group] }', 'rx: { rights: [group], consumers: [others] }');
+  const narrow = policyFor(RELEASE)
+    .replace('rx: { rights: [group] }', 'rx: { rights: [group], consumers: [others] }')
+    .replace('age: { rights: [aggregate] }', 'age: { rights: [aggregate], bounds: [0, 100] }');
   assert.deepEqual((await clinic.hospital.policies.attach({ document: narrow })).complaints, []);
   await clinic.hospital.agreements.terminate({ id: clinic.agreement });
   const { agreement } = await clinic.hospital.agreements.offer({ dataset: DATASET, consumer: 'acme' });
@@ -367,6 +369,8 @@ test('groups are told apart only by whom the policy grants the group column', as
   await clinic.acme.agreements.accept({ id });
   assert.deepEqual(await codesOf({ ...job, agreementIds: [id] }), ['column-right-missing']);
   assert.deepEqual(await codesOf({ ...program('sum', ['time']), agreementIds: [id] }), ['released']);
+  // encrypted with bounds of 0 to 120: nobody can clip ciphertext to the policy's
+  assert.deepEqual(await codesOf({ ...program('sum', ['age']), agreementIds: [id] }), ['bounds-not-kept']);
 });
 
 test('under a revoked key nothing is computed any more', async () => {

@@ -40,3 +40,31 @@ test('a line cut short by a crash is dropped, anything else in the file is refus
   writeFileSync(other, `${'x'.repeat(64)}\n`);
   await assert.rejects(ClaimFile.open(other), /damaged/);
 });
+
+test('two decryptors over one list decrypt a job once between them, at most, and count together', async () => {
+  const path = join(folder, 'shared');
+  await using one = await ClaimFile.open(path);
+  await using two = await ClaimFile.open(path);
+  for (let job = 0; job < 20; job++) {
+    const answers = await Promise.all([one.claimOnce(`job-${job}`), two.claimOnce(`job-${job}`)]);
+    assert.ok(answers.filter(Boolean).length <= 1, `job ${job}`);
+  }
+  assert.equal(await one.claimOnce('later'), true);
+  assert.equal(await two.claimOnce('later'), false);
+  assert.equal(await two.claimOnce('last'), true);
+  assert.equal(await one.claimOnce('last'), false);
+  assert.equal(one.size, 22);
+  assert.equal(two.size, 22);
+});
+
+test('a list that is cut short or damaged while it is open claims nothing any more', async () => {
+  const path = join(folder, 'changed');
+  await using claims = await ClaimFile.open(path);
+  assert.equal(await claims.claimOnce('job-1'), true);
+  writeFileSync(path, '');
+  await assert.rejects(claims.claimOnce('job-1'), /cut short/);
+  const other = join(folder, 'changed-too');
+  await using more = await ClaimFile.open(other);
+  appendFileSync(other, `${'y'.repeat(64)}\n`);
+  await assert.rejects(more.claimOnce('job-1'), /damaged/);
+});

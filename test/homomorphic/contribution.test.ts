@@ -43,7 +43,7 @@ async function honest(
   for (;;) {
     const step = await writing.next();
     if (step.done === true) return { file: Buffer.concat(pieces), totals: step.value };
-    pieces.push(step.value.slice());
+    pieces.push(step.value);
   }
 }
 

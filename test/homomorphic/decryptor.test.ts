@@ -91,6 +91,7 @@ function sealed(
     agreementId: 'agreement-1',
     consumer: 'acme',
     units: counts.units,
+    minUnits: 1,
     createdAtMs: 1_800_000_000_000,
   };
   const transcript = signTranscript(change(transcriptOf(plan, parts, facts)), runtimeKeys.privateKey);
@@ -119,7 +120,14 @@ test('every refusal reads the same, whatever is wrong', async () => {
   const stranger = generateKeyPairSync('ed25519');
   const plan = planProgram(parseProgram(SUM), [column]);
   const parts = await runOverColumns(plan, runtime, [[column.file]]);
-  const facts = { jobId: 'j', agreementId: 'agreement-1', consumer: 'acme', units: counts.units, createdAtMs: 0 };
+  const facts = {
+    jobId: 'j',
+    agreementId: 'agreement-1',
+    consumer: 'acme',
+    units: counts.units,
+    minUnits: 1,
+    createdAtMs: 0,
+  };
   const flipped = Buffer.from(honest.result);
   flipped[200] = (flipped[200] ?? 0) ^ 1;
   const attempts = [
@@ -133,6 +141,8 @@ test('every refusal reads the same, whatever is wrong', async () => {
     await job(SUM, [other]),
     await job(SUM, [column], 'j2', (t) => ({ ...t, agreementId: 'other' })),
     await job(SUM, [column], 'j3', (t) => ({ ...t, units: 9 })),
+    await job(SUM, [column], 'j3b', (t) => ({ ...t, minUnits: counts.units + 1 })),
+    await job(SUM, [column], 'j3c', (t) => ({ ...t, minUnits: -1 })),
     await job(SUM, [column], 'j4', (t) => ({ ...t, inputs: [] })),
     await job(SUM, [column], 'j5', (t) => ({ ...t, program: { ...t.program, name: 'variance' } })),
     await job(SUM, [column], 'j6', (t) => ({ ...t, program: { ...t.program, shape: 'encryptedQuery' } })),
@@ -207,6 +217,55 @@ test('small groups are kept back, and with one of them the next smallest, so tha
   assert.ok(outcome.kind === 'released');
   assert.deepEqual([...new Set(outcome.scalars.map((s) => s.group))], ['c']);
   assert.equal(outcome.withheld, 2);
+});
+
+test('groups, categories and present values rest on as many units as the rule asks for, where it asks for more than the key holder', async () => {
+  const groups = ['a', 'b', 'c'];
+  const sizes = [40, 60, 900];
+  const parted = await encrypted(
+    holder,
+    { column: 'time', programs: ['groupSums'], low: 0, high: 4000, decimals: 0, groups },
+    groups.map((group, i) => ({ group, values: time.slice(0, sizes[i]) })),
+  );
+  const codes = await encrypted(
+    holder,
+    { column: 'code', programs: ['histogram'], low: 0, high: 2, decimals: 0, categories: [0, 1, 2] },
+    [{ values: Array.from({ length: 1000 }, (_, i) => (i < 40 ? 0 : i < 100 ? 1 : 2)) }],
+  );
+  const sparse = await encrypted(
+    holder,
+    { column: 'time', programs: ['mean'], low: 0, high: 4000, decimals: 0, isNullable: true },
+    [{ values: time.slice(0, 1000).map((value, i) => (i < 40 ? value : null)) }],
+  );
+  const cases = [
+    [{ name: 'groupSums', columns: ['time'] }, parted, ['a', 'b', 'c'], ['c']],
+    [{ name: 'histogram', columns: ['code'] }, codes, ['0', '1', '2'], ['2']],
+    [{ name: 'countEqual', columns: ['code'], parameters: { value: 0 } }, codes, ['0'], []],
+    [{ name: 'mean', columns: ['time'] }, sparse, [null], null],
+  ] as const;
+  for (const [program, fixture, under10, under50] of cases) {
+    const { needs } = decryptor([fixture], {}, { groupUnits: sizes, maxRowsPerUnit: 1, units: 1000 });
+    for (const [minUnits, expected] of [
+      [10, under10],
+      [50, under50],
+    ] as const) {
+      const request = await job(program, [fixture], `${program.name}-${minUnits}`, (t) => ({
+        ...t,
+        units: 1000,
+        minUnits,
+      }));
+      const outcome = await verifyAndDecrypt(needs, request);
+      if (expected === null) assert.equal(outcome.kind, 'refused');
+      else {
+        assert.ok(outcome.kind === 'released', `${program.name} over ${minUnits}`);
+        assert.deepEqual(
+          [...new Set(outcome.scalars.map(({ group }) => group))],
+          expected,
+          `${program.name} over ${minUnits}`,
+        );
+      }
+    }
+  }
 });
 
 test('rare categories are kept back in histograms and counts', async () => {

@@ -23,7 +23,7 @@ async function inThreads(fixture: EncryptedFixture, rows: Iterable<ColumnRows>):
   for (;;) {
     const step = await stream.next();
     if (step.done === true) return { ...fixture, totals: step.value, file: Buffer.concat(chunks) };
-    chunks.push(step.value.slice());
+    chunks.push(step.value);
   }
 }
 

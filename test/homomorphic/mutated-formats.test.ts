@@ -45,7 +45,14 @@ const parts = await runOverColumns(plan, null, [[column.file]]).catch(() =>
   runOverColumns(plan, holder.backend, [[column.file]]),
 );
 const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-const facts = { jobId: 'job-1', agreementId: 'a-1', consumer: 'acme', units: 40, createdAtMs: 1_800_000_000_000 };
+const facts = {
+  jobId: 'job-1',
+  agreementId: 'a-1',
+  consumer: 'acme',
+  units: 40,
+  minUnits: 10,
+  createdAtMs: 1_800_000_000_000,
+};
 const signed = signTranscript(transcriptOf(plan, parts, facts), privateKey);
 const query = encryptQuery(
   {

@@ -160,11 +160,11 @@ test('queries are counted as if independent, charged for what one answer can car
     ask({ name: 'queryLinear', columns, output: 'rows', rows: 10, vector: BigInt64Array.from([1n, 1n]) }),
   ).header;
   // two small columns fit side by side into one 36-bit answer: even a single query would solve for both
-  assert.deepEqual(chargeOf(header, columns), { account: 'rows', charge: 2, cap: 1 });
-  assert.equal(admitQuery(chargeOf(header, columns), 0).kind, 'denied');
+  assert.deepEqual(chargeOf(header, columns, 10n), { account: 'values', charge: 16, cap: 8 });
+  assert.equal(admitQuery(chargeOf(header, columns, 10n), 0).kind, 'denied');
   const wide = Array.from({ length: 40 }, (_, i) => ({ column: `c${i}`, decimals: 0, low: 0n, high: 4000n }));
-  const cost = chargeOf({ ...header, columns: wide.map(({ column }) => column) }, wide);
-  assert.deepEqual(cost, { account: 'rows', charge: 3, cap: 20 });
+  const cost = chargeOf({ ...header, columns: wide.map(({ column }) => column) }, wide, 10n);
+  assert.deepEqual(cost, { account: 'values', charge: 24, cap: 160 });
   let spent = 0;
   let admitted = 0;
   for (;;) {
@@ -174,8 +174,40 @@ test('queries are counted as if independent, charged for what one answer can car
     admitted++;
   }
   assert.equal(admitted, 6);
-  assert.ok(spent < wide.length);
-  const totals = chargeOf({ ...header, output: 'total', rows: 1000 }, columns);
+  assert.ok(spent < 10 * wide.length);
+  const totals = chargeOf({ ...header, output: 'total', rows: 1000 }, columns, 10n);
   assert.deepEqual(totals, { account: 'totals', charge: 5, cap: 1000 });
   assert.equal(PROFILES['bgv-query'].plainModulus.toString(2).length, 36);
+});
+
+test('whatever meets single rows shares one account, over the rows that there are: lookups and scores cannot split the table', () => {
+  const ten = Array.from({ length: 10 }, (_, i) => ({ column: `m${i}`, decimals: 0, low: 0n, high: 1_000_000n }));
+  const base = {
+    format: 'glovebox-encrypted-query/1',
+    columns: ten.map(({ column }) => column),
+    ciphertexts: 1,
+  } as const;
+  // forty rows, for which queries are made as for 8192
+  const score = chargeOf({ ...base, name: 'queryLinear', output: 'rows', rows: 8192 }, ten, 40n);
+  const lookup = chargeOf({ ...base, name: 'lookup', output: 'total', rows: 8192 }, ten, 40n);
+  const one = ten.slice(0, 1);
+  const dot = chargeOf({ ...base, name: 'queryDot', output: 'total', rows: 8192, columns: ['m0'] }, one, 40n);
+  assert.equal(new Set([score.account, lookup.account, dot.account]).size, 1);
+  let spent = 0;
+  let solved = 0;
+  for (const [cost, values] of [
+    [score, 40],
+    [lookup, 10],
+    [dot, 1],
+  ] as const)
+    for (let verdict = admitQuery(cost, spent); verdict.kind === 'admitted'; verdict = admitQuery(cost, spent)) {
+      ({ spent } = verdict);
+      solved += values;
+    }
+  assert.ok(solved >= 40 && solved <= 400 / 2, `${solved} of 400 values were solved for`);
+  for (const rows of [0n, 1n])
+    assert.equal(
+      admitQuery(chargeOf({ ...base, name: 'lookup', output: 'total', rows: 8192 }, one, rows), 0).kind,
+      'denied',
+    );
 });

@@ -49,7 +49,7 @@ export async function encrypted(
   for (;;) {
     const step = await stream.next();
     if (step.done === true) return { header, totals: step.value, file: Buffer.concat(chunks) };
-    chunks.push(step.value.slice());
+    chunks.push(step.value);
   }
 }
 
