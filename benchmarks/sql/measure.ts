@@ -132,7 +132,7 @@ async function contextOf(connection: DuckDBConnection): Promise<QueryContext> {
   );
   const counts = new Map(reader.getRows().map(([name, size]) => [String(name), BigInt(String(size))]));
   const facts = new Map<string, Readonly<Record<string, LearntColumn>>>();
-  for (const { names, columns, isPublic } of benchTables(counts, new Map())) {
+  for (const { names, columns, isPublic, units } of benchTables(counts, new Map())) {
     const [name = ''] = names;
     facts.set(
       name,
@@ -140,7 +140,7 @@ async function contextOf(connection: DuckDBConnection): Promise<QueryContext> {
         connection,
         `d0."${name}"`,
         columns.map((column) => column.name),
-        isPublic,
+        { isPublic, keys: units.flatMap(({ keyColumns }) => keyColumns) },
       ),
     );
   }

@@ -65,7 +65,13 @@ export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> 
       }
       await run(connection, create, table.name);
       const count = await connection.runAndReadAll(`SELECT count(*) FROM ${quoteName(table.name)}`);
-      const columns = await learnColumns(connection, quoteName(table.name), table.columns, table.units.length === 0);
+      const keys = table.units.flatMap((unit) =>
+        unit.via.length === 0 && unit.columns.length === 1 ? unit.columns : [],
+      );
+      const columns = await learnColumns(connection, quoteName(table.name), table.columns, {
+        isPublic: table.units.length === 0,
+        keys,
+      });
       tables.push({ name: table.name, rowCount: Number(count.getRows()[0]?.[0]), columns });
     }
     await connection.run('CHECKPOINT');

@@ -46,6 +46,8 @@ export interface ColumnFacts {
   readonly high: number | null;
   /** Most rows that share one value; learnt of public tables only, where it bounds what a join can multiply. */
   readonly mostRepeats?: number;
+  /** Of a column that is the whole privacy unit: no value stands in two rows. Absent: nothing is known. */
+  readonly isUnique?: boolean;
 }
 
 /** How a table in the worker's read-only database is called and what the runtime prepared in it. */

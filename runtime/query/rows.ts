@@ -221,21 +221,24 @@ function equivalence(scope: RowScope): Map<string, string> {
 
 /** The units that every output row must rest on; units that a join proves equal are counted once. */
 export function unitsOf(scope: RowScope): ScopeUnit[] {
-  const found: { unit: ScopeUnit; base: Base; index: number }[] = [];
-  for (const base of privateBases(scope)) {
-    base.table.units.forEach((unit, index) => {
-      if (found.some((other) => equated(scope, other.base, other.index, base, index))) return;
-      const columns = [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)] as const;
-      const [hash, oneHot] = [reference(base.relation, columns[0]), reference(base.relation, columns[1])];
-      const tag = unit.tag === undefined ? {} : { tag: reference(base.relation, unit.tag) };
-      found.push({
-        unit: { domain: unit.domain, hash, oneHot, ...tag, relation: base.relation, columns },
-        base,
-        index,
-      });
-    });
+  const found = privateBases(scope).flatMap((base) => base.table.units.map((unit, index) => ({ unit, base, index })));
+  // One may be proven equal to another only by way of a third: the line of an order, the order, and who ordered.
+  const firstOf = found.map((_, i) => i);
+  for (const [j, b] of found.entries()) {
+    for (const [i, a] of found.slice(0, j).entries()) {
+      const [low, high] = [firstOf[i] ?? i, firstOf[j] ?? j].toSorted((x, y) => x - y);
+      if (low === high || low === undefined || !equated(scope, a.base, a.index, b.base, b.index)) continue;
+      for (const [at, first] of firstOf.entries()) if (first === high) firstOf[at] = low;
+    }
   }
   // INVARIANT: rows without a unit protect nobody; a private table without one would pass every threshold.
   if (found.length === 0) refuse('no-privacy-unit', 'the table has no privacy unit', null);
-  return found.map(({ unit }) => unit);
+  return found
+    .filter((_, i) => firstOf[i] === i)
+    .map(({ unit, base, index }) => {
+      const columns = [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)] as const;
+      const [hash, oneHot] = [reference(base.relation, columns[0]), reference(base.relation, columns[1])];
+      const tag = unit.tag === undefined ? {} : { tag: reference(base.relation, unit.tag) };
+      return { domain: unit.domain, hash, oneHot, ...tag, relation: base.relation, columns };
+    });
 }

@@ -151,7 +151,7 @@ function unitAmong(
     keys.flatMap((key) =>
       key.kind === 'column' && key.base?.relation === base.relation ? [key.base.column.name] : [],
     );
-  const base = privates.find((one) => !repeatsRows(scope, one));
+  const base = privates.find((one) => !repeatsRows(scope, one, 'bounded'));
   const [unit] = base?.table.units ?? [];
   const holder = [...(base === undefined ? [] : [base]), ...privates]
     .map((one) => ({ base: one, keyColumns: one.table.units[0]?.keyColumns ?? [] }))

@@ -8,6 +8,7 @@
  * a public table the most rows that share a value of the linked column, which is public as the table is. A left join to a
  * public table keeps rows without a match once, which is covered by the same number (at least 1).
  */
+import type { ColumnFacts, SqlType } from '../catalogue.ts';
 import { refuse } from '../refusal.ts';
 import { type Base, checkJoins, privateBases, type RowScope, unitsOf } from '../rows.ts';
 import type { Typed } from '../typed.ts';
@@ -45,24 +46,34 @@ export function rowsPerUnitOf(scope: RowScope, kept: number): number {
   return rows;
 }
 
-/** Whether a join can repeat rows of one of its tables. */
-export function repeatsRows(scope: RowScope, base: Base): boolean {
+/**
+ * Whether a join can repeat rows of one of its tables. That a table has one row of each unit is known of the data as it is,
+ * so it never enters a sensitivity: with one row more it might not hold. Here it spares a comparison that finds nothing.
+ */
+export function repeatsRows(scope: RowScope, base: Base, rests: Rests = 'known'): boolean {
   const once = 2;
-  return scope.bases.length > 1 && rowsFrom(scope, base, once) > once;
+  return scope.bases.length > 1 && rowsFrom(scope, base, once, rests) > once;
 }
+
+/**
+ * `known`: what was found in private rows counts too, which may choose between ways to one answer; `bounded`: only what
+ * holds whatever their rows are, on which a refusal may rest.
+ */
+export type Rests = 'known' | 'bounded';
 
 interface Link {
   readonly relation: number;
   readonly column: string;
+  readonly kind: SqlType['kind'];
 }
 
-function rowsFrom(scope: RowScope, root: Base, kept: number): number {
+function rowsFrom(scope: RowScope, root: Base, kept: number, rests: Rests = 'bounded'): number {
   const links = linksOf(scope);
   const reached = new Set([root.relation]);
   let rows = root.table.rowsPerUnit ?? kept;
   for (let rest = scope.bases.filter((base) => base !== root); rest.length > 0;) {
     const next = rest
-      .map((base) => ({ base, fan: fanOut(scope, base, columnsTo(base, links, reached), kept) }))
+      .map((base) => ({ base, fan: fanOut(scope, base, columnsTo(base, links, reached), { kept, rests }) }))
       .toSorted((a, b) => a.fan - b.fan)[0];
     if (next === undefined || next.fan === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
     rows *= next.fan;
@@ -72,23 +83,39 @@ function rowsFrom(scope: RowScope, root: Base, kept: number): number {
   return rows;
 }
 
+interface Linked {
+  readonly column: string;
+  /** Values are compared as they are: widening a number to a double could make two of them equal. */
+  readonly isOfOneKind: boolean;
+}
+
 /** Columns of a table that the join equates with something that stands already. */
-function columnsTo(base: Base, links: readonly (readonly [Link, Link])[], reached: ReadonlySet<number>): string[] {
+function columnsTo(base: Base, links: readonly (readonly [Link, Link])[], reached: ReadonlySet<number>): Linked[] {
   return links.flatMap(([a, b]) => {
-    if (a.relation === base.relation && reached.has(b.relation)) return [a.column];
-    return b.relation === base.relation && reached.has(a.relation) ? [b.column] : [];
+    const isOfOneKind = a.kind === b.kind;
+    if (a.relation === base.relation && reached.has(b.relation)) return [{ column: a.column, isOfOneKind }];
+    return b.relation === base.relation && reached.has(a.relation) ? [{ column: b.column, isOfOneKind }] : [];
   });
 }
 
-function fanOut(scope: RowScope, base: Base, columns: readonly string[], kept: number): number {
+function fanOut(
+  scope: RowScope,
+  base: Base,
+  columns: readonly Linked[],
+  { kept, rests }: { readonly kept: number; readonly rests: Rests },
+): number {
   if (columns.length === 0) return Number.POSITIVE_INFINITY;
-  if (!base.table.isPublic)
-    return columns.some((column) => isUniqueKey(scope, base, column)) ? 1 : (base.table.rowsPerUnit ?? kept);
+  const factsOf = (name: string): ColumnFacts | undefined =>
+    base.table.columns.find((column) => column.name === name)?.facts;
+  if (!base.table.isPublic) {
+    const isOne = columns.some(
+      ({ column, isOfOneKind }) =>
+        isUniqueKey(scope, base, column) || (rests === 'known' && isOfOneKind && factsOf(column)?.isUnique === true),
+    );
+    return isOne ? 1 : (base.table.rowsPerUnit ?? kept);
+  }
   return Math.min(
-    ...columns.map((name) => {
-      const known = base.table.columns.find((column) => column.name === name)?.facts?.mostRepeats;
-      return Math.max(1, known ?? Number(base.table.rowCount));
-    }),
+    ...columns.map(({ column }) => Math.max(1, factsOf(column)?.mostRepeats ?? Number(base.table.rowCount))),
   );
 }
 
@@ -122,8 +149,9 @@ const linkOf = ({
   column,
 }: {
   readonly relation: number;
-  readonly column: { readonly name: string };
+  readonly column: { readonly name: string; readonly type: SqlType };
 }): Link => ({
   relation,
   column: column.name,
+  kind: column.type.kind,
 });

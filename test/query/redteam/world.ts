@@ -151,7 +151,7 @@ export class OpenWorld {
       this.#plain,
       `${database}."rows"`,
       described.map((row) => String(row[0])),
-      true,
+      { isPublic: true },
     );
     this.#brought.push({
       dataset: `brought/${name}`,
