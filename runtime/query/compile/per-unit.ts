@@ -1,5 +1,4 @@
-import type { AggregateFunction, ColumnGrant } from '../../policy/model.ts';
-import type { CatalogueTable, UnitColumns } from '../catalogue.ts';
+import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../catalogue.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import type { Block, Rest } from '../enforce/block.ts';
 import { innerGuards } from '../enforce/contributions.ts';
@@ -10,16 +9,13 @@ import { alias, type Base, checkJoins, printScope, privateBases, reference, type
 import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { digitsOf, TEXT } from '../types.ts';
-import { buildCell } from './cell.ts';
 import { groupKeys } from './released.ts';
 import { checkLeftJoin } from './aggregate.ts';
 import { countingUnmatched } from './public-joins.ts';
-import { hasAggregate, isAggregateCall, itemName } from './select.ts';
-import type { From } from './sources.ts';
+import { hasAggregate, itemName } from './select.ts';
+import { conjuncts, type From } from './sources.ts';
+import { type UnitColumn, unitSight } from './unit-values.ts';
 import type { Column, Relation, State } from './state.ts';
-
-/** What the outer query may compute of a value per unit, e.g. the mean number of visits of a patient. */
-const OUTER: readonly AggregateFunction[] = ['sum', 'avg', 'count', 'variance', 'stddev'];
 
 /**
  * SELECT patient, count(*) … GROUP BY patient inside FROM: one row per privacy unit; with more columns in GROUP BY, one
@@ -29,7 +25,8 @@ const OUTER: readonly AggregateFunction[] = ['sum', 'avg', 'count', 'variance', 
  * The rows may come of a join, as long as every joined row belongs to the one unit, and some private table is repeated by
  * none of the links: its rows are what the guard compares.
  *
- * What its WHERE leaves out is checked here, over all units, and the outer block shows nothing where that fails.
+ * What its WHERE leaves out is checked here, over all units, and the outer block shows nothing where that fails. Its HAVING
+ * is a condition on the rows that come of it, and goes where WHERE of the outer query goes.
  */
 export function compilePerUnit(
   state: State,
@@ -38,43 +35,55 @@ export function compilePerUnit(
   resolveRow: (syntax: Syntax) => Typed,
 ): Relation | null {
   const { scope } = from;
-  if (!isPlain(select) || scope.bases.some(({ table }) => table.brought === true)) return null;
-  const keys = groupKeys(select, select.items).map(resolveRow);
+  if (!isPlain({ ...select, having: null, distinct: false })) return null;
+  if (scope.bases.some(({ table }) => table.brought === true)) return null;
+  const isDistinct = select.distinct && select.groups.length === 0 && !select.groupAll;
+  if (select.distinct && (!isDistinct || select.items.some((item) => hasAggregate(item.expression)))) return null;
+  const written = isDistinct ? select.items.map((item) => item.expression) : groupKeys(select, select.items);
+  const keys = written.map(resolveRow);
   const found = unitAmong(scope, keys);
   if (found === null) return null;
   const { base, holder, unit } = found;
   const isJoined = scope.bases.length > 1;
-  const keyed = new Set(keys.map(printTyped));
-  const columns: UnitColumn[] = [];
+  const privates = privateBases(scope);
+  const relation = state.nextRelation++;
+  const columns: CatalogueColumn[] = [];
+  const inner: string[] = [];
   const rests: Rest[] = [];
-  for (const item of select.items) {
-    const { expression } = item;
-    if (expression.kind === 'call' && isAggregateCall(expression)) {
-      const cell = buildCell(state.rights, expression, resolveRow);
-      // FILTER and CASE per unit would need a check of their own; WHERE says the same.
-      if (cell.conditions.some(({ kind, checksOutside }) => kind === 'chosen' || checksOutside)) return null;
-      rests.push(...(cell.rests ?? []));
-      columns.push({ name: itemName(item, from), sql: cell.sql, type: cell.type, grants: [AGGREGATED] });
-      continue;
-    }
-    if (hasAggregate(expression)) return null;
-    const key = resolveRow(expression);
-    if (key.kind !== 'column' || key.base === null || !keyed.has(printTyped(key))) return null;
-    const { table, column } = key.base;
-    columns.push({
-      name: itemName(item, from),
-      sql: key.sql,
-      type: key.type,
-      grants: table.isPublic ? [OF_PUBLIC] : column.grants,
-      of: column.name,
-    });
-  }
+  const perUnit: { -readonly [Key in keyof CatalogueTable]: CatalogueTable[Key] } = {
+    ...base.table,
+    columns,
+    // The modes of the tables in it were checked; what a further join would mean for them nobody said.
+    ...(privates.length > 1 ? { joins: 'forbidden' as const } : {}),
+  };
+  const add = ({ sql, type, grants, of, label }: UnitColumn): Typed => {
+    const at = inner.indexOf(sql);
+    const index = at === -1 ? inner.push(sql) - 1 : at;
+    const name = valueName(index);
+    columns[index] ??= { name, label, ...(of === undefined ? {} : { of }), type: type ?? TEXT, grants };
+    const column = columns[index];
+    return {
+      kind: 'column',
+      sql: reference(relation, name),
+      base: { relation, table: perUnit, column },
+      type: column.type,
+      digits: digitsOf(column.type),
+      at: base.at,
+    };
+  };
+  const sight = unitSight(state, { items: select.items, keys, resolveRow, rests, add });
+  const visible = select.items.map((item): Column => ({
+    name: itemName(item, from),
+    role: 'derived',
+    expression: sight.named(item.expression, itemName(item, from)),
+  }));
+  for (const key of keys) sight.key(key);
+  const having = select.having === null ? [] : conjuncts(select.having).map((one) => sight.condition(one));
   for (const predicate of scope.predicates) state.rights.condition(predicate);
   if (isJoined) checkJoined(state, scope);
   const counted = isJoined ? countingUnmatched(scope) : scope;
   const guards = guardsOf(state, counted, keys, rests);
   const [{ hash, oneHot } = { hash: '', oneHot: '' }] = unitsOf(scope);
-  const inner = columns.map((column, index) => `${column.sql} AS ${quoteName(valueName(index))}`);
   const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `min(${oneHot}) AS ${quoteName(unit.oneHot)}`];
   if (state.sketches !== null) {
     hashes.push(`count(*) AS ${quoteName(UNIT_ROWS)}`, `min(${alias(base.relation)}.rowid) AS ${quoteName(UNIT_ROW)}`);
@@ -88,48 +97,19 @@ export function compilePerUnit(
       );
   }
   const where = printScope(counted, counted.predicates.map(printTyped).toSorted());
-  const physical = `(SELECT ${[...inner, ...hashes].join(', ')} ${where} GROUP BY ${keys.map(printTyped).join(', ')})`;
-  const privates = privateBases(scope);
-  const perUnit: CatalogueTable = {
-    ...base.table,
-    physical,
-    columns: columns.map(({ name, type, grants, of }, index) => ({
-      name: valueName(index),
-      label: name,
-      ...(of === undefined ? {} : { of }),
-      type: type ?? { kind: 'text' },
-      grants,
-    })),
-    units: [{ ...unit, keyColumns: holder.keyColumns.map((name) => positionOf(columns, holder.base, name)), path: [] }],
-    // The modes of the tables in it were checked; what a further join would mean for them nobody said.
-    ...(privates.length > 1 ? { joins: 'forbidden' as const } : {}),
+  const values = inner.map((sql, index) => `${sql} AS ${quoteName(valueName(index))}`);
+  perUnit.physical = `(SELECT ${[...values, ...hashes].join(', ')} ${where} GROUP BY ${keys.map(printTyped).join(', ')})`;
+  const positionOf = (name: string): string => {
+    const index = inner.indexOf(reference(holder.base.relation, name));
+    return index === -1 ? '' : valueName(index);
   };
-  const relation = state.nextRelation++;
+  perUnit.units = [{ ...unit, keyColumns: holder.keyColumns.map(positionOf), path: [] }];
   const outer: Base = { relation, table: perUnit, leftOn: null, at: base.at };
-  const visible = columns.map(({ name }, index): Column => {
-    const column = perUnit.columns[index] ?? { name: '', type: { kind: 'text' as const }, grants: [] };
-    return {
-      name,
-      role: 'derived',
-      expression: {
-        kind: 'column',
-        sql: reference(relation, column.name),
-        base: { relation, table: perUnit, column },
-        type: column.type,
-        digits: digitsOf(column.type),
-        at: base.at,
-      },
-    };
-  });
-  return { kind: 'rows', scope: { bases: [outer], equalities: [], predicates: [], guards }, columns: visible };
-}
-
-interface UnitColumn {
-  readonly name: string;
-  readonly sql: string;
-  readonly type: Typed['type'];
-  readonly grants: readonly ColumnGrant[];
-  readonly of?: string;
+  return {
+    kind: 'rows',
+    scope: { bases: [outer], equalities: [], predicates: having, guards },
+    columns: visible,
+  };
 }
 
 /**
@@ -146,7 +126,6 @@ function unitAmong(
 } | null {
   const privates = privateBases(scope);
   if (privates.some(({ table }) => table.units.length !== 1) || unitsOf(scope).length !== 1) return null;
-  if (keys.some((key) => key.kind !== 'column' || key.base === null)) return null;
   const names = (base: Base): string[] =>
     keys.flatMap((key) =>
       key.kind === 'column' && key.base?.relation === base.relation ? [key.base.column.name] : [],
@@ -169,18 +148,6 @@ function checkJoined(state: State, scope: RowScope): void {
 /** A name that no dataset's column can have: a key of the table that is aggregated here is no key of what comes of it. */
 const valueName = (index: number): string => `__gb_v${index}`;
 
-const AGGREGATED: ColumnGrant = {
-  consumers: null,
-  rights: ['aggregate'],
-  functions: OUTER,
-  bounds: null,
-  values: null,
-  bins: null,
-};
-
-/** A public column stands under no right of its own. */
-const OF_PUBLIC: ColumnGrant = { ...AGGREGATED, rights: ['group', 'filter', 'order'], functions: [] };
-
 /** A SELECT that groups and aggregates, and does nothing else. */
 export function isPlain(select: Select): boolean {
   const absent = [select.having, select.qualify, select.limit, select.offset, select.orderAll];
@@ -191,12 +158,6 @@ export function isPlain(select: Select): boolean {
     select.orders.length === 0 &&
     select.groupSets.length <= 1
   );
-}
-
-function positionOf(columns: readonly { readonly sql: string }[], base: Base, name: string): string {
-  const index = columns.findIndex(({ sql }) => sql === reference(base.relation, name));
-  // A key that is not put out cannot be joined on: a name that no column has.
-  return index === -1 ? '' : valueName(index);
 }
 
 function guardsOf(state: State, scope: RowScope, keys: readonly Typed[], rests: readonly Rest[]): string[] {

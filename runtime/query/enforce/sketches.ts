@@ -143,7 +143,7 @@ function seriesOf(block: Block, buckets: number): Series[] {
         const label = JSON.stringify([unit.domain, 'values']);
         add({ unit, base, label, condition: and(there), isRepeated: true }, index);
       }
-      if (countsUnits(block, cell)) {
+      if (countsUnits(block, cell) || isOfUnits(block)) {
         add({ unit, base: null, label: JSON.stringify([unit.domain, 'units']), condition: and(chosen) }, index);
       }
     }
@@ -164,6 +164,14 @@ function presentIn({ conditions }: Cell): string[] {
 }
 
 const and = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' : terms.join(' AND '));
+
+/**
+ * Rows that a sub-query made of those of each unit: which units they are is compared as well. Their rows alone can differ in
+ * many who stay where they are, and in one who moves to another group by a value per unit.
+ */
+function isOfUnits(block: Block): boolean {
+  return privateBases(block.scope).some(({ table: { physical } }) => physical.startsWith('('));
+}
 
 /** count(DISTINCT …) of a unit's own key: who is in it matters, how often does not. */
 function countsUnits(block: Block, cell: Cell): boolean {
