@@ -5,6 +5,11 @@ import { distinctColumns, partsOf } from './typed.ts';
 import { printable } from './parse/literal.ts';
 import type { Footprint } from './footprint.ts';
 
+/** A condition that looks into rows of a private table (compile/cohort.ts); what stands inside it passed here already. */
+export const COHORT = 'cohort';
+/** In a cohort: the columns of the row outside by which it is linked. */
+export const ASKED_FOR = 'asked for';
+
 /** Every use of a column passes here: what the policy does not grant is refused, what it grants goes into the footprint. */
 export class Rights {
   readonly #uses = new Map<string, { dataset: string; table: string; column: string; uses: Set<string> }>();
@@ -39,7 +44,7 @@ export class Rights {
 
   /** A group key: every column in it must be allowed as a key. */
   key(expression: Typed): void {
-    for (const base of distinctColumns(expression)) this.require(base, 'group', expression.at, 'as a group key');
+    for (const base of tellingColumns(expression)) this.require(base, 'group', expression.at, 'as a group key');
   }
 
   /** A condition on rows: one column against constants needs `filter`, several columns in one comparison `compare`. */
@@ -52,6 +57,7 @@ export class Rights {
       for (const part of expression.args) this.condition(part);
       return;
     }
+    if (expression.kind === 'call' && expression.name === COHORT) return;
     if (expression.kind === 'call' && expression.name === 'semi join') {
       // What a join with the same public table tells as well.
       for (const base of expression.args.flatMap(distinctColumns))
@@ -177,6 +183,13 @@ export class Rights {
       'aggregate columns, their sums and products',
     );
   }
+}
+
+/** The columns whose values an expression tells of: not those that only link a cohort to the row. */
+export function tellingColumns(expression: Typed): readonly BaseColumn[] {
+  if (expression.kind === 'call' && expression.name === ASKED_FOR) return [];
+  if (expression.kind === 'column') return distinctColumns(expression);
+  return partsOf(expression).flatMap(tellingColumns);
 }
 
 /** A value of its own for each unit would tell them apart in one sum: 1, 10, 100, … */

@@ -105,9 +105,13 @@ export function privateBases(scope: RowScope): readonly Base[] {
 
 /** The rules for joins: connected, each private table once, and the join mode of each. */
 export function checkJoins(scope: RowScope): void {
-  const bases = privateBases(scope);
+  checkOnce(scope.bases);
+  checkLinks(scope);
+}
+
+export function checkOnce(all: readonly Base[]): void {
   const seen = new Set<string>();
-  for (const base of bases) {
+  for (const base of all.filter(({ table }) => !table.isPublic)) {
     if (seen.has(base.table.physical)) {
       refuse(
         'self-join',
@@ -118,7 +122,12 @@ export function checkJoins(scope: RowScope): void {
     }
     seen.add(base.table.physical);
   }
+}
+
+/** The tables of `scope` are connected; the modes are looked at in `around`, of which it is a part. */
+export function checkLinks(scope: RowScope, around: RowScope = scope): void {
   checkConnected(scope);
+  const bases = privateBases(around);
   const datasets = new Set(bases.map((base) => base.table.dataset));
   for (const base of bases) {
     const name = base.table.names[0] ?? 'the table';
@@ -131,7 +140,7 @@ export function checkJoins(scope: RowScope): void {
     }
     if (base.table.joins === 'onlyOnUnit') {
       for (const other of others) {
-        if (!sameUnit(scope, base, other)) {
+        if (!sameUnit(around, base, other)) {
           refuse(
             'join-not-on-unit',
             `\`${name}\` can be joined only on its privacy unit`,

@@ -207,13 +207,11 @@ export const DENIED: Readonly<Record<string, readonly string[]>> = {
   ],
   'values per person': [
     'SELECT patient, n FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient)',
-    'SELECT n, count(*) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient) GROUP BY n',
     'SELECT count(*) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient) WHERE c > 100',
     'SELECT max(c) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient)',
     'SELECT sum(c * c) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient)',
     'SELECT sum(c) FROM (SELECT patient, max(cost) AS c FROM visits GROUP BY patient)',
     'SELECT sum(c) FROM (SELECT patient, sum(cost) AS c FROM visits WHERE patient = 3 GROUP BY patient)',
-    'SELECT sum(c) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient HAVING count(*) > 1)',
     'SELECT sum(c) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient ORDER BY c LIMIT 1)',
     'SELECT sum(c) FILTER (WHERE c > 5) FROM (SELECT patient, sum(cost) AS c FROM visits GROUP BY patient)',
   ],

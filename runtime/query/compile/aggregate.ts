@@ -21,7 +21,7 @@ import { countingUnmatched } from './public-joins.ts';
 import { groupKeys, viaAlias } from './released.ts';
 import { finish } from './print-select.ts';
 import { releasedWindow } from './released-calls.ts';
-import { condition, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
+import { condition, hasAggregate, isAggregateCall, isCohort, itemName, subqueryOverReleased } from './select.ts';
 import type { From } from './sources.ts';
 import type { ReleasedRelation, Scope, State } from './state.ts';
 
@@ -187,8 +187,8 @@ function aggregateSight(needs: SightNeeds): Sight {
     over: 'released',
     parameters: state.context.parameters,
     intercept: (syntax) => {
-      if (syntax.kind === 'subquery' || syntax.kind === 'window' || syntax.kind === 'constant' || hasAggregate(syntax))
-        return null;
+      if (syntax.kind === 'subquery' && !keys.some(({ expression }) => isCohort(expression))) return null;
+      if (syntax.kind === 'window' || syntax.kind === 'constant' || hasAggregate(syntax)) return null;
       const printed = printedOrNull(resolveRow, syntax);
       const index = keys.findIndex((key) => printTyped(key.expression) === printed);
       return index === -1 ? null : keyColumn(alias, index, keys[index]);

@@ -11,6 +11,8 @@ import type { Typed } from '../typed.ts';
 import { MAX_COMPILED } from '../text.ts';
 import { BOOLEAN, commonType, familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
+import { inCohort } from './cohort.ts';
+import { COHORT } from '../rights.ts';
 import { compilePerUnit } from './per-unit.ts';
 import { compileReleased } from './released.ts';
 import { hasPartner } from './semi-join.ts';
@@ -162,6 +164,7 @@ export function releasedOnly(relation: Relation, at: Place): ReleasedRelation {
 /** Sees columns of FROM, then aliases of the select list; no aggregates. */
 export function rowSight(state: State, scope: Scope, from: From, items: readonly SelectItem[], over: Over): Sight {
   const pending = new Set<string>();
+  const cohorts = new Map<string, Typed>();
   const sight: Sight = {
     over,
     parameters: state.context.parameters,
@@ -193,16 +196,35 @@ export function rowSight(state: State, scope: Scope, from: From, items: readonly
         'aggregate in a subquery, then use the window on its result',
       ),
     subquery: (syntax) => {
+      // Written twice, in the output and in GROUP BY, it is one condition.
+      const words = wordsOf(syntax);
+      const known = cohorts.get(words);
+      if (known !== undefined) return known;
       const before = { noisy: state.noise?.uses ?? 0, brought: state.brought };
       const found = subqueryOverReleased(state, scope, syntax, sight);
       if (over === 'rows') checkPicks(state, before, syntax.at);
+      if (isCohort(found)) cohorts.set(words, found);
       return found;
     },
   };
   return sight;
 }
 
-/** Sub-queries in expressions: only over what is released or public; correlated only where they ask for a partner. */
+/** A sub-query as it is written, wherever it stands. */
+function wordsOf({ test, arg, query }: Parameters<Sight['subquery']>[0]): string {
+  const words = JSON.stringify(query, (key, value: unknown) =>
+    key === 'at' ? undefined : typeof value === 'bigint' ? `${value}n` : value,
+  );
+  return `${test} ${arg === null ? '' : printTyped(arg)} ${words}`;
+}
+
+/** Whether an expression is a condition that looks into private rows, or its negation. */
+export function isCohort(expression: Typed): boolean {
+  if (expression.kind !== 'call') return false;
+  return expression.name === COHORT || (expression.name === 'not' && expression.args.every(isCohort));
+}
+
+/** Sub-queries in expressions: private rows along the unit, else only what is released or public; correlated only where they ask for a partner. */
 export function subqueryOverReleased(
   state: State,
   scope: Scope,
@@ -212,7 +234,15 @@ export function subqueryOverReleased(
   const { test, arg, query, at } = syntax;
   if ((test === 'exists' || test === 'not exists') && query.kind === 'select' && isRowTest(query))
     return existsPartner(state, scope, { query, isNegated: test === 'not exists', at }, outer);
-  const inner = releasedOnly(compileAny(state, query, scope), at);
+  const isLinkable = test === 'in' && arg?.kind === 'column' && arg.base?.table.isPublic === false;
+  const found = compileAny(state, query, scope, isLinkable);
+  if (isLinkable && found.kind === 'rows' && privateBases(found.scope).length > 0) {
+    const [column] = found.columns;
+    if (column === undefined || found.columns.length !== 1)
+      refuse('wrong-arguments', 'a sub-query here must have one column', at);
+    return inCohort(state, found.scope, [{ outer: arg, inner: column.expression }], at);
+  }
+  const inner = releasedOnly(isLinkable && found.kind === 'rows' ? compileAny(state, query, scope) : found, at);
   const args = arg === null ? [] : [arg];
   for (const [index, domain] of inner.domains.entries()) {
     state.borrowed.push({ domain, sql: `(SELECT min(c${index}) FROM (${inner.select}))` });

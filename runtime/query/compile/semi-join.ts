@@ -2,12 +2,14 @@ import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { partsOf, type Typed } from '../typed.ts';
 import { BOOLEAN } from '../types.ts';
-import { asReleased, type From, printConditions } from './sources.ts';
+import { privateBases } from '../rows.ts';
+import { inCohort } from './cohort.ts';
+import { addConditions, asReleased, type From, printConditions } from './sources.ts';
 import type { State } from './state.ts';
 
 /**
  * Whether a row finds a partner: SEMI and ANTI JOIN, and EXISTS with `column = column` of the query around it. What is
- * looked into was released or is public, so this is a condition on the row's own columns like IN with a list: over private
+ * looked into was released or is public (rows of private tables: cohort.ts), so this is a condition on the row's own columns like IN with a list: over private
  * rows it goes where WHERE goes, and whoever it leaves out must be nobody or enough.
  *
  * Never NULL: an unknown value finds no partner.
@@ -18,13 +20,6 @@ export function hasPartner(
   conditions: readonly Typed[],
   { at, isJoin }: { readonly at: Place; readonly isJoin: boolean },
 ): Typed {
-  if (right.scope.bases.some(({ table }) => !table.isPublic))
-    refuse(
-      'rows-not-released',
-      'rows of a private table cannot be looked into row by row',
-      at,
-      'join the table on the unit and count(DISTINCT …), or aggregate it in a sub-query first',
-    );
   const own = new Set(
     right.visible.flatMap(({ columns }) => columns.flatMap(({ expression }) => aliasesIn(expression))),
   );
@@ -34,6 +29,16 @@ export function hasPartner(
     const side = sideOf(one, own);
     if (side !== 'outer' && side !== 'both') inside.push(one);
     else links.push(linkOf(one, own));
+  }
+  if (privateBases(right.scope).length > 0) {
+    if (right.released.length > 0)
+      refuse(
+        'join-with-released',
+        'private rows cannot be joined with an aggregated result',
+        at,
+        'ask in two queries: put the first answer into the second one as a constant',
+      );
+    return inCohort(state, addConditions(right.scope, inside), links, at);
   }
   for (const { domain, sql } of right.released.flatMap((one) => one.certificates))
     state.borrowed.push({ domain, sql: `(SELECT min(${sql}) ${printReleased(right)})` });

@@ -176,11 +176,23 @@ function unitValue(
     const no = { when: buildCall('not', [held], 'rows', call.at), value: number(0n) };
     return buildCase([{ when: held, value: number(1n) }, no], constant({ kind: 'null' }, call.at), call.at);
   }
-  if (name === 'min' || name === 'max' || name === 'arg_min' || name === 'arg_max' || name === 'min_by' || name === 'max_by')
+  if (
+    name === 'min' ||
+    name === 'max' ||
+    name === 'arg_min' ||
+    name === 'arg_max' ||
+    name === 'min_by' ||
+    name === 'max_by'
+  )
     return ownValue(state, call, { resolveRow, rests, add }, label);
   const cell = buildCell(rights, call, resolveRow);
   if (cell.quantile !== undefined || cell.extremum !== undefined)
-    refuse('aggregate-not-allowed', `\`${printable(name)}\` per unit is not offered`, call.at, 'use count, sum, avg, min or max');
+    refuse(
+      'aggregate-not-allowed',
+      `\`${printable(name)}\` per unit is not offered`,
+      call.at,
+      'use count, sum, avg, min or max',
+    );
   const picks = cell.conditions.some(({ kind, checksOutside }) => kind === 'chosen' || checksOutside);
   const filter = filterOf(call, resolveRow);
   rests.push(...(cell.rests ?? []).map((rest) => ({ ...rest, within: null })));
@@ -203,7 +215,11 @@ function ownValue(
   const wanted = call.name === 'min' || call.name === 'max' ? 1 : 2;
   const [value, by] = args;
   if (value === undefined || args.length !== wanted || value.type === null || by?.type === null)
-    return refuse('wrong-arguments', `\`${call.name}\` takes ${wanted === 1 ? 'one value' : 'two values'} here`, call.at);
+    return refuse(
+      'wrong-arguments',
+      `\`${call.name}\` takes ${wanted === 1 ? 'one value' : 'two values'} here`,
+      call.at,
+    );
   const filter = filterOf(call, resolveRow);
   for (const part of filter) state.rights.condition(part);
   state.rights.note(call.name);
@@ -268,15 +284,22 @@ function flagOf(call: Call, resolveRow: (syntax: Syntax) => Typed): Flag | null 
   const isAny = call.name === 'max';
   const arg = resolveRow(written);
   if (arg.type?.kind === 'boolean') return { when: arg, asked: arg, isAny, isNumber: false };
-  if (arg.kind === 'call' && arg.name === 'cast') {
+  if (arg.kind === 'call' && (arg.name === 'cast' || arg.name === 'try_cast')) {
     const [inner] = arg.args;
-    return inner?.type != null && familyOf(inner.type) === 'boolean' ? { when: inner, asked: inner, isAny, isNumber: true } : null;
+    return inner?.type != null && familyOf(inner.type) === 'boolean'
+      ? { when: inner, asked: inner, isAny, isNumber: true }
+      : null;
   }
   if (arg.kind !== 'case' || arg.whens.length !== 1) return null;
   const [branch] = arg.whens;
   if (branch === undefined || numberOf(branch.value) !== 1n || numberOf(arg.otherwise) !== 0n) return null;
   // CASE takes an unknown condition for one that fails.
-  const known = buildCall('coalesce', [branch.when, constant({ kind: 'boolean', value: false }, call.at)], 'rows', call.at);
+  const known = buildCall(
+    'coalesce',
+    [branch.when, constant({ kind: 'boolean', value: false }, call.at)],
+    'rows',
+    call.at,
+  );
   return { when: known, asked: branch.when, isAny, isNumber: true };
 }
 

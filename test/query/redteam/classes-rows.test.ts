@@ -106,7 +106,6 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
       'SELECT count(*) AS a0 FROM visits v, clinics c',
       'SELECT count(*) AS a0 FROM visits v JOIN clinics c ON v.clinic <> c.clinic',
       'SELECT count(*) AS a0 FROM people p LEFT JOIN visits v ON p.person = v.person AND v.flag',
-      'SELECT count(*) AS a0 FROM people p SEMI JOIN visits v ON p.person = v.person',
       'SELECT count(*) AS a0 FROM people p FULL JOIN towns t ON p.town = t.town',
       'SELECT count(*) AS a0 FROM people p ASOF JOIN visits v ON p.person = v.person AND p.born <= v.visit',
       'SELECT count(*) AS a0 FROM people p POSITIONAL JOIN towns t',
@@ -130,9 +129,6 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
   },
   'sub-queries over rows': {
     denied: [
-      'SELECT count(*) AS a0 FROM people p WHERE EXISTS (SELECT 1 FROM visits v WHERE v.person = p.person AND v.flag)',
-      'SELECT count(*) AS a0 FROM people WHERE person IN (SELECT person FROM visits WHERE flag)',
-      'SELECT count(*) AS a0 FROM people WHERE person NOT IN (SELECT person FROM visits WHERE flag)',
       'SELECT count(*) AS a0 FROM people WHERE born = (SELECT min(born) FROM people)',
       'SELECT count(*) AS a0 FROM visits WHERE cost = (SELECT max(cost) FROM visits)',
       'SELECT count(*) AS a0 FROM visits WHERE cost > (SELECT avg(cost) FROM visits)',
@@ -164,7 +160,6 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
       'SELECT k0, count(*) AS a0 FROM (SELECT town AS k0 FROM people UNION ALL SELECT river FROM towns) GROUP BY k0',
       'SELECT count(*) AS a0 FROM (SELECT * FROM people ORDER BY income DESC LIMIT 5)',
       'SELECT max(n) AS a0 FROM (SELECT person, sum(cost) AS n FROM visits GROUP BY person)',
-      'SELECT n AS k0, count(*) AS a0 FROM (SELECT person, count(*) AS n FROM visits GROUP BY person) GROUP BY n',
       'SELECT count(*) AS a0 FROM (SELECT person, sum(cost) AS n FROM visits GROUP BY person) WHERE n > 100000',
     ],
     nothing: [

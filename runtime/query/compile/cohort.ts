@@ -1,0 +1,136 @@
+/**
+ * A cohort: `patient IN (SELECT patient FROM events WHERE …)`, EXISTS, SEMI JOIN and their negations where rows of private
+ * tables are looked into.
+ *
+ * Argument. Every inner row belongs to the privacy unit of the outer row that it is linked to: the link equates the keys of
+ * the unit, or goes along the path by which a table reaches it, as a join of the two must for them to count as one unit.
+ * So whether an outer row is in the cohort follows from the rows of its own unit. Whoever comes or goes moves rows of their
+ * own and nobody else's, just as with a condition on the row's own columns. It therefore stands where such a condition
+ * stands, and is held to the same: who is left out is nobody or enough, both sides of it in FILTER and CASE are, cells of
+ * one answer and of earlier ones are compared by the rows that are left. Under differential privacy a unit that comes or
+ * goes changes at most the rows that it keeps, so the noise is what it is without the condition; the inner rows are added up
+ * nowhere and need no bound.
+ *
+ * What the sub-query's own WHERE leaves out is nobody's loss by itself: it only says who is in the cohort.
+ *
+ * Rights: what stands inside is a condition (`filter`, `compare`, `join` as everywhere), the link is a join of the two
+ * tables; a table may be linked to itself on its unit without one, as it may be grouped by it. As a group key the columns
+ * inside need `group`.
+ *
+ * INVARIANT: never NULL. An unknown key finds no partner; NOT IN over a list with one unknown key would be unknown for
+ * everybody, and so tell that there is one.
+ */
+import { printTyped } from '../print.ts';
+import { type Place, refuse } from '../refusal.ts';
+import { ASKED_FOR, COHORT } from '../rights.ts';
+import {
+  type Base,
+  checkLinks,
+  checkOnce,
+  type Equality,
+  printScope,
+  privateBases,
+  type RowScope,
+  unitsOf,
+} from '../rows.ts';
+import { type BaseColumn, partsOf, type Typed } from '../typed.ts';
+import { BOOLEAN } from '../types.ts';
+import { checkLeftJoin } from './aggregate.ts';
+import type { State } from './state.ts';
+
+export interface Link {
+  readonly outer: Typed;
+  readonly inner: Typed;
+}
+
+/** The condition that a row's unit has such rows. Throws Refusal. */
+export function inCohort(state: State, inner: RowScope, links: readonly Link[], at: Place): Typed {
+  const joined = links.flatMap((link) => equalityOf(link, at));
+  const [first] = joined;
+  const [inside] = privateBases(inner);
+  if (first === undefined || inside === undefined || joined.some(({ left }) => left.relation !== first.left.relation))
+    return notLinked(inside ?? null, null, at);
+  const outer: Base = { relation: first.left.relation, table: first.left.table, leftOn: null, at };
+  const both: RowScope = {
+    bases: [outer, ...inner.bases],
+    equalities: [...inner.equalities, ...joined],
+    predicates: [],
+  };
+  if (outer.table.isPublic || unitsOf(both).length !== outer.table.units.length) return notLinked(inside, outer, at);
+  if (inner.bases.some(({ table }) => table.given === true || table.brought === true))
+    refuse(
+      'consumer-table-misplaced',
+      'a table of yours cannot stand in a sub-query about rows',
+      at,
+      'write IN with a list',
+    );
+  checkOnce(inner.bases);
+  checkLinks(inner, both);
+  for (const { left, right, expression } of inner.equalities) state.rights.join(left, right, expression.at);
+  for (const { leftOn } of inner.bases) for (const on of leftOn ?? []) checkLeftJoin(state, on);
+  for (const predicate of inner.predicates) state.rights.condition(predicate);
+  for (const { left, right } of joined) if (!isItself(left, right)) state.rights.join(left, right, at);
+  const keys = links.map((link) => printTyped(link.outer));
+  const partners = links.map((link) => printTyped(link.inner));
+  const one = (columns: readonly string[]): string =>
+    columns.length === 1 ? (columns[0] ?? '') : `row(${columns.join(', ')})`;
+  const where = [...inner.predicates.map(printTyped).toSorted(), ...partners.map((sql) => `${sql} IS NOT NULL`)];
+  const known = keys.map((sql) => `${sql} IS NOT NULL AND `).join('');
+  const asked = columnsOf(inner);
+  const link: Typed = {
+    kind: 'call',
+    name: ASKED_FOR,
+    args: links.map((link) => link.outer),
+    type: BOOLEAN,
+    digits: null,
+    sql: 'TRUE',
+    at,
+  };
+  return {
+    kind: 'call',
+    name: COHORT,
+    args: [link, ...asked],
+    type: BOOLEAN,
+    digits: null,
+    sql: `(${known}${one(keys)} IN (SELECT ${one(partners)} ${printScope(inner, where)}))`,
+    at,
+  };
+}
+
+/** The columns that decide who is in it. */
+function columnsOf(inner: RowScope): readonly Typed[] {
+  const columns = (expression: Typed): readonly Typed[] =>
+    expression.kind === 'column' ? [expression] : partsOf(expression).flatMap(columns);
+  return inner.predicates.flatMap(columns);
+}
+
+function equalityOf({ outer, inner }: Link, at: Place): readonly Equality[] {
+  if (outer.kind !== 'column' || inner.kind !== 'column' || outer.base === null || inner.base === null)
+    return notLinked(null, null, at);
+  const expression: Typed = { kind: 'call', name: '=', args: [outer, inner], type: BOOLEAN, digits: null, sql: '', at };
+  return [{ left: outer.base, right: inner.base, expression }];
+}
+
+/** The same column of the same table, also where a sub-query shows it. */
+function isItself(left: BaseColumn, right: BaseColumn): boolean {
+  const own = ({ table, column }: BaseColumn): string =>
+    JSON.stringify([table.dataset, table.names[0], column.of ?? column.name]);
+  return own(left) === own(right) && distinctOrigin(left) && distinctOrigin(right);
+}
+
+const distinctOrigin = ({ column }: BaseColumn): boolean => column.label === undefined || column.of !== undefined;
+
+function notLinked(inner: Base | null, outer: Base | null, at: Place): never {
+  const [mine, theirs] = [outer, inner].map((base) => base?.table.units[0]?.keyColumns ?? []);
+  const name = (base: Base | null): string => base?.table.names[0] ?? 'the table';
+  const example =
+    mine !== undefined && theirs !== undefined && mine.length === 1 && theirs.length === 1
+      ? `link them by the unit: \`${name(outer)}.${mine[0]} = ${name(inner)}.${theirs[0]}\``
+      : 'link the two by the privacy unit: `unit IN (SELECT unit FROM … WHERE …)`, or aggregate it in a sub-query first';
+  return refuse(
+    'rows-not-released',
+    'rows of a private table are looked into only along the privacy unit of the row outside',
+    at,
+    example,
+  );
+}

@@ -1,0 +1,126 @@
+import { describe } from 'node:test';
+import { type Attacks, promiseHarmless } from './class-checks.ts';
+
+const cohort = (condition: string): string => `person IN (SELECT person FROM visits WHERE ${condition})`;
+const perUnit = (values: string, more = ''): string => `(SELECT person, ${values} FROM visits GROUP BY person ${more})`;
+
+/** Person 7 alone has the rare disease, the flag, the year 1899; annex has three; nothing of them may be told. */
+const CLASSES: Readonly<Record<string, Attacks>> = {
+  'cohorts of one, and all but one': {
+    nothing: [
+      'SELECT count(*) AS a0 FROM people p WHERE EXISTS (SELECT 1 FROM visits v WHERE v.person = p.person AND v.flag)',
+      'SELECT count(*) AS a0 FROM people p WHERE NOT EXISTS (SELECT 1 FROM visits v WHERE v.person = p.person AND v.flag)',
+      `SELECT count(*) AS a0 FROM people WHERE ${cohort('flag')}`,
+      `SELECT count(*) AS a0 FROM people WHERE NOT ${cohort('flag')}`,
+      `SELECT sum(income) AS a0, avg(income) AS a1 FROM people WHERE ${cohort("disease <> 'rare'")}`,
+      'SELECT count(*) AS a0 FROM people p SEMI JOIN visits v ON p.person = v.person AND v.flag',
+      'SELECT count(*) AS a0 FROM people p ANTI JOIN visits v ON p.person = v.person AND v.flag',
+      `SELECT sum(income) AS a0 FROM people WHERE ${cohort("clinic = 'annex'")}`,
+      `SELECT sum(income) AS a0 FROM people WHERE NOT ${cohort("clinic = 'annex'")}`,
+      'SELECT count(*) AS a0 FROM visits WHERE person IN (SELECT person FROM people WHERE born = 1899)',
+      "SELECT sum(cost) AS a0 FROM visits WHERE person NOT IN (SELECT person FROM people WHERE plan = 'gold')",
+      'SELECT sum(cost) AS a0 FROM visits WHERE person IN (SELECT person FROM people WHERE plan IS NULL)',
+      'SELECT count(*) AS a0 FROM people WHERE person IN (SELECT person FROM visits WHERE flag GROUP BY person)',
+      'SELECT count(*) AS a0 FROM people WHERE person IN (SELECT person FROM visits GROUP BY person HAVING bool_or(flag))',
+      'SELECT count(*) AS a0 FROM people WHERE person NOT IN (SELECT person FROM visits GROUP BY person HAVING count(*) FILTER (WHERE flag) > 0)',
+      'WITH rare AS (SELECT DISTINCT person FROM visits WHERE flag) SELECT count(*) AS a0 FROM people WHERE person NOT IN (FROM rare)',
+      'WITH rare AS (SELECT DISTINCT person FROM visits WHERE flag) SELECT count(*) AS a0 FROM people JOIN rare USING (person)',
+      `SELECT count(*) AS a0 FROM visits WHERE NOT (${cohort('flag')} AND disease = 'rare')`,
+      // Nested twice, and by a cohort of a cohort.
+      `SELECT count(*) AS a0 FROM people WHERE person IN (SELECT person FROM visits WHERE ${cohort('flag')})`,
+      `SELECT count(*) AS a0 FROM visits WHERE person IN (SELECT person FROM people WHERE NOT ${cohort('flag')})`,
+    ],
+  },
+  'cohorts that are no condition': {
+    denied: [
+      `SELECT count(*) AS a0 FROM people WHERE ${cohort('cost > 100000')}`,
+      "SELECT count(*) AS a0 FROM people WHERE town IN (SELECT clinic FROM visits WHERE disease = 'rare')",
+      'SELECT count(*) AS a0 FROM people WHERE born IN (SELECT person FROM visits WHERE flag)',
+      'SELECT count(*) AS a0 FROM people WHERE person IN (SELECT visit FROM visits WHERE flag)',
+      'SELECT count(*) AS a0 FROM people p WHERE EXISTS (SELECT 1 FROM visits v WHERE v.flag)',
+      'SELECT count(*) AS a0 FROM people p WHERE EXISTS (SELECT 1 FROM visits v WHERE v.person >= p.person AND v.flag)',
+      'SELECT count(*) AS a0 FROM people p WHERE EXISTS (SELECT 1 FROM visits v WHERE v.person = p.person + 1 AND v.flag)',
+      'SELECT count(*) AS a0 FROM people p WHERE EXISTS (SELECT 1 FROM visits v JOIN people q ON v.clinic = q.town WHERE q.person = p.person AND v.flag)',
+      'SELECT count(*) AS a0 FROM people p WHERE 7 IN (SELECT person FROM visits WHERE flag)',
+      'SELECT count(*) AS a0 FROM people p WHERE EXISTS (SELECT 1 FROM visits v, visits w WHERE v.person = p.person AND w.flag)',
+      'SELECT town AS k0 FROM towns WHERE EXISTS (SELECT 1 FROM people p WHERE p.town = towns.town AND p.born = 1899)',
+      'SELECT count(*) AS a0 FROM people WHERE person IN (SELECT person FROM visits ORDER BY cost DESC LIMIT 1)',
+      'SELECT count(*) AS a0 FROM people WHERE person = (SELECT person FROM visits WHERE flag)',
+      'SELECT count(*) AS a0 FROM people WHERE person IN (SELECT person FROM visits GROUP BY person HAVING sum(cost) > 100000)',
+      'SELECT count(*) AS a0 FROM people WHERE person IN (SELECT person FROM visits GROUP BY person HAVING max(dose) > 1)',
+      `SELECT ${cohort('note IS NULL')} AS k0, count(*) AS a0 FROM people GROUP BY k0`,
+      'SELECT person IN (SELECT person FROM people) AS k0, visit AS k1 FROM visits',
+    ],
+  },
+  'cohorts in aggregates and keys': {
+    harmless: [
+      `SELECT count(*) FILTER (WHERE ${cohort('flag')}) AS a0, count(*) AS a1 FROM people`,
+      `SELECT count(*) FILTER (WHERE NOT ${cohort('flag')}) AS a0, count(*) AS a1 FROM people`,
+      `SELECT sum(CASE WHEN ${cohort("clinic = 'annex'")} THEN 0 ELSE income END) AS a0, sum(income) AS a1 FROM people`,
+      `SELECT ${cohort('flag')} AS k0, count(*) AS a0, sum(income) AS a1 FROM people GROUP BY k0`,
+      `SELECT ${cohort("clinic = 'annex'")} AS k0, sex AS k1, count(*) AS a0 FROM people GROUP BY k0, k1`,
+      `SELECT sum(income) FILTER (WHERE ${cohort("disease = 'cold'")}) AS a0, sum(income) FILTER (WHERE ${cohort("disease IN ('cold', 'rare')")}) AS a1 FROM people`,
+      `SELECT count(*) FILTER (WHERE ${cohort('flag')} OR sex = 'f') AS a0, count(*) FILTER (WHERE sex = 'f') AS a1 FROM people`,
+      `SELECT count(*) AS a0 FROM people WHERE ${cohort("clinic = 'south'")} UNION ALL SELECT count(*) FROM people WHERE ${cohort("clinic = 'south' OR flag")}`,
+      `SELECT sum(cost) AS a0 FROM visits WHERE ${cohort('TRUE')} UNION ALL SELECT sum(cost) FROM visits WHERE person IN (SELECT person FROM people WHERE born > 1900 OR sex = 'f')`,
+      `SELECT sex AS k0, count(*) AS a0 FROM people WHERE ${cohort("clinic <> 'annex'")} GROUP BY ROLLUP (k0)`,
+      `SELECT avg((${cohort('flag')})::INT) AS a0 FROM people`,
+      `SELECT bool_or(${cohort('flag')}) AS a0 FROM people`,
+    ],
+  },
+  'values per unit as keys and conditions': {
+    denied: [
+      `SELECT n AS k0, count(*) AS a0 FROM ${perUnit('sum(cost) AS n')} GROUP BY n`,
+      `SELECT floor(n / 100) AS k0, count(*) AS a0 FROM ${perUnit('sum(cost) AS n')} GROUP BY k0`,
+      `SELECT count(*) AS a0 FROM ${perUnit('sum(cost) AS n')} WHERE n > 100000`,
+      `SELECT count(*) AS a0 FROM ${perUnit('avg(dose) AS n')} WHERE n IS NOT NULL`,
+      `SELECT count(*) AS a0 FROM ${perUnit('count(cost) AS n')} WHERE n < 5`,
+      `SELECT count(*) AS a0 FROM ${perUnit('max(cost) AS n')} WHERE n = 1000000`,
+      `SELECT avg(n) AS a0 FROM ${perUnit('max(cost) AS n')}`,
+      `SELECT k0, count(*) AS a0 FROM ${perUnit('arg_max(cost, seen) AS k0')} GROUP BY k0`,
+      `SELECT k0, count(*) AS a0 FROM ${perUnit('arg_max(clinic, cost) AS k0')} GROUP BY k0`,
+      `SELECT n AS k0, count(*) AS a0 FROM ${perUnit('max(note) AS n')} GROUP BY n`,
+      `SELECT sum(n) AS a0 FROM ${perUnit("count(*) FILTER (WHERE disease = 'flu') AS n")}`,
+      `SELECT avg(n) AS a0 FROM ${perUnit('sum(CASE WHEN flag THEN cost ELSE 0 END) AS n')}`,
+      `SELECT person AS k0, n AS a0 FROM ${perUnit('count(*) AS n')}`,
+      `SELECT person AS k0, count(*) AS a0 FROM ${perUnit('count(*) AS n')} GROUP BY person`,
+      `SELECT count(*) AS a0 FROM ${perUnit('count(*) AS n')} WHERE n > (SELECT max(n) FROM ${perUnit('count(*) AS n')})`,
+      `SELECT sum(cost) AS a0 FROM visits GROUP BY person HAVING count(*) > 2`,
+      `SELECT count(*) AS a0 FROM (SELECT person, count(*) AS n FROM visits GROUP BY person HAVING sum(cost) > 100000)`,
+      `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n')} v ON p.person = v.person`,
+      `SELECT count(*) AS a0 FROM ${perUnit('count(*) AS n')} v LEFT JOIN people p ON p.person = v.person`,
+      `SELECT count(*) AS a0 FROM (SELECT person, row_number() OVER (ORDER BY count(*)) AS r FROM visits GROUP BY person) WHERE r = 1`,
+    ],
+    nothing: [
+      `SELECT count(*) AS a0 FROM ${perUnit('bool_or(flag) AS f')} WHERE f`,
+      `SELECT count(*) AS a0 FROM ${perUnit('bool_or(flag) AS f')} WHERE NOT f`,
+      `SELECT sum(n) AS a0 FROM ${perUnit('count(*) AS n', 'HAVING NOT bool_or(flag)')}`,
+      `SELECT avg(n) AS a0 FROM ${perUnit('count(*) AS n', 'HAVING bool_or(flag)')}`,
+      `SELECT avg(n) AS a0 FROM ${perUnit('count(*) AS n', "HAVING max(disease) = 'rare'")}`,
+      `SELECT count(*) AS a0 FROM ${perUnit("max(CASE WHEN clinic = 'annex' THEN 1 ELSE 0 END) AS f")} WHERE f = 0`,
+      `SELECT count(*) AS a0 FROM ${perUnit('min(tag) AS t')} WHERE t <> ''`,
+      `SELECT sum(p.income) AS a0 FROM people p JOIN ${perUnit('bool_or(flag) AS f')} v ON p.person = v.person WHERE NOT v.f`,
+      // One odd moment, and one stay that ends before it begins.
+      `SELECT count(*) AS a0 FROM ${perUnit('bool_or(left_at < seen) AS f')} WHERE NOT f`,
+    ],
+    harmless: [
+      `SELECT f AS k0, count(*) AS a0, sum(n) AS a1 FROM ${perUnit('bool_or(flag) AS f, count(*) AS n')} GROUP BY k0`,
+      `SELECT f AS k0, count(*) AS a0 FROM ${perUnit("count(*) FILTER (WHERE disease = 'rare') AS f")} GROUP BY k0`,
+      `SELECT d AS k0, count(*) AS a0 FROM ${perUnit('max(disease) AS d')} GROUP BY k0`,
+      `SELECT d AS k0, sum(n) AS a0 FROM ${perUnit('arg_min(clinic, seen) AS d, sum(cost) AS n')} GROUP BY k0`,
+      `SELECT sum(f) AS a0, count(*) AS a1 FROM ${perUnit('max(flag::INT) AS f')}`,
+      `SELECT avg(f) AS a0, count(*) AS a1 FROM ${perUnit('max(CASE WHEN flag THEN 1 ELSE 0 END) AS f')}`,
+      `SELECT p.sex AS k0, sum(p.income) AS a0 FROM people p JOIN ${perUnit('count(*) AS n')} v USING (person) WHERE v.n >= 5 GROUP BY k0`,
+      `SELECT n AS k0, count(*) AS a0 FROM (SELECT person, count(*) AS n FROM visits WHERE disease <> 'flu' GROUP BY person) GROUP BY n`,
+      `SELECT n AS k0, count(*) AS a0 FROM ${perUnit('count(*) AS n')} GROUP BY n UNION ALL SELECT n, count(*) FROM (SELECT person, count(*) AS n FROM visits WHERE left_at >= seen OR tag = 't1' GROUP BY person) GROUP BY n`,
+      `SELECT n > 4 AS k0, count(*) AS a0 FROM (SELECT person, count(*) AS n FROM visits WHERE NOT (tag = 't1' AND disease = 'flu') GROUP BY person) GROUP BY k0 UNION ALL SELECT n > 4, count(*) FROM (SELECT person, count(*) AS n FROM visits WHERE NOT (tag = 't1' AND disease IN ('flu', 'rare')) GROUP BY person) GROUP BY 1`,
+      `SELECT sum(n) FILTER (WHERE f) AS a0, sum(n) AS a1 FROM ${perUnit('bool_or(flag) AS f, count(*) AS n')}`,
+      `SELECT m AS k0, count(*) AS a0 FROM ${perUnit('min(seen) AS m')} GROUP BY k0`,
+      `SELECT date_trunc('month', m) AS k0, count(*) AS a0 FROM ${perUnit('max(seen) AS m')} GROUP BY k0`,
+    ],
+  },
+};
+
+describe('cohorts and values per unit under attack', () => {
+  promiseHarmless(CLASSES);
+});
