@@ -160,7 +160,8 @@ export function isPlain(select: Select): boolean {
   );
 }
 
-function guardsOf(state: State, scope: RowScope, keys: readonly Typed[], rests: readonly Rest[]): string[] {
+/** Checks what WHERE ahead of values per unit leaves out, over all units: conditions for anything to be shown. */
+export function guardsOf(state: State, scope: RowScope, keys: readonly Typed[], rests: readonly Rest[]): string[] {
   if (scope.predicates.length === 0) return [];
   const name = `gb${state.nextBlock++}`;
   const inner = keys.map((expression) => ({ expression, type: expression.type ?? TEXT }));

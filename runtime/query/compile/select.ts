@@ -14,6 +14,7 @@ import { compileAggregate } from './aggregate.ts';
 import { inCohort } from './cohort.ts';
 import { COHORT } from '../rights.ts';
 import { compilePerUnit } from './per-unit.ts';
+import { asksForOrder, compileOrdered } from './unit-order.ts';
 import { compileReleased } from './released.ts';
 import { hasPartner } from './semi-join.ts';
 import { addConditions, checkPicks, conjuncts, type From, lookup, readFrom, tryLookup } from './sources.ts';
@@ -72,7 +73,9 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
   const sight = rowSight(state, scope, from, items, 'rows');
   const where = select.where === null ? [] : conjuncts(select.where).map((one) => condition(resolve(one, sight)));
   const rows = addConditions(from.scope, where);
-  const aggregates = select.groups.length > 0 || select.groupAll || select.distinct || select.groupSets.length > 0;
+  const isFirst = select.distinctOn !== undefined && derived && state.noise === undefined;
+  const aggregates =
+    select.groups.length > 0 || select.groupAll || (select.distinct && !isFirst) || select.groupSets.length > 0;
   const calls = [...items.map((item) => item.expression), ...(select.having === null ? [] : [select.having])];
   if (aggregates || calls.some(hasAggregate)) {
     if (state.noise !== undefined)
@@ -91,6 +94,14 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
     return compileAggregate(state, { ...select, items }, scope, { ...from, scope: rows }, (syntax) =>
       resolve(syntax, sight),
     );
+  }
+  if (derived && state.noise === undefined && asksForOrder(select)) {
+    const ordered = compileOrdered(
+      state,
+      { ...select, items },
+      { scope, from: { ...from, scope: rows }, resolveRow: (syntax) => resolve(syntax, sight) },
+    );
+    if (ordered !== null) return ordered;
   }
   if (
     [select.limit, select.offset, select.orderAll].some((part) => part !== null) ||

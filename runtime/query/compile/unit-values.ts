@@ -252,7 +252,7 @@ function added(given: ColumnGrant, value: Typed, isPlain: boolean): ColumnGrant 
 }
 
 /** The rights that all of the columns pass on; of none, all. */
-function passed(columns: readonly BaseColumn[]): ColumnGrant {
+export function passed(columns: readonly BaseColumn[]): ColumnGrant {
   const rights = PASSED.filter((right) =>
     columns.every(({ table, column }) => table.isPublic || column.grants.some((grant) => grant.rights.includes(right))),
   );

@@ -1,0 +1,253 @@
+/**
+ * The order of a unit's own rows: `row_number() OVER (PARTITION BY patient ORDER BY day DESC)` in FROM, with the condition
+ * `= 1` outside or in QUALIFY, or DISTINCT ON (patient): the latest record of each patient; with lag and lead, the record
+ * before it.
+ *
+ * Argument. The window never looks beyond the rows of one unit, so what it adds to a row follows from that unit's rows, and
+ * whoever comes or goes changes no row of anybody else. It is a column like the others from there on: whom a condition on it
+ * leaves out is nobody or enough. Its rights are those that the columns share of which it is made, ordered by and
+ * partitioned by; see unit-values.ts. What WHERE leaves out ahead of the window changes the order of the units that it
+ * touches, so it is checked over all units as for values per unit.
+ */
+import type { CatalogueColumn, CatalogueTable } from '../catalogue.ts';
+import { hasLanes, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
+import type { Rest } from '../enforce/block.ts';
+import { tagOf, UNIT_TAGS } from '../enforce/sketches.ts';
+import { printTyped, quoteName } from '../print.ts';
+import { alias, type Base, printScope, reference, unitsOf } from '../rows.ts';
+import { resolve, type Sight } from '../resolve/expression.ts';
+import type { OrderItem, Select, Syntax, WindowSyntax } from '../syntax.ts';
+import { distinctColumns, type Typed } from '../typed.ts';
+import { BIGINT, digitsOf, TEXT } from '../types.ts';
+import { constantValue } from '../resolve/arithmetic.ts';
+import { constant } from '../resolve/align.ts';
+import { buildCall } from '../resolve/call.ts';
+import { refuse, type Place } from '../refusal.ts';
+import { restsOf } from './hidden-conditions.ts';
+import { guardsOf } from './per-unit.ts';
+import { condition, itemName, rowSight } from './select.ts';
+import { conjuncts, type From } from './sources.ts';
+import type { Column, Relation, Scope, State } from './state.ts';
+import { passed } from './unit-values.ts';
+
+/** Windows whose value is a number that depends on the order alone; ties are broken for row_number. */
+const RANKS: ReadonlySet<string> = new Set(['row_number', 'rank', 'dense_rank']);
+/** Windows that take a value from another row of the unit. */
+const NEIGHBOURS: ReadonlySet<string> = new Set(['lag', 'lead', 'first_value']);
+
+/** Whether a SELECT of rows asks for the order of the rows of a unit. */
+export function asksForOrder(select: Select): boolean {
+  return (
+    select.distinctOn !== undefined ||
+    select.qualify !== null ||
+    select.items.some(({ expression }) => holdsWindow(expression))
+  );
+}
+
+function holdsWindow(syntax: Syntax): boolean {
+  switch (syntax.kind) {
+    case 'window':
+      return true;
+    case 'call':
+      return syntax.args.some(holdsWindow);
+    case 'cast':
+      return holdsWindow(syntax.arg);
+    case 'case':
+      return (
+        syntax.whens.some(({ when, value }) => holdsWindow(when) || holdsWindow(value)) ||
+        (syntax.otherwise !== null && holdsWindow(syntax.otherwise))
+      );
+    default:
+      return false;
+  }
+}
+
+/** Rows of one table with the order of those of each unit; null when the query is anything else. Throws Refusal. */
+export function compileOrdered(
+  state: State,
+  select: Select,
+  {
+    scope,
+    from,
+    resolveRow,
+  }: { readonly scope: Scope; readonly from: From; readonly resolveRow: (syntax: Syntax) => Typed },
+): Relation | null {
+  const [base, ...others] = from.scope.bases;
+  const [unit, ...more] = base?.table.units ?? [];
+  if (base === undefined || unit === undefined || others.length + more.length > 0) return null;
+  if (unit.keyColumns.length === 0 || base.table.physical.startsWith('(')) return null;
+  if ([select.having, select.limit, select.offset, select.orderAll].some((part) => part !== null)) return null;
+  if (select.distinct && select.distinctOn === undefined) return null;
+  if (select.orders.length > 0 && select.distinctOn === undefined) return null;
+  const relation = state.nextRelation++;
+  const columns: CatalogueColumn[] = [...base.table.columns];
+  const windows: string[] = [];
+  const rests: Rest[] = [];
+  const ordered: { -readonly [Key in keyof CatalogueTable]: CatalogueTable[Key] } = { ...base.table, columns };
+  const moved = (expression: Typed): Typed | null => {
+    if (expression.kind !== 'column' || expression.base?.relation !== base.relation) return null;
+    const { column } = expression.base;
+    return { ...expression, sql: reference(relation, column.name), base: { relation, table: ordered, column } };
+  };
+  const visible = from.visible.map(({ names, columns: all }) => ({
+    names,
+    columns: all.flatMap((one): Column[] => {
+      const expression = moved(one.expression);
+      return expression === null ? [] : [{ ...one, expression }];
+    }),
+  }));
+  const outside: From = { ...from, visible, scope: { ...from.scope, bases: [{ ...base, relation, table: ordered }] } };
+  const add = (window: WindowSyntax, at: Place): Typed => {
+    const { sql, type, made } = printWindow(window, { base, keyColumns: unit.keyColumns, resolveRow, at });
+    for (const column of made.flatMap(distinctColumns)) state.rights.touch(column, 'per unit');
+    rests.push(...made.flatMap((one) => restsOf(one, null)));
+    const known = windows.indexOf(sql);
+    const index = known === -1 ? windows.push(sql) - 1 : known;
+    const column: CatalogueColumn = columns[base.table.columns.length + index] ?? {
+      name: `__gb_w${index}`,
+      label: `${window.name}(…)`,
+      type,
+      grants: [passed(made.flatMap(distinctColumns).filter((one) => !unit.keyColumns.includes(one.column.name)))],
+    };
+    columns[base.table.columns.length + index] = column;
+    const sqlName = reference(relation, column.name);
+    return {
+      kind: 'column',
+      sql: sqlName,
+      base: { relation, table: ordered, column },
+      type,
+      digits: digitsOf(type),
+      at,
+    };
+  };
+  const plain = rowSight(state, scope, outside, select.items, 'rows');
+  const sight: Sight = {
+    ...plain,
+    window: add,
+    column: (path, at) => {
+      const item =
+        path.length === 1
+          ? select.items.find(({ alias: name }) => name.toLowerCase() === path[0]?.toLowerCase())
+          : undefined;
+      return item !== undefined && holdsWindow(item.expression)
+        ? resolve(item.expression, sight)
+        : plain.column(path, at);
+    },
+  };
+  const result = select.items.map((item): Column => ({
+    name: itemName(item, from),
+    expression: resolve(item.expression, sight),
+    role: 'derived',
+  }));
+  const kept = select.qualify === null ? [] : conjuncts(select.qualify).map((one) => condition(resolve(one, sight)));
+  if (select.distinctOn !== undefined) kept.push(firstOf(select, add));
+  if (windows.length === 0) return null;
+  for (const predicate of from.scope.predicates) state.rights.condition(predicate);
+  const keys = unit.keyColumns.map((name) => keyOf(base, name));
+  const guards = guardsOf(state, from.scope, keys, rests);
+  const [{ hash } = { hash: '' }] = unitsOf(from.scope);
+  const own = [`${alias(base.relation)}.*`, ...windows.map((sql, index) => `${sql} AS ${quoteName(`__gb_w${index}`)}`)];
+  if (state.sketches !== null) {
+    own.push(`CAST(1 AS BIGINT) AS ${quoteName(UNIT_ROWS)}`, `${alias(base.relation)}.rowid AS ${quoteName(UNIT_ROW)}`);
+    if (!hasLanes(base.table, state.sketches.buckets))
+      own.push(`CAST(${tagOf(base.relation, hash)} AS HUGEINT) AS ${quoteName(UNIT_TAGS)}`);
+  }
+  ordered.physical = `(SELECT ${own.join(', ')} ${printScope(from.scope, from.scope.predicates.map(printTyped).toSorted())})`;
+  const bases: Base[] = [{ ...base, relation, table: ordered }];
+  return { kind: 'rows', scope: { bases, equalities: [], predicates: kept, guards }, columns: result };
+}
+
+/** DISTINCT ON (a) … ORDER BY a, b: the first row by b of each a. */
+function firstOf(select: Select, add: (window: WindowSyntax, at: Place) => Typed): Typed {
+  const partitions = select.distinctOn ?? [];
+  const words = (one: Syntax): string =>
+    JSON.stringify(one, (key, value: unknown) =>
+      key === 'at' ? undefined : typeof value === 'bigint' ? String(value) : value,
+    );
+  const by = new Set(partitions.map(words));
+  const window: WindowSyntax = {
+    name: 'row_number',
+    args: [],
+    partitions,
+    orders: select.orders.filter(({ expression }) => !by.has(words(expression))),
+    frame: null,
+    filter: null,
+    distinct: false,
+    ignoresNulls: false,
+    startOffset: null,
+    endOffset: null,
+    offset: null,
+    fallback: null,
+  };
+  const rank = add(window, partitions[0]?.at ?? null);
+  return buildCall('=', [rank, constant({ kind: 'integer', value: 1n }, rank.at)], 'rows', rank.at);
+}
+
+function keyOf(base: Base, name: string): Typed {
+  const column = base.table.columns.find((one) => one.name === name);
+  return {
+    kind: 'column',
+    sql: reference(base.relation, name),
+    base: column === undefined ? null : { relation: base.relation, table: base.table, column },
+    type: column?.type ?? TEXT,
+    digits: null,
+    at: base.at,
+  };
+}
+
+interface WindowNeeds {
+  readonly base: Base;
+  readonly keyColumns: readonly string[];
+  readonly resolveRow: (syntax: Syntax) => Typed;
+  readonly at: Place;
+}
+
+function printWindow(
+  window: WindowSyntax,
+  { base, keyColumns, resolveRow, at }: WindowNeeds,
+): { readonly sql: string; readonly type: NonNullable<Typed['type']>; readonly made: readonly Typed[] } {
+  const partitions = window.partitions.map(resolveRow);
+  const isOfUnit = keyColumns.every((name) =>
+    partitions.some((one) => one.kind === 'column' && one.sql === reference(base.relation, name)),
+  );
+  const isPlain =
+    window.filter === null &&
+    !window.distinct &&
+    !window.ignoresNulls &&
+    window.startOffset === null &&
+    window.endOffset === null;
+  const isRank = RANKS.has(window.name);
+  if (
+    !isOfUnit ||
+    !isPlain ||
+    window.orders.length === 0 ||
+    !(isRank || NEIGHBOURS.has(window.name)) ||
+    window.fallback !== null
+  )
+    return refuse(
+      'window-over-rows',
+      'a window looks at private rows only within each privacy unit, by its order',
+      at,
+      `write row_number() OVER (PARTITION BY ${keyColumns.join(', ')} ORDER BY …), or aggregate in a sub-query first`,
+    );
+  const args = window.args.map(resolveRow);
+  const offset = window.offset === null ? null : resolveRow(window.offset);
+  const steps = offset === null ? 1 : offset.kind === 'constant' ? constantValue(offset.literal) : null;
+  if (args.length !== (isRank ? 0 : 1) || steps === null || !Number.isSafeInteger(steps) || steps < 0 || steps > 1000)
+    return refuse('wrong-arguments', `\`${window.name}\` takes other arguments`, at);
+  const orders = window.orders.map((one) => ({ ...one, key: resolveRow(one.expression) }));
+  const printed = orders.map(({ key, descending, nulls }: OrderItem & { readonly key: Typed }) => {
+    const last = nulls === null ? '' : ` NULLS ${nulls === 'first' ? 'FIRST' : 'LAST'}`;
+    return `${printTyped(key)}${descending ? ' DESC' : ''}${last}`;
+  });
+  // Which of several rows of one place comes first must not depend on the order in which they are met.
+  const tie = window.name === 'rank' || window.name === 'dense_rank' ? [] : [`${alias(base.relation)}.rowid`];
+  const [value] = args;
+  const inside = value === undefined ? '' : `${printTyped(value)}${offset === null ? '' : `, ${steps}`}`;
+  const over = `PARTITION BY ${partitions.map(printTyped).join(', ')} ORDER BY ${[...printed, ...tie].join(', ')}`;
+  return {
+    sql: `${window.name}(${inside}) OVER (${over})`,
+    type: value === undefined ? BIGINT : (value.type ?? TEXT),
+    made: [...partitions, ...args, ...orders.map(({ key }) => key)],
+  };
+}
