@@ -81,6 +81,26 @@ const offered: readonly (readonly [string, number])[] = [
   ],
   ['with long as (select * from visits where stay > 3) select ward, avg(cost) from long group by ward', 2],
   ['select count(*) from visits where ward in (select ward from wards where floor = 2)', 2],
+  // Cohorts: who is in one follows from the rows of the unit alone, so nobody moves more than without it.
+  ['select count(*), sum(cost) from visits where patient in (select id from patients where age > 30)', 2],
+  ['select count(*), avg(age) from patients where id in (select patient from visits where stay > 9)', 2],
+  [
+    "select town, count(*) from patients p where not exists (select 1 from visits v where v.patient = p.id and v.ward = 'north') group by town",
+    2,
+  ],
+  [
+    'select count(*), sum(age) from patients where id in (select patient from visits group by patient having count(*) >= 2)',
+    2,
+  ],
+  ['select sum(cost) from visits v semi join patients p on v.patient = p.id and p.age < 70', 2],
+  [
+    "select count(*) filter (where patient in (select patient from visits where ward = 'east')), count(*) from visits",
+    2,
+  ],
+  [
+    'select sum(case when patient not in (select patient from visits where stay > 20) then cost else 0 end) from visits',
+    2,
+  ],
   ["select case when stay > 7 then 'long' else 'short' end as kind, count(*) from visits group by all", 2],
   ['select ward, sum(cost) / count(*) as mean from visits group by ward having count(*) > 1 order by mean desc', 2],
   ['select sum(coalesce(cost, 1)), avg(case when cost > 10 then cost * stay when stay > 5 then 7 end) from visits', 2],
@@ -175,7 +195,8 @@ const refused: readonly (readonly [string, string])[] = [
   ['select count(*) from visits v join patients p on v.stay = p.age', 'differential-units'],
   ['select count(*) from wards', 'differential-shape'],
   ['select count(*) from (select * from visits order by cost limit 3) x', 'rows-picked'],
-  ['select count(*) from visits where patient in (select id from patients where age > 3)', 'rows-not-released'],
+  ['select count(*) from visits where ward in (select town from patients where age > 3)', 'rows-not-released'],
+  ['select count(*) from visits where patient in (select age from patients)', 'rows-not-released'],
   ['select count(*) from visits where stay > (select avg(stay) from visits)', 'differential-shape'],
   ['select count(*) from patients left join visits on patient = id', 'outer-join-private'],
   ['select sum(cost * cost) from visits', 'measure-not-allowed'],
@@ -187,10 +208,6 @@ const refused: readonly (readonly [string, string])[] = [
   ['select count(*) from visits having cost > 3', 'column-not-grouped'],
   ['select count(*) from visits order by cost', 'column-not-grouped'],
   ['select n, s from (select patient, count(*) n, sum(cost) s from visits group by patient) x', 'rows-not-released'],
-  [
-    'select count(*) from (select patient, sum(cost) s from visits group by patient) x where s > 9',
-    'column-right-missing',
-  ],
   ['select count(*) from visits, (select avg(stay) a from visits) x where stay > a', 'join-with-released'],
   ['select histogram(age), rank() over () from patients', 'differential-shape'],
   [

@@ -14,8 +14,7 @@
  * What the sub-query's own WHERE leaves out is nobody's loss by itself: it only says who is in the cohort.
  *
  * Rights: what stands inside is a condition (`filter`, `compare`, `join` as everywhere), the link is a join of the two
- * tables; a table may be linked to itself on its unit without one, as it may be grouped by it. As a group key the columns
- * inside need `group`.
+ * tables (`join` on both columns), also where a table is linked to itself. As a group key the columns inside need `group`.
  *
  * INVARIANT: never NULL. An unknown key finds no partner; NOT IN over a list with one unknown key would be unknown for
  * everybody, and so tell that there is one.
@@ -33,7 +32,7 @@ import {
   type RowScope,
   unitsOf,
 } from '../rows.ts';
-import { type BaseColumn, partsOf, type Typed } from '../typed.ts';
+import { partsOf, type Typed } from '../typed.ts';
 import { BOOLEAN } from '../types.ts';
 import { checkLeftJoin } from './aggregate.ts';
 import type { State } from './state.ts';
@@ -69,7 +68,7 @@ export function inCohort(state: State, inner: RowScope, links: readonly Link[], 
   for (const { left, right, expression } of inner.equalities) state.rights.join(left, right, expression.at);
   for (const { leftOn } of inner.bases) for (const on of leftOn ?? []) checkLeftJoin(state, on);
   for (const predicate of inner.predicates) state.rights.condition(predicate);
-  for (const { left, right } of joined) if (!isItself(left, right)) state.rights.join(left, right, at);
+  for (const { left, right } of joined) state.rights.join(left, right, at);
   const keys = links.map((link) => printTyped(link.outer));
   const partners = links.map((link) => printTyped(link.inner));
   const one = (columns: readonly string[]): string =>
@@ -110,15 +109,6 @@ function equalityOf({ outer, inner }: Link, at: Place): readonly Equality[] {
   const expression: Typed = { kind: 'call', name: '=', args: [outer, inner], type: BOOLEAN, digits: null, sql: '', at };
   return [{ left: outer.base, right: inner.base, expression }];
 }
-
-/** The same column of the same table, also where a sub-query shows it. */
-function isItself(left: BaseColumn, right: BaseColumn): boolean {
-  const own = ({ table, column }: BaseColumn): string =>
-    JSON.stringify([table.dataset, table.names[0], column.of ?? column.name]);
-  return own(left) === own(right) && distinctOrigin(left) && distinctOrigin(right);
-}
-
-const distinctOrigin = ({ column }: BaseColumn): boolean => column.label === undefined || column.of !== undefined;
 
 function notLinked(inner: Base | null, outer: Base | null, at: Place): never {
   const [mine, theirs] = [outer, inner].map((base) => base?.table.units[0]?.keyColumns ?? []);

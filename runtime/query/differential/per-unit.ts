@@ -13,16 +13,28 @@ import { type CatalogueColumn, type CatalogueTable, keyColumnsOf, type SqlType }
 import { checkBrought } from '../compile/brought-tables.ts';
 import { isPlain } from '../compile/per-unit.ts';
 import { groupKeys } from '../compile/released.ts';
-import { isAggregateCall, itemName } from '../compile/select.ts';
+import { condition, isAggregateCall, itemName } from '../compile/select.ts';
+import { conjuncts } from '../compile/sources.ts';
+import { refuse } from '../refusal.ts';
+import { resolve, type Sight } from '../resolve/expression.ts';
+import { distinctColumns, type Typed } from '../typed.ts';
+import { passed } from '../compile/unit-values.ts';
 import type { Column, NoisePart, Relation, State } from '../compile/state.ts';
 import { FIXED_POINT, ROW_RANK } from '../layout.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { type Base, printScope, reference } from '../rows.ts';
-import type { Select } from '../syntax.ts';
+import type { Select, Syntax } from '../syntax.ts';
 import { BIGINT, digitsOf, DOUBLE } from '../types.ts';
 import type { Call } from './aggregates.ts';
 import { checkMeasure } from './aggregates.ts';
 import { fixedPointOf, MAX_BITS, narrowed } from './fixed-point.ts';
+
+/** The aggregates of an expression. */
+function aggregatesIn(syntax: Syntax): readonly Call[] {
+  if (syntax.kind === 'cast') return aggregatesIn(syntax.arg);
+  if (syntax.kind !== 'call') return [];
+  return isAggregateCall(syntax) ? [syntax] : syntax.args.flatMap(aggregatesIn);
+}
 
 /** A value of each unit's row. */
 interface UnitValue {
@@ -37,7 +49,8 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
   const { select, from, resolveRow } = part;
   const [base, ...others] = from.scope.bases;
   const [unit, ...moreUnits] = base?.table.units ?? [];
-  if (base === undefined || unit === undefined || others.length + moreUnits.length > 0 || !isPlain(select)) return null;
+  if (base === undefined || unit === undefined || others.length + moreUnits.length > 0) return null;
+  if (!isPlain({ ...select, having: null })) return null;
   if (!state.context.tables.includes(base.table)) return null;
   const keys = groupKeys(select, select.items).map(resolveRow);
   const names = keys.map((key) => (key.kind === 'column' ? (key.base?.column.name ?? null) : null));
@@ -50,6 +63,7 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
 
   const columns: CatalogueColumn[] = [];
   const inner: string[] = [];
+  const made: { readonly sql: string; readonly name: string }[] = [];
   for (const [index, item] of select.items.entries()) {
     const { expression } = item;
     const name = `__gb_v${index}`;
@@ -57,8 +71,7 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
     if (expression.kind === 'call' && isAggregateCall(expression)) {
       const value = valueOf(state, expression, resolveRow, release.maxRowsPerUnit);
       if (value === null) return null;
-      columns.push({ name, label, type: value.type, grants: [value.grant], grid: value.grid });
-      inner.push(`${value.sql} AS ${quoteName(FIXED_POINT(name))}`, `${shownOf(value)} AS ${quoteName(name)}`);
+      add(value, name, label);
       continue;
     }
     const key = resolveRow(expression);
@@ -67,6 +80,13 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
     // Any of the unit's rows tells its key; the least one, so that it is always the same.
     inner.push(`${isUnit && isOne ? `min(${key.sql})` : key.sql} AS ${quoteName(name)}`);
     columns.push({ name, label, of: key.base.column.name, type: key.type, grants: key.base.column.grants });
+  }
+  const asked = select.having === null ? [] : conjuncts(select.having);
+  const wanted = asked.flatMap(aggregatesIn).filter((call) => columnOf(call) === undefined);
+  for (const [index, call] of wanted.entries()) {
+    const value = valueOf(state, call, resolveRow, release.maxRowsPerUnit);
+    if (value === null) return null;
+    if (columnOf(call) === undefined) add(value, `__gb_h${index}`, `${call.name}(…)`);
   }
   const hash = reference(base.relation, unit.hash);
   const rows = printScope(from.scope, [
@@ -96,19 +116,49 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
   };
   const relation = state.nextRelation++;
   const outer: Base = { relation, table, leftOn: null, at: base.at };
-  const visible = columns.map((column): Column => ({
+  const typedOf = (column: CatalogueColumn): Typed => ({
+    kind: 'column',
+    sql: reference(relation, column.name),
+    base: { relation, table, column },
+    type: column.type,
+    digits: digitsOf(column.type),
+    at: base.at,
+  });
+  const visible = columns.slice(0, select.items.length).map((column): Column => ({
     name: column.label ?? column.name,
     role: 'derived',
-    expression: {
-      kind: 'column',
-      sql: reference(relation, column.name),
-      base: { relation, table, column },
-      type: column.type,
-      digits: digitsOf(column.type),
-      at: base.at,
-    },
+    expression: typedOf(column),
   }));
-  return { kind: 'rows', scope: { bases: [outer], equalities: [], predicates: [] }, columns: visible };
+  const sight: Sight = {
+    over: 'rows',
+    parameters: state.context.parameters,
+    intercept: () => null,
+    column: (path, at) =>
+      visible.find((one) => path.length === 1 && one.name.toLowerCase() === path[0]?.toLowerCase())?.expression ??
+      refuse('column-not-grouped', 'HAVING of values per unit takes aggregates and names of the select list', at),
+    special: (call) => (isAggregateCall(call) ? (shownColumn(columnOf(call)) ?? null) : null),
+    window: (_window, at) => refuse('window-over-rows', 'a window cannot look at values per unit', at),
+    subquery: ({ at }) => refuse('sql-not-allowed', 'a sub-query cannot stand in HAVING of values per unit', at),
+  };
+  // A condition on the row of a unit: whoever comes or goes changes that row and no other.
+  const predicates = asked.map((one) => condition(resolve(one, sight)));
+  return { kind: 'rows', scope: { bases: [outer], equalities: [], predicates }, columns: visible };
+
+  function add(value: UnitValue, name: string, label: string): void {
+    columns.push({ name, label, type: value.type, grants: [value.grant], grid: value.grid });
+    inner.push(`${value.sql} AS ${quoteName(FIXED_POINT(name))}`, `${shownOf(value)} AS ${quoteName(name)}`);
+    made.push({ sql: value.sql, name });
+  }
+
+  function columnOf(call: Call): CatalogueColumn | undefined {
+    const value = valueOf(state, call, resolveRow, release.maxRowsPerUnit);
+    const found = made.find((one) => one.sql === value?.sql);
+    return found === undefined ? undefined : columns.find(({ name }) => name === found.name);
+  }
+
+  function shownColumn(column: CatalogueColumn | undefined): Typed | undefined {
+    return column === undefined ? undefined : typedOf(column);
+  }
 
   function isKey(expression: Select['items'][number]['expression'], name: string): boolean {
     if (expression.kind !== 'column') return false;
@@ -190,15 +240,21 @@ function valueOf(state: State, call: Call, resolveRow: NoisePart['resolveRow'], 
     sql,
     grid,
     type: name === 'count' ? BIGINT : DOUBLE,
-    grant: grantOf(low ?? 0, high ?? 0, further),
+    // As a key and in conditions what its columns are there; see compile/unit-values.ts.
+    grant: grantOf(low ?? 0, high ?? 0, further, passed(distinctColumns(arg)).rights),
   };
 }
 
 const ONE = { numerator: 1n, denominator: 1n };
 
-const grantOf = (low: number, high: number, further: readonly AggregateFunction[]): ColumnGrant => ({
+const grantOf = (
+  low: number,
+  high: number,
+  further: readonly AggregateFunction[],
+  more: ColumnGrant['rights'] = [],
+): ColumnGrant => ({
   consumers: null,
-  rights: ['aggregate'],
+  rights: ['aggregate', ...more],
   functions: [...OUTER, ...further],
   bounds: { low, high },
   values: null,

@@ -219,7 +219,8 @@ export const BIGQUERY: readonly Case[] = [
   ['SELECT DISTINCT email AS k0 FROM dcr_view', 'refused', 'withheld'],
   ['SELECT count(*) AS a0 FROM dcr_view a JOIN dcr_view b ON a.id = b.id', 'answered', 'refused'],
   ['SELECT count(*) AS a0 FROM dcr_view a JOIN dcr_view b ON a.state = b.state', 'refused', 'refused'],
-  ['SELECT count(*) AS a0 FROM dcr_view WHERE id IN (SELECT id FROM dcr_view WHERE age > 50)', 'refused', 'refused'],
+  // A sub-query over the view is refused there as it is written; the same question as the join above is answered.
+  ['SELECT count(*) AS a0 FROM dcr_view WHERE id IN (SELECT id FROM dcr_view WHERE age > 50)', 'answered', 'withheld'],
 ];
 
 export const SCQL: readonly Case[] = [
