@@ -10,9 +10,9 @@
  * touches, so it is checked over all units as for values per unit.
  */
 import type { CatalogueColumn, CatalogueTable } from '../catalogue.ts';
-import { hasLanes, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
+import { formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import type { Rest } from '../enforce/block.ts';
-import { tagOf, UNIT_TAGS } from '../enforce/sketches.ts';
+import { UNIT_TAGS } from '../enforce/sketches.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, printScope, reference, unitsOf } from '../rows.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
@@ -45,21 +45,12 @@ export function asksForOrder(select: Select): boolean {
 }
 
 function holdsWindow(syntax: Syntax): boolean {
-  switch (syntax.kind) {
-    case 'window':
-      return true;
-    case 'call':
-      return syntax.args.some(holdsWindow);
-    case 'cast':
-      return holdsWindow(syntax.arg);
-    case 'case':
-      return (
-        syntax.whens.some(({ when, value }) => holdsWindow(when) || holdsWindow(value)) ||
-        (syntax.otherwise !== null && holdsWindow(syntax.otherwise))
-      );
-    default:
-      return false;
-  }
+  if (syntax.kind === 'window') return true;
+  if (syntax.kind === 'call') return syntax.args.some(holdsWindow);
+  if (syntax.kind === 'cast') return holdsWindow(syntax.arg);
+  if (syntax.kind !== 'case') return false;
+  const parts = [...syntax.whens.flatMap(({ when, value }) => [when, value]), syntax.otherwise];
+  return parts.some((part) => part !== null && holdsWindow(part));
 }
 
 /** Rows of one table with the order of those of each unit; null when the query is anything else. Throws Refusal. */
@@ -149,8 +140,8 @@ export function compileOrdered(
   const own = [`${alias(base.relation)}.*`, ...windows.map((sql, index) => `${sql} AS ${quoteName(`__gb_w${index}`)}`)];
   if (state.sketches !== null) {
     own.push(`CAST(1 AS BIGINT) AS ${quoteName(UNIT_ROWS)}`, `${alias(base.relation)}.rowid AS ${quoteName(UNIT_ROW)}`);
-    if (!hasLanes(base.table, state.sketches.buckets))
-      own.push(`CAST(${tagOf(base.relation, hash)} AS HUGEINT) AS ${quoteName(UNIT_TAGS)}`);
+    if (formsOf(base.table, state.sketches.buckets).includes(undefined))
+      own.push(`CAST(${tagIn({ unit: { domain: unit.domain, hash }, base })} AS HUGEINT) AS ${quoteName(UNIT_TAGS)}`);
   }
   ordered.physical = `(SELECT ${own.join(', ')} ${printScope(from.scope, from.scope.predicates.map(printTyped).toSorted())})`;
   const bases: Base[] = [{ ...base, relation, table: ordered }];
