@@ -5,6 +5,7 @@ import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import type { Select, SelectItem, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
+import { TEXT } from '../types.ts';
 import { condition, expandStars, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
 import { releasedAggregate, releasedWindow } from './released-calls.ts';
 import { printReleased } from './semi-join.ts';
@@ -33,7 +34,10 @@ export function compileReleased(
   const links = [...from.scope.equalities.map((one) => one.expression), ...from.scope.predicates];
   const where = [...links, ...(select.where === null ? [] : [condition(resolve(select.where, base))])];
   const keys = grouped ? groupKeys(select, items).map((key) => resolve(key, base)) : [];
-  const sight = grouped ? groupedSight(base, keys) : base;
+  const whole = grouped ? groupedSight(base, keys) : base;
+  // The engine takes no aggregate inside TRY, so calculations of several stand outside of a sub-query that makes them.
+  const apart = grouped && given === undefined && calculates(select, items, whole) ? apartFrom(state, keys) : null;
+  const sight = apart === null ? whole : groupedSight(base, keys, apart);
   const outputs = items.map((item, index) => {
     const typed = given === undefined ? resolve(item.expression, sight) : null;
     const named = given?.[index];
@@ -54,17 +58,84 @@ export function compileReleased(
       ? `coalesce(min(${one.sql}), ${state.terms.minUnits})`
       : `coalesce(${one.sql}, ${state.terms.minUnits})`,
   }));
+  const having = select.having === null ? [] : [printTyped(condition(resolve(select.having, sight)))];
+  const groups = groupsOf(select, keys.map(printTyped));
+  if (apart === null)
+    return finish({
+      select,
+      items,
+      outputs,
+      certificates,
+      sight,
+      from: printFrom(from),
+      where: where.map(printTyped),
+      groups,
+      having,
+    });
+  // Aggregates that only these clauses name must be made as well.
+  for (const { expression } of select.orders) if (expression.kind !== 'constant') resolve(expression, sight);
+  for (const on of select.distinctOn ?? []) if (on.kind !== 'constant') resolve(on, sight);
+  if (select.qualify !== null) resolve(select.qualify, sight);
+  const made = [
+    ...keys.map((key, i) => `${printTyped(key)} AS g${i}`),
+    ...apart.made.map((sql, i) => `${sql} AS m${i}`),
+    ...certificates.map(({ sql }, i) => `${sql} AS c${i}`),
+  ];
+  const kept = where.length === 0 ? '' : ` WHERE ${where.map(printTyped).join(' AND ')}`;
+  const by = groups.length === 0 ? '' : ` GROUP BY ${groups.join(', ')}`;
   return finish({
     select,
     items,
     outputs,
-    certificates,
+    certificates: certificates.map((one, i) => ({ ...one, sql: `${apart.alias}.c${i}` })),
     sight,
-    from: printFrom(from),
-    where: where.map(printTyped),
-    groups: groupsOf(select, keys.map(printTyped)),
-    having: select.having === null ? [] : [printTyped(condition(resolve(select.having, sight)))],
+    from: ` FROM (SELECT ${made.join(', ')}${printFrom(from)}${kept}${by}) AS ${apart.alias}`,
+    where: having,
+    groups: [],
+    having: [],
   });
+}
+
+/** Where keys and aggregates are made ahead of the SELECT that calculates with them. */
+interface Apart {
+  readonly alias: string;
+  /** The aggregates, as printed. */
+  readonly made: string[];
+  readonly key: (key: Typed) => Typed;
+  readonly aggregate: (made: Typed) => Typed;
+}
+
+function apartFrom(state: State, keys: readonly Typed[]): Apart {
+  const alias = `x${state.nextRelation++}`;
+  const made: string[] = [];
+  const column = (of: Typed, name: string): Typed => ({
+    kind: 'column',
+    sql: `${alias}.${name}`,
+    base: null,
+    type: of.type ?? TEXT,
+    digits: of.kind === 'column' || of.kind === 'call' ? of.digits : null,
+    at: of.at,
+  });
+  return {
+    alias,
+    made,
+    key: (key) => column(key, `g${keys.findIndex((one) => printTyped(one) === printTyped(key))}`),
+    aggregate: (one) => {
+      const sql = printTyped(one);
+      const known = made.indexOf(sql);
+      return column(one, `m${known === -1 ? made.push(sql) - 1 : known}`);
+    },
+  };
+}
+
+/** Whether what is put out, asked or ordered by holds an aggregate inside TRY. */
+function calculates(select: Select, items: readonly SelectItem[], sight: Sight): boolean {
+  const orders = [...select.orders.map(({ expression }) => expression), ...(select.distinctOn ?? [])];
+  const all = [...items.map(({ expression }) => expression), ...orders, select.having, select.qualify];
+  return all.some(
+    (one) =>
+      one !== null && one.kind !== 'constant' && hasAggregate(one) && /\bTRY\(/.test(printTyped(resolve(one, sight))),
+  );
 }
 
 /** GROUP BY terms; over released values the engine's own grouping sets will do. */
@@ -142,8 +213,8 @@ export function viaAlias(
   }
 }
 
-function groupedSight(base: Sight, keys: readonly Typed[]): Sight {
-  const printed = new Map(keys.map((key) => [printTyped(key), key]));
+function groupedSight(base: Sight, keys: readonly Typed[], apart: Apart | null = null): Sight {
+  const printed = new Map(keys.map((key) => [printTyped(key), apart === null ? key : apart.key(key)]));
   const sight: Sight = {
     ...base,
     intercept: (syntax) => {
@@ -169,7 +240,9 @@ function groupedSight(base: Sight, keys: readonly Typed[]): Sight {
           syntax.at,
           'test the keys for NULL',
         );
-      return isAggregateCall(syntax) ? releasedAggregate(syntax, base) : null;
+      if (!isAggregateCall(syntax)) return null;
+      const made = releasedAggregate(syntax, base);
+      return apart === null ? made : apart.aggregate(made);
     },
     window: (window, at) => releasedWindow(window, sight, at),
   };

@@ -9,6 +9,7 @@
  * partitioned by; see unit-values.ts. What WHERE leaves out ahead of the window changes the order of the units that it
  * touches, so it is checked over all units as for values per unit.
  */
+import type { ColumnGrant } from '../../policy/model.ts';
 import type { CatalogueColumn, CatalogueTable } from '../catalogue.ts';
 import { formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import type { Rest } from '../enforce/block.ts';
@@ -89,7 +90,7 @@ export function compileOrdered(
   }));
   const outside: From = { ...from, visible, scope: { ...from.scope, bases: [{ ...base, relation, table: ordered }] } };
   const add = (window: WindowSyntax, at: Place): Typed => {
-    const { sql, type, made } = printWindow(window, { base, keyColumns: unit.keyColumns, resolveRow, at });
+    const { sql, type, value, made } = printWindow(window, { base, keyColumns: unit.keyColumns, resolveRow, at });
     for (const column of made.flatMap(distinctColumns)) state.rights.touch(column, 'per unit');
     rests.push(...made.flatMap((one) => restsOf(one, null)));
     const known = windows.indexOf(sql);
@@ -98,7 +99,7 @@ export function compileOrdered(
       name: `__gb_w${index}`,
       label: `${window.name}(…)`,
       type,
-      grants: [passed(made.flatMap(distinctColumns).filter((one) => !unit.keyColumns.includes(one.column.name)))],
+      grants: [grantOf(value, made, unit.keyColumns)],
     };
     columns[base.table.columns.length + index] = column;
     const sqlName = reference(relation, column.name);
@@ -146,6 +147,18 @@ export function compileOrdered(
   ordered.physical = `(SELECT ${own.join(', ')} ${printScope(from.scope, from.scope.predicates.map(printTyped).toSorted())})`;
   const bases: Base[] = [{ ...base, relation, table: ordered }];
   return { kind: 'rows', scope: { bases, equalities: [], predicates: kept, guards }, columns: result };
+}
+
+/**
+ * As a key it tells of all columns that it is made of. In conditions the columns that it is ordered by are what they are in a
+ * condition, and the value is what it is as itself.
+ */
+function grantOf(value: Typed | null, made: readonly Typed[], unitKeys: readonly string[]): ColumnGrant {
+  const asked = made.flatMap(distinctColumns).filter(({ column }) => !unitKeys.includes(column.name));
+  const all = passed(asked);
+  if (value === null || !all.rights.includes('filter')) return all;
+  const own = passed(distinctColumns(value)).rights.filter((right) => right !== 'group');
+  return { ...all, rights: [...new Set([...all.rights, ...own])] };
 }
 
 /** DISTINCT ON (a) … ORDER BY a, b: the first row by b of each a. */
@@ -196,7 +209,12 @@ interface WindowNeeds {
 function printWindow(
   window: WindowSyntax,
   { base, keyColumns, resolveRow, at }: WindowNeeds,
-): { readonly sql: string; readonly type: NonNullable<Typed['type']>; readonly made: readonly Typed[] } {
+): {
+  readonly sql: string;
+  readonly type: NonNullable<Typed['type']>;
+  readonly value: Typed | null;
+  readonly made: readonly Typed[];
+} {
   const partitions = window.partitions.map(resolveRow);
   const isOfUnit = keyColumns.every((name) =>
     partitions.some((one) => one.kind === 'column' && one.sql === reference(base.relation, name)),
@@ -239,6 +257,7 @@ function printWindow(
   return {
     sql: `${window.name}(${inside}) OVER (${over})`,
     type: value === undefined ? BIGINT : (value.type ?? TEXT),
+    value: value ?? null,
     made: [...partitions, ...args, ...orders.map(({ key }) => key)],
   };
 }
