@@ -82,17 +82,20 @@ export class CiphertextFiles {
     await rm(this.pathOf(owner, digest), { force: true });
   }
 
-  /** Removes interrupted uploads of a party that are too old; answers how many are left. */
-  async sweep(owner: string, nowMs: number): Promise<number> {
-    let left = 0;
+  /**
+   * Removes interrupted uploads of a party that are too old; answers how many are left, with those that are `underWay` by
+   * digest and may have no file yet: many that begin at once would each find room.
+   */
+  async sweep(owner: string, nowMs: number, underWay: readonly string[]): Promise<number> {
+    const left = new Set(underWay.map((digest) => `${ownerPart(owner)}-${hexOf(digest)}${PARTIAL}`));
     for (const name of await readdir(this.#folder)) {
       if (!name.startsWith(ownerPart(owner)) || !name.endsWith(PARTIAL)) continue;
       const path = join(this.#folder, name);
       const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: nowMs }));
       if (nowMs - mtimeMs > PARTIAL_LIFE_MS) await rm(path, { force: true });
-      else left++;
+      else left.add(name);
     }
-    return left;
+    return left.size;
   }
 }
 

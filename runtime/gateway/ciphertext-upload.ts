@@ -66,7 +66,10 @@ export async function* receiveUpload(
   busy.add(id);
   let incoming: IncomingFile | null = null;
   try {
-    if ((await needs.files.sweep(caller.party, needs.nowMs())) >= MAX_PARTIALS && header.offset === 0n)
+    const own = objectId(caller.party, '');
+    const underWay = [...busy].filter((one) => one.startsWith(own)).map((one) => one.slice(own.length));
+    // this one is among them
+    if ((await needs.files.sweep(caller.party, needs.nowMs(), underWay)) > MAX_PARTIALS && header.offset === 0n)
       throw new Fault('rate-exceeded', `at most ${MAX_PARTIALS} uploads may lie unfinished: continue one of them`);
     const here = await needs.files.partial(caller.party, header.digest);
     if (header.offset > BigInt(here))
