@@ -66,20 +66,14 @@ import { counterPolicy, type PolicyNeeds, policyService } from './policy-service
 import { Pseudonyms } from './pseudonyms.ts';
 import { believeAgain, stopForOtherHistory } from './rolled-back.ts';
 import { releasedRows } from './released-rows.ts';
-import {
-  type AgreementBody,
-  type CiphertextBody,
-  type DatasetBody,
-  type PolicyBody,
-  objectId,
-  policyOf,
-} from './records.ts';
+import { type CiphertextBody, type DatasetBody, objectId } from './records.ts';
 import { repeatsIn } from './repeats.ts';
 import { Results } from './results.ts';
 import { trustedAuthorities } from './trust-list.ts';
 import { historiesIn } from './sketch-records.ts';
 import { tableService } from './table-service.ts';
-import { guestPathOf, layoutSpecFor, sqlEngine } from './sql-engine.ts';
+import { layoutSpecFor, sqlEngine } from './sql-engine.ts';
+import { WarmWorkers } from './warm-workers.ts';
 
 /** The parts that a gateway is made of; container.ts makes them, tests may replace single ones. */
 export interface GatewayParts {
@@ -146,9 +140,6 @@ async function removeLeftBehind({ uploads, backups, data }: DataDirectory, store
 
 const strictestAlert = (asked: readonly Severity[]): Severity =>
   SEVERITIES.findLast((one) => asked.includes(one)) ?? 'low';
-
-/** Layouts over which a worker is started with the runtime. */
-const WARM_LAYOUTS = 4;
 
 export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, pool, directory, nowMs } = parts;
@@ -340,30 +331,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     parts.log({ level: 'info', event: 'images.signed', facts: { images: images.length } });
   let insecureCaller: Caller | null = null;
 
-  /** Starts a worker over a layout before the first job asks for one; a failure shows when a job does. */
-  const prewarm = (request: Parameters<WorkerPool['prewarm']>[0]): void => {
-    pool.prewarm(request, 1).catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
-  };
-  const warm = (path: string): void =>
-    prewarm({ kind: 'sql', mounts: [{ hostPath: path, guestPath: guestPathOf('d0') }] });
-  const warmAll = async (): Promise<void> => {
-    await pool.prewarm({ kind: 'parser' }, 1);
-    const pinned = store
-      .peekAll<AgreementBody>('agreement')
-      .filter(({ state }) => state === 'active')
-      .map(({ body }) => `${body.dataset}@${body.policyVersion}`);
-    for (const id of [...new Set(pinned)].slice(0, WARM_LAYOUTS)) {
-      const record = store.peek<PolicyBody>('policy', id);
-      const dataset = record === undefined ? undefined : store.peek<DatasetBody>('dataset', record.body.dataset);
-      if (record === undefined || dataset === undefined || dataset.body.encrypted !== undefined) continue;
-      const manifest = await manifestOf(dataset.id, dataset.body.version);
-      const policy = policyOf(record.body);
-      if (policy.allow.some(({ mode }) => mode === 'sandbox' || mode === 'approvedCode'))
-        prewarm({ kind: 'javascript' });
-      warm((await buildLayout(layout, manifest, layoutSpecFor(manifest, policy))).path);
-    }
-  };
-  warmAll().catch((cause: unknown) => parts.log({ level: 'warn', event: 'prewarm.failed', cause }));
+  const warmWorkers = new WarmWorkers({ ...needs, pool, layout, manifestOf });
+  warmWorkers.begin();
 
   const policyNeeds: PolicyNeeds = {
     ...needs,
@@ -374,7 +343,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       if (encryptedAs(manifest.dataset) !== null) return [];
       try {
         const { path } = await buildLayout(layout, manifest, layoutSpecFor(manifest, policy));
-        warm(path);
+        warmWorkers.over(path);
         return [];
       } catch (error) {
         if (error instanceof DatasetError) return [error.message];

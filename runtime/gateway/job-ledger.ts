@@ -26,6 +26,8 @@ export function jobLedger(
   return {
     reserve: async (input) => {
       const answer = await store.hold(input);
+      // Nothing was written that would have to reach the disk.
+      if (answer.kind === 'answered') return answer;
       if (answer.kind !== 'reserved') {
         await answer.durable;
         return answer;

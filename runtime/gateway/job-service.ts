@@ -99,14 +99,15 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
             await untilSlot(performance.now() - since, run.signal);
           };
           // A result goes to its asker alone: whoever acts for it gets none.
-          const mayHandOver = withResult && one.asker.party === caller.party;
+          const isHandedOver = (bytes: number): boolean =>
+            withResult && one.asker.party === caller.party && bytes <= MAX_HANDED_OVER_BYTES;
           const ended = await runJob({ ...needs.jobNeeds, ledger }, one, {
             ...stages.timing(run),
             untilSlot: wait,
-            isHandedOver: (bytes) => mayHandOver && bytes <= MAX_HANDED_OVER_BYTES,
+            isHandedOver,
           });
           if (end !== null) ends.set(ended, end);
-          if (ended.kind === 'released' && mayHandOver && ended.bytes <= MAX_HANDED_OVER_BYTES) {
+          if (ended.kind === 'released' && isHandedOver(ended.bytes)) {
             given.add(ended.ticket);
             handedOver.add(ended);
           }

@@ -61,11 +61,14 @@ export interface Ledger {
     readonly lines: readonly BudgetLine[];
     readonly startsNow: true;
     readonly events: readonly EvidenceEvent[];
+    /** A question (`questionOf`): nothing is reserved when it was answered before. */
+    readonly unlessAnswered?: string;
   }): Promise<
     /** `durable`: resolves when it is on disk, rejects when it will not be; absent: it is there. */
     | { readonly kind: 'reserved'; readonly durable?: Promise<void> }
     | { readonly kind: 'exhausted'; readonly budget: BudgetId; readonly limit: bigint; readonly spent: bigint }
     | { readonly kind: 'known' }
+    | { readonly kind: 'answered' }
     | { readonly kind: 'refused'; readonly reason: { readonly code: string } }
   >;
   deny(input: {

@@ -5,7 +5,7 @@ import { exportLines } from './export-control.ts';
 import type { Job, Outcome } from './job.ts';
 import type { JobNeeds, JobRun, StopReason } from './needs.ts';
 import type { Prepared } from './prepare.ts';
-import { discloseAgain, freeOf, questionOf } from './repeat.ts';
+import { discloseAgain, questionOf } from './repeat.ts';
 import { reserve } from './reserve.ts';
 import { permitsFor } from './ledger-job.ts';
 import { record } from './record.ts';
@@ -31,14 +31,13 @@ export async function runJob(needs: JobNeeds, job: Job, run: JobRun): Promise<Ou
     if (asked.kind === 'denied') return await deny(needs, job, agreements, asked);
     run.signal.throwIfAborted();
 
-    const question = questionOf(needs, job, admission, asked);
-    const earlier = question === null ? null : ((await needs.repeats?.find(question, job.asker.party)) ?? null);
-    const prepared = earlier === null ? asked : freeOf(asked, earlier);
-
     run.report('reserve');
-    const used = permitsFor(admission, prepared).map(({ agreement }) => agreement);
-    const reserved = await reserve(needs, job, used, admission, prepared);
+    const question = questionOf(needs, job, admission, asked);
+    const used = permitsFor(admission, asked).map(({ agreement }) => agreement);
+    // What was answered before is not run again: `earlier` is that answer then.
+    const reserved = await reserve(needs, job, used, admission, { prepared: asked, question });
     if (reserved.kind === 'denied') return await deny(needs, job, used, reserved);
+    const { prepared, earlier } = reserved;
 
     run.report('run');
     run.signal.throwIfAborted();

@@ -341,8 +341,10 @@ function hasSeal(database: DatabaseSync): boolean {
   return database.prepare('select 1 from seal').get() !== undefined;
 }
 
+const REFUSALS: ReadonlySet<unknown> = new Set(['refused', 'exhausted', 'known', 'answered']);
+
 function isRefusal(answer: object): boolean {
-  return 'kind' in answer && (answer.kind === 'refused' || answer.kind === 'exhausted' || answer.kind === 'known');
+  return 'kind' in answer && REFUSALS.has(answer.kind);
 }
 
 /** What SQLite says about a file whose pages or rows are not what they should be. */

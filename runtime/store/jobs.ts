@@ -47,6 +47,8 @@ export interface ReserveInput {
   readonly startsNow: boolean;
   /** What to record with it; at least one event. */
   readonly events: readonly EvidenceEvent[];
+  /** Id of a `question`: when it was answered before, nothing is reserved or recorded, and the outcome says so. */
+  readonly unlessAnswered?: string;
 }
 
 export type ReserveOutcome =
@@ -59,6 +61,7 @@ export type ReserveOutcome =
       readonly asked: bigint;
     }
   | { readonly kind: 'known'; readonly job: JobRecord }
+  | { readonly kind: 'answered' }
   | { readonly kind: 'refused'; readonly reason: Blocked };
 
 export interface ReleaseInput {

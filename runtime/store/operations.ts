@@ -53,6 +53,9 @@ export function reserveJob(tables: Tables, input: ReserveInput): ReserveOutcome 
   if (known !== undefined) return known.owner === job.party ? { kind: 'known', job: known } : refused(TAKEN);
   const blocked = blockedBy(tables, job.party, job);
   if (blocked !== undefined) return { kind: 'refused', reason: blocked };
+  const { unlessAnswered } = input;
+  if (unlessAnswered !== undefined && rows.stateOf('question', unlessAnswered) !== undefined)
+    return { kind: 'answered' };
   const answer = ledger.reserve(lines, nowMs);
   if (answer.kind === 'exhausted') return answer;
   step('reserve:held');

@@ -71,6 +71,32 @@ test('a job that the budget cannot bear leaves no trace: no job, no evidence, no
   assert.equal(await store.checkpoint(), before);
 });
 
+test('a question that was answered before reserves nothing and leaves no trace, however it is asked', async (t) => {
+  const store = await openWorld(t);
+  const lines = [{ budget: COUNT, amount: 1n, limit: 5n }];
+  const question = {
+    table: 'question',
+    id: 'q1',
+    owner: '',
+    state: 'answered',
+    atMs: NOW,
+    body: { job: 'j1' },
+  } as const;
+  const before = { ...reserveInput('j1', lines), unlessAnswered: 'q1' };
+  assert.equal((await store.reserve(before)).kind, 'reserved', 'nobody has answered it');
+  await store.commitRelease({ ...releaseInput('j1'), records: [question] });
+  const checkpoint = await store.checkpoint();
+  for (const again of [
+    await store.reserve({ ...reserveInput('j2', lines), unlessAnswered: 'q1' }),
+    await store.hold({ ...reserveInput('j3', lines), unlessAnswered: 'q1' }),
+  ])
+    assert.equal(again.kind, 'answered');
+  assert.equal((await store.balance(COUNT)).held, 0n);
+  assert.deepEqual([await store.job('j2'), await store.job('j3')], [undefined, undefined]);
+  assert.equal((await store.checkpoint()).split('\n')[1], checkpoint.split('\n')[1], 'the log has not grown');
+  assert.equal((await store.reserve(reserveInput('j4', lines))).kind, 'reserved', 'whoever does not ask, pays');
+});
+
 test('a sliding window gives uses back when they grow old, and a clock set back gives none', async (t) => {
   let now = NOW;
   const store = await openWorld(t, dataDirectory(t), () => now);

@@ -31,6 +31,14 @@ export class ReadyConnections implements JobConnections {
     this.#next ??= plainConnection(this.#instance);
     this.#next.catch(() => undefined);
   }
+
+  /** Closes the engine, after what is still being made of it: the two must not meet. */
+  async close(): Promise<void> {
+    const next = this.#next;
+    this.#next = null;
+    await next?.then((connection) => connection.closeSync()).catch(() => undefined);
+    this.#instance.closeSync();
+  }
 }
 
 /** A connection that does not make plans better before it runs them: over few cells that takes longer than running them. */

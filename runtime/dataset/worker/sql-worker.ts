@@ -2,7 +2,7 @@
  * Entry of the jailed SQL worker. It opens the layout files it was given read-only, runs one job at a time and answers
  * with batches and counts, or with a code that says nothing about rows.
  */
-import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import type { DuckDBConnection } from '@duckdb/node-api';
 import type { HiddenGroup } from '../../query/enforced.ts';
 import { frameType, parseJsonPayload, type Frame } from '../../sandbox/channel.ts';
 import { WorkerChannel } from '../../sandbox/worker-channel.ts';
@@ -14,24 +14,18 @@ import { ReadyConnections } from './job-connections.ts';
 const channel = new WorkerChannel();
 
 /** The engine in use and the job settings it was opened for; kept between jobs while nothing went wrong in it. */
-let engine: {
-  readonly key: string;
-  readonly instance: DuckDBInstance;
-  readonly connections: ReadyConnections;
-} | null = null;
+let engine: { readonly key: string; readonly connections: ReadyConnections } | null = null;
 
-function closeEngine(): void {
-  engine?.instance.closeSync();
+async function closeEngine(): Promise<void> {
+  const closing = engine;
   engine = null;
+  await closing?.connections.close();
 }
 
 async function engineFor(job: SqlJob): Promise<ReadyConnections> {
   const key = JSON.stringify([job.databases, job.limits]);
-  if (engine !== null && engine.key !== key) closeEngine();
-  if (engine === null) {
-    const instance = await openSealedEngine(job.databases, job.limits);
-    engine = { key, instance, connections: new ReadyConnections(instance) };
-  }
+  if (engine !== null && engine.key !== key) await closeEngine();
+  engine ??= { key, connections: new ReadyConnections(await openSealedEngine(job.databases, job.limits)) };
   return engine.connections;
 }
 
@@ -75,7 +69,7 @@ async function serve(job: SqlJob, running: RunningJob): Promise<void> {
   try {
     connections = await engineFor(job);
   } catch {
-    closeEngine();
+    await closeEngine();
     return fail('not-opened');
   }
   try {
@@ -94,7 +88,7 @@ async function serve(job: SqlJob, running: RunningJob): Promise<void> {
     if (job.isFewCells === true) connections.prepare();
   } catch (error) {
     // What went wrong inside may depend on rows: the engine goes, and only a code leaves.
-    closeEngine();
+    await closeEngine();
     await fail(running.isStopped || error instanceof StoppedError ? 'cancelled' : 'failed');
   }
 }
@@ -164,5 +158,5 @@ for await (const frame of channel.frames()) {
     });
   }
 }
-closeEngine();
+await closeEngine();
 process.exit(0);
