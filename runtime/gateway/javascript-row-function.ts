@@ -7,7 +7,7 @@ import { DEFAULT_RELEASE_LIMITS } from '../release/terms.ts';
 import { Uniform } from '../release/uniform.ts';
 import { type IterationPlan, iterationResult, runIteration, startIteration } from '../sandbox/javascript/iterate.ts';
 import { estimatesOf, evenShare, noiseOfCells, noisedCells, widthsOfRound } from '../sandbox/javascript/noised.ts';
-import { guaranteeOf, runJavaScriptJob } from '../sandbox/javascript/prepared.ts';
+import { type JobOutcome, guaranteeOf, runJavaScriptJob } from '../sandbox/javascript/prepared.ts';
 import type { NamedValue } from '../sandbox/javascript/row-function/finish.ts';
 import type { GroupKey } from '../sandbox/javascript/source.ts';
 import { type ReadColumn, roughly } from './javascript-rows.ts';
@@ -18,6 +18,7 @@ import {
   type JavaScriptRunNeeds,
   noiseBudgetOf,
   type Of,
+  OUT_OF_TIME,
   sourceOf,
   termsOf,
   workersOf,
@@ -110,6 +111,7 @@ export function rowFunctionRun(
           const uniform = new Uniform(needs.entropy);
           if (iterate === undefined) {
             const outcome = await runJavaScriptJob(workers, prepared, source, terms);
+            if (isOutOfTime(outcome)) return OUT_OF_TIME;
             if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
             const noised = noisedCells(outcome, share, uniform);
             const { plan } = outcome.checked;
@@ -117,15 +119,17 @@ export function rowFunctionRun(
               noised.groups.map((cells) => estimatesOf(outputs, reducer, plan, { cells, noise: noised.noise })),
             );
           }
+          let isLate = false;
           const state = await runIteration(startIteration(iterate, outputs), async (round, index) => {
             const outcome = await runJavaScriptJob(workers, prepared, source, { ...terms, round });
+            isLate = isOutOfTime(outcome);
             if (outcome.kind === 'failed' || outcome.mode !== 'rowFunction') return undefined;
             progress?.(index + 1, rounds);
             const noised = noisedCells(outcome, share, uniform);
             const [cells] = noised.groups;
             return cells && { cells, halfWidths: widthsOfRound(noised.noise, rounds) };
           });
-          if (state.round < rounds) return undefined;
+          if (state.round < rounds) return isLate ? OUT_OF_TIME : undefined;
           return table.batchOf([iterationResult(state)]);
         },
         input,
@@ -133,6 +137,8 @@ export function rowFunctionRun(
       ),
   };
 }
+
+const isOutOfTime = (outcome: JobOutcome): boolean => outcome.kind === 'failed' && outcome.isOutOfTime === true;
 
 const COUNTER_BYTES = 4;
 

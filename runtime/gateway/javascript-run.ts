@@ -94,19 +94,22 @@ export interface Made {
 }
 
 /**
- * One batch, or one word for every failure but one: that the job took longer than its policy allows. A clock says that, as it
+ * One batch, or one word for every failure but one: that the job took longer, by either clock, than its policy allows. A clock says that, as it
  * does of a deadline, which any consumer may set as short.
  */
 export function execution(
-  run: (signal: AbortSignal) => Promise<Made | undefined>,
+  run: (signal: AbortSignal) => Promise<Made | typeof OUT_OF_TIME | undefined>,
   { data, release, clause }: ReadyInput,
   signal: AbortSignal,
 ): Execution {
   let summary: ExecutionSummary = { kind: 'failed' };
   async function* batches(): AsyncGenerator<ColumnBatch, void, void> {
     const made = await withinWall(run, release.limits.wallMs, signal);
-    if (made === LATE) summary = { kind: 'failed', reason: lateReason(release.limits.wallMs ?? 0, clause) };
-    if (made === undefined || made === LATE) return;
+    const { wallMs, cpuMs } = release.limits;
+    if (made === LATE) summary = { kind: 'failed', reason: lateReason(`the ${wallMs} ms`, clause) };
+    if (made === OUT_OF_TIME)
+      summary = { kind: 'failed', reason: lateReason(`its share of ${cpuMs} ms of processor time`, clause) };
+    if (made === undefined || typeof made === 'symbol') return;
     const { batch, errors } = made;
     summary = {
       kind: 'done',
@@ -122,6 +125,8 @@ export function execution(
 }
 
 const LATE = Symbol('late');
+/** A row function used more processor time than its policy allows: it fails for no other cause that its rows could choose. */
+export const OUT_OF_TIME = Symbol('out of processor time');
 
 /** Runs with a signal that also fires when the time is over: every worker of the run is killed then. */
 async function withinWall<T>(
@@ -143,8 +148,8 @@ async function withinWall<T>(
   }
 }
 
-function lateReason(wallMs: number, clause: string): Reason {
-  return reason('run-time-limit', `the job ran longer than the ${wallMs} ms that the policy allows`, {
+function lateReason(limit: string, clause: string): Reason {
+  return reason('run-time-limit', `the job ran longer than ${limit} that the policy allows`, {
     clause,
     remedy: 'ask for less: fewer rounds, groups or columns; the budget stays spent',
   });

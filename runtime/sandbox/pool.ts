@@ -102,6 +102,8 @@ export class WorkerPool implements AsyncDisposable {
   readonly #slots = new Map<string, Slot>();
   readonly #waiting = new FairQueue<Waiting>();
   readonly #leases = new Map<string, number>();
+  /** Leases of each party whose job needs a second worker before it ends. */
+  readonly #holding = new Map<string, number>();
   readonly #live = new Set<PooledWorker>();
   readonly #pending = new Set<Promise<unknown>>();
   #count = 0;
@@ -330,7 +332,7 @@ export class WorkerPool implements AsyncDisposable {
     const covered = new Map<Slot, number>();
     let withoutPlace = 0;
     for (const waiting of this.#waiting.inTurn((party) => this.#leases.get(party) ?? 0)) {
-      if ((this.#leases.get(waiting.party) ?? 0) >= this.#maxPerParty) continue;
+      if ((this.#leases.get(waiting.party) ?? 0) >= this.#maxPerParty || !this.#mayHold(waiting)) continue;
       const { slot } = waiting;
       // One that was just killed may still stand in line until its pipes are closed.
       let worker = slot.idle.pop();
@@ -365,6 +367,18 @@ export class WorkerPool implements AsyncDisposable {
     }
   }
 
+  /**
+   * A job that runs code holds its worker while another one reads rows for it. Of the places of a party, and of all places, one
+   * is kept from such holders: else jobs that all hold and all wait for a reader would wait for each other.
+   */
+  #mayHold({ party, slot }: Waiting): boolean {
+    if (!needsSecond(slot)) return true;
+    let all = 0;
+    for (const held of this.#holding.values()) all += held;
+    const mine = this.#holding.get(party) ?? 0;
+    return mine < Math.max(1, this.#maxPerParty - 1) && all < Math.max(1, this.#limits.maxWorkers - 1);
+  }
+
   /** Whether somebody's idle worker is ended for this request now; if not, it is looked at again in time. */
   #mayMakeRoom({ slot, sinceMs }: Waiting): boolean {
     const comesBack = slot.alive > 0 && slot.image.manifest.jobsPerWorker > 1;
@@ -380,7 +394,8 @@ export class WorkerPool implements AsyncDisposable {
   #grant(waiting: Waiting, worker: PooledWorker): void {
     this.#waiting.remove(waiting, { wasServed: true });
     waiting.stopWaiting();
-    this.#leases.set(waiting.party, (this.#leases.get(waiting.party) ?? 0) + 1);
+    count(this.#leases, waiting.party, 1);
+    if (needsSecond(worker.slot)) count(this.#holding, waiting.party, 1);
     worker.jobs += 1;
     worker.party = waiting.party;
     worker.process.beginJob(waiting.limits);
@@ -411,11 +426,10 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   #takeBack(worker: PooledWorker, party: string, reason: EndReason | undefined): Promise<unknown> {
-    const held = (this.#leases.get(party) ?? 1) - 1;
-    if (held === 0) this.#leases.delete(party);
-    else this.#leases.set(party, held);
+    count(this.#leases, party, -1);
+    if (needsSecond(worker.slot)) count(this.#holding, party, -1);
     const isClean = worker.process.endJob();
-    this.#rest(worker.slot, (worker.slot.image.manifest.workersPerJob ?? 1) > 1 ? betweenWorkersMs : 0);
+    this.#rest(worker.slot, needsSecond(worker.slot) ? betweenWorkersMs : 0);
     const mayServe = isClean && reason === undefined && worker.jobs < worker.slot.image.manifest.jobsPerWorker;
     if (mayServe && !this.#isClosed && worker.slot.warm > 0) {
       worker.party = undefined;
@@ -516,4 +530,14 @@ function hostPathOf(guestPath: string, binds: StagedMounts['binds']): string {
   const bind = binds.find(({ to }) => guestPath === to || guestPath.startsWith(`${to}/`));
   if (bind === undefined) throw new Error(`\`${guestPath}\` is not mounted`);
   return bind.from + guestPath.slice(bind.to.length);
+}
+
+function needsSecond({ image }: Slot): boolean {
+  return (image.manifest.workersPerJob ?? 1) > 1;
+}
+
+function count(counts: Map<string, number>, party: string, by: number): void {
+  const now = (counts.get(party) ?? 0) + by;
+  if (now <= 0) counts.delete(party);
+  else counts.set(party, now);
 }

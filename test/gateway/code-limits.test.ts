@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type JavaScriptRunNeeds, sourceOf, timeOfEach, workersOf } from '../../runtime/gateway/javascript-run.ts';
+import {
+  execution,
+  type JavaScriptRunNeeds,
+  OUT_OF_TIME,
+  sourceOf,
+  timeOfEach,
+  workersOf,
+} from '../../runtime/gateway/javascript-run.ts';
 import type { ReadyInput } from '../../runtime/job/prepare-javascript.ts';
 import { type CodeLimits, NO_CODE_LIMITS } from '../../runtime/policy/model.ts';
 import { processBaseMiB } from '../../runtime/sandbox/pool.ts';
@@ -42,4 +49,17 @@ test('code whose memory or processor time is limited never runs in the worker th
   };
   assert.ok(isFolded({}) && isFolded({ wallMs: 1000, rounds: 2 }));
   assert.ok(!isFolded({ cpuMs: 1000 }) && !isFolded({ memoryMiB: 100 }));
+});
+
+test('a row function beyond its processor time is told so by the clause, as one beyond the wall clock is', async () => {
+  const ended = async (made: typeof OUT_OF_TIME | undefined): Promise<unknown> => {
+    const run = execution(() => Promise.resolve(made), inputOf({ cpuMs: 700 }), signal);
+    for await (const _ of run.batches) assert.fail('nothing may leave');
+    return run.summary();
+  };
+  const late = (await ended(OUT_OF_TIME)) as { readonly kind: string; readonly reason: { code: string; text: string } };
+  assert.equal(late.kind, 'failed');
+  assert.equal(late.reason.code, 'run-time-limit');
+  assert.match(JSON.stringify(late.reason), /share of 700 ms of processor time/);
+  assert.deepEqual(await ended(undefined), { kind: 'failed' });
 });

@@ -12,9 +12,10 @@ import { keyedBlocks, runBlocks } from '../../runtime/sandbox/javascript/run-blo
 import { runOnTwin, runPost } from '../../runtime/sandbox/javascript/run-post.ts';
 import { runRowFunction } from '../../runtime/sandbox/javascript/run-row-function.ts';
 import type { ColumnSource } from '../../runtime/sandbox/javascript/source.ts';
+import { pooledWorkers } from '../../runtime/sandbox/javascript/pooled-workers.ts';
 import { factory, jailedWorkers, numbersSource, prepareInWorker, terms } from './jailed.ts';
 
-const { workers } = await jailedWorkers();
+const { pool, workers } = await jailedWorkers();
 
 const columns: readonly ColumnSpec[] = [
   { name: 'age', kind: 'int32', isNullable: true },
@@ -418,4 +419,35 @@ test('mean of a row function is finished from its cells', async () => {
   // The cost of 900 is clamped to 100.
   assert.ok(Math.abs((values[0]?.value ?? 0) - 250 / 6) < 1e-3);
   assert.deepEqual(values[1], { name: 'count', value: 6, low: 6, high: 6 });
+});
+
+test('a row function that uses more processor time than it was leased for says so, and only to us', async () => {
+  const small = pooledWorkers(pool, { party: 'acme', cpuMs: 50 });
+  const values = new Float64Array(2 ** 16).fill(3);
+  const column: readonly ColumnSpec[] = [{ name: 'x', kind: 'float64', isNullable: false }];
+  const outputs: readonly OutputSpec[] = [{ name: 'v', range: [0, 9], step: 1 }];
+  const reducer: Reducer = { kind: 'sum' };
+  const checked = checkRowFunction('(r) => Math.exp(Math.log(r.x))', {
+    columns: column,
+    outputs,
+    reducer,
+    rowsPerUnit: 1,
+  });
+  assert.ok(checked.kind === 'ok');
+  let batches = 0;
+  const endless: ColumnSource = {
+    columns: column,
+    dictionaries: new Map(),
+    units: 1,
+    boundedRowsPerUnit: 1,
+    *batches() {
+      for (; batches < 2 ** 14; batches++) yield { rows: values.length, columns: [{ values }] };
+    },
+  };
+  const outcome = await runRowFunction(small, { checked, reducer, rowsPerUnit: 1 }, endless, {
+    ...terms,
+    timeoutMs: 60_000,
+  });
+  assert.ok(outcome.kind === 'failed' && outcome.isOutOfTime === true, JSON.stringify(outcome, String));
+  assert.ok(batches > 0 && batches < 2 ** 14);
 });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { frameType, parseJsonPayload, type Frame } from '../../runtime/sandbox/channel.ts';
+import { WorkerPool } from '../../runtime/sandbox/pool.ts';
 import { PoolRefusal } from '../../runtime/sandbox/refusal.ts';
 import { childrenOf } from '../../runtime/sandbox/process-table.ts';
 import { WorkerFault } from '../../runtime/sandbox/worker-end.ts';
@@ -309,4 +310,22 @@ test('a mounted file that was replaced is never read through an old worker', asy
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+});
+
+test('workers that need a second one for their job never take every place of their party', async () => {
+  await using own = await WorkerPool.start({ root, maxWorkers: 4, maxPerParty: 2, warmPerKey: 0 });
+  const code = { kind: 'javascript', party: 'acme' } as const;
+  const first = await own.lease(code);
+  const second = own.lease(code);
+  const reader = await own.lease({ kind: 'sql', party: 'acme' });
+  assert.equal(own.stats.waiting, 1, 'the second waits, although the first reader was asked for later');
+  reader.release();
+  await first.destroy();
+  await (await second).destroy();
+  const others = await Promise.all(['b', 'c', 'd'].map((party) => own.lease({ kind: 'javascript', party })));
+  const fourth = own.lease({ kind: 'javascript', party: 'e' });
+  await (await own.lease({ kind: 'sql', party: 'b' })).destroy();
+  assert.equal(own.stats.leased, 3);
+  await Promise.all(others.map((one) => one.destroy()));
+  await (await fourth).destroy();
 });

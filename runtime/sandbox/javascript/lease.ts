@@ -1,3 +1,4 @@
+import { WorkerFault } from '../worker-end.ts';
 import type { JobFailed } from './source.ts';
 import { finishJob, within } from './worker-link.ts';
 import type { JavaScriptWorker, JavaScriptWorkers, Tier } from './worker-link.ts';
@@ -24,7 +25,8 @@ export async function withWorker<T>(
     worker.destroy().catch(() => {});
     terms.signal?.throwIfAborted();
     if (error instanceof RangeError) throw error; // ours
-    return { kind: 'failed', detail: error instanceof Error ? error.message : 'unknown' };
+    const detail = error instanceof Error ? error.message : 'unknown';
+    return { kind: 'failed', detail, isOutOfTime: error instanceof WorkerFault && error.reason === 'CPU' };
   } finally {
     terms.signal?.removeEventListener('abort', stop);
   }

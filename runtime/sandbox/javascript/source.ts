@@ -83,6 +83,8 @@ export interface RunTerms {
 /** No result: for the operator, with a reason; a consumer sees one and the same failure for all of them. */
 export interface JobFailed {
   readonly kind: 'failed';
+  /** the worker used more processor time than it was leased for */
+  readonly isOutOfTime?: boolean;
   readonly detail: string;
 }
 
