@@ -336,3 +336,26 @@ test('its cells are those of the printed kernel, whatever reduces and groups the
     { numRuns: 250 },
   );
 });
+
+test('programs at the edges of the language compile to the same bits, and those beyond the compiler are left to the printed kernel', () => {
+  const times = (count: number, each: (i: number) => string): string =>
+    Array.from({ length: count }, (_, i) => each(i)).join('');
+  const rows: readonly Row[] = [
+    [1.5, Number.NaN, -7, 3, 1, -1, 2],
+    [-0, 1e308, 2 ** 31 - 1, Number.NaN, 0, 0, -1],
+  ];
+  const edges = [
+    `(r) => ${times(190, () => '-(')}r.x${times(190, () => ')')}`,
+    `(r) => 0${times(190, (i) => `+${i}e${3 * i - 300}`)}`,
+    `(r) => { let a = r.x; ${times(180, (i) => `a = a * r.y - ${i};`)} return a; }`,
+    `(r) => { ${times(180, (i) => `const v${i} = ${i === 0 ? 'r.n' : `v${i - 1} + r.x`};`)} return v179; }`,
+    `(r) => ${times(90, (i) => `r.n === ${i} ? ${i} :`)} -0`,
+    '(r) => 1 / (r.y == null ? -0 : 0)',
+    '(r) => { if (r.b) { if (r.p) return 1; } else if (r.n > 0) return -0; return r.y; }',
+  ];
+  for (const source of edges) assertSame(source, rows);
+  for (const source of ['(r) => r.x % 2', '(r) => r.x ** 2', `(r) => 0${times(120, (i) => `+Math.exp(r.x+${i})`)}`]) {
+    const { program, plan } = check(source, wide);
+    assert.equal(vectorKernel(program, { ...shared, reducer: { kind: 'sum' }, plan }), undefined, source);
+  }
+});
