@@ -38,7 +38,18 @@ export async function leaksOf(
   return compare(whole, without, people, minUnits);
 }
 
-export function compare(whole: Seen, without: readonly Seen[], people: readonly Person[], minUnits: number): Leak[] {
+/**
+ * `flipped`: whether somebody without whom the answer has another shape may be one of those whom a combination speaks of. In
+ * large tables that is so: cells that differ by a few more than `minUnits` people are told apart only most of the time, so
+ * those who make the difference are often enough those without whom a cell is withheld.
+ */
+export function compare(
+  whole: Seen,
+  without: readonly Seen[],
+  people: readonly Person[],
+  minUnits: number,
+  flipped: 'nobody' | 'perhaps among them' = 'nobody',
+): Leak[] {
   const shape = shapeOf(whole);
   const flips = people.filter((_, i) => shapeOf(without[i] ?? whole) !== shape);
   const leaks: Leak[] = [];
@@ -60,7 +71,8 @@ export function compare(whole: Seen, without: readonly Seen[], people: readonly 
     const touched = vector.flatMap((one, i) =>
       Math.abs(one) > 1e-9 * Math.max(1, size) + 1e-7 ? [steady[i]?.person.key ?? ''] : [],
     );
-    if (touched.length > 0 && touched.length < minUnits) {
+    const most = touched.length + (flipped === 'nobody' ? 0 : flips.length);
+    if (touched.length > 0 && most < minUnits) {
       leaks.push({ kind: 'isolated', about: touched, how: coefficients.join(' ') });
       break;
     }
