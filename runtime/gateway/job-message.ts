@@ -39,6 +39,8 @@ function blankMessage(): Omit<JobMessage, 'id' | 'state' | 'consumer' | 'submitt
     errors: [],
     disputes: [],
     submittedBy: '',
+    resultDigest: '',
+    resultSalt: new Uint8Array(),
   };
 }
 
@@ -60,6 +62,14 @@ export function liveMessage(job: Job, stage: string, parts: Parts | null = null)
     submittedAtMs: job.submittedAtMs,
     progress: at < 0 ? null : { stage: STAGES[at] ?? 'identify', done, total },
   };
+}
+
+/** What opens the digest of a result in the log: its consumer's alone. */
+export function resultOpening(record: JobRecord): Pick<JobMessage, 'resultDigest' | 'resultSalt'> {
+  const note = record.body.result as ResultNote | null;
+  return note?.salt === undefined
+    ? { resultDigest: '', resultSalt: new Uint8Array() }
+    : { resultDigest: note.sha256, resultSalt: Buffer.from(note.salt, 'hex') };
 }
 
 /** How the store's states are told; a job stopped by somebody else is kept as cancelled with its reason. */

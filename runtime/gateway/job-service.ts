@@ -24,7 +24,7 @@ import type { SubmittedProgram } from './javascript-engine.ts';
 import type { CodeDiagnosticsNeeds } from './code-diagnostics.ts';
 import { explainJob } from './explain-job.ts';
 import type { ForecastNeeds } from './forecast-cells.ts';
-import { actorOf, liveMessage, recordMessage } from './job-message.ts';
+import { actorOf, liveMessage, recordMessage, resultOpening } from './job-message.ts';
 import { jobOf } from './job-request.ts';
 import type { JobQueue } from './live-jobs.ts';
 import type { GatewayNeeds } from './needs.ts';
@@ -150,8 +150,9 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     const position = record.body.evidence.at(-1);
     const message = recordMessage(needs, record, position === undefined ? undefined : await needs.receiptOf(position));
     const disputes = disputesOfJob(needs, { id, agreements: record.body.agreements });
-    const mayFetch = withTicket && record.owner === caller.party;
-    return withTicketOf({ ...message, disputes }, mayFetch ? await newTicket(needs, record) : null);
+    const isMine = record.owner === caller.party;
+    const told = { ...message, disputes, ...(isMine ? resultOpening(record) : {}) };
+    return withTicketOf(told, withTicket && isMine ? await newTicket(needs, record) : null);
   };
 
   /** A job that has just ended, as recorded, with its own ticket for the first of its party who asks. */
@@ -163,6 +164,7 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     const message = {
       ...recordMessage(needs, end.record, end.receipt),
       disputes: disputesOfJob(needs, { id, agreements: end.record.body.agreements }),
+      ...(isMine ? resultOpening(end.record) : {}),
     };
     if (outcome.kind !== 'released' || !isMine || !withTicket) return message;
     if (given.has(outcome.ticket)) return withTicketOf(message, await newTicket(needs, end.record));

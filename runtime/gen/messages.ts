@@ -1501,6 +1501,14 @@ export interface Job {
   readonly disputes: readonly string[];
   /** Who submitted it for `consumer` under a mandate; empty when the consumer did. */
   readonly submittedBy: string;
+  /**
+   * For the consumer itself: SHA-256 over the FlightData messages of the result, one after the other, 64 hexadecimal digits.
+   * The log names SHA-256 over `result_salt` and these digits, so that nobody who reads it can try what a result was, and
+   * its consumer can show it. Empty until released, and in records of earlier versions.
+   */
+  readonly resultDigest: string;
+  /** 32 random bytes. */
+  readonly resultSalt: Uint8Array;
 }
 
 /** A job that would be decided otherwise. */

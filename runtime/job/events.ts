@@ -60,10 +60,10 @@ export function releaseEvents(
   job: Job,
   prepared: Prepared,
   result: Disclosed,
-  more: { readonly grade: Grade; readonly usage: UsageEvent },
+  more: { readonly grade: Grade; readonly usage: UsageEvent; readonly salt: Uint8Array },
 ): readonly EvidenceEvent[] {
   const jobIs = jobSubject(needs, job);
-  const { grade, usage } = more;
+  const { grade, usage, salt } = more;
   return [
     // The digest of the usage event: meter and log can be held against each other, by anybody who has both.
     event(needs, 'budget.committed', [jobIs, usageSubject(needs, usage)], {
@@ -71,7 +71,7 @@ export function releaseEvents(
       microEpsilon: prepared.microEpsilon,
       charges: chargesOf(usage),
     }),
-    event(needs, 'release', [jobIs, { name: `result/${job.id}`, sha256: result.sha256 }], {
+    event(needs, 'release', [jobIs, { name: `result/${job.id}`, sha256: saltedDigest(needs, salt, result.sha256) }], {
       mode: prepared.terms.mode,
       rows: result.rows,
       bytes: result.bytes,
@@ -86,6 +86,10 @@ export function releaseEvents(
     }),
   ];
 }
+
+/** What the log names instead of a result's own digest, which whoever guesses a small result could try. */
+const saltedDigest = (needs: Pick<Needs, 'sha256'>, salt: Uint8Array, digest: string): string =>
+  needs.sha256(Buffer.concat([salt, Buffer.from(digest)]));
 
 /** The job whose answer is given again, in receipts of the one that gets it. */
 function repeated({ repeats }: Prepared): Facts {

@@ -155,6 +155,8 @@ export type WrittenResult = {
 
 /** What is kept of a result for whoever shows the job later. */
 export type ResultNote = WrittenResult & {
+  /** Under which the log names the digest, hexadecimal; absent in records of earlier versions. */
+  readonly salt?: string;
   readonly rows: number;
   readonly schema: string;
   readonly withheldCells: string | null;

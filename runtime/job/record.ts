@@ -56,7 +56,7 @@ async function judgeAndRecord(
   { signal, isHandedOver }: JobRun,
 ): Promise<Outcome | 'changed'> {
   signal.throwIfAborted();
-  const secret = needs.randomBytes(32);
+  const [secret, salt] = [needs.randomBytes(32), needs.randomBytes(32)];
   const expiresAtMs = needs.nowMs() + TICKET_LIFE_MS;
   // The list may have changed while the job ran: what would be refused now does not leave.
   const list = needs.exportList?.();
@@ -82,6 +82,7 @@ async function judgeAndRecord(
     events: releaseEvents(needs, job, prepared, result, {
       grade: gradeOf(permitsFor(admission, prepared), prepared),
       usage,
+      salt,
     }),
     usage,
     ticket: { digest, expiresAtMs, ...used },
@@ -93,6 +94,7 @@ async function judgeAndRecord(
       rows,
       bytes,
       sha256,
+      salt: Buffer.from(salt).toString('hex'),
       ...(result.framesSha256 === undefined ? {} : { framesSha256: result.framesSha256 }),
       schema: JSON.stringify(result.schema),
       withheldCells: withheld.cells === null ? null : String(withheld.cells),

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { Channel } from '../../runtime/client/channel.ts';
 import { hasEnded } from '../../runtime/client/jobs.ts';
 import { tableOf } from '../../runtime/client/results.ts';
 import { signAgreement, termsOf } from '../../runtime/contract/agreement.ts';
 import type { Agreement, Job, JwsSignature } from '../../runtime/gen/messages.ts';
 import { signJws } from '../../runtime/identity/jws.ts';
+import { codecOf } from '../../runtime/rpc/translate.ts';
 import { listImages } from '../../runtime/sandbox/image.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
@@ -278,6 +280,28 @@ describe('a ticket', () => {
     assert.deepEqual(tables.map(rowsOf), [ANSWER]);
     for (const one of settled)
       if (one.status === 'rejected') assert.equal((one.reason as { code: string }).code, 'ticket-not-valid');
+  });
+
+  it('fetches what the log names under a salt, which only the consumer is told', async () => {
+    const reader = await world.consumer('prover');
+    const { id, ticket, receipt } = await released(reader);
+    const channel = new Channel({ server: `127.0.0.1:${world.server.port}`, credential: reader.credential });
+    const request = codecOf('arrow.flight.protocol.Ticket').encode({ ticket: ticket as Uint8Array });
+    const messages = createHash('sha256');
+    for await (const message of channel.serverStream('/arrow.flight.protocol.FlightService/DoGet', request))
+      messages.update(message);
+    channel.close();
+    const { job } = await reader.jobs.get({ id });
+    assert.ok(job);
+    assert.equal(messages.digest('hex'), job.resultDigest);
+    const key = parseVerifierKey((await reader.evidence.getCheckpoint({})).verifierKey);
+    const verified = verifyReceipt(Buffer.from(receipt?.document ?? []).toString(), key ?? assert.fail());
+    assert.ok(verified.kind === 'verified');
+    const named = verified.event.subjects.find(({ name }) => name === `result/${id}`)?.sha256;
+    assert.equal(createHash('sha256').update(job.resultSalt).update(job.resultDigest).digest('hex'), named);
+    assert.notEqual(named, job.resultDigest);
+    const seen = (await world.owner.jobs.get({ id })).job;
+    assert.deepEqual([seen?.state, seen?.resultDigest, seen?.resultSalt.byteLength], ['released', '', 0]);
   });
 
   it('that was used leaves the job the receipt of its release', async () => {

@@ -67,6 +67,8 @@ export const EMPTY_JOB: Job = {
   errors: [],
   disputes: [],
   submittedBy: '',
+  resultDigest: '',
+  resultSalt: new Uint8Array(),
 };
 
 export const RELEASED_JOB: Job = {
