@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import fc from 'fast-check';
 
 /**
@@ -12,5 +13,8 @@ if (asked !== 'random') {
     throw new RangeError(`GLOVEBOX_TEST_SEED is '${asked}': give a whole number, or 'random'`);
   fc.configureGlobal({ seed });
 }
+
+/** The same seed for tests that draw for themselves; they print it when they fail. */
+export const TEST_SEED = asked === 'random' ? randomInt(2 ** 31) : Number(asked);
 
 export { fc };

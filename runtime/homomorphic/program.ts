@@ -160,10 +160,9 @@ function readWeights(input: unknown, name: string, rule: Rule, count: number): r
   }
   if (!Array.isArray(input) || input.length !== count)
     refuse(`${name} takes one weight for each of its ${count} columns`);
-  const weights = input as unknown[];
-  for (const weight of weights) readNumber(weight, 'a weight');
+  const weights = (input as unknown[]).map((weight) => readNumber(weight, 'a weight'));
   if (weights.every((weight) => weight === 0)) refuse('all weights are zero');
-  return weights as number[];
+  return weights;
 }
 
 function readParameters(input: unknown, name: string, rule: Rule): Readonly<Record<string, number>> {
@@ -189,7 +188,9 @@ function readParameters(input: unknown, name: string, rule: Rule): Readonly<Reco
 }
 
 function readNumber(value: unknown, what: string): number {
-  if (typeof value === 'number' && Number.isFinite(value) && Math.abs(value) <= PROGRAM_LIMITS.weight) return value;
+  if (typeof value === 'number' && Number.isFinite(value) && Math.abs(value) <= PROGRAM_LIMITS.weight)
+    // JSON has no word for -0: what is signed and written again must be what was read.
+    return value + 0;
   return refuse(`${what} is a finite number of magnitude at most ${PROGRAM_LIMITS.weight}`);
 }
 

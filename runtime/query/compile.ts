@@ -77,7 +77,7 @@ function compile(
   if (release.mode !== 'aggregate')
     refuse('mode-not-available', `SQL is not available in the mode \`${release.mode}\``);
   const state = newState(context, release, buckets);
-  const relation = releasedOnly(compileAny(state, query, NO_TABLES), { words: ['select', 'from'] });
+  const relation = releasedOnly(compileAny(state, query, NO_TABLES), null);
   checkBroughtAtAll(state);
   const isOrdered = query.orders.length > 0 || query.orderAll !== null || query.limit !== null || query.offset !== null;
   const permitted: Permitted = {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { Metadata, status, type Client } from '@grpc/grpc-js';
 import { ERROR_TRAILER } from '../../runtime/rpc/error-detail.ts';
 import { FAULTS } from '../../runtime/rpc/status.ts';
 import { codecOf } from '../../runtime/rpc/translate.ts';
+import { TEST_SEED } from '../property.ts';
 import {
   ANSWER,
   type Member,
@@ -44,7 +44,7 @@ const LEFT_OUT = new Set([
 ]);
 
 describe('the gateway under mutated messages of every rpc', () => {
-  const seed = Number(process.env['SEED'] ?? randomInt(2 ** 31));
+  const seed = TEST_SEED;
   for (const name of ['bolt', 'owner'] as const) {
     it(`answers each with a fault of the list, as ${name} (seed ${seed})`, async () => {
       const member = name === 'bolt' ? bolt : world.owner;

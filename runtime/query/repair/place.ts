@@ -1,7 +1,7 @@
 import type { Reason } from '../../policy/reason.ts';
 import { type Place, type Refusal, toReason } from '../refusal.ts';
 import { placeOf } from '../text.ts';
-import { selectBlocks, type SelectBlock } from './clauses.ts';
+import { selectBlocks } from './clauses.ts';
 import { type Token, tokensOf } from './tokens.ts';
 
 /** The refusal as a reason, with its place in the consumer's text: the parser's own, else the one that is meant. */
@@ -26,17 +26,22 @@ export function placedReason(text: string, reason: Reason): Reason {
   if (reason.at !== null) return reason;
   const tokens = tokensOf(text);
   if (tokens === null) return reason;
-  const offset = offsetFor(reason.code, selectBlocks(tokens));
+  const offset = offsetFor(reason.code, tokens);
   return offset === null ? reason : { ...reason, at: lineAndColumn(text, offset) };
 }
 
-function offsetFor(code: string, blocks: readonly SelectBlock[]): number | null {
-  const clauses = blocks.flatMap((block) => block.clauses);
+function offsetFor(code: string, tokens: readonly Token[]): number | null {
+  const clauses = selectBlocks(tokens).flatMap((block) => block.clauses);
   switch (code) {
     case 'rows-picked':
       return clauses.find(({ name }) => name === 'order' || name === 'limit')?.start ?? null;
     case 'rows-not-released':
-      return clauses.find(({ name }) => name === 'select')?.items[0]?.start ?? null;
+      return (
+        clauses.find(({ name }) => name === 'select')?.items[0]?.start ??
+        // A query may begin with FROM.
+        tokens.find(({ kind }) => kind === 'word')?.start ??
+        null
+      );
     default:
       return null;
   }
