@@ -118,9 +118,19 @@ export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[
       ...(policy.consumerTables === false
         ? {}
         : { consumerTables: policy.consumerTables === 'onUnit' ? ('unit' as const) : ('columns' as const) }),
+      ...(isReachedByKey(policy, stored.name, policies) ? { isOneOfEachUnit: true as const } : {}),
       rowCount: BigInt(rowCounts.get(stored.name) ?? stored.rowCount),
     };
   });
+}
+
+/** Whether a path of another table ends on the one column that is this table's only unit. */
+function isReachedByKey(policy: TablePolicy, name: string, policies: readonly TablePolicy[]): boolean {
+  const [unit, ...more] = policy.privacyUnits;
+  const [key, ...others] = unit?.columns ?? [];
+  if (unit === undefined || key === undefined || unit.via.length + more.length + others.length > 0) return false;
+  const steps = policies.flatMap(({ privacyUnits }) => privacyUnits.flatMap(({ via }) => via));
+  return steps.some((step) => step.table === name && step.to === key);
 }
 
 function visibleColumns(

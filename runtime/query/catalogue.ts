@@ -73,6 +73,8 @@ export interface CatalogueTable {
   readonly isUnguarded?: true;
   /** Most rows of one unit, where a query made the table with fewer than the layout keeps; absent: those of the layout. */
   readonly rowsPerUnit?: number;
+  /** Other tables of the dataset reach their unit through this one, whose only key it is: the layout refuses it twice. */
+  readonly isOneOfEachUnit?: true;
   /** Exact number of rows; known to the runtime, never shown to a consumer of a private table. */
   readonly rowCount: bigint;
 }

@@ -13,7 +13,7 @@ import type { ColumnGrant } from '../../policy/model.ts';
 import type { CatalogueColumn, CatalogueTable } from '../catalogue.ts';
 import { formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import type { Rest } from '../enforce/block.ts';
-import { UNIT_TAGS } from '../enforce/sketches.ts';
+import { PLACE_COLUMN, UNIT_TAGS } from '../enforce/sketches.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, printScope, reference, unitsOf } from '../rows.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
@@ -96,7 +96,7 @@ export function compileOrdered(
     const known = windows.indexOf(sql);
     const index = known === -1 ? windows.push(sql) - 1 : known;
     const column: CatalogueColumn = columns[base.table.columns.length + index] ?? {
-      name: `__gb_w${index}`,
+      name: `${PLACE_COLUMN}${index}`,
       label: `${window.name}(…)`,
       type,
       grants: [grantOf(value, made, unit.keyColumns)],
@@ -138,7 +138,10 @@ export function compileOrdered(
   const keys = unit.keyColumns.map((name) => keyOf(base, name));
   const guards = guardsOf(state, from.scope, keys, rests);
   const [{ hash } = { hash: '' }] = unitsOf(from.scope);
-  const own = [`${alias(base.relation)}.*`, ...windows.map((sql, index) => `${sql} AS ${quoteName(`__gb_w${index}`)}`)];
+  const own = [
+    `${alias(base.relation)}.*`,
+    ...windows.map((sql, index) => `${sql} AS ${quoteName(`${PLACE_COLUMN}${index}`)}`),
+  ];
   if (state.sketches !== null) {
     own.push(`CAST(1 AS BIGINT) AS ${quoteName(UNIT_ROWS)}`, `${alias(base.relation)}.rowid AS ${quoteName(UNIT_ROW)}`);
     if (formsOf(base.table, state.sketches.buckets).includes(undefined))

@@ -2,7 +2,7 @@ import { alias, type Base, printScope, privateBases, reference, type ScopeUnit }
 import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
 import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
-import { printTyped } from '../print.ts';
+import { printTyped, quoteName } from '../print.ts';
 import { distinctColumns } from '../typed.ts';
 import { areBeside, formsOf, lanesBeside, laneSketches, type LaneSeries, tagIn, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
 import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
@@ -30,6 +30,8 @@ export interface BlockSketches {
 
 /** Column of a per-unit relation of a small table: the sum of the tags of the unit's rows. */
 export const UNIT_TAGS = '__gb_gt';
+/** How the columns are called that tell a row's place among those of its unit, and what stands before and after it. */
+export const PLACE_COLUMN = '__gb_w';
 export const HIDE_TABLE = 'gb_hide';
 export const CREATE_HIDE = `CREATE TEMP TABLE "${HIDE_TABLE}" AS SELECT * FROM (VALUES (CAST(0 AS BIGINT), CAST(0 AS BIGINT))) AS h(block, id) WHERE id < 0`;
 
@@ -55,10 +57,10 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
   return {
     guarded: {
       cells: block.cells.length,
-      series: series.map(({ label, form, isRepeated }) => ({
+      series: series.map(({ label, form, base, isRepeated }) => ({
         label,
         ...(form === undefined ? {} : { form }),
-        ...(isRepeated === true ? { isOverlapping: true } : {}),
+        ...(isRepeated === true || (base === null && isByPlace(block)) ? { isOverlapping: true } : {}),
       })),
     },
     setup: [create(block, 'i', shownGroups(block, series, verdict))],
@@ -91,7 +93,21 @@ const sourceOf = ({ unit, base, isRepeated, form }: Series): string =>
 
 /** Whether the block has cells whose groups overlap, although they are groups of joined rows. */
 export function hasOverlaps(block: Block): boolean {
-  return block.cells.some((cell) => repeatedBases(block, cell).length > 0);
+  return isByPlace(block) || block.cells.some((cell) => repeatedBases(block, cell).length > 0);
+}
+
+/**
+ * Whether rows are told apart by their place among those of their unit. Who has a fourth row has a third: `count(*)` of the
+ * third rows less that of the fourth ones is how many units have exactly three, which as a group of its own would be held
+ * to the minimum. So the units of such groups and conditions are compared, although they share no row.
+ */
+function isByPlace(block: Block): boolean {
+  const isPlace = (sql: string): boolean => sql.includes(`.${quoteName(PLACE_COLUMN).slice(0, -1)}`);
+  return (
+    isOfUnits(block) &&
+    (block.keys.some(({ expression }) => isPlace(printTyped(expression))) ||
+      block.cells.some(({ conditions }) => conditions.some(({ sql }) => isPlace(sql))))
+  );
 }
 
 /** The tables whose rows a cell adds up, if joins repeat each of them; else none. */
@@ -143,8 +159,10 @@ function seriesOf(block: Block, buckets: number): Series[] {
         const label = JSON.stringify([unit.domain, 'values']);
         add({ unit, base, label, condition: and(there), isRepeated: true }, index);
       }
-      if (countsUnits(block, cell) || isOfUnits(block)) {
-        add({ unit, base: null, label: JSON.stringify([unit.domain, 'units']), condition: and(chosen) }, index);
+      if (countsUnits(block, cell) || isOfUnits(block) || isOneOfEachUnit(block)) {
+        const apart = branches === undefined || branches.length < 2 ? [] : branches.map((one) => `(${one.rows})`);
+        const label = JSON.stringify([unit.domain, 'units']);
+        for (const condition of [and(chosen), ...apart]) add({ unit, base: null, label, condition }, index);
       }
     }
   }
@@ -171,6 +189,14 @@ const and = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' :
  */
 function isOfUnits(block: Block): boolean {
   return privateBases(block.scope).some(({ table: { physical } }) => physical.startsWith('('));
+}
+
+/**
+ * Rows of a table of which other tables know that it has one of each unit, each once: to count them is to count units, as
+ * elsewhere by count(DISTINCT …) or with a sub-query per unit. That it is so follows from the policy, not from the rows.
+ */
+function isOneOfEachUnit({ scope }: Block): boolean {
+  return privateBases(scope).some((base) => base.table.isOneOfEachUnit === true && !repeatsRows(scope, base));
 }
 
 /** count(DISTINCT …) of a unit's own key: who is in it matters, how often does not. */

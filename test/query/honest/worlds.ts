@@ -98,7 +98,7 @@ export const BANK: World = {
     columns:
       region:  { rights: [join, group] }
       country: { rights: [group, filter] }`,
-    'minUnits: 8, smallGroups: drop, maxRows: 1000',
+    'minUnits: 8, smallGroups: remainder, maxRows: 1000',
   ),
   tables: {
     customers: `SELECT i::INTEGER AS customer, ['retail', 'business', 'wealth'][1 + ${dice('i', 1, 3)}] AS segment, ['north', 'south', 'west'][1 + ${dice('i', 2, 3)}] AS region,
@@ -111,7 +111,7 @@ export const BANK: World = {
   },
 };
 
-/** Shifts of the people who run machines. Minimum 4; every answer is compared with those before. */
+/** Shifts of the people who run machines. Minimum 4; every answer is compared with those before it, so all of them are shown together. */
 export const FACTORY: World = {
   name: 'factory',
   consumer: 'acme',
@@ -135,7 +135,7 @@ export const FACTORY: World = {
       line:  { rights: [join, group] }
       ideal: { rights: [group, filter, aggregate], functions: [sum, avg, count] }
       plant: { rights: [group, filter] }`,
-    'minUnits: 4, smallGroups: drop, maxRows: 1000',
+    'minUnits: 4, smallGroups: drop, maxRows: 1000, differencing: guard',
   ),
   tables: {
     shifts: `SELECT (${dice('i', 1, 120)})::INTEGER AS operator, 'M' || (1 + ${dice('i', 2, 8)}) AS machine, ['press', 'paint', 'pack'][1 + ${dice('i', 3, 3)}] AS line,
