@@ -3,6 +3,9 @@ import type { Held } from './stage.ts';
 
 /** What of a job differs between two runs of the same: names, times and what commits to them. */
 const OWN: ReadonlySet<string> = new Set([
+  // Of the bytes that it holds, numbers included, and random.
+  'resultDigest',
+  'resultSalt',
   'id',
   'agreementIds',
   'submittedAtMs',
