@@ -105,7 +105,7 @@ const meterOf = (stage: Stage): Promise<ReportMeterResponse> => stage.consumer.m
 /** Text of a message without names, times and measurements of its own. */
 function outline(message: unknown): string {
   return JSON.stringify(message, (key, value: unknown) => {
-    if (MEASURED.has(key) || /(^id|Id|AtMs|Ids|receipt|ticket|[dD]igest)$/.test(key)) return undefined;
+    if (MEASURED.has(key) || /(^id|Id|AtMs|Ids|receipt|ticket|[dD]igest|resultSalt)$/.test(key)) return undefined;
     return typeof value === 'bigint' ? String(value) : value;
   }).replaceAll(/(job|agr)-[0-9a-f]+/g, '$1');
 }
