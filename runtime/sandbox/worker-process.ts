@@ -149,6 +149,7 @@ export class WorkerProcess {
       });
       // `close`, not `exit`: the outer process is gone at `exit`, the one in the jail only when its pipes are closed.
       this.#child.on('close', (code, signal) => resolve(this.#finish(code, signal)));
+      this.#child.once('exit', () => this.#letGo());
     });
     this.closed = finished.then(async (end) => {
       await options.group?.remove();
@@ -277,6 +278,20 @@ export class WorkerProcess {
       this.#queue.length = 0;
     }
     return this.closed;
+  }
+
+  /**
+   * Closes what leads to a process whose bubblewrap is gone. Somebody who kills bubblewrap itself, in the moment before its
+   * child asked to die with it, leaves the child behind: it would hold the pipes open for ever, and ends when they close.
+   */
+  #letGo(): void {
+    const timer = setInterval(() => {
+      // What is paused is still read, by a job that takes its time.
+      if (this.#output.isPaused()) return;
+      clearInterval(timer);
+      for (const stream of this.#child.stdio) stream?.destroy();
+    }, limits.settleMs);
+    this.#child.once('close', () => clearInterval(timer));
   }
 
   /** On a busy machine bubblewrap may have made its child before it was moved: then the child follows before its first job. */
