@@ -2,6 +2,7 @@ import type { ColumnHeader } from '../homomorphic/column.ts';
 import type { HomomorphicProgram } from '../homomorphic/program.ts';
 import type { AdmittedPermit } from '../job/needs.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
+import { grantsFor } from '../policy/rights.ts';
 
 /** Programs that tell how many rows there are, whatever their values. */
 const COUNTS: ReadonlySet<string> = new Set(['count', 'histogram', 'countEqual']);
@@ -14,16 +15,15 @@ export function problemOfBounds(
   program: HomomorphicProgram,
   headers: readonly ColumnHeader[],
   { policy }: AdmittedPermit['permit'],
-  party: string,
+  asker: { readonly party: string; readonly groups: readonly string[] },
 ): Denied | null {
   if (COUNTS.has(program.name)) return null;
-  const grants = policy.tables.flatMap((table) => table.columns);
+  const governed = policy.tables.flatMap((table) => table.columns);
   for (const { column, decimals, low, high } of headers) {
-    const bounds = grants
+    const bounds = governed
       .filter(({ name }) => name === column)
-      .flatMap((one) => one.grants)
-      .filter(({ consumers, rights }) => rights.includes('aggregate') && (consumers?.includes(party) ?? true))
-      .flatMap((grant) => (grant.bounds === null ? [] : [grant.bounds]));
+      .flatMap((one) => grantsFor(one, asker.party, asker.groups))
+      .flatMap(({ rights, bounds: own }) => (rights.includes('aggregate') && own !== null ? [own] : []));
     const unit = 10 ** decimals;
     const isWithin = bounds.every(
       (bound) => BigInt(low) >= atLeast(bound.low * unit) && BigInt(high) <= -atLeast(-bound.high * unit),

@@ -19,6 +19,7 @@ import type {
 } from '../job/prepare-homomorphic.ts';
 import type { SqlEngine } from '../job/prepare-sql.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
+import { grantsFor } from '../policy/rights.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { CiphertextFiles } from './ciphertext-files.ts';
@@ -96,7 +97,7 @@ export function homomorphicEngine(needs: HomomorphicEngineNeeds): HomomorphicEng
 interface DataInput {
   readonly request: HomomorphicRequest;
   readonly permit: AdmittedPermit;
-  readonly asker: { readonly party: string };
+  readonly asker: { readonly party: string; readonly groups: readonly string[] };
   readonly dataset: StoredRecord<DatasetBody>;
   readonly encrypted: EncryptedBody;
   readonly program: ReturnType<typeof parseProgram>;
@@ -115,10 +116,8 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
   const mayGroup = permit.permit.policy.tables
     .flatMap((table) => table.columns)
     .filter(({ name }) => name === encrypted.groupColumn)
-    .flatMap(({ grants }) => grants)
-    .some(
-      ({ consumers, rights }) => (consumers === null || consumers.includes(asker.party)) && rights.includes('group'),
-    );
+    .flatMap((column) => grantsFor(column, asker.party, asker.groups))
+    .some(({ rights }) => rights.includes('group'));
   if (program.name === 'groupSums' && !mayGroup) {
     return denied(
       reason('column-right-missing', `the groups of \`${dataset.id}\` may not be told apart`, {
@@ -154,7 +153,7 @@ async function openEncryptedData(needs: HomomorphicEngineNeeds, input: DataInput
     program,
     columns.map(({ header }) => header),
     permit.permit,
-    asker.party,
+    asker,
   );
   if (wide !== null) return wide;
   // each provider's units alone have to be enough: any other column can be subtracted by whoever knows it

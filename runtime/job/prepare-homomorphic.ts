@@ -2,6 +2,7 @@ import { consumerBudget } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { HomomorphicRelease } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
+import { grantsFor } from '../policy/rights.ts';
 import type { Basis, OutputColumn } from '../release/candidate.ts';
 import type { ColumnBatch, ColumnData, Schema } from '../release/columns.ts';
 import { DEFAULT_RELEASE_LIMITS, termsOf } from '../release/terms.ts';
@@ -195,7 +196,7 @@ function problemOfRequest(
   { agreement, permit }: AdmittedPermit,
   release: HomomorphicRelease,
   clause: string,
-  asker: { readonly party: string },
+  asker: { readonly party: string; readonly groups: readonly string[] },
 ): Denied | null {
   if (request.dataset !== '' && request.dataset !== agreement.dataset) {
     return denied(
@@ -216,8 +217,7 @@ function problemOfRequest(
   for (const name of request.columns) {
     const held = grants
       .filter((column) => column.name === name)
-      .flatMap((column) => column.grants)
-      .filter(({ consumers }) => consumers === null || consumers.includes(asker.party));
+      .flatMap((column) => grantsFor(column, asker.party, asker.groups));
     const rights = held.flatMap((grant) => grant.rights);
     const byCategory = BY_CATEGORY.has(request.name);
     const needed = byCategory ? (['group', 'aggregate'] as const) : (['aggregate'] as const);

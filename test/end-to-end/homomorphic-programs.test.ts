@@ -23,9 +23,10 @@ metadata: { dataset: ${DATASET}, grade: important }
 privacyUnit: [id]
 columns:
   id: { rights: [countDistinct] }
-  rx: { rights: [group] }
+  rx: { rights: [group], consumers: ['group:researchers'] }
   arm: { rights: [group] }
-${['time', 'age', 'spread', 'age_p', 'time_p', 'wide', 'z1', 'z2'].map((name) => `  ${name}: { rights: [aggregate] }`).join('\n')}
+  time: { rights: [aggregate], consumers: ['group:researchers'] }
+${['age', 'spread', 'age_p', 'time_p', 'wide', 'z1', 'z2'].map((name) => `  ${name}: { rights: [aggregate] }`).join('\n')}
 allow:
   - { id: encrypted, mode: homomorphic, release: { programs: [sum, count, mean, variance, covariance, dot, linear, logistic, groupSums, histogram, countEqual], schemes: [bgv, ckks], securityBits: 128, minUnits: 10 } }
 `;

@@ -85,7 +85,7 @@ export async function homomorphicWorld(
   } = {},
 ): Promise<HomomorphicWorld> {
   const hospital = await world.party('hospital', ['provider']);
-  const acme = await world.party('acme', ['consumer']);
+  const acme = await world.party('acme', ['consumer'], '', ['researchers']);
   const clinic = colon();
   const order = clinic.rx
     .map((_, i) => i)

@@ -11,7 +11,7 @@ interface Grant {
   readonly rights?: readonly string[];
 }
 
-/** Whether `acme` may have this program over a column of these bounds, under these grants of the policy. */
+/** Whether `acme`, of the group `hospitals`, may have this program over a column of these bounds, under these grants of the policy. */
 function refused(
   name: string,
   low: number,
@@ -32,7 +32,10 @@ function refused(
     },
   } as unknown as AdmittedPermit['permit'];
   const program = parseProgram({ name, columns: ['x'] });
-  const found = problemOfBounds(program, [{ ...header, keyId: `sha256:${'0'.repeat(64)}` }], permit, 'acme');
+  const found = problemOfBounds(program, [{ ...header, keyId: `sha256:${'0'.repeat(64)}` }], permit, {
+    party: 'acme',
+    groups: ['hospitals'],
+  });
   return found?.reasons[0]?.code ?? null;
 }
 
@@ -55,6 +58,12 @@ test('the narrowest grant that the asker has decides; counts of rows need none, 
   ];
   assert.equal(refused('sum', 0, 100, 0, { bounds: wide }, { bounds: narrow }), 'bounds-not-kept');
   assert.equal(refused('sum', 0, 100, 0, { bounds: wide }, { bounds: narrow, consumers: ['other'] }), null);
+  assert.equal(
+    refused('sum', 0, 100, 0, { bounds: wide }, { bounds: narrow, consumers: ['group:hospitals'] }),
+    'bounds-not-kept',
+    'a grant to a group is a grant to who is in it',
+  );
+  assert.equal(refused('sum', 0, 100, 0, { bounds: wide }, { bounds: narrow, consumers: ['group:banks'] }), null);
   assert.equal(refused('sum', 0, 100, 0, { bounds: narrow, rights: ['filter'] }), null);
   assert.equal(refused('sum', 0, 100, 0, { bounds: null }), null);
   assert.equal(refused('count', 0, 100, 0, { bounds: narrow }), null);

@@ -21,7 +21,12 @@ export interface RuntimeWorld extends AsyncDisposable {
   /** Moves the clock on, milliseconds. */
   pass(ms: number): void;
   readonly now: () => number;
-  party(name: string, roles: readonly PartyRole[], jurisdiction?: string): Promise<Glovebox>;
+  party(
+    name: string,
+    roles: readonly PartyRole[],
+    jurisdiction?: string,
+    groups?: readonly string[],
+  ): Promise<Glovebox>;
 }
 
 export async function runtimeWorld(
@@ -58,8 +63,8 @@ export async function runtimeWorld(
     events,
     now,
     pass: (ms) => void (offset += ms),
-    party: async (name, roles, jurisdiction = '') => {
-      const { credential } = await operator.parties.add({ name, roles, jurisdiction });
+    party: async (name, roles, jurisdiction = '', groups = []) => {
+      const { credential } = await operator.parties.add({ name, roles, jurisdiction, groups });
       const client = connect({ credential: parseCredential(credential) });
       clients.push(client);
       return client;
