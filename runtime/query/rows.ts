@@ -4,6 +4,7 @@ import { type Place, refuse } from './refusal.ts';
 import { type BaseColumn, distinctColumns, type Typed } from './typed.ts';
 import { UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
 import { printTyped } from './print.ts';
+import { type Digits, digitsOf } from './types.ts';
 
 /** One base table as it stands in a query. */
 export interface Base {
@@ -51,6 +52,12 @@ export function alias(relation: number): string {
 
 export function reference(relation: number, column: string): string {
   return `${alias(relation)}.${quoteName(column)}`;
+}
+
+/** A column of one relation of FROM, at most as long as `digits`; its type says how long when the policy does not. */
+export function baseColumn(base: BaseColumn, at: Place, digits: Digits | null = digitsOf(base.column.type)): Typed {
+  const { relation, column } = base;
+  return { kind: 'column', sql: reference(relation, column.name), base, type: column.type, digits, at };
 }
 
 export function mergeScopes(left: RowScope, right: RowScope): RowScope {

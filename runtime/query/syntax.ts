@@ -187,3 +187,15 @@ export type Source =
       readonly using: readonly string[];
       readonly at: Place;
     };
+
+/** How syntax is written, wherever it stands: equal for what is spelled alike. */
+export function wordsOf(syntax: Syntax | Query): string {
+  return JSON.stringify(syntax, (key, value: unknown) =>
+    key === 'at' ? undefined : typeof value === 'bigint' ? `${value}n` : value,
+  );
+}
+
+/** Where an output of a query is written; null where that is not known. */
+export function placeOfItem(query: Query, index: number): Place {
+  return query.kind === 'union' ? placeOfItem(query.left, index) : (query.items[index]?.expression.at ?? null);
+}

@@ -42,6 +42,11 @@ export type Typed =
       readonly at: Place;
     };
 
+/** A column of what is released already: `sql` is how it is referred to. */
+export function releasedColumn(sql: string, type: SqlType, at: Place, digits: Digits | null = null): Typed {
+  return { kind: 'column', sql, base: null, type, digits, at };
+}
+
 /** The operands directly below an expression. */
 export function partsOf(expression: Typed): readonly Typed[] {
   if (expression.kind === 'call') return expression.args;

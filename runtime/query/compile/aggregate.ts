@@ -9,7 +9,7 @@ import { Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import { checkJoins, unitsOf } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
-import type { Typed } from '../typed.ts';
+import { releasedColumn, type Typed } from '../typed.ts';
 import { TEXT } from '../types.ts';
 import { MAX_ITEMS } from '../text.ts';
 import { checkBrought } from './brought-tables.ts';
@@ -21,9 +21,11 @@ import { countingUnmatched } from './public-joins.ts';
 import { groupKeys, viaAlias } from './released.ts';
 import { finish } from './print-select.ts';
 import { releasedWindow } from './released-calls.ts';
-import { condition, hasAggregate, isAggregateCall, isCohort, itemName, subqueryOverReleased } from './select.ts';
+import { condition, itemName } from './select.ts';
 import type { From } from './sources.ts';
 import type { ReleasedRelation, Scope, State } from './state.ts';
+import { hasAggregate, isAggregateCall } from './aggregate-calls.ts';
+import { isCohort, subqueryOverReleased } from './sub-query.ts';
 
 /**
  * SELECT … GROUP BY over private rows: the one place where rows become values. Everything that the consumer's HAVING,
@@ -215,14 +217,7 @@ function aggregateSight(needs: SightNeeds): Sight {
       const same = (one: Cell): string => `${one.sql} ${JSON.stringify([one.extremum ?? null, one.quantile ?? null])}`;
       const earlier = cells.findIndex((one) => same(one) === same(cell));
       const index = earlier === -1 ? cells.push(cell) - 1 : earlier;
-      return {
-        kind: 'column',
-        sql: `${alias}.${cellName(index)}`,
-        base: null,
-        type: cell.type,
-        digits: null,
-        at: syntax.at,
-      };
+      return releasedColumn(`${alias}.${cellName(index)}`, cell.type, syntax.at);
     },
     window: (window, at) => releasedWindow(window, sight, at),
     subquery: (syntax) => subqueryOverReleased(state, scope, syntax, sight),
@@ -231,14 +226,7 @@ function aggregateSight(needs: SightNeeds): Sight {
 }
 
 function keyColumn(alias: string, index: number, key: BlockKey | undefined): Typed {
-  return {
-    kind: 'column',
-    sql: `${alias}.${keyName(index)}`,
-    base: null,
-    type: key?.type ?? TEXT,
-    digits: null,
-    at: key?.expression.at ?? null,
-  };
+  return releasedColumn(`${alias}.${keyName(index)}`, key?.type ?? TEXT, key?.expression.at ?? null);
 }
 
 /** An output expression need not make sense over rows; then it is no key. */

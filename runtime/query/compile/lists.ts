@@ -3,10 +3,9 @@ import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { agree } from '../resolve/align.ts';
 import { readText } from '../resolve/constant.ts';
-import { type Base, reference } from '../rows.ts';
+import { type Base, baseColumn } from '../rows.ts';
 import type { Literal, Source } from '../syntax.ts';
-import type { Typed } from '../typed.ts';
-import { BIGINT, digitsOf, printType, TIMESTAMP } from '../types.ts';
+import { BIGINT, printType, TIMESTAMP } from '../types.ts';
 import type { From, SourceNeeds } from './sources.ts';
 
 /** Most values of one range or generate_series: each is printed. */
@@ -156,14 +155,7 @@ function listOf({ rows, columns, alias }: List, needs: SourceNeeds, at: Place): 
   const visible = table.columns.map((column) => ({
     name: column.label ?? column.name,
     role: 'key' as const,
-    expression: {
-      kind: 'column',
-      sql: reference(relation, column.name),
-      base: { relation, table, column },
-      type: column.type,
-      digits: digitsOf(column.type),
-      at,
-    } satisfies Typed,
+    expression: baseColumn({ relation, table, column }, at),
   }));
   const base: Base = { relation, table, leftOn: null, at };
   return { ...NOTHING, visible: [{ names: [alias], columns: visible }], scope: { ...NOTHING.scope, bases: [base] } };

@@ -5,17 +5,28 @@ import { innerGuards } from '../enforce/contributions.ts';
 import { formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import { UNIT_TAGS } from '../enforce/sketches.ts';
 import { printTyped, quoteName } from '../print.ts';
-import { alias, type Base, checkJoins, printScope, privateBases, reference, type RowScope, unitsOf } from '../rows.ts';
+import {
+  alias,
+  type Base,
+  baseColumn,
+  checkJoins,
+  printScope,
+  privateBases,
+  reference,
+  type RowScope,
+  unitsOf,
+} from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
-import { digitsOf, TEXT } from '../types.ts';
+import { TEXT } from '../types.ts';
 import { groupKeys } from './released.ts';
 import { checkLeftJoin } from './aggregate.ts';
 import { countingUnmatched } from './public-joins.ts';
-import { hasAggregate, itemName } from './select.ts';
+import { itemName } from './select.ts';
 import { conjuncts, type From } from './sources.ts';
 import { type UnitColumn, unitSight } from './unit-values.ts';
 import type { Column, Relation, State } from './state.ts';
+import { hasAggregate } from './aggregate-calls.ts';
 
 /**
  * SELECT patient, count(*) … GROUP BY patient inside FROM: one row per privacy unit; with more columns in GROUP BY, one
@@ -61,15 +72,7 @@ export function compilePerUnit(
     const index = at === -1 ? inner.push(sql) - 1 : at;
     const name = valueName(index);
     columns[index] ??= { name, label, ...(of === undefined ? {} : { of }), type: type ?? TEXT, grants };
-    const column = columns[index];
-    return {
-      kind: 'column',
-      sql: reference(relation, name),
-      base: { relation, table: perUnit, column },
-      type: column.type,
-      digits: digitsOf(column.type),
-      at: base.at,
-    };
+    return baseColumn({ relation, table: perUnit, column: columns[index] }, base.at);
   };
   const sight = unitSight(state, { items: select.items, keys, resolveRow, rests, add });
   const visible = select.items.map((item): Column => ({

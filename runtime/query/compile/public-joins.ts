@@ -1,8 +1,7 @@
 import { type Place, refuse } from '../refusal.ts';
 import { buildCall } from '../resolve/call.ts';
-import { type Base, type Equality, type RowScope, reference } from '../rows.ts';
+import { type Base, baseColumn, type Equality, type RowScope } from '../rows.ts';
 import type { BaseColumn, Typed } from '../typed.ts';
-import { digitsOf } from '../types.ts';
 
 /**
  * A consumer's own list of values beside private rows would be a filter and, with values that occur several times, a set
@@ -82,13 +81,5 @@ export function areLinked(scope: RowScope, bases: readonly Base[]): boolean {
 }
 
 function isThere(base: BaseColumn, at: Place): Typed {
-  const column: Typed = {
-    kind: 'column',
-    sql: reference(base.relation, base.column.name),
-    base,
-    type: base.column.type,
-    digits: digitsOf(base.column.type),
-    at,
-  };
-  return buildCall('is not null', [column], 'rows', at);
+  return buildCall('is not null', [baseColumn(base, at)], 'rows', at);
 }

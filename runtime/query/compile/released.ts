@@ -4,14 +4,16 @@ import { refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import type { Select, SelectItem, Syntax } from '../syntax.ts';
-import type { Typed } from '../typed.ts';
+import { releasedColumn, type Typed } from '../typed.ts';
 import { TEXT } from '../types.ts';
-import { condition, expandStars, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from './select.ts';
+import { condition, expandStars, itemName } from './select.ts';
 import { releasedAggregate, releasedWindow } from './released-calls.ts';
 import { printReleased } from './semi-join.ts';
 import { asReleased, type From, lookup, tryLookup } from './sources.ts';
 import type { Certificate, ReleasedRelation, Scope, State } from './state.ts';
 import { type Named, finish } from './print-select.ts';
+import { hasAggregate, isAggregateCall } from './aggregate-calls.ts';
+import { subqueryOverReleased } from './sub-query.ts';
 
 /**
  * SELECT over values that were released already or are public. Nothing is protected here any more: whatever is computed
@@ -108,14 +110,10 @@ interface Apart {
 function apartFrom(state: State, keys: readonly Typed[]): Apart {
   const alias = `x${state.nextRelation++}`;
   const made: string[] = [];
-  const column = (of: Typed, name: string): Typed => ({
-    kind: 'column',
-    sql: `${alias}.${name}`,
-    base: null,
-    type: of.type ?? TEXT,
-    digits: of.kind === 'column' || of.kind === 'call' ? of.digits : null,
-    at: of.at,
-  });
+  const column = (of: Typed, name: string): Typed => {
+    const digits = of.kind === 'column' || of.kind === 'call' ? of.digits : null;
+    return releasedColumn(`${alias}.${name}`, of.type ?? TEXT, of.at, digits);
+  };
   return {
     alias,
     made,

@@ -1,24 +1,21 @@
-import { AGGREGATES, OTHER_AGGREGATES, RELEASED_AGGREGATES } from '../functions.ts';
 import { printable } from '../parse/literal.ts';
 import { type Place, Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
-import { type Over } from '../resolve/arithmetic.ts';
-import { buildCall } from '../resolve/call.ts';
-import { printTyped } from '../print.ts';
+import type { Over } from '../resolve/arithmetic.ts';
 import { privateBases } from '../rows.ts';
-import type { Query, Select, SelectItem, Syntax, Union } from '../syntax.ts';
+import type { Query, Select, SelectItem, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { MAX_COMPILED } from '../text.ts';
-import { BOOLEAN, commonType, familyOf, printType } from '../types.ts';
+import { familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
-import { inCohort } from './cohort.ts';
-import { COHORT } from '../rights.ts';
 import { compilePerUnit } from './per-unit.ts';
 import { asksForOrder, compileOrdered } from './unit-order.ts';
 import { compileReleased } from './released.ts';
-import { hasPartner } from './semi-join.ts';
 import { addConditions, checkPicks, conjuncts, type From, lookup, readFrom, tryLookup } from './sources.ts';
 import type { Relation, ReleasedRelation, Scope, State } from './state.ts';
+import { compileUnion } from './union.ts';
+import { hasAggregate, isAggregateCall } from './aggregate-calls.ts';
+import { isCohort, subqueryOverReleased, subqueryWords } from './sub-query.ts';
 
 /** Compiles a query: private rows stay rows until an aggregate turns them into released values. */
 export function compileAny(state: State, query: Query, outer: Scope, derived = false): Relation {
@@ -208,7 +205,7 @@ export function rowSight(state: State, scope: Scope, from: From, items: readonly
       ),
     subquery: (syntax) => {
       // Written twice, in the output and in GROUP BY, it is one condition.
-      const words = wordsOf(syntax);
+      const words = subqueryWords(syntax);
       const known = cohorts.get(words);
       if (known !== undefined) return known;
       const before = { noisy: state.noise?.uses ?? 0, brought: state.brought };
@@ -219,110 +216,6 @@ export function rowSight(state: State, scope: Scope, from: From, items: readonly
     },
   };
   return sight;
-}
-
-/** A sub-query as it is written, wherever it stands. */
-function wordsOf({ test, arg, query }: Parameters<Sight['subquery']>[0]): string {
-  const words = JSON.stringify(query, (key, value: unknown) =>
-    key === 'at' ? undefined : typeof value === 'bigint' ? `${value}n` : value,
-  );
-  return `${test} ${arg === null ? '' : printTyped(arg)} ${words}`;
-}
-
-/** Whether an expression is a condition that looks into private rows, or its negation. */
-export function isCohort(expression: Typed): boolean {
-  if (expression.kind !== 'call') return false;
-  return expression.name === COHORT || (expression.name === 'not' && expression.args.every(isCohort));
-}
-
-/** Sub-queries in expressions: private rows along the unit, else only what is released or public; correlated only where they ask for a partner. */
-export function subqueryOverReleased(
-  state: State,
-  scope: Scope,
-  syntax: Parameters<Sight['subquery']>[0],
-  outer: Sight,
-): Typed {
-  const { test, arg, query, at } = syntax;
-  if ((test === 'exists' || test === 'not exists') && query.kind === 'select' && isRowTest(query))
-    return existsPartner(state, scope, { query, isNegated: test === 'not exists', at }, outer);
-  const isLinkable = test === 'in' && arg?.kind === 'column' && arg.base?.table.isPublic === false;
-  const found = compileAny(state, query, scope, isLinkable);
-  if (isLinkable && found.kind === 'rows' && privateBases(found.scope).length > 0) {
-    const [column] = found.columns;
-    if (column === undefined || found.columns.length !== 1)
-      refuse('wrong-arguments', 'a sub-query here must have one column', at);
-    return inCohort(state, found.scope, [{ outer: arg, inner: column.expression }], at);
-  }
-  const inner = releasedOnly(isLinkable && found.kind === 'rows' ? compileAny(state, query, scope) : found, at);
-  const args = arg === null ? [] : [arg];
-  for (const [index, domain] of inner.domains.entries()) {
-    state.borrowed.push({ domain, sql: `(SELECT min(c${index}) FROM (${inner.select}))` });
-  }
-  const from = `FROM (${inner.select}) AS s${state.nextRelation++}`;
-  const [column] = inner.columns;
-  if (column === undefined || inner.columns.length !== 1)
-    refuse('wrong-arguments', 'a sub-query here must have one column', at);
-  if (test === 'scalar') {
-    // LIMIT 1: DuckDB would fail on a second row.
-    return {
-      kind: 'call',
-      name: 'sub-query',
-      args,
-      type: column.type,
-      digits: null,
-      sql: `(SELECT o0 ${from} LIMIT 1)`,
-      at,
-    };
-  }
-  if (test === 'in' && arg !== null) {
-    if (arg.type !== null && commonType(arg.type, column.type) === null)
-      refuse('type-mismatch', 'IN compares values of two types', at);
-    return {
-      kind: 'call',
-      name: 'in sub-query',
-      args,
-      type: BOOLEAN,
-      digits: null,
-      sql: `(${printTyped(arg)} IN (SELECT o0 ${from}))`,
-      at,
-    };
-  }
-  const sql = `${test === 'exists' ? '' : 'NOT '}EXISTS (SELECT 1 ${from})`;
-  return { kind: 'call', name: 'exists', args, type: BOOLEAN, digits: null, sql: `(${sql})`, at };
-}
-
-/** A SELECT of which it only matters whether a row is left. */
-function isRowTest(query: Select): boolean {
-  return (
-    query.groups.length + query.groupSets.length === 0 &&
-    !query.groupAll &&
-    query.from.kind !== 'none' &&
-    [query.having, query.qualify, query.limit, query.offset].every((part) => part === null) &&
-    !query.items.some((item) => hasAggregate(item.expression))
-  );
-}
-
-/** EXISTS: its WHERE sees the columns of its own FROM, then those of the query around it. */
-function existsPartner(
-  state: State,
-  scope: Scope,
-  { query, isNegated, at }: { readonly query: Select; readonly isNegated: boolean; readonly at: Place },
-  outer: Sight,
-): Typed {
-  state.compiled += 1;
-  const within = withTables(state, query, scope);
-  const compile = (inner: Query, tables: Scope): Relation => compileAny(state, inner, tables, true);
-  const resolveIn = (from: From, syntax: Syntax, over: Over): Typed =>
-    resolve(syntax, rowSight(state, within, from, [], over));
-  const from = readFrom(query.from, { state, scope: within, compile, resolveIn });
-  const own = rowSight(state, within, from, [], outer.over);
-  const column: Sight['column'] = (path, place) =>
-    tryLookup(from, path, place)?.expression ?? outer.column(path, place);
-  const sight: Sight = { ...own, column };
-  for (const { expression } of query.items) if (expression.kind !== 'star') resolve(expression, sight);
-  const where = query.where === null ? [] : conjuncts(query.where).map((one) => condition(resolve(one, sight)));
-  const found = hasPartner(state, from, where, { at, isJoin: false });
-  return isNegated ? buildCall('not', [found], outer.over, at) : found;
 }
 
 export function expandStars(items: readonly SelectItem[], from: From): SelectItem[] {
@@ -370,173 +263,10 @@ function checkNamed(wanted: readonly string[], known: readonly string[], at: Pla
     refuse('column-unknown', `\`*\` has no column \`${printable(missing)}\` to leave out or replace`, at);
 }
 
-export function isAggregateCall(syntax: Syntax): boolean {
-  return (
-    syntax.kind === 'call' &&
-    (Object.hasOwn(AGGREGATES, syntax.name) ||
-      RELEASED_AGGREGATES.includes(syntax.name) ||
-      OTHER_AGGREGATES.includes(syntax.name))
-  );
-}
-
-/** Whether an aggregate stands in the expression; not looking into sub-queries and windows. */
-export function hasAggregate(syntax: Syntax): boolean {
-  switch (syntax.kind) {
-    case 'call':
-      return isAggregateCall(syntax) || syntax.name === 'grouping' || syntax.args.some(hasAggregate);
-    case 'case':
-      return (
-        syntax.whens.some(({ when, value }) => hasAggregate(when) || hasAggregate(value)) ||
-        (syntax.otherwise !== null && hasAggregate(syntax.otherwise))
-      );
-    case 'cast':
-      return hasAggregate(syntax.arg);
-    case 'window':
-      return [
-        ...syntax.window.args,
-        ...syntax.window.partitions,
-        ...syntax.window.orders.map((one) => one.expression),
-      ].some(hasAggregate);
-    case 'constant':
-    case 'parameter':
-    case 'column':
-    case 'star':
-    case 'subquery':
-      return false;
-    default:
-      return syntax satisfies never;
-  }
-}
-
 /** The name of an output column: its alias, the column's own name in the catalogue, or DuckDB's spelling. */
 export function itemName(item: SelectItem, from: From): string {
   if (item.alias !== '') return item.alias;
   const { expression } = item;
   const column = expression.kind === 'column' ? tryLookup(from, expression.path, expression.at) : null;
   return column?.name ?? item.defaultName;
-}
-
-type ReleasedColumn = ReleasedRelation['columns'][number];
-
-/** A column of NULL alone takes the type of the other side. */
-function unionType(left: ReleasedColumn, right: ReleasedColumn): ReleasedColumn['type'] | null {
-  if (left.isUntyped === true) return right.type;
-  return right.isUntyped === true ? left.type : commonType(left.type, right.type);
-}
-
-/** Where an output of a query is written; null where that is not known. */
-export function placeOfItem(query: Query, index: number): Place {
-  return query.kind === 'union' ? placeOfItem(query.left, index) : (query.items[index]?.expression.at ?? null);
-}
-
-/**
- * The rows of both sides, or of the first that the second has not (EXCEPT) or has (INTERSECT): each once, equal as GROUP BY
- * has it, and certified by the weakest of its rows.
- */
-function combined(
-  operation: Union['operation'],
-  [left, right]: readonly [string, string],
-  outputs: number,
-  certificates: number,
-): string {
-  if (operation === 'union') return `${left} UNION ALL ${right}`;
-  const columns = Array.from({ length: outputs }, (_, i) => `o${i}`).join(', ');
-  const weakest = Array.from({ length: certificates }, (_, i) => `, min(c${i}) AS c${i}`).join('');
-  const sides = `SELECT *, 0 AS side FROM (${left}) UNION ALL SELECT *, 1 AS side FROM (${right})`;
-  const kept = operation === 'except' ? 'max(side) = 0' : 'min(side) = 0 AND max(side) = 1';
-  return `SELECT ${columns}${weakest} FROM (${sides}) GROUP BY ${columns} HAVING ${kept}`;
-}
-
-/** UNION, EXCEPT and INTERSECT of results that are each released already. */
-function compileUnion(state: State, union: Union, scope: Scope): Relation {
-  const left = releasedOnly(compileAny(state, union.left, scope), null);
-  const right = releasedOnly(compileAny(state, union.right, scope), null);
-  if (left.columns.length !== right.columns.length)
-    refuse(
-      'type-mismatch',
-      `the two sides of ${union.operation.toUpperCase()} have different numbers of columns`,
-      placeOfItem(union.right, 0) ?? { words: [union.operation] },
-    );
-  const columns = left.columns.map((column, index) => {
-    const other = right.columns[index];
-    const type = other === undefined ? null : unionType(column, other);
-    if (type === null)
-      refuse(
-        'type-mismatch',
-        `column ${index + 1} of ${union.operation.toUpperCase()} has two types`,
-        placeOfItem(union.right, index),
-      );
-    const role = column.role === other?.role ? column.role : ('derived' as const);
-    const isUntyped = column.isUntyped === true && other?.isUntyped === true;
-    const noisy = { ...column.noisy, ...other?.noisy };
-    return {
-      name: column.name,
-      type,
-      role,
-      ...(isUntyped ? { isUntyped } : {}),
-      ...(Object.keys(noisy).length > 0 ? { noisy } : {}),
-    };
-  });
-  const domains = [...new Set([...left.domains, ...right.domains])];
-  const side = (relation: ReleasedRelation): string => {
-    const outputs = columns.map((column, index) => `CAST(o${index} AS ${printType(column.type)}) AS o${index}`);
-    const certificates = domains.map((domain, index) => {
-      const own = relation.domains.indexOf(domain);
-      return `${own === -1 ? `CAST(${state.terms.minUnits} AS BIGINT)` : `c${own}`} AS c${index}`;
-    });
-    return `SELECT ${[...outputs, ...certificates].join(', ')} FROM (${relation.select})`;
-  };
-  const both = combined(union.operation, [side(left), side(right)], columns.length, domains.length);
-  const named = columns.map((column, index) => ({ ...column, sql: `u.o${index}` }));
-  const from: From = {
-    visible: [
-      {
-        names: ['union'],
-        columns: named.map((column) => ({
-          name: column.name,
-          role: column.role,
-          expression: {
-            kind: 'column',
-            sql: column.sql,
-            base: null,
-            type: column.type,
-            digits: null,
-            at: null,
-          } satisfies Typed,
-        })),
-      },
-    ],
-    scope: { bases: [], equalities: [], predicates: [] },
-    released: [
-      {
-        from: `(${both}) AS u`,
-        leftOn: null,
-        certificates: domains.map((domain, index) => ({ domain, sql: `u.c${index}` })),
-      },
-    ],
-    merged: [],
-  };
-  const outer: Select = {
-    kind: 'select',
-    commonTables: [],
-    items: columns.map((column) => ({
-      expression: { kind: 'column', path: [column.name], at: null },
-      alias: column.name,
-      defaultName: column.name,
-    })),
-    from: { kind: 'none' },
-    where: null,
-    groups: [],
-    groupSets: [],
-    groupAll: false,
-    having: null,
-    qualify: null,
-    orders: union.orders,
-    orderAll: union.orderAll,
-    limit: union.limit,
-    offset: union.offset,
-    distinct: !union.isAll || union.distinct,
-    ...(union.distinctOn === undefined ? {} : { distinctOn: union.distinctOn }),
-  };
-  return compileReleased(state, outer, scope, from, named);
 }

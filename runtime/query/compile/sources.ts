@@ -3,9 +3,9 @@ import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { buildCall, NO_CLOCK } from '../resolve/call.ts';
-import { alias, type Base, type Equality, mergeScopes, reference, type RowScope } from '../rows.ts';
+import { alias, type Base, baseColumn, type Equality, mergeScopes, type RowScope } from '../rows.ts';
 import type { Source, Syntax } from '../syntax.ts';
-import { type Typed } from '../typed.ts';
+import { releasedColumn, type Typed } from '../typed.ts';
 import { readSeries, readValues } from './lists.ts';
 import { checkNoneGiven } from './public-joins.ts';
 import { hasPartner, isPickedBy } from './semi-join.ts';
@@ -81,14 +81,7 @@ function readTable(source: Source & { kind: 'table' }, needs: SourceNeeds): From
   const columns = table.columns.map((column) => ({
     name: column.name,
     role: 'key' as const,
-    expression: {
-      kind: 'column',
-      sql: reference(relation, column.name),
-      base: { relation, table, column },
-      type: column.type,
-      digits: boundedDigits(column),
-      at: source.at,
-    } satisfies Typed,
+    expression: baseColumn({ relation, table, column }, source.at, boundedDigits(column)),
   }));
   const base: Base = { relation, table, leftOn: null, at: source.at };
   return { visible: [{ names, columns }], scope: { ...EMPTY, bases: [base] }, released: [], merged: [] };
@@ -153,14 +146,7 @@ function fromRelation(
     name: named(index, column.name),
     role: column.role,
     ...(column.noisy === undefined ? {} : { noisy: column.noisy }),
-    expression: {
-      kind: 'column',
-      sql: `${alias(number)}.o${index}`,
-      base: null,
-      type: column.type,
-      digits: null,
-      at,
-    } satisfies Typed,
+    expression: releasedColumn(`${alias(number)}.o${index}`, column.type, at),
   }));
   const certificates = relation.domains.map((domain, index) => ({ domain, sql: `${alias(number)}.c${index}` }));
   const released = { from: `(${relation.select}) AS ${alias(number)}`, leftOn: null, certificates };

@@ -15,11 +15,11 @@ import { formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import type { Rest } from '../enforce/block.ts';
 import { PLACE_COLUMN, UNIT_TAGS } from '../enforce/sketches.ts';
 import { printTyped, quoteName } from '../print.ts';
-import { alias, type Base, printScope, reference, unitsOf } from '../rows.ts';
+import { alias, type Base, baseColumn, printScope, reference, unitsOf } from '../rows.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
-import type { OrderItem, Select, Syntax, WindowSyntax } from '../syntax.ts';
+import { type Select, type Syntax, type WindowSyntax, wordsOf } from '../syntax.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
-import { BIGINT, digitsOf, TEXT } from '../types.ts';
+import { BIGINT, TEXT } from '../types.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import { constant } from '../resolve/align.ts';
 import { buildCall } from '../resolve/call.ts';
@@ -30,6 +30,7 @@ import { condition, itemName, rowSight } from './select.ts';
 import { conjuncts, type From } from './sources.ts';
 import type { Column, Relation, Scope, State } from './state.ts';
 import { passed } from './unit-values.ts';
+import { direction } from './print-select.ts';
 
 /** Windows whose value is a number that depends on the order alone; ties are broken for row_number. */
 const RANKS: ReadonlySet<string> = new Set(['row_number', 'rank', 'dense_rank']);
@@ -102,15 +103,7 @@ export function compileOrdered(
       grants: [grantOf(value, made, unit.keyColumns)],
     };
     columns[base.table.columns.length + index] = column;
-    const sqlName = reference(relation, column.name);
-    return {
-      kind: 'column',
-      sql: sqlName,
-      base: { relation, table: ordered, column },
-      type,
-      digits: digitsOf(type),
-      at,
-    };
+    return baseColumn({ relation, table: ordered, column }, at);
   };
   const plain = rowSight(state, scope, outside, select.items, 'rows');
   const sight: Sight = {
@@ -135,7 +128,9 @@ export function compileOrdered(
   if (select.distinctOn !== undefined) kept.push(firstOf(select, add));
   if (windows.length === 0) return null;
   for (const predicate of from.scope.predicates) state.rights.condition(predicate);
-  const keys = unit.keyColumns.map((name) => keyOf(base, name));
+  const keys = base.table.columns
+    .filter(({ name }) => unit.keyColumns.includes(name))
+    .map((column) => baseColumn({ relation: base.relation, table: base.table, column }, base.at));
   const guards = guardsOf(state, from.scope, keys, rests);
   const [{ hash } = { hash: '' }] = unitsOf(from.scope);
   const own = [
@@ -167,16 +162,12 @@ function grantOf(value: Typed | null, made: readonly Typed[], unitKeys: readonly
 /** DISTINCT ON (a) … ORDER BY a, b: the first row by b of each a. */
 function firstOf(select: Select, add: (window: WindowSyntax, at: Place) => Typed): Typed {
   const partitions = select.distinctOn ?? [];
-  const words = (one: Syntax): string =>
-    JSON.stringify(one, (key, value: unknown) =>
-      key === 'at' ? undefined : typeof value === 'bigint' ? String(value) : value,
-    );
-  const by = new Set(partitions.map(words));
+  const by = new Set(partitions.map(wordsOf));
   const window: WindowSyntax = {
     name: 'row_number',
     args: [],
     partitions,
-    orders: select.orders.filter(({ expression }) => !by.has(words(expression))),
+    orders: select.orders.filter(({ expression }) => !by.has(wordsOf(expression))),
     frame: null,
     filter: null,
     distinct: false,
@@ -188,18 +179,6 @@ function firstOf(select: Select, add: (window: WindowSyntax, at: Place) => Typed
   };
   const rank = add(window, partitions[0]?.at ?? null);
   return buildCall('=', [rank, constant({ kind: 'integer', value: 1n }, rank.at)], 'rows', rank.at);
-}
-
-function keyOf(base: Base, name: string): Typed {
-  const column = base.table.columns.find((one) => one.name === name);
-  return {
-    kind: 'column',
-    sql: reference(base.relation, name),
-    base: column === undefined ? null : { relation: base.relation, table: base.table, column },
-    type: column?.type ?? TEXT,
-    digits: null,
-    at: base.at,
-  };
 }
 
 interface WindowNeeds {
@@ -248,10 +227,7 @@ function printWindow(
   if (args.length !== (isRank ? 0 : 1) || steps === null || !Number.isSafeInteger(steps) || steps < 0 || steps > 1000)
     return refuse('wrong-arguments', `\`${window.name}\` takes other arguments`, at);
   const orders = window.orders.map((one) => ({ ...one, key: resolveRow(one.expression) }));
-  const printed = orders.map(({ key, descending, nulls }: OrderItem & { readonly key: Typed }) => {
-    const last = nulls === null ? '' : ` NULLS ${nulls === 'first' ? 'FIRST' : 'LAST'}`;
-    return `${printTyped(key)}${descending ? ' DESC' : ''}${last}`;
-  });
+  const printed = orders.map((one) => `${printTyped(one.key)}${direction(one)}`);
   // Which of several rows of one place comes first must not depend on the order in which they are met.
   const tie = window.name === 'rank' || window.name === 'dense_rank' ? [] : [`${alias(base.relation)}.rowid`];
   const [value] = args;

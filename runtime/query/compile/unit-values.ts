@@ -30,8 +30,9 @@ import { type BaseColumn, distinctColumns, type Typed } from '../typed.ts';
 import { BOOLEAN, familyOf } from '../types.ts';
 import { buildCell } from './cell.ts';
 import { restsOf } from './hidden-conditions.ts';
-import { condition, hasAggregate, isAggregateCall } from './select.ts';
+import { condition } from './select.ts';
 import type { State } from './state.ts';
+import { hasAggregate, isAggregateCall } from './aggregate-calls.ts';
 
 /** A column of the inner query: what is computed of the rows of a unit, and what may be done with it. */
 export interface UnitColumn {

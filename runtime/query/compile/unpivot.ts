@@ -4,7 +4,7 @@ import { refuse } from '../refusal.ts';
 import { agree } from '../resolve/align.ts';
 import { alias } from '../rows.ts';
 import type { Source } from '../syntax.ts';
-import type { Typed } from '../typed.ts';
+import { releasedColumn } from '../typed.ts';
 import { printType, TEXT } from '../types.ts';
 import { printReleased } from './semi-join.ts';
 import type { From, SourceNeeds } from './sources.ts';
@@ -55,14 +55,11 @@ export function unpivot(from: From, source: Source & { kind: 'unpivot' }, needs:
   ].map((column, index): Column => ({
     name: column.name,
     role: 'role' in column ? column.role : 'derived',
-    expression: {
-      kind: 'column',
-      sql: `${alias(number)}.o${index}`,
-      base: null,
-      type: 'expression' in column ? (column.expression.type ?? TEXT) : column.type,
-      digits: null,
+    expression: releasedColumn(
+      `${alias(number)}.o${index}`,
+      'expression' in column ? (column.expression.type ?? TEXT) : column.type,
       at,
-    } satisfies Typed,
+    ),
   }));
   return {
     visible: [{ names: [source.alias], columns: visible }],

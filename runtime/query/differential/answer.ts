@@ -1,15 +1,16 @@
 import type { DpAggregate } from '../../release/mechanisms/aggregate.ts';
-import { hasAggregate, isAggregateCall, itemName } from '../compile/select.ts';
+import { itemName } from '../compile/select.ts';
 import type { From } from '../compile/sources.ts';
 import { Refusal, refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import { printTyped } from '../print.ts';
-import type { Select, SelectItem, Syntax } from '../syntax.ts';
-import type { Typed } from '../typed.ts';
+import { type Select, type SelectItem, type Syntax, wordsOf } from '../syntax.ts';
+import { releasedColumn, type Typed } from '../typed.ts';
 import { BIGINT, DOUBLE, familyOf } from '../types.ts';
 import { type Call, isOnlyHere } from './aggregates.ts';
 import { checkEvaluable } from './evaluate.ts';
+import { hasAggregate, isAggregateCall } from '../compile/aggregate-calls.ts';
 
 /** A place of the select list: a key, an aggregate with all its columns, or something computed from both. */
 export type Output =
@@ -63,35 +64,31 @@ export function compileAnswer(query: Select, needs: AnswerNeeds): Answer {
     }
   };
   const aggregateIndex = (call: Call, name: string): number => {
-    const text = JSON.stringify(withoutPlaces(call));
+    const text = wordsOf(call);
     const found = known.get(text);
     if (found !== undefined) return found;
     aggregates.push({ name, aggregate: needs.aggregateOf(call) });
     known.set(text, aggregates.length - 1);
     return aggregates.length - 1;
   };
-  const released = (sql: string, type: Typed['type'] & object, at: Typed['at']): Typed => ({
-    kind: 'column',
-    sql,
-    base: null,
-    type,
-    digits: null,
-    at,
-  });
   const pending = new Set<string>();
   const sight: Sight = {
     over: 'released',
     parameters: needs.parameters,
     intercept: (syntax) => {
       const key = keyOf(syntax);
-      if (key >= 0) return released(keyName(key), typeOf(groups[key]), syntax.at);
+      if (key >= 0) return releasedColumn(keyName(key), typeOf(groups[key]), syntax.at);
       const call = aggregateCall(syntax);
       if (call === null) return null;
       const index = aggregateIndex(call, `aggregate${aggregates.length}`);
       const kind = aggregates[index]?.aggregate.kind;
       if (kind === 'histogram')
         return refuse('differential-shape', 'a histogram cannot be computed with', syntax.at, 'select it as it is');
-      return released(aggregateName(index), kind === 'count' || kind === 'countDistinct' ? BIGINT : DOUBLE, syntax.at);
+      return releasedColumn(
+        aggregateName(index),
+        kind === 'count' || kind === 'countDistinct' ? BIGINT : DOUBLE,
+        syntax.at,
+      );
     },
     column: (path, at) => {
       const [name = ''] = path;
@@ -165,7 +162,7 @@ export function compileAnswer(query: Select, needs: AnswerNeeds): Answer {
       if (place === undefined || item === undefined)
         return refuse('differential-shape', 'ORDER BY names something that is not in the result', at);
       if ('computed' in place) return place.computed;
-      if ('key' in place) return released(keyName(place.key), typeOf(groups[place.key]), at);
+      if ('key' in place) return releasedColumn(keyName(place.key), typeOf(groups[place.key]), at);
       return compute(item.expression);
     };
     const all = orderAll === null ? [] : list.map((_, index) => ({ ...orderAll, index }));
@@ -189,7 +186,7 @@ export function compileAnswer(query: Select, needs: AnswerNeeds): Answer {
   /** Keys order as they are, dates too; everything else is computed. */
   function orderKey(syntax: Syntax, compute: (one: Syntax) => Typed): Typed {
     const key = keyOf(syntax);
-    return key >= 0 ? released(keyName(key), typeOf(groups[key]), syntax.at) : compute(syntax);
+    return key >= 0 ? releasedColumn(keyName(key), typeOf(groups[key]), syntax.at) : compute(syntax);
   }
 }
 
@@ -247,13 +244,4 @@ function wholeOf(syntax: Syntax | null, what: string): number | null {
   if (value === null || !Number.isSafeInteger(value) || value < 0)
     return refuse('wrong-arguments', `${what} needs a whole number`, syntax.at);
   return value;
-}
-
-/** Syntax without the places at which its words stood: equal for what is spelled alike. */
-export function withoutPlaces(value: unknown): unknown {
-  return JSON.parse(
-    JSON.stringify(value, (key, one: unknown) =>
-      key === 'at' ? undefined : typeof one === 'bigint' ? `${one}n` : one,
-    ),
-  );
 }

@@ -6,22 +6,24 @@ import { groupingCall, groupingSets } from '../compile/grouping-sets.ts';
 import { finish } from '../compile/print-select.ts';
 import { viaAlias } from '../compile/released.ts';
 import { releasedWindow } from '../compile/released-calls.ts';
-import { condition, hasAggregate, isAggregateCall, itemName, subqueryOverReleased } from '../compile/select.ts';
+import { condition, itemName } from '../compile/select.ts';
 import type { NoisePart, NoisyOrigin, ReleasedRelation, State } from '../compile/state.ts';
 import { keyName } from '../enforce/block.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
-import type { Syntax } from '../syntax.ts';
+import { type Syntax, wordsOf } from '../syntax.ts';
 import { MAX_ITEMS } from '../text.ts';
-import type { Typed } from '../typed.ts';
+import { releasedColumn, type Typed } from '../typed.ts';
 import { printType, TEXT } from '../types.ts';
 import { aggregateOf, type Call } from './aggregates.ts';
-import { aggregateName, withoutPlaces } from './answer.ts';
+import { aggregateName } from './answer.ts';
 import { Measures } from './measures.ts';
 import { boundRows, keysOf, noisyBlock, type NoisyBlock } from './noisy-block.ts';
 import { cellType, noisyTable, ROW_NUMBER } from './noisy-table.ts';
+import { hasAggregate, isAggregateCall } from '../compile/aggregate-calls.ts';
+import { subqueryOverReleased } from '../compile/sub-query.ts';
 
 /** Most aggregations of private rows in one question: each takes its share of the budget. */
 const MAX_BLOCKS = 16;
@@ -176,14 +178,7 @@ function sightOver(
       throw error;
     }
   };
-  const column = (name: string, type: SqlType, at: Typed['at']): Typed => ({
-    kind: 'column',
-    sql: `${alias}.${name}`,
-    base: null,
-    type,
-    digits: null,
-    at,
-  });
+  const column = (name: string, type: SqlType, at: Typed['at']): Typed => releasedColumn(`${alias}.${name}`, type, at);
   const sight: Sight = {
     over: 'released',
     parameters: state.context.parameters,
@@ -208,7 +203,7 @@ function sightOver(
     special: (syntax) => {
       if (syntax.name === 'grouping') return groupingCall(sets, alias, syntax.args, syntax.at, printed);
       if (!isAggregateCall(syntax)) return null;
-      const text = JSON.stringify(withoutPlaces(syntax));
+      const text = wordsOf(syntax);
       const index = known.get(text) ?? add(syntax);
       known.set(text, index);
       const own = aggregates[index];

@@ -13,7 +13,7 @@ import { type CatalogueColumn, type CatalogueTable, keyColumnsOf, type SqlType }
 import { checkBrought } from '../compile/brought-tables.ts';
 import { isPlain } from '../compile/per-unit.ts';
 import { groupKeys } from '../compile/released.ts';
-import { condition, isAggregateCall, itemName } from '../compile/select.ts';
+import { condition, itemName } from '../compile/select.ts';
 import { conjuncts } from '../compile/sources.ts';
 import { refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
@@ -22,19 +22,13 @@ import { passed } from '../compile/unit-values.ts';
 import type { Column, NoisePart, Relation, State } from '../compile/state.ts';
 import { FIXED_POINT, ROW_RANK } from '../layout.ts';
 import { printTyped, quoteName } from '../print.ts';
-import { type Base, printScope, reference } from '../rows.ts';
-import type { Select, Syntax } from '../syntax.ts';
-import { BIGINT, digitsOf, DOUBLE } from '../types.ts';
+import { type Base, baseColumn, printScope, reference } from '../rows.ts';
+import { type Select, type Syntax, wordsOf } from '../syntax.ts';
+import { BIGINT, DOUBLE } from '../types.ts';
 import type { Call } from './aggregates.ts';
 import { checkMeasure } from './aggregates.ts';
 import { fixedPointOf, MAX_BITS, narrowed } from './fixed-point.ts';
-
-/** The aggregates of an expression. */
-function aggregatesIn(syntax: Syntax): readonly Call[] {
-  if (syntax.kind === 'cast') return aggregatesIn(syntax.arg);
-  if (syntax.kind !== 'call') return [];
-  return isAggregateCall(syntax) ? [syntax] : syntax.args.flatMap(aggregatesIn);
-}
+import { isAggregateCall } from '../compile/aggregate-calls.ts';
 
 /** A value of each unit's row. */
 interface UnitValue {
@@ -63,13 +57,15 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
 
   const columns: CatalogueColumn[] = [];
   const inner: string[] = [];
-  const made: { readonly sql: string; readonly name: string }[] = [];
+  /** By how they are computed. */
+  const made = new Map<string, CatalogueColumn>();
+  const values = new Map<string, UnitValue | null>();
   for (const [index, item] of select.items.entries()) {
     const { expression } = item;
     const name = `__gb_v${index}`;
     const label = itemName(item, from);
     if (expression.kind === 'call' && isAggregateCall(expression)) {
-      const value = valueOf(state, expression, resolveRow, release.maxRowsPerUnit);
+      const value = valueIn(expression);
       if (value === null) return null;
       add(value, name, label);
       continue;
@@ -82,11 +78,10 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
     columns.push({ name, label, of: key.base.column.name, type: key.type, grants: key.base.column.grants });
   }
   const asked = select.having === null ? [] : conjuncts(select.having);
-  const wanted = asked.flatMap(aggregatesIn).filter((call) => columnOf(call) === undefined);
-  for (const [index, call] of wanted.entries()) {
-    const value = valueOf(state, call, resolveRow, release.maxRowsPerUnit);
+  for (const [index, call] of asked.flatMap(aggregatesIn).entries()) {
+    const value = valueIn(call);
     if (value === null) return null;
-    if (columnOf(call) === undefined) add(value, `__gb_h${index}`, `${call.name}(…)`);
+    if (!made.has(value.sql)) add(value, `__gb_h${index}`, `${call.name}(…)`);
   }
   const hash = reference(base.relation, unit.hash);
   const rows = printScope(from.scope, [
@@ -116,14 +111,7 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
   };
   const relation = state.nextRelation++;
   const outer: Base = { relation, table, leftOn: null, at: base.at };
-  const typedOf = (column: CatalogueColumn): Typed => ({
-    kind: 'column',
-    sql: reference(relation, column.name),
-    base: { relation, table, column },
-    type: column.type,
-    digits: digitsOf(column.type),
-    at: base.at,
-  });
+  const typedOf = (column: CatalogueColumn): Typed => baseColumn({ relation, table, column }, base.at);
   const visible = columns.slice(0, select.items.length).map((column): Column => ({
     name: column.label ?? column.name,
     role: 'derived',
@@ -136,7 +124,10 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
     column: (path, at) =>
       visible.find((one) => path.length === 1 && one.name.toLowerCase() === path[0]?.toLowerCase())?.expression ??
       refuse('column-not-grouped', 'HAVING of values per unit takes aggregates and names of the select list', at),
-    special: (call) => (isAggregateCall(call) ? (shownColumn(columnOf(call)) ?? null) : null),
+    special: (call) => {
+      const column = isAggregateCall(call) ? made.get(valueIn(call)?.sql ?? '') : undefined;
+      return column === undefined ? null : typedOf(column);
+    },
     window: (_window, at) => refuse('window-over-rows', 'a window cannot look at values per unit', at),
     subquery: ({ at }) => refuse('sql-not-allowed', 'a sub-query cannot stand in HAVING of values per unit', at),
   };
@@ -145,19 +136,19 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
   return { kind: 'rows', scope: { bases: [outer], equalities: [], predicates }, columns: visible };
 
   function add(value: UnitValue, name: string, label: string): void {
-    columns.push({ name, label, type: value.type, grants: [value.grant], grid: value.grid });
+    const column = { name, label, type: value.type, grants: [value.grant], grid: value.grid };
+    columns.push(column);
+    if (!made.has(value.sql)) made.set(value.sql, column);
     inner.push(`${value.sql} AS ${quoteName(FIXED_POINT(name))}`, `${shownOf(value)} AS ${quoteName(name)}`);
-    made.push({ sql: value.sql, name });
   }
 
-  function columnOf(call: Call): CatalogueColumn | undefined {
+  function valueIn(call: Call): UnitValue | null {
+    const words = wordsOf(call);
+    const known = values.get(words);
+    if (known !== undefined) return known;
     const value = valueOf(state, call, resolveRow, release.maxRowsPerUnit);
-    const found = made.find((one) => one.sql === value?.sql);
-    return found === undefined ? undefined : columns.find(({ name }) => name === found.name);
-  }
-
-  function shownColumn(column: CatalogueColumn | undefined): Typed | undefined {
-    return column === undefined ? undefined : typedOf(column);
+    values.set(words, value);
+    return value;
   }
 
   function isKey(expression: Select['items'][number]['expression'], name: string): boolean {
@@ -260,6 +251,13 @@ const grantOf = (
   values: null,
   bins: null,
 });
+
+/** The aggregates of an expression. */
+function aggregatesIn(syntax: Syntax): readonly Call[] {
+  if (syntax.kind === 'cast') return aggregatesIn(syntax.arg);
+  if (syntax.kind !== 'call') return [];
+  return isAggregateCall(syntax) ? [syntax] : syntax.args.flatMap(aggregatesIn);
+}
 
 /** The value itself, for bins and conditions. */
 function shownOf({ sql, grid, type }: UnitValue): string {
