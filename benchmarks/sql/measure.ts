@@ -2,6 +2,7 @@
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { learnColumns, type LearntColumn } from '../../runtime/dataset/column-facts.ts';
 import { openSealedEngine } from '../../runtime/dataset/engine.ts';
+import { groupBitsFor } from '../../runtime/dataset/group-bits.ts';
 import { resultSchemaOf } from '../../runtime/dataset/run-enforced.ts';
 import type { SqlJob } from '../../runtime/dataset/sql-job.ts';
 import { executeJob } from '../../runtime/dataset/worker/execute-job.ts';
@@ -58,8 +59,9 @@ export async function measureSql(options: SqlBenchOptions): Promise<readonly Sql
   const path = await benchFile(options);
   const databases = [{ alias: 'd0', path }];
   const limits = { threads: options.threads, memoryMiB: 2048 };
-  const instance = await openSealedEngine(databases, limits);
-  const connection = await instance.connect();
+  // Engines of their own: the plain one as it comes, ours as a worker opens it.
+  const bare = await openSealedEngine(databases, limits);
+  const connection = await bare.connect();
   await connection.run('USE d0');
   const wanted = BENCH_QUERIES.filter(({ name }) => name.includes(options.only ?? ''));
   const context = await contextOf(connection);
@@ -67,14 +69,17 @@ export async function measureSql(options: SqlBenchOptions): Promise<readonly Sql
   for (const query of wanted) {
     const enforced = await enforcedOf(connection, query, context);
     const { setup } = enforced;
-    const job: SqlJob = { ...jobOf(enforced), databases, limits };
+    const engine = { ...limits, groupBits: groupBitsFor(options.rows, setup) };
+    const instance = await openSealedEngine(databases, engine);
+    const job: SqlJob = { ...jobOf(enforced), databases, limits: engine };
     const pairs = await runPairs(instance, connection, query, job, options.repeats);
     const guardedQuery = await enforcedOf(connection, query, {
       ...context,
       release: { ...TERMS, differencingGuard: true },
     });
-    const guarded: SqlJob = { ...jobOf(guardedQuery), databases, limits };
+    const guarded: SqlJob = { ...jobOf(guardedQuery), databases, limits: engine };
     const guardedPairs = await runPairs(instance, connection, query, guarded, options.repeats);
+    instance.closeSync();
     figures.push({
       query: query.name,
       data: query.data,
@@ -89,7 +94,7 @@ export async function measureSql(options: SqlBenchOptions): Promise<readonly Sql
     });
   }
   connection.closeSync();
-  instance.closeSync();
+  bare.closeSync();
   return figures;
 }
 

@@ -17,6 +17,8 @@ export interface EngineDatabase {
 export interface EngineLimits {
   readonly threads: number;
   readonly memoryMiB: number;
+  /** Whole-number keys of GROUP BY that fit into so many bits number the groups themselves; absent: the engine's own 12. */
+  readonly groupBits?: number;
 }
 
 export const DEFAULT_ENGINE_LIMITS: EngineLimits = { threads: 2, memoryMiB: 1024 };
@@ -36,6 +38,7 @@ export function engineOptions(limits: EngineLimits): Record<string, string> {
     allow_persistent_secrets: 'false',
     max_expression_depth: '200',
     lambda_syntax: 'DISABLE_SINGLE_ARROW',
+    ...(limits.groupBits === undefined ? {} : { perfect_ht_threshold: String(limits.groupBits) }),
   };
 }
 

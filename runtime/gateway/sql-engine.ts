@@ -5,6 +5,7 @@ import { buildLayout, type LayoutNeeds } from '../dataset/layout.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import { parseInWorker, planInWorker } from '../dataset/parse-in-worker.ts';
 import { DEFAULT_RUN_LIMITS, resultSchemaOf, runEnforced } from '../dataset/run-enforced.ts';
+import { groupBitsFor } from '../dataset/group-bits.ts';
 import { linkOf, type WorkerLink } from '../dataset/worker-link.ts';
 import type { ExecutionSummary } from '../job/prepare.ts';
 import type { OpenDataset, SqlEngine } from '../job/prepare-sql.ts';
@@ -12,6 +13,7 @@ import type { UsagePolicy } from '../policy/model.ts';
 import { denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
 import { statementsToPlan } from '../query/check-plan.ts';
+import type { EnforcedQuery } from '../query/enforced.ts';
 import type { LayoutSpec } from '../query/layout.ts';
 import { numberText, parseLossless } from '../query/lossless-json.ts';
 import type { ColumnBatch } from '../release/columns.ts';
@@ -30,9 +32,10 @@ function isFewCells(datasets: readonly OpenDataset[]): boolean {
 }
 
 /** Threads that one query may use; two at most, so that one consumer's scan leaves room for the next. */
-function engineLimits(datasets: readonly OpenDataset[]): EngineLimits {
+function engineLimits(datasets: readonly OpenDataset[], { setup, guard }: EnforcedQuery): EngineLimits {
   const rows = datasets.flatMap(({ tables }) => tables).reduce((sum, { rowCount }) => sum + BigInt(rowCount), 0n);
-  return rows <= ROWS_FOR_ONE_THREAD ? { ...DEFAULT_ENGINE_LIMITS, threads: 1 } : DEFAULT_ENGINE_LIMITS;
+  if (rows <= ROWS_FOR_ONE_THREAD) return { ...DEFAULT_ENGINE_LIMITS, threads: 1 };
+  return { ...DEFAULT_ENGINE_LIMITS, groupBits: groupBitsFor(Number(rows), [...setup, ...(guard?.setup ?? [])]) };
 }
 
 export interface SqlEngineNeeds {
@@ -197,7 +200,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
             path: worker.pathInWorker(guestPathOf(database)),
           }));
           const run = runEnforced(linkOf(worker), databases, enforced, {
-            limits: { ...DEFAULT_RUN_LIMITS, engine: engineLimits(datasets) },
+            limits: { ...DEFAULT_RUN_LIMITS, engine: engineLimits(datasets, enforced) },
             isFewCells: isFewCells(datasets),
             signal,
             ...(guard === undefined ? {} : { guard }),

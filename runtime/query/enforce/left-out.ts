@@ -46,14 +46,7 @@ export const foundIn = (block: Block): string[] =>
 export function prefix(block: Block): string {
   const { ofKeys, others } = splitPredicates(block);
   // Rows for each of very many groups: often all that was left out, in one pass.
-  if (block.keys.length > 0 && others.length > 0 && hasManyGroups(block)) {
-    const where = [...ofKeys.map(printTyped), missed(others.map(printTyped))];
-    const columns = [...keysAs(block), ...block.units.map((unit, u) => `${unit.oneHot} AS b${u}`)];
-    const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, where)} LIMIT ${manyRows(block)}`;
-    const masks = [...block.units.map((_, u) => `bit_or(b${u}) AS m${u}`), 'count(*) AS looked'];
-    const names = keyNames(block);
-    return `SELECT ${[...names, ...masks].join(', ')} FROM (${rows})${groupBy(names)}`;
-  }
+  if (block.keys.length > 0 && others.length > 0 && hasManyGroups(block)) return manyMissed(block, ofKeys, others);
   const groups = groupsOf(block);
   const limit = Math.min(PREFIX.most, Math.max(PREFIX.least, groups * PREFIX.perGroup));
   const wanted = others.length > 0 ? others : ofKeys;
@@ -73,6 +66,35 @@ export function prefix(block: Block): string {
   const masks = block.units.map((_, u) => `bit_or(b${u}) AS m${u}`);
   const sampled = `SELECT ${columns.join(', ')} ${from} LIMIT ${JOINED * limit}`;
   return `SELECT ${[...keyNames(block), ...masks].join(', ')} FROM (${sampled})${groupBy(keyNames(block))}`;
+}
+
+/**
+ * Bits of very many groups. Rows whose partner in another table was found are looked at first: finding partners is cheap
+ * where rows without one may be dropped. The others only if those are too few, because then nothing may be left out of a group.
+ */
+function manyMissed(block: Block, ofKeys: readonly Typed[], others: readonly Typed[]): string {
+  const names = keyNames(block);
+  const limit = manyRows(block);
+  const columns = [...keysAs(block), ...block.units.map((unit, u) => `${unit.oneHot} AS b${u}`)];
+  const seen = (terms: readonly string[], joined = ''): string => {
+    const where = [...ofKeys.map(printTyped), ...terms];
+    const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, where, joined)} LIMIT ${limit}`;
+    const masks = [...block.units.map((_, u) => `bit_or(b${u}) AS m${u}`), 'count(*) AS looked'];
+    return `SELECT ${[...names, ...masks].join(', ')} FROM (${rows})${groupBy(names)}`;
+  };
+  const terms = others.map(printTyped);
+  const found = block.scope.bases.flatMap((base) => (base.found === undefined ? [] : [printTyped(base.found)]));
+  const demanded = terms.filter((term) => found.includes(term));
+  const chosen = terms.filter((term) => !found.includes(term));
+  if (demanded.length === 0 || chosen.length === 0) return seen([missed(terms)]);
+  const few = `SELECT 1 AS open FROM (SELECT coalesce(sum(looked), 0) AS n FROM a) WHERE n < ${limit}`;
+  const parts = [
+    `a AS MATERIALIZED (${seen([...demanded, missed(chosen)])})`,
+    `b AS MATERIALIZED (${seen([missed(demanded)], gate(block, few))})`,
+  ];
+  const masks = [...block.units.map((_, u) => `bit_or(m${u}) AS m${u}`), 'sum(looked) AS looked'];
+  const both = `SELECT * FROM a UNION ALL SELECT * FROM b`;
+  return `WITH ${parts.join(', ')} SELECT ${[...names, ...masks].join(', ')} FROM (${both})${groupBy(names)}`;
 }
 
 /** The largest private table that a filter speaks of, with the filters that speak of nothing else. */
