@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import type { Glovebox } from '../client/connect.ts';
 import type { Agreement } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
@@ -44,7 +44,7 @@ export function addAgreement(program: Command): void {
             notAfterMs: timeOf(options.notAfter),
             purposes: options.purpose ?? [],
             onlyAsOffered: options.onlyAsOffered === true,
-            prices: options.prices === undefined ? '' : readFileSync(options.prices, 'utf8'),
+            prices: options.prices === undefined ? '' : readText(options.prices),
           });
           out.answer(answer, () =>
             answer.agreement === null
@@ -93,7 +93,7 @@ export function addAgreement(program: Command): void {
         actAs(options, async (glovebox, out) => {
           const answer = await glovebox.agreements.counter({
             id,
-            policyDocument: options.policy === undefined ? '' : readFileSync(options.policy, 'utf8'),
+            policyDocument: options.policy === undefined ? '' : readText(options.policy),
             notBeforeMs: timeOf(options.notBefore),
             notAfterMs: timeOf(options.notAfter),
             purposes: options.purpose ?? [],

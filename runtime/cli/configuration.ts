@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import type { Settled } from '../configuration/read-configuration.ts';
 import type { Configuration, SettingKey } from '../configuration/settings.ts';
 import type { Address } from '../configuration/values.ts';
@@ -76,7 +76,7 @@ export async function configurationOf(options: SettingFlags): Promise<{
   if (witness !== undefined) flags.witnesses = witness;
   if (timestamp !== undefined) flags.timestampUrl = timestamp;
   const read = readConfiguration({
-    ...(name === undefined || name === '' ? {} : { file: { name, text: readFileSync(name, 'utf8') } }),
+    ...(name === undefined || name === '' ? {} : { file: { name, text: readText(name) } }),
     environment: process.env,
     flags,
   });
@@ -117,7 +117,7 @@ export function addConfiguration(program: Command): void {
     .action((file: string, options: CommonOptions) =>
       act(options, async (out) => {
         const { readConfiguration } = await import('../configuration/read-configuration.ts');
-        const text = readFileSync(file, 'utf8');
+        const text = readText(file);
         const read = readConfiguration({ file: { name: file, text }, environment: {}, flags: {} });
         const complaints = read.kind === 'complaints' ? read.complaints : [];
         out.answer({ file, complaints }, () => (complaints.length === 0 ? `${file} is valid` : complaints.join('\n')));

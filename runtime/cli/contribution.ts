@@ -1,7 +1,8 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import type { HomomorphicProgram } from '../homomorphic/program.ts';
 import { act, actAs, type CommonOptions, credentialFile, withCommon } from './command.ts';
 import { bar, columnsOf, programsOf, threadsOf } from './encrypt-columns.ts';
@@ -133,7 +134,7 @@ function addContribute(dataset: Command): void {
         const { readInvitation } = await import('../homomorphic/invitation.ts');
         const { parseCredential } = await import('../identity/credential.ts');
         if (!existsSync(options.from)) throw new UsageError(`there is no file \`${options.from}\``);
-        const invitation = readInvitation(readFileSync(options.invitation, 'utf8'));
+        const invitation = readInvitation(readText(options.invitation));
         if (invitation.dataset !== name) throw new UsageError(`the invitation is for \`${invitation.dataset}\``);
         const isOrdered = invitation.order !== null;
         if (!isOrdered && invitation.groups.length > 0 && options.group === undefined)
@@ -148,7 +149,7 @@ function addContribute(dataset: Command): void {
           group,
           columns: columns.map(({ column, isWide }) => ({ name: column, isWide })),
         });
-        const contributor = parseCredential(readFileSync(credentialFile(options), 'utf8')).party;
+        const contributor = parseCredential(readText(credentialFile(options))).party;
         const scratch = mkdtempSync(join(tmpdir(), 'glovebox-contribute-'));
         try {
           const outcome = await contributeColumns(
@@ -226,7 +227,7 @@ function addAccept(dataset: Command): void {
           const { acceptContribution } = await import('../client/accept-contribution.ts');
           const { Vault } = await import('../decryptor/vault.ts');
           const { readContribution } = await import('../homomorphic/contribution.ts');
-          const contribution = readContribution(readFileSync(options.contribution, 'utf8'));
+          const contribution = readContribution(readText(options.contribution));
           if (contribution.dataset !== name)
             throw new UsageError(`the contribution is for \`${contribution.dataset.slice(0, 128)}\``);
           const keys = await readKeys(options.key);

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import { registerFiles, type FileToUpload } from '../client/upload.ts';
 import type { Dataset } from '../gen/messages.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
@@ -104,7 +105,7 @@ export function addDataset(program: Command): void {
         const set = await glovebox.homomorphic.setDecryptor({
           dataset: name,
           address: isGone ? '' : options.at,
-          certificate: isGone ? '' : readFileSync(options.certificate ?? '', 'utf8'),
+          certificate: isGone ? '' : readText(options.certificate ?? ''),
         });
         out.answer(set, () =>
           isGone

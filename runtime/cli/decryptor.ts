@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import { act, type CommonOptions, credentialFile } from './command.ts';
 import { UsageError } from './output.ts';
 import { readKeys } from './key.ts';
@@ -43,7 +43,7 @@ export function addDecryptor(program: Command): void {
         const { host, port } = placeOf(options.listen);
         const vault = await Vault.open(options.data ?? '');
         const { data: _, ...who } = options;
-        const credential = parseCredential(readFileSync(credentialFile(who), 'utf8'));
+        const credential = parseCredential(readText(credentialFile(who)));
         const glovebox = connect({
           credential,
           ...(options.server === undefined ? {} : { server: options.server }),

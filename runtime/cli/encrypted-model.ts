@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readText } from '../client/read-text.ts';
 import type { EncryptedModel } from '../client/encrypted-query.ts';
 import type { Glovebox } from '../client/connect.ts';
 import type { HomomorphicProgram, Job, JobRequest } from '../gen/messages.ts';
@@ -56,7 +56,7 @@ export async function runWithEncryptedModel(
 function readModel(file: string): EncryptedModel {
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(file, 'utf8'));
+    value = JSON.parse(readText(file));
   } catch (cause) {
     throw new UsageError(
       `cannot read the model \`${file}\`: it is a JSON file such as { "weights": { "age": 0.01 } }`,

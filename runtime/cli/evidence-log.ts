@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import { GloveboxError } from '../client/error.ts';
 import { openCheckpoint } from '../evidence/checkpoint.ts';
 import { complianceReport } from '../evidence/compliance-report.ts';
@@ -143,7 +144,7 @@ function visited(
 
 /** The key that the log is judged by: the one that is given, or the one that came with it. */
 function keyOf(read: ReadLogFile, keyFile: string | undefined): VerifierKey {
-  const text = keyFile === undefined ? Buffer.from(read('vkey') ?? []).toString('utf8') : readFileSync(keyFile, 'utf8');
+  const text = keyFile === undefined ? Buffer.from(read('vkey') ?? []).toString('utf8') : readText(keyFile);
   const key = parseVerifierKey(text.trim());
   if (key === undefined) throw new UsageError('the verifier key is missing or not one: it looks like NAME+HEX+BASE64');
   return key;
@@ -168,7 +169,7 @@ function readerOf(log: string): ReadLogFile {
       }
     };
   }
-  const [head = '', ...lines] = readFileSync(log, 'utf8').split('\n');
+  const [head = '', ...lines] = readText(log).split('\n');
   const { checkpoint, verifierKey, start } = headOf(head);
   const entries = lines.filter((line) => line !== '').map((line) => Buffer.from(line, 'base64'));
   const key = parseVerifierKey(verifierKey);

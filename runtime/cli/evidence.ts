@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import type { Glovebox } from '../client/connect.ts';
 import { GloveboxError } from '../client/error.ts';
 import type { TrustedRuntime } from '../gen/messages.ts';
@@ -30,7 +30,7 @@ export function addEvidence(program: Command): void {
       return options.key === undefined
         ? actAs(options, async (glovebox, out) => verify(out, file, await knownLogs(glovebox), trust()))
         : act(options, async (out) =>
-            verify(out, file, [logOf(readFileSync(options.key ?? '', 'utf8').trim(), { kind: 'given' })], trust()),
+            verify(out, file, [logOf(readText(options.key ?? '').trim(), { kind: 'given' })], trust()),
           );
     });
   addWitness(evidence);
@@ -174,7 +174,7 @@ function verify(
   logs: readonly KnownLog[],
   trust: Trust,
 ): 0 | 1 {
-  const verdict = recogniseReceipt(readFileSync(file, 'utf8'), logs, trust);
+  const verdict = recogniseReceipt(readText(file), logs, trust);
   if (verdict.kind === 'refused') {
     out.answer({ isValid: false, isGenuine: false, reason: verdict.reason }, () => `NOT valid: ${verdict.reason}`);
     return 1;

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import { actAs, type CommonOptions, withCommon } from './command.ts';
 
 /** What may not leave which jurisdictions. */
@@ -10,7 +10,7 @@ export function addExportList(program: Command): void {
     'glovebox export-list set negative-list.yaml',
   ).action((file: string, options: CommonOptions) =>
     actAs(options, async (glovebox, out) => {
-      const answer = await glovebox.operator.setExportList({ document: readFileSync(file, 'utf8') });
+      const answer = await glovebox.operator.setExportList({ document: readText(file) });
       const isSet = answer.complaints.length === 0;
       out.answer(answer, () =>
         isSet

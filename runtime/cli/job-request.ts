@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readText } from '../client/read-text.ts';
 import type { HomomorphicProgram, JobRequest, ParameterValue } from '../gen/messages.ts';
 import type { Init } from '../rpc/call.ts';
 import type { CommonOptions } from './command.ts';
@@ -41,7 +41,7 @@ export async function requestOf(sql: string | undefined, options: JobOptions): P
   }
   const given = [sql, options.sql, options.file].filter((text) => text !== undefined);
   if (given.length !== 1) throw new UsageError('give the query once: as an argument, with --sql, or with --file');
-  const text = sql ?? options.sql ?? readFileSync(options.file === '-' ? 0 : (options.file ?? ''), 'utf8');
+  const text = sql ?? options.sql ?? readText(options.file === '-' ? 0 : (options.file ?? ''));
   const parameters: Record<string, Init<ParameterValue>> = {};
   for (const pair of options.param ?? []) {
     const [name = '', ...rest] = pair.split('=');
@@ -76,7 +76,7 @@ export async function homomorphicProgramOf({
   const { parse } = await import('yaml');
   let value: unknown;
   try {
-    value = parse(readFileSync(file === '-' ? 0 : file, 'utf8'), { maxAliasCount: 0 });
+    value = parse(readText(file === '-' ? 0 : file), { maxAliasCount: 0 });
   } catch (error) {
     throw new UsageError(`\`${file}\` is neither YAML nor JSON: ${(error as Error).message.split('\n')[0] ?? ''}`);
   }

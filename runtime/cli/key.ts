@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
+import { readText, readWhole } from '../client/read-text.ts';
 import type { KeyHolderKeys } from '../client/encrypt-dataset.ts';
 import type { Glovebox } from '../client/connect.ts';
 import { act, actAs, type CommonOptions, withCommon } from './command.ts';
@@ -143,11 +144,11 @@ export async function readKeys(file: string): Promise<KeyHolderKeys> {
   if (!file.endsWith('.secret.json'))
     throw new UsageError(`\`${file}\` is not a secret key: name the file NAME.secret.json`);
   const stem = join(dirname(file), basename(file, '.secret.json'));
-  const secret = readSecretBundle(readFileSync(file, 'utf8'));
-  const open = readPublicBundle(readFileSync(`${stem}.public.json`));
+  const secret = readSecretBundle(readText(file));
+  const open = readPublicBundle(readWhole(`${stem}.public.json`));
   if (open.keyId !== secret.keyId)
     throw new UsageError(`\`${stem}.public.json\` is not the public part of \`${file}\``);
-  const unitKey = new Uint8Array(Buffer.from(readFileSync(`${stem}.units.key`, 'utf8').trim(), 'hex'));
+  const unitKey = new Uint8Array(Buffer.from(readText(`${stem}.units.key`).trim(), 'hex'));
   if (unitKey.byteLength !== 32) throw new UsageError(`\`${stem}.units.key\` is damaged`);
   return { open, secret, unitKey };
 }

@@ -122,6 +122,8 @@ const FILE_FAILURES: ReadonlyMap<string, string> = new Map([
   ['EACCES', 'this user may not'],
   ['EPERM', 'this user may not'],
   ['EISDIR', 'it is a folder'],
+  ['ENOTFILE', 'it is neither a file nor a pipe of the shell'],
+  ['EFBIG', 'it is too large to be what is asked for'],
   ['ENOTDIR', 'a part of its path is a file'],
   ['EEXIST', 'it exists'],
   ['ENAMETOOLONG', 'the name is too long'],

@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import type { DiffPolicyResponse, ExplainPolicyResponse, PolicyRef } from '../gen/messages.ts';
 import { termDifferences } from '../policy/diff.ts';
 import { explainPolicy } from '../policy/explain.ts';
@@ -73,7 +74,7 @@ export function addPolicyCompare(policy: Command): void {
 /** The policy of a file, or what is wrong with it. */
 async function policyFile(file: string): Promise<{ readonly policy: Parameters<typeof explainPolicy>[0] } | string> {
   const { complaintText, parsePolicy } = await import('../policy-file/parse-policy.ts');
-  const parsed = parsePolicy(readFileSync(file, 'utf8'), file);
+  const parsed = parsePolicy(readText(file), file);
   return parsed.kind === 'policy' ? parsed : parsed.complaints.map(complaintText).join('\n');
 }
 
@@ -83,7 +84,7 @@ function complained(out: Output, complaints: string): ExitCode {
 }
 
 function refOf(said: string): PolicyRef {
-  if (existsSync(said)) return { document: readFileSync(said, 'utf8'), fileName: said, dataset: '', version: 0 };
+  if (existsSync(said)) return { document: readText(said), fileName: said, dataset: '', version: 0 };
   const [dataset = '', version = '0'] = said.split('@');
   return { document: '', fileName: '', dataset, version: wholeNumber('the version of DATASET@VERSION', version) };
 }

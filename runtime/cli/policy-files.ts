@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { readText } from '../client/read-text.ts';
 import type { PolicyComplaint } from '../gen/messages.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { policyFromOdrl } from '../policy/odrl/parse.ts';
@@ -18,7 +19,7 @@ import { writeWhole } from './write-file.ts';
 /** What `policy import` and `policy test` do; in a file of its own, since other commands need not load the parser. */
 
 export function importOdrl(out: Output, file: string, target: string | null): ExitCode {
-  const imported = policyFromOdrl(readFileSync(file, 'utf8'));
+  const imported = policyFromOdrl(readText(file));
   if (imported.kind === 'refused') {
     out.answer({ document: null, reason: imported.reason }, () => `cannot import \`${file}\`: ${imported.reason}`);
     return 1;
@@ -55,7 +56,7 @@ export function importForeign(out: Output, file: string, choices: ImportChoices)
     throw new UsageError(`--min-units \`${minUnits}\` is not a number of at least 1`);
   const read = IMPORTERS[choices.from ?? ''];
   if (read === undefined) throw new UsageError(`\`${choices.from ?? ''}\` is not a form`);
-  const imported = read(readFileSync(file, 'utf8'), {
+  const imported = read(readText(file), {
     ...(dataset === undefined ? {} : { dataset }),
     ...(unit === undefined ? {} : { unit: unit.length === 1 && unit[0] === 'row' ? 'row' : unit }),
     ...(minUnits === undefined ? {} : { minUnits: wholeNumber('--min-units', minUnits, { from: 1 }) }),
@@ -88,7 +89,7 @@ const IMPORTERS: Readonly<Record<string, (source: string, options: ImportOptions
 
 export function testCases(out: Output, file: string): ExitCode {
   const policyOf = (ref: PolicyRef): UsagePolicy | string => policyIn(file, ref);
-  const answer = runPolicyCases(readFileSync(file, 'utf8'), file, { nowMs: Date.now(), policyOf });
+  const answer = runPolicyCases(readText(file), file, { nowMs: Date.now(), policyOf });
   return answer.kind === 'ran' ? tellCases(out, file, answer.results, []) : tellCases(out, file, [], answer.complaints);
 }
 
@@ -96,7 +97,7 @@ export function testCases(out: Output, file: string): ExitCode {
 function policyIn(file: string, ref: PolicyRef): UsagePolicy | string {
   const place = typeof ref === 'string' ? join(dirname(file), ref) : file;
   if (typeof ref === 'string' && !existsSync(place)) return `there is no file \`${place}\``;
-  const parsed = parsePolicy(typeof ref === 'string' ? readFileSync(place, 'utf8') : JSON.stringify(ref), place);
+  const parsed = parsePolicy(typeof ref === 'string' ? readText(place) : JSON.stringify(ref), place);
   return parsed.kind === 'policy' ? parsed.policy : (parsed.complaints.map(complaintText)[0] ?? 'not a policy');
 }
 

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
+import { readText } from '../client/read-text.ts';
 import type { PolicyComplaint } from '../gen/messages.ts';
 import { gradeProblems } from '../policy/grade-pack.ts';
 import { policyInWords } from '../policy/in-words.ts';
@@ -26,7 +26,7 @@ export function addPolicy(program: Command): void {
       act(options, async (out) => {
         const { complaintText, parsePolicy } = await import('../policy-file/parse-policy.ts');
         const grade = options.grade === undefined ? null : gradeOf(options.grade);
-        const parsed = parsePolicy(readFileSync(file, 'utf8'), file);
+        const parsed = parsePolicy(readText(file), file);
         const complaints =
           parsed.kind === 'complaints'
             ? parsed.complaints
@@ -50,7 +50,7 @@ export function addPolicy(program: Command): void {
     .action((file: string, options: CommonOptions & { dataset?: string }) =>
       actAs(options, async (glovebox, out) => {
         const answer = await glovebox.policies.attach(
-          { document: readFileSync(file, 'utf8'), fileName: file, dataset: options.dataset ?? '' },
+          { document: readText(file), fileName: file, dataset: options.dataset ?? '' },
           { timeoutMs: 3_600_000 },
         );
         const { policy: attached } = answer;
@@ -126,7 +126,7 @@ export function addPolicy(program: Command): void {
     .action((file: string, options: CommonOptions & { attached?: boolean }) =>
       options.attached === true
         ? actAs(options, async (glovebox, out) => {
-            const answer = await glovebox.policies.test({ cases: readFileSync(file, 'utf8'), fileName: file });
+            const answer = await glovebox.policies.test({ cases: readText(file), fileName: file });
             return (await import('./policy-files.ts')).tellCases(out, file, answer.results, answer.complaints);
           })
         : act(options, async (out) => (await import('./policy-files.ts')).testCases(out, file)),

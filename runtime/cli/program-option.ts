@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { readText } from '../client/read-text.ts';
 import type { JavaScriptProgram } from '../gen/messages.ts';
 import { UsageError } from './output.ts';
 
@@ -32,7 +32,7 @@ export async function programOf({ program, spec }: ProgramOptions): Promise<Java
 
 function textOf(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readText(file);
   } catch (cause) {
     throw new UsageError(`cannot read \`${file}\``, { cause });
   }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import { addAgreement } from './agreement.ts';
 import { addAlert } from './alert.ts';
 import { addBackup } from './backup.ts';
@@ -80,6 +80,6 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
 
 /** Read here and not from container.ts, which would load the whole runtime. */
 function versionOf(): string {
-  const manifest = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8');
+  const manifest = readText(join(import.meta.dirname, '..', '..', 'package.json'));
   return (JSON.parse(manifest) as { readonly version: string }).version;
 }

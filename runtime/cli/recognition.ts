@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import { introductionText } from '../identity/introduction.ts';
 import { parseCredential } from '../identity/credential.ts';
 import { isPartyName } from '../identity/names.ts';
@@ -22,7 +22,7 @@ export function addRecognition(party: Command): void {
     .option('--name <name>', 'what you want to be called there; default: as here')
     .action((card: string, options: CommonOptions & { out: string; credential: string; name?: string }) =>
       act(options, async (out) => {
-        const mine = parseCredential(readFileSync(credentialFile(options), 'utf8'));
+        const mine = parseCredential(readText(credentialFile(options)));
         const { authority, certificate: ca, server } = cardIn(card);
         const name = options.name ?? mine.party;
         if (!isPartyName(name)) throw new UsageError(`\`${name}\` is not the name of a party`);
@@ -60,7 +60,7 @@ export function addRecognition(party: Command): void {
       ) =>
         actAs(options, async (glovebox, out) => {
           const answer = await glovebox.parties.recognise({
-            introduction: readFileSync(file, 'utf8'),
+            introduction: readText(file),
             roles: rolesOf(options.role),
             groups: options.group ?? [],
             jurisdiction: options.jurisdiction ?? '',
@@ -83,7 +83,7 @@ export function rolesOf(texts: readonly string[]): readonly PartyRole[] {
 }
 
 function cardIn(file: string): ReturnType<typeof parseRuntimeCard> {
-  const text = readFileSync(file, 'utf8');
+  const text = readText(file);
   try {
     return parseRuntimeCard(text);
   } catch (error) {

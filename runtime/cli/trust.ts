@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readText } from '../client/read-text.ts';
 import { parseCredential } from '../identity/credential.ts';
 import { keyPinOf, runtimeCardText } from '../identity/runtime-card.ts';
 import { actAs, type CommonOptions, credentialFile, withCommon } from './command.ts';
@@ -18,7 +18,7 @@ export function addTrust(program: Command): void {
     .requiredOption('--out <file>', 'where to write it')
     .action((options: CommonOptions & { out: string }) =>
       actAs(options, async (glovebox, out) => {
-        const { ca: certificate, server } = parseCredential(readFileSync(credentialFile(options), 'utf8'));
+        const { ca: certificate, server } = parseCredential(readText(credentialFile(options)));
         const { authority } = await glovebox.parties.whoAmI({});
         const { verifierKey } = await glovebox.evidence.getCheckpoint({});
         writeWhole(
@@ -44,7 +44,7 @@ export function addTrust(program: Command): void {
     .action((card: string, options: CommonOptions & { pin: string; note: string }) =>
       actAs(options, async (glovebox, out) => {
         const answer = await glovebox.parties.trust({
-          card: readFileSync(card, 'utf8'),
+          card: readText(card),
           keyPin: options.pin,
           note: options.note,
         });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readText } from '../client/read-text.ts';
 import { parseVerifierKey, type VerifierKey } from '../evidence/note.ts';
 import { UsageError } from './output.ts';
 
@@ -6,7 +6,7 @@ import { UsageError } from './output.ts';
 export function verifierKeyIn(file: string): VerifierKey {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readText(file);
   } catch {
     throw new UsageError(`cannot read the verifier key in \`${file}\``);
   }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { RecordBatch, Table } from 'apache-arrow';
+import { readText } from './read-text.ts';
 import type {
   AgreementServiceClient,
   CatalogServiceClient,
@@ -58,7 +58,7 @@ export interface Glovebox extends AsyncDisposable {
 export function connect(options: ConnectOptions): Glovebox {
   const credential =
     typeof options.credential === 'string'
-      ? parseCredential(readFileSync(options.credential, 'utf8'))
+      ? parseCredential(readText(options.credential))
       : (options.credential ?? null);
   const server = options.server ?? credential?.server;
   if (server === undefined) throw new Error('connect needs a credential or a server');

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { status } from '@grpc/grpc-js';
 import type {
   ConsumerTable,
   RegisterDatasetHeader,
@@ -11,6 +12,7 @@ import type {
   UploadTableRequest,
 } from '../gen/messages.ts';
 import { GloveboxError } from './error.ts';
+import { isShellPipe } from './read-text.ts';
 import type { CatalogServiceClient, TableServiceClient } from '../gen/services.ts';
 import type { CallOptions, Init } from '../rpc/call.ts';
 import { DEFAULT_RPC_LIMITS } from '../rpc/limits.ts';
@@ -62,15 +64,41 @@ type FilePart = Exclude<Init<UploadTableRequest>['part'], null | undefined | { k
 async function* bytesOf(files: readonly FileToUpload[]): AsyncGenerator<{ readonly part: FilePart }, void, void> {
   const digest = createHash('sha256');
   for (const file of files) {
-    const { size } = await stat(file.path);
+    const size = await sizeOf(file.path);
     const { table = '', format = '', sourceTable = '' } = file;
     yield {
       part: { kind: 'file', file: { name: basename(file.path), table, format, sourceTable, size: BigInt(size) } },
     };
+    let isFirst = true;
     for await (const chunk of createReadStream(file.path, { highWaterMark: DEFAULT_RPC_LIMITS.maxChunkBytes })) {
+      // What begins like this has none of the formats; told before gigabytes of it are sent.
+      if (
+        isFirst &&
+        (chunk as Buffer).length >= HEAD_BYTES &&
+        (chunk as Buffer).subarray(0, HEAD_BYTES).every((byte) => byte === 0)
+      )
+        throw notUploadable(file.path, 'it begins with zero bytes, as no Parquet, CSV, Arrow or DuckDB file does');
+      isFirst = false;
       digest.update(chunk as Buffer);
       yield { part: { kind: 'chunk', chunk: chunk as Buffer } };
     }
   }
   yield { part: { kind: 'end', end: { digest: `sha256:${digest.digest('hex')}` } } };
+}
+
+const HEAD_BYTES = 16;
+
+/** Bytes of a file. A pipe that the shell opened has a writer; a named one may never get any, and a device never ends. */
+async function sizeOf(path: string): Promise<number> {
+  const found = await stat(path);
+  if (found.isFile() || found.isDirectory()) return found.size;
+  if (found.isFIFO() && isShellPipe(path)) return found.size;
+  throw notUploadable(path, 'it is neither a file nor a pipe of the shell');
+}
+
+function notUploadable(path: string, why: string): GloveboxError {
+  return new GloveboxError(`cannot upload \`${path}\`: ${why}`, {
+    status: status.INVALID_ARGUMENT,
+    code: 'argument-not-valid',
+  });
 }

@@ -53,6 +53,12 @@ describe('csv registration', () => {
     assert.equal(statistics[0]?.columns[0]?.nulls, 1);
   });
 
+  it('refuses more columns than a table may have by their number, before the engine sees them', () =>
+    rejects(
+      `${Array.from({ length: 20_000 }, (_, i) => `c${i}`).join(',')}\n`,
+      /visits\.csv: 20000 columns, at most 1024/,
+    ));
+
   it('reads other delimiters, one column, a byte order mark, quoted line ends and a last line without an end', async () => {
     await using bench = await BenchFolder.create();
     const shapes = [

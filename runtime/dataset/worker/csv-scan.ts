@@ -32,6 +32,12 @@ export async function scanCsv(path: string, label: string, options: CsvOptions):
     );
   }
   const fields = splitRecord(first, delimiter);
+  // Names are looked at later; so many tests of columns would keep the engine busy until then.
+  if (fields.length > DATASET_LIMITS.maxColumns)
+    throw new DatasetError(
+      'too-large',
+      `${label}: ${fields.length} columns, at most ${DATASET_LIMITS.maxColumns} are allowed`,
+    );
   const records = await scanRecords(path, label, delimiter.charCodeAt(0), fields.length);
   const columns = options.hasHeader ? fields : fields.map((_, i) => `column${i + 1}`);
   return { delimiter, columns, rows: options.hasHeader ? records - 1 : records };
