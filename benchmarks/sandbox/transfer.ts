@@ -19,8 +19,9 @@ function once(rows: number): number {
   new Float64Array(buffer).fill(7);
   const collector = { kind: 'numbers', outputs: ['last'] } as const;
   const start = performance.now();
-  const result = runGuest(TERMS, collector, { buffer, rows, places }, { seed: 1, libraries: new Map() });
+  using run = runGuest(TERMS, collector, { buffer, rows, places }, { seed: 1, libraries: new Map() });
   const took = performance.now() - start;
+  const { result } = run;
   const last = result.status === 'ok' && result.value instanceof Float64Array ? result.value[1] : undefined;
   if (last !== 7) throw new Error('the isolate saw other columns');
   return took;

@@ -9,6 +9,7 @@ import { access, constants, open, unlink, type FileHandle } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { findCgroupHome, makeGroup, type CgroupHome, type WorkerGroup } from './cgroup.ts';
+import { hugePageFiles } from './huge-pages.ts';
 import { loadImage, type SandboxImage } from './image.ts';
 import { findPrograms, jailCommand, workerEnvironment, type JailPrograms, type Wall } from './jail.ts';
 import { filterDigest, seccompFilter, type SyscallProfile } from './seccomp.ts';
@@ -64,6 +65,7 @@ export class Host {
   readonly #images = new Map<string, Promise<SandboxImage>>();
   readonly #programsOf = new Map<string, Promise<JailPrograms>>();
   readonly #filters = new Map<SyscallProfile, Promise<{ path: string; digest: string } | undefined>>();
+  readonly #hugePages = new Map<'staged', Promise<StagedMounts['binds']>>();
   readonly #freeUids: number[];
   readonly #tag = randomBytes(4).toString('hex');
   #groups = 0;
@@ -169,6 +171,7 @@ export class Host {
         appFolder,
         entryGuestPath: image.entryGuestPath,
         binds: request.binds,
+        hugePages: isNamespaced && image.manifest.hugePages === true ? await this.#hugePageBinds() : [],
         hasOwnUid: uid !== undefined,
         strayFds,
         filterFd: filter === undefined ? undefined : workerFds.filter(scratch !== undefined),
@@ -203,6 +206,17 @@ export class Host {
     const bounds = { memoryMiB: memoryMiB + groupBaseMiB, tasks: threads + 8 };
     this.#groups += 1;
     return makeGroup(this.cgroups, `glovebox-${process.pid}-${this.#tag}-${this.#groups}`, bounds);
+  }
+
+  /** Copies of what tells about huge pages, staged once. */
+  #hugePageBinds(): Promise<StagedMounts['binds']> {
+    return remember(this.#hugePages, 'staged', async () => {
+      const binds: { from: string; to: string }[] = [];
+      for (const { name, guestPath, text } of await hugePageFiles()) {
+        binds.push({ from: await this.stage.smallFile(`huge-pages-${name}`, Buffer.from(text)), to: guestPath });
+      }
+      return binds;
+    });
   }
 
   #programsFor(image: SandboxImage): Promise<JailPrograms> {

@@ -6,6 +6,7 @@ import { realpath } from 'node:fs/promises';
 import { strayDescriptorsVariable } from './channel.ts';
 import { confineScript } from './confine.ts';
 import { sharedLibrariesOf } from './elf.ts';
+import { hugePageEnvironment } from './huge-pages.ts';
 import type { ImageManifest } from './manifest.ts';
 
 /** Programs and libraries that every worker of this host runs on. */
@@ -34,6 +35,8 @@ export interface JailSpec {
   readonly appFolder: string;
   readonly entryGuestPath: string;
   readonly binds: readonly { readonly from: string; readonly to: string }[];
+  /** what an image with `hugePages` finds out about them; empty where there are none */
+  readonly hugePages: readonly { readonly from: string; readonly to: string }[];
   /** the worker has a uid of its own */
   readonly hasOwnUid: boolean;
   /** descriptors that would reach the worker by accident, for it to close */
@@ -76,8 +79,27 @@ export function jailCommand(spec: JailSpec): CommandLine {
   return { command: command!, args };
 }
 
-function nodeFlags(spec: JailSpec): readonly string[] {
-  return [...spec.manifest.nodeFlags, ...(spec.manifest.tiers[spec.tier] ?? [])];
+/** Returns the flags of a worker's node: for isolates of its own where they need one, the image's, the tier's. */
+export function nodeFlags(
+  { manifest, tier }: Pick<JailSpec, 'manifest' | 'tier'>,
+  build: NodeBuild = process.config.variables,
+): readonly string[] {
+  const forIsolates = manifest.makesIsolates === true && !sharesReadOnlyHeap(build) ? ['--no-node-snapshot'] : [];
+  return [...forIsolates, ...manifest.nodeFlags, ...(manifest.tiers[tier] ?? [])];
+}
+
+/** How a node was configured; workers run on the same one. */
+type NodeBuild = Readonly<Record<string, unknown>>;
+
+/**
+ * All isolates of a process share V8's read-only heap, which the first brings along: node's own out of node's snapshot, the
+ * others out of V8's. isolated-vm therefore asks for `--no-node-snapshot`, which makes node compile itself at each start, most
+ * of what a start takes. A node configured with `v8_enable_extensible_ro_snapshot=0`, as releases of 24 are, cannot put
+ * anything of its own into that heap, so that both have the same one; any other is started without its snapshot.
+ */
+function sharesReadOnlyHeap(build: NodeBuild): boolean {
+  const isExtensible = build['v8_enable_extensible_ro_snapshot'];
+  return isExtensible === 0 || isExtensible === false;
 }
 
 function limits(spec: JailSpec): readonly string[] {
@@ -125,14 +147,16 @@ function bubblewrap(spec: JailSpec): readonly string[] {
     'ALL',
     '--hostname',
     'worker',
-    ...Object.entries({ ...workerEnvironment(spec.manifest, spec.strayFds), LD_LIBRARY_PATH: '/n/lib' }).flatMap(
-      ([name, value]) => ['--setenv', name, value],
-    ),
+    ...Object.entries({
+      ...workerEnvironment(spec.manifest, spec.strayFds),
+      LD_LIBRARY_PATH: '/n/lib',
+      ...(spec.hugePages.length > 0 ? hugePageEnvironment : {}),
+    }).flatMap(([name, value]) => ['--setenv', name, value]),
     ...bind(programs.node, '/n/node'),
     ...(programs.loader === undefined ? [] : bind(programs.loader, programs.loader)),
     ...[...programs.libraries].flatMap(([name, path]) => bind(path, `/n/lib/${name}`)),
     ...bind(spec.appFolder, '/app'),
-    ...spec.binds.flatMap(({ from, to }) => bind(from, to)),
+    ...[...spec.binds, ...spec.hugePages].flatMap(({ from, to }) => bind(from, to)),
     '--remount-ro',
     '/', // the root that bubblewrap makes is writable otherwise
     '--chdir',

@@ -1,5 +1,5 @@
 /**
- * Links the modules of a worker into one CommonJS file. Without node's own snapshot, which a process with isolated-vm cannot use,
+ * Links the modules of a worker into one CommonJS file. Where node starts without its own snapshot (jail.ts),
  * the loader of ES modules and a dozen files cost a worker more of its start than its own code.
  *
  * Small on purpose: it knows the forms that the workers use and throws for any other, so a worker is linked right or not at all.

@@ -53,6 +53,8 @@ const manifestSchema = z.strictObject({
     .default([]),
   syscalls: z.enum(['node', 'sql']).default('node'),
   nodeFlags: z.array(nodeFlag).max(20).default([]),
+  /** The worker makes V8 isolates beside node's own: where node's snapshot would not fit them, it starts without it (jail.ts). */
+  makesIsolates: z.boolean().optional(),
   /** Named sets of further node flags, e.g. which compilers run. */
   tiers: z.record(z.string().regex(/^[a-z]+$/), z.array(nodeFlag).max(20)).default({ standard: [] }),
   defaultTier: z.string().default('standard'),
@@ -78,6 +80,8 @@ const manifestSchema = z.strictObject({
     /** open descriptors (RLIMIT_NOFILE) */
     descriptors: positive.max(4096).default(64),
   }),
+  /** Large buffers of the worker lie in huge pages, where its jail is a namespace and the machine has them (huge-pages.ts). */
+  hugePages: z.boolean().optional(),
   /** Anything the worker or the mode reads about the image; opaque here. */
   settings: z.record(z.string(), z.unknown()).default({}),
   minimumIsolation: z.enum(isolationLevels).default('namespaced'),

@@ -30,6 +30,15 @@ function first<T>(tries: readonly T[], attempt: (one: T) => unknown): unknown {
   return null;
 }
 
+const hugePages = '/sys/kernel/mm/transparent_hugepage';
+
+function everyFile(folder: string): readonly string[] {
+  if (!fs.existsSync(folder)) return [];
+  return fs.readdirSync(folder, { withFileTypes: true, recursive: true }).flatMap((entry) => {
+    return entry.isDirectory() ? [] : [`${entry.parentPath}/${entry.name}`];
+  });
+}
+
 const attempts: Readonly<Record<string, () => unknown>> = {
   readHostFiles: () =>
     first(
@@ -83,6 +92,8 @@ const attempts: Readonly<Record<string, () => unknown>> = {
               path,
             ),
         )
+        // Two copied files about huge pages, and the folders on the way to them: `systemFiles` looks at them.
+        .filter((path) => !`${hugePages}/enabled`.startsWith(path) && path !== `${hugePages}/hpage_pmd_size`)
         .join() || null
     );
   },
@@ -91,6 +102,16 @@ const attempts: Readonly<Record<string, () => unknown>> = {
       fs.writeFileSync(path, 'x');
       return path;
     }),
+  // An image with huge pages has copies of two files about them where the host's kernel would be, and no more of it.
+  systemFiles: () => {
+    const known = ['enabled', 'hpage_pmd_size'].map((name) => `${hugePages}/${name}`);
+    const seen = everyFile('/sys');
+    const written = first(known, (path) => (fs.writeFileSync(path, 'always'), path));
+    const more = seen.filter((path) => !known.includes(path));
+    // The kernel's own tree is another file system than the jail's.
+    const isKernels = seen.some((path) => fs.statSync(path).size === 4096);
+    return written ?? (more.join() || (isKernels ? 'the kernel’s own' : null));
+  },
   appendToItself: () =>
     first(['/app/runtime/sandbox/channel.mjs', '/n/node'], (path) => (fs.appendFileSync(path, 'x'), path)),
   setTimes: () => first(['/app', '/n/node'], (path) => (fs.utimesSync(path, 0, 0), path)),
@@ -114,7 +135,7 @@ const attempts: Readonly<Record<string, () => unknown>> = {
     return files.join() || null;
   },
   environment: () => {
-    const known = new Set(['LD_LIBRARY_PATH', 'PWD', 'UV_THREADPOOL_SIZE', 'UV_USE_IO_URING']);
+    const known = new Set(['GLIBC_TUNABLES', 'LD_LIBRARY_PATH', 'PWD', 'UV_THREADPOOL_SIZE', 'UV_USE_IO_URING']);
     return (
       Object.keys(process.env)
         .filter((name) => !known.has(name))

@@ -59,6 +59,7 @@ function run(name: string, script: string): Promise<{ readonly code: number | nu
     appFolder: folder,
     entryGuestPath: `${name}.pl`,
     binds: [],
+    hugePages: [],
     hasOwnUid: false,
     strayFds: [],
     filterFd: FILTER_FD,

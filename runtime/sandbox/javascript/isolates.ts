@@ -22,7 +22,7 @@ export interface GuestInput {
   readonly places: readonly ColumnPlace[];
 }
 
-type Collector =
+export type Collector =
   | { readonly kind: 'numbers'; readonly outputs: readonly string[] }
   | {
       readonly kind: 'table';
@@ -83,7 +83,15 @@ export type GuestResult<T> =
   | { readonly status: Exclude<BlockStatus, 'ok'> };
 
 /**
- * Runs consumer code once, in an isolate of its own that ends with it: nothing that one block does is there for the next.
+ * What a run gave, and the isolate in which it ran: disposing ends that, and must come before the next run. The result holds
+ * nothing of the isolate, so that nobody waits for it while a hundred megabytes are given back to the system.
+ */
+export interface GuestRun extends Disposable {
+  readonly result: GuestResult<unknown>;
+}
+
+/**
+ * Runs consumer code once, in an isolate of its own that ends with the run: nothing that one block does is there for the next.
  * Its error texts may hold consumer data, so they are used to name the status and go no further.
  */
 export function runGuest(
@@ -91,10 +99,10 @@ export function runGuest(
   collector: Collector,
   input: GuestInput,
   options: { readonly seed: number; readonly libraries: LibrarySources },
-): GuestResult<unknown> {
+): GuestRun {
   // The columns count as the isolate's memory: each block gets the same room beyond its own.
   const isolateMiB = terms.isolateMiB + Math.ceil(input.buffer.byteLength / 2 ** 20);
-  return withIsolate(isolateMiB, (isolate, context) => {
+  return runInIsolate(isolateMiB, (isolate, context) => {
     const harness = compileTrusted(isolate, harnessText(collector.kind)).runSync(context, { reference: true });
     const bind = harness.applySync(
       undefined,
@@ -122,8 +130,8 @@ export function runPost(
   terms: GuestTerms,
   inputText: string,
   options: { readonly maxBytes: number; readonly libraries: LibrarySources },
-): GuestResult<unknown> {
-  return withIsolate(terms.isolateMiB, (isolate, context) => {
+): GuestRun {
+  return runInIsolate(terms.isolateMiB, (isolate, context) => {
     const harness = compileTrusted(isolate, jsonHarness).runSync(context, { reference: true });
     const collect = harness.applySync(undefined, [terms.nowMs, terms.seed, copied([options.maxBytes])], {
       result: { reference: true },
@@ -191,19 +199,24 @@ export class KernelIsolate implements Disposable {
   }
 }
 
-function withIsolate<T>(
+function runInIsolate(
   memoryLimit: number,
-  body: (isolate: ivm.Isolate, context: ivm.Context) => GuestResult<T>,
-): GuestResult<T> {
+  body: (isolate: ivm.Isolate, context: ivm.Context) => GuestResult<unknown>,
+): GuestRun {
   const isolate = new ivm.Isolate({ memoryLimit });
+  return { result: resultOf(isolate, body), [Symbol.dispose]: () => dispose(isolate) };
+}
+
+function resultOf(
+  isolate: ivm.Isolate,
+  body: (isolate: ivm.Isolate, context: ivm.Context) => GuestResult<unknown>,
+): GuestResult<unknown> {
   try {
     return body(isolate, isolate.createContextSync());
   } catch (error) {
     const text = error instanceof Error ? error.message : '';
     if (isolate.isDisposed || /memory limit/i.test(text)) return { status: 'memory' };
     return { status: /timed out/i.test(text) ? 'timeout' : 'failed' };
-  } finally {
-    dispose(isolate);
   }
 }
 

@@ -6,11 +6,11 @@ import type { SyncWorkerChannel } from '../channel.ts';
 import { layoutOf } from './columns.ts';
 import type { ColumnKind, ColumnPlace } from './columns.ts';
 import { KernelIsolate, emptyNumbers, runGuest, runPost } from './isolates.ts';
-import type { GuestInput, GuestResult, LibrarySources } from './isolates.ts';
+import type { Collector, GuestInput, GuestResult, LibrarySources } from './isolates.ts';
 import { javascriptLimits } from './limits.ts';
 import { prepareSource } from './prepare.ts';
 import { statusByte } from './status.ts';
-import type { WorkerJob } from './worker-job.ts';
+import type { GuestTerms, WorkerJob } from './worker-job.ts';
 
 type Channel = Pick<SyncWorkerChannel, 'read' | 'send' | 'sendJson' | 'sendData'>;
 
@@ -43,49 +43,27 @@ function run(channel: Channel, job: WorkerJob, libraries: LibrarySources): void 
       if (!process.execArgv.includes('--jitless')) setFlagsFromString('--turbofan');
       runRowFunction(channel, job);
       return;
-    case 'blocks':
-      forEachBody(
-        channel,
-        (input, block) => {
-          const collector = { kind: 'numbers', outputs: job.outputs } as const;
-          const seed = (job.terms.seed + Math.imul(block, 0x9e3779b1)) >>> 0;
-          return numbersAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.outputs.length);
-        },
-        job.terms.columns.map((column) => column.kind),
-      );
+    case 'blocks': {
+      const collector = { kind: 'numbers', outputs: job.outputs } as const;
+      const count = job.outputs.length;
+      runEach(channel, job.terms, { collector, libraries, bytesOf: (result) => numbersAnswer(result, count) });
       return;
-    case 'table':
-      forEachBody(
-        channel,
-        (input, block) => {
-          const collector = { kind: 'table', table: job.table, maxRows: job.maxRows, maxBytes: job.maxBytes } as const;
-          const seed = (job.terms.seed + Math.imul(block, 0x9e3779b1)) >>> 0;
-          return bytesAnswer(runGuest(job.terms, collector, input, { seed, libraries }), job.maxBytes);
-        },
-        job.terms.columns.map((column) => column.kind),
-      );
+    }
+    case 'table': {
+      const collector = { kind: 'table', table: job.table, maxRows: job.maxRows, maxBytes: job.maxBytes } as const;
+      runEach(channel, job.terms, { collector, libraries, bytesOf: (result) => bytesAnswer(result, job.maxBytes) });
       return;
-    case 'debug':
-      forEachBody(
-        channel,
-        (input) => {
-          const collector = { kind: 'debug', maxCharacters: job.maxCharacters } as const;
-          const result = runGuest(job.terms, collector, input, { seed: job.terms.seed, libraries });
-          const text =
-            result.status === 'ok' && typeof result.value === 'string'
-              ? result.value
-              : JSON.stringify({ error: result.status });
-          return new TextEncoder().encode(text);
-        },
-        job.terms.columns.map((column) => column.kind),
-      );
+    }
+    case 'debug': {
+      const collector = { kind: 'debug', maxCharacters: job.maxCharacters } as const;
+      runEach(channel, job.terms, { collector, libraries, bytesOf: debugAnswer });
       return;
-    case 'post':
-      channel.send(
-        frameType.DATA,
-        bytesAnswer(runPost(job.terms, job.input, { maxBytes: job.maxBytes, libraries }), job.maxBytes + 1),
-      );
+    }
+    case 'post': {
+      using run = runPost(job.terms, job.input, { maxBytes: job.maxBytes, libraries });
+      channel.send(frameType.DATA, bytesAnswer(run.result, job.maxBytes + 1));
       return;
+    }
   }
 }
 
@@ -119,15 +97,22 @@ function runRowFunction(channel: Channel, job: Extract<WorkerJob, { kind: 'rowFu
     channel.send(frameType.DATA, new Uint8Array(printed.units().buffer));
 }
 
-function forEachBody(
-  channel: Channel,
-  answer: (input: GuestInput, index: number) => Uint8Array,
-  kinds: readonly ColumnKind[],
-): void {
+interface EachRun {
+  readonly collector: Collector;
+  readonly libraries: LibrarySources;
+  readonly bytesOf: (result: GuestResult<unknown>) => Uint8Array;
+}
+
+/** Runs the consumer's code once for each input that comes, with a seed of its own, and answers each. */
+function runEach(channel: Channel, terms: GuestTerms, { collector, libraries, bytesOf }: EachRun): void {
+  const kinds = terms.columns.map((column) => column.kind);
   for (;;) {
     const next = nextInput(channel, kinds);
     if (next === undefined) return;
-    channel.send(frameType.DATA, answer(next.input, next.index));
+    const seed = (terms.seed + Math.imul(next.index, 0x9e3779b1)) >>> 0;
+    using run = runGuest(terms, collector, next.input, { seed, libraries });
+    // The isolate ends behind its answer: the gateway puts the next block together meanwhile.
+    channel.send(frameType.DATA, bytesOf(run.result));
   }
 }
 
@@ -200,6 +185,11 @@ function bytesAnswer(result: GuestResult<unknown>, maxBytes: number): Uint8Array
     : Uint8Array.of(statusByte('failed'));
 }
 
+function debugAnswer(result: GuestResult<unknown>): Uint8Array {
+  const isText = result.status === 'ok' && typeof result.value === 'string';
+  return new TextEncoder().encode(isText ? (result.value as string) : JSON.stringify({ error: result.status }));
+}
+
 /** Makes the first job as fast as the later ones: compiles the trusted scripts and runs each kind of isolate once. */
 export function warmUp(): void {
   const terms = {
@@ -214,5 +204,10 @@ export function warmUp(): void {
   } as const;
   const { places } = layoutOf(['float64'], 8);
   const collector = { kind: 'numbers', outputs: ['s'] } as const;
-  runGuest(terms, collector, { buffer: new ArrayBuffer(64), rows: 8, places }, { seed: 1, libraries: new Map() });
+  using _ = runGuest(
+    terms,
+    collector,
+    { buffer: new ArrayBuffer(64), rows: 8, places },
+    { seed: 1, libraries: new Map() },
+  );
 }
