@@ -60,7 +60,7 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
       series: series.map(({ label, form, base, isRepeated }) => ({
         label,
         ...(form === undefined ? {} : { form }),
-        ...(isRepeated === true || (base === null && hasUnitOverlaps(block)) ? { isOverlapping: true } : {}),
+        ...(isRepeated === true || (base === null && isByPlace(block)) ? { isOverlapping: true } : {}),
       })),
     },
     setup: [create(block, 'i', shownGroups(block, series, verdict))],
@@ -93,29 +93,7 @@ const sourceOf = ({ unit, base, isRepeated, form }: Series): string =>
 
 /** Whether the block has cells whose groups overlap, although they are groups of joined rows. */
 export function hasOverlaps(block: Block): boolean {
-  return hasUnitOverlaps(block) || block.cells.some((cell) => repeatedBases(block, cell).length > 0);
-}
-
-/**
- * Whether cells of the block share units, and count them. Who came in May and who came in June are nearly the same people:
- * the one number less the other speaks of the few who are not, though either is of many. `count(*)` beside them less
- * `count(DISTINCT …)` is how often somebody came again.
- */
-function hasUnitOverlaps(block: Block): boolean {
-  if (isByPlace(block)) return true;
-  if (!block.cells.some((cell) => countsUnits(block, cell))) return false;
-  return block.keys.length > 0 ? !areOfUnits(block) : block.cells.some(countsRows) && isOfFewRows(block);
-}
-
-/** Whether each unit is in one group alone: the keys are columns of a table that has one row of each. */
-function areOfUnits(block: Block): boolean {
-  const one = privateBases(block.scope).find(({ table: of }) => of.isOneOfEachUnit === true);
-  return (
-    one !== undefined &&
-    block.keys.every(({ expression }) =>
-      distinctColumns(expression).every((column) => column.relation === one.relation),
-    )
-  );
+  return isByPlace(block) || block.cells.some((cell) => repeatedBases(block, cell).length > 0);
 }
 
 /**
@@ -186,10 +164,6 @@ function seriesOf(block: Block, buckets: number): Series[] {
         const label = JSON.stringify([unit.domain, 'units']);
         for (const condition of [and(chosen), ...apart]) add({ unit, base: null, label, condition }, index);
       }
-      if (countsRows(cell) && isOfFewRows(block)) {
-        const label = JSON.stringify([unit.domain, 'units']);
-        add({ unit, base: null, label, condition: and([...chosen, ...present]), isRepeated: true }, index);
-      }
     }
   }
   return [...found.values()];
@@ -223,20 +197,6 @@ function isOfUnits(block: Block): boolean {
  */
 function isOneOfEachUnit({ scope }: Block): boolean {
   return privateBases(scope).some((base) => base.table.isOneOfEachUnit === true && !repeatsRows(scope, base));
-}
-
-/**
- * A number of rows is also a sum over units, of how many rows each has: where nearly everybody has one, it is nearly the
- * number of units, and nearly that of any other such table or month. Units are sketched as often as they have rows, so that
- * who differs is found without knowing how many rows anybody should have.
- */
-function countsRows({ sql }: Cell): boolean {
-  return sql.startsWith('count(') && !sql.startsWith('count(DISTINCT');
-}
-
-/** Sketches of large tables tell rows and not units: one more pass over them would cost more than the query. */
-function isOfFewRows({ scope }: Block): boolean {
-  return privateBases(scope).every((base) => !formsOf(base.table, 1).includes('lanes'));
 }
 
 /** count(DISTINCT …) of a unit's own key: who is in it matters, how often does not. */
@@ -296,6 +256,7 @@ function select(
   const check = (hash: string): string => `(xor(${hash}, ${hash} >> ${big(32)}) & ${big(0xffff_ffff)})`;
   const names = keyNames(block);
   const keys = block.keys.map(({ expression }) => printTyped(expression));
+  if (isRepeated && base === null) throw new Error('units cannot be repeated');
   const isPlain = block.scope.bases.length === 1 && base !== null;
   const isPerUnit = base?.table.physical.startsWith('(') === true;
   let aggregated: string;
@@ -335,7 +296,7 @@ function select(
         ];
     const sums = series.flatMap(({ s }) => {
       if (isRepeated) {
-        const all = [wide('1'), wide('uh'), wide(check('uh')), wide(base === null ? '0' : 'gt')];
+        const all = [wide('1'), wide('uh'), wide(check('uh')), wide('gt')];
         return ['n', 'h', 'x', 't'].map((name, i) => `sum(${all[i]} * m${s}) AS ${name}${s}`);
       }
       const filter = ` FILTER (WHERE f${s})`;
