@@ -32,6 +32,8 @@ export interface CatalogueColumn {
   readonly facts?: ColumnFacts;
   /** Whole numbers that stand for the values of a column that a query made, where noise can be added to it. */
   readonly grid?: { readonly low: bigint; readonly high: bigint; readonly step: Rational };
+  /** Counts the rows of a unit from 1, each number once: where it is 1, a unit has one row. */
+  readonly isPlaceInUnit?: true;
 }
 
 /**
@@ -75,6 +77,8 @@ export interface CatalogueTable {
   readonly rowsPerUnit?: number;
   /** Other tables of the dataset reach their unit through this one, whose only key it is: the layout refuses it twice. */
   readonly isOneOfEachUnit?: true;
+  /** A query made one row for each value of the unit's key columns, and of nothing else; see compile/left-values.ts. */
+  readonly isOnePerUnit?: true;
   /** Exact number of rows; known to the runtime, never shown to a consumer of a private table. */
   readonly rowCount: bigint;
 }

@@ -171,9 +171,66 @@ const PER_UNIT: readonly (readonly [string, readonly number[]])[] = [
     "with v as (select patient, sum(stay * 2 - 1) s from visits where ward <> 'east' group by patient) select sum(s) filter (where town = 'A') a from v join patients on id = patient",
     [2],
   ],
+  [
+    'select f, count(*) c, sum(n) s from (select patient, bool_or(stay > 9) f, count(*) n from visits group by patient) group by f order by f',
+    [1],
+  ],
+  [
+    'select w, count(*) c from (select patient, upper(max(ward)) w from visits group by patient having count(*) > 1) group by w order by w',
+    [1],
+  ],
+  [
+    "select sum(n) a, sum(l::int) b, count(*) c from (select patient, count(*) filter (where ward = 'north') n, bool_and(stay > 3) l from visits group by patient)",
+    [1],
+  ],
+  ['select count(*) c from (select distinct patient from visits where stay > 4)', [1]],
+  ['select count(*) c, sum(w) s from (select patient, count(distinct ward) w from visits group by patient)', [1]],
+  [
+    'select ward, n, count(*) c from (select patient, ward, count(*) n from visits join wards using (ward) group by patient, ward) group by all order by all',
+    [2],
+  ],
+  [
+    'select town, count(*) c, sum(coalesce(n, 0)) s, count(n) k from patients left join (select patient, count(*) n from visits group by patient) v on v.patient = id group by town order by town',
+    [2],
+  ],
+  [
+    "select ward, count(*) c, sum(coalesce(n, 0)) s from visits left join (select patient, count(*) n from visits where ward = 'north' group by patient) v using (patient) group by ward order by ward",
+    [2],
+  ],
+  [
+    'select coalesce(a.n, 0) - coalesce(b.n, 0) d, count(*) c from patients left join (select patient, count(*) n from visits where stay > 9 group by patient) a on a.patient = id left join (select patient, count(*) n from visits where stay <= 9 group by patient) b on b.patient = id group by d order by d',
+    [2],
+  ],
+];
+/** Rows in the order of those of their patient. */
+const ORDERED: readonly (readonly [string, readonly number[]])[] = [
+  [
+    'select ward, count(*) c, sum(stay) s from (select *, row_number() over (partition by patient order by stay desc, ward) k from visits) where k = 1 group by ward order by ward',
+    [1],
+  ],
+  [
+    'select ward, count(*) c from (select * from visits qualify row_number() over (partition by patient order by stay) = 1) group by ward order by ward',
+    [1],
+  ],
+  [
+    'select ward, count(*) c, sum(stay) s from (select distinct on (patient) patient, ward, stay from visits order by patient, stay, ward) group by ward order by ward',
+    [1],
+  ],
+  [
+    'select b, ward, count(*) c from (select ward, lag(ward) over (partition by patient order by stay, ward) as b from visits) group by all order by all',
+    [2],
+  ],
+  [
+    'select k, count(*) c from (select rank() over (partition by patient order by ward) k from visits) where k < 3 group by k order by k',
+    [2],
+  ],
+  [
+    'select town, f.ward, count(*) c from patients join (select distinct on (patient) patient, ward from visits order by patient, stay) f on f.patient = id group by all order by all',
+    [1],
+  ],
 ];
 
-for (const [sql, bounds] of [...OFFERED, ...PER_UNIT]) {
+for (const [sql, bounds] of [...OFFERED, ...PER_UNIT, ...ORDERED]) {
   test(`without noise it is what DuckDB answers: ${sql}`, async () => {
     const lavish = { ...LAVISH, maxRows: 1000 };
     const verdict = await quiet.compile(sql, lavish);
@@ -196,7 +253,7 @@ const blocksOf = async (hospital: Hospital, sql: string): Promise<readonly Noisy
   return query.kind === 'composed' ? query.blocks : [query];
 };
 
-for (const [sql] of [...OFFERED, ...PER_UNIT]) {
+for (const [sql] of [...OFFERED, ...PER_UNIT, ...ORDERED]) {
   test(`no patient moves an exact part by more than its noise is made for: ${sql}`, async () => {
     const [full, less] = [await blocksOf(sides[0], sql), await blocksOf(sides[1], sql)];
     for (const [index, block] of full.entries()) {
@@ -231,7 +288,7 @@ for (const [sql] of [...OFFERED, ...PER_UNIT]) {
 }
 
 test('the second gate reads the parts, and what is computed of them, as they were meant; no private table is in the latter', async () => {
-  for (const [sql] of [...OFFERED, ...PER_UNIT]) {
+  for (const [sql] of [...OFFERED, ...PER_UNIT, ...ORDERED]) {
     const query = await sides[0].compile(sql);
     assert.ok(query.kind !== 'denied');
     for (const { enforced } of await blocksOf(sides[0], sql)) {

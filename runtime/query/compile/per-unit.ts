@@ -106,6 +106,11 @@ export function compilePerUnit(
     const index = inner.indexOf(reference(holder.base.relation, name));
     return index === -1 ? '' : valueName(index);
   };
+  const isUnitKey = (key: Typed): boolean =>
+    key.kind === 'column' &&
+    key.base?.relation === holder.base.relation &&
+    holder.keyColumns.includes(key.base.column.name);
+  if (keys.every(isUnitKey)) perUnit.isOnePerUnit = true;
   perUnit.units = [{ ...unit, keyColumns: holder.keyColumns.map(positionOf), path: [] }];
   const outer: Base = { relation, table: perUnit, leftOn: null, at: base.at };
   return {

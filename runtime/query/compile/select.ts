@@ -70,7 +70,7 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
   const sight = rowSight(state, scope, from, items, 'rows');
   const where = select.where === null ? [] : conjuncts(select.where).map((one) => condition(resolve(one, sight)));
   const rows = addConditions(from.scope, where);
-  const isFirst = select.distinctOn !== undefined && derived && state.noise === undefined;
+  const isFirst = select.distinctOn !== undefined && derived;
   const aggregates =
     select.groups.length > 0 || select.groupAll || (select.distinct && !isFirst) || select.groupSets.length > 0;
   const calls = [...items.map((item) => item.expression), ...(select.having === null ? [] : [select.having])];
@@ -92,7 +92,7 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
       resolve(syntax, sight),
     );
   }
-  if (derived && state.noise === undefined && asksForOrder(select)) {
+  if (derived && asksForOrder(select)) {
     const ordered = compileOrdered(
       state,
       { ...select, items },

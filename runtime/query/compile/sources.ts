@@ -6,6 +6,7 @@ import { buildCall, NO_CLOCK } from '../resolve/call.ts';
 import { alias, type Base, baseColumn, type Equality, mergeScopes, type RowScope } from '../rows.ts';
 import type { Source, Syntax } from '../syntax.ts';
 import { releasedColumn, type Typed } from '../typed.ts';
+import { joinUnitValues } from './left-values.ts';
 import { readSeries, readValues } from './lists.ts';
 import { checkNoneGiven } from './public-joins.ts';
 import { hasPartner, isPickedBy } from './semi-join.ts';
@@ -156,7 +157,7 @@ function fromRelation(
 function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
   const left = readFrom(source.left, needs);
   const before = { noisy: needs.state.noise?.uses ?? 0, brought: needs.state.brought };
-  const right = readFrom(source.right, needs);
+  const right = apartFrom(left, readFrom(source.right, needs), needs.state);
   const using = source.isNatural === true ? sharedNames(left, right, source.at) : source.using;
   const both: From = {
     visible: [...left.visible, ...right.visible],
@@ -188,13 +189,51 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
     const test = source.type === 'semi' ? found : buildCall('not', [found], over, source.at);
     return { ...left, scope: addConditions(left.scope, [test]) };
   }
-  if (source.type === 'left') return readLeftJoin(left, right, both, conditions, hasPrivate, source.at);
+  if (source.type === 'left') {
+    return (
+      joinUnitValues(needs.state, { left, right, both }, conditions, source.at) ??
+      readLeftJoin(left, right, both, conditions, hasPrivate, source.at)
+    );
+  }
   if (source.type === 'right' || source.type === 'full') {
     if (hasPrivate)
       refuse('outer-join-private', 'an outer join to private rows is not offered', source.at, 'use an inner join');
     return readOuterJoin({ left, right, both, conditions }, { ...source, using });
   }
   return { ...both, scope: addConditions(both.scope, conditions) };
+}
+
+/**
+ * One noisy answer on both sides: rows of it are told apart by the side that they come from, or the intervals of one row
+ * would be shown beside another.
+ */
+function apartFrom(left: From, right: From, state: State): From {
+  if (state.noise === undefined) return right;
+  const domains = left.released.flatMap(({ certificates }) => certificates.map(({ domain }) => domain));
+  const shared = right.released
+    .flatMap(({ certificates }) => certificates.map(({ domain }) => domain))
+    .filter((domain) => domains.includes(domain));
+  if (shared.length === 0) return right;
+  const side = state.nextRelation++;
+  const renamed = (domain: string): string => (shared.includes(domain) ? `${domain} #${side}` : domain);
+  return {
+    ...right,
+    visible: right.visible.map((one) => ({
+      ...one,
+      columns: one.columns.map((column) =>
+        column.noisy === undefined
+          ? column
+          : {
+              ...column,
+              noisy: Object.fromEntries(Object.entries(column.noisy).map(([domain, cell]) => [renamed(domain), cell])),
+            },
+      ),
+    })),
+    released: right.released.map((one) => ({
+      ...one,
+      certificates: one.certificates.map(({ domain, sql }) => ({ domain: renamed(domain), sql })),
+    })),
+  };
 }
 
 /** NATURAL: the names that both sides have. */
@@ -247,7 +286,12 @@ function readLeftJoin(
   const isOne = (base === undefined) !== (released === undefined) && otherBases.length + otherReleased.length === 0;
   const isPlain = right.scope.predicates.length === 0 && base?.leftOn == null && released?.leftOn == null;
   if (!isOne || !isPlain || base?.table.isPublic === false || (hasPrivate && base === undefined)) {
-    refuse('outer-join-private', 'LEFT JOIN is offered to one public table at a time', at, 'use an inner join');
+    refuse(
+      'outer-join-private',
+      'LEFT JOIN is offered to one public table at a time, and to values per unit',
+      at,
+      'use an inner join, or LEFT JOIN (SELECT unit, count(*) … GROUP BY unit) on the unit',
+    );
   }
   if (base !== undefined) {
     return { ...both, scope: { ...both.scope, bases: [...left.scope.bases, { ...base, leftOn: conditions }] } };

@@ -38,6 +38,8 @@ export interface State {
 /** Aggregates private rows with noise. `uses` grows with every part of the query that rests on a noisy answer. */
 export interface NoiseStep {
   uses: number;
+  /** Rows of a unit that a table keeps, at most. */
+  readonly keptRows: number;
   readonly aggregate: (part: NoisePart) => Relation;
 }
 

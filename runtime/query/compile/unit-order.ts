@@ -8,11 +8,16 @@
  * leaves out is nobody or enough. Its rights are those that the columns share of which it is made, ordered by and
  * partitioned by; see unit-values.ts. What WHERE leaves out ahead of the window changes the order of the units that it
  * touches, so it is checked over all units as for values per unit.
+ *
+ * Under differential privacy the same holds, and nothing has to be checked: the rows of the table are those that the layout
+ * keeps, each of the unit that it was of and at most as many of it, with a column more that follows from the unit's own rows.
  */
 import type { ColumnGrant } from '../../policy/model.ts';
 import type { CatalogueColumn, CatalogueTable } from '../catalogue.ts';
+import { keptRowsOf } from '../differential/fan-out.ts';
 import { formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import type { Rest } from '../enforce/block.ts';
+import { FIXED_POINT, ROW_RANK } from '../layout.ts';
 import { PLACE_COLUMN, UNIT_TAGS } from '../enforce/sketches.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, baseColumn, printScope, reference, unitsOf } from '../rows.ts';
@@ -91,7 +96,14 @@ export function compileOrdered(
   }));
   const outside: From = { ...from, visible, scope: { ...from.scope, bases: [{ ...base, relation, table: ordered }] } };
   const add = (window: WindowSyntax, at: Place): Typed => {
-    const { sql, type, value, made } = printWindow(window, { base, keyColumns: unit.keyColumns, resolveRow, at });
+    const { sql, type, value, made, isOfWholeUnit } = printWindow(window, {
+      base,
+      keyColumns: unit.keyColumns,
+      resolveRow,
+      at,
+      // Keys that are nobody's are one unit together, and only its hash says so.
+      unitHash: state.noise === undefined ? null : reference(base.relation, unit.hash),
+    });
     for (const column of made.flatMap(distinctColumns)) state.rights.touch(column, 'per unit');
     rests.push(...made.flatMap((one) => restsOf(one, null)));
     const known = windows.indexOf(sql);
@@ -101,6 +113,7 @@ export function compileOrdered(
       label: `${window.name}(…)`,
       type,
       grants: [grantOf(value, made, unit.keyColumns)],
+      ...(window.name === 'row_number' && isOfWholeUnit ? { isPlaceInUnit: true as const } : {}),
     };
     columns[base.table.columns.length + index] = column;
     return baseColumn({ relation, table: ordered, column }, at);
@@ -124,17 +137,19 @@ export function compileOrdered(
     expression: resolve(item.expression, sight),
     role: 'derived',
   }));
-  const kept = select.qualify === null ? [] : conjuncts(select.qualify).map((one) => condition(resolve(one, sight)));
-  if (select.distinctOn !== undefined) kept.push(firstOf(select, add));
+  const conditions =
+    select.qualify === null ? [] : conjuncts(select.qualify).map((one) => condition(resolve(one, sight)));
+  if (select.distinctOn !== undefined) conditions.push(firstOf(select, add));
   if (windows.length === 0) return null;
   for (const predicate of from.scope.predicates) state.rights.condition(predicate);
   const keys = base.table.columns
     .filter(({ name }) => unit.keyColumns.includes(name))
     .map((column) => baseColumn({ relation: base.relation, table: base.table, column }, base.at));
-  const guards = guardsOf(state, from.scope, keys, rests);
+  const kept = state.noise === undefined ? undefined : keptRowsOf(base.table, state.noise.keptRows);
+  const guards = kept === undefined ? guardsOf(state, from.scope, keys, rests) : [];
   const [{ hash } = { hash: '' }] = unitsOf(from.scope);
   const own = [
-    `${alias(base.relation)}.*`,
+    ...columnsIn(base, kept !== undefined).map((name) => reference(base.relation, name)),
     ...windows.map((sql, index) => `${sql} AS ${quoteName(`${PLACE_COLUMN}${index}`)}`),
   ];
   if (state.sketches !== null) {
@@ -142,9 +157,25 @@ export function compileOrdered(
     if (formsOf(base.table, state.sketches.buckets).includes(undefined))
       own.push(`CAST(${tagIn({ unit: { domain: unit.domain, hash }, base })} AS HUGEINT) AS ${quoteName(UNIT_TAGS)}`);
   }
-  ordered.physical = `(SELECT ${own.join(', ')} ${printScope(from.scope, from.scope.predicates.map(printTyped).toSorted())})`;
+  const rows = from.scope.predicates.map(printTyped).toSorted();
+  if (kept !== undefined) {
+    // Behind noise a unit's order is that of the rows which count.
+    rows.unshift(`${reference(base.relation, ROW_RANK)} < ${kept}`);
+    ordered.rowsPerUnit = kept;
+  }
+  ordered.physical = `(SELECT ${own.join(', ')} ${printScope(from.scope, rows)})`;
   const bases: Base[] = [{ ...base, relation, table: ordered }];
-  return { kind: 'rows', scope: { bases, equalities: [], predicates: kept, guards }, columns: result };
+  return { kind: 'rows', scope: { bases, equalities: [], predicates: conditions, guards }, columns: result };
+}
+
+/** What may be read of a table: granted columns, those of its units, and behind noise those that bound it. */
+function columnsIn({ table }: Base, isNoisy: boolean): readonly string[] {
+  const bounded = table.columns.filter(({ grants }) => grants.some(({ bounds }) => bounds !== null));
+  return [
+    ...table.columns.map(({ name }) => name),
+    ...table.units.flatMap(({ hash, oneHot, tag }) => [hash, oneHot, ...(tag === undefined ? [] : [tag])]),
+    ...(isNoisy ? [ROW_RANK, ...bounded.map(({ name }) => FIXED_POINT(name))] : []),
+  ];
 }
 
 /**
@@ -186,21 +217,24 @@ interface WindowNeeds {
   readonly keyColumns: readonly string[];
   readonly resolveRow: (syntax: Syntax) => Typed;
   readonly at: Place;
+  /** By which a window over a whole unit is printed; null: by the key columns. */
+  readonly unitHash: string | null;
 }
 
 function printWindow(
   window: WindowSyntax,
-  { base, keyColumns, resolveRow, at }: WindowNeeds,
+  { base, keyColumns, resolveRow, at, unitHash }: WindowNeeds,
 ): {
+  /** Whether it looks at all rows of the unit, told by the unit's hash. */
+  readonly isOfWholeUnit: boolean;
   readonly sql: string;
   readonly type: NonNullable<Typed['type']>;
   readonly value: Typed | null;
   readonly made: readonly Typed[];
 } {
   const partitions = window.partitions.map(resolveRow);
-  const isOfUnit = keyColumns.every((name) =>
-    partitions.some((one) => one.kind === 'column' && one.sql === reference(base.relation, name)),
-  );
+  const keySql = new Set(keyColumns.map((name) => reference(base.relation, name)));
+  const isOfUnit = [...keySql].every((sql) => partitions.some((one) => printTyped(one) === sql));
   const isPlain =
     window.filter === null &&
     !window.distinct &&
@@ -232,11 +266,14 @@ function printWindow(
   const tie = window.name === 'rank' || window.name === 'dense_rank' ? [] : [`${alias(base.relation)}.rowid`];
   const [value] = args;
   const inside = value === undefined ? '' : `${printTyped(value)}${offset === null ? '' : `, ${steps}`}`;
-  const over = `PARTITION BY ${partitions.map(printTyped).join(', ')} ORDER BY ${[...printed, ...tie].join(', ')}`;
+  const isOfWholeUnit = unitHash !== null && partitions.every((one) => keySql.has(printTyped(one)));
+  const by = isOfWholeUnit ? unitHash : partitions.map(printTyped).join(', ');
+  const over = `PARTITION BY ${by} ORDER BY ${[...printed, ...tie].join(', ')}`;
   return {
     sql: `${window.name}(${inside}) OVER (${over})`,
     type: value === undefined ? BIGINT : (value.type ?? TEXT),
     value: value ?? null,
+    isOfWholeUnit,
     made: [...partitions, ...args, ...orders.map(({ key }) => key)],
   };
 }

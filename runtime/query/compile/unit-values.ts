@@ -65,6 +65,8 @@ export interface UnitNeeds {
   readonly rests: Rest[];
   /** Puts a column into the inner query, and says how the outer one refers to it. */
   readonly add: (column: UnitColumn) => Typed;
+  /** Makes values of another kind, which are looked for first; null for what it leaves to the rules of this file. */
+  readonly measured?: (call: Call, label: string) => Typed | null;
 }
 
 /** Expressions over keys and aggregates of the inner query, as the outer query sees them. */
@@ -74,7 +76,8 @@ export interface UnitSight {
   readonly condition: (syntax: Syntax) => Typed;
 }
 
-export function unitSight(state: State, { items, keys, resolveRow, rests, add }: UnitNeeds): UnitSight {
+export function unitSight(state: State, needs: UnitNeeds): UnitSight {
+  const { items, keys, resolveRow, rests, add } = needs;
   const printed = new Set(keys.map(printTyped));
   const keyed = (key: Typed): Typed =>
     key.kind === 'column' && key.base !== null
@@ -115,7 +118,9 @@ export function unitSight(state: State, { items, keys, resolveRow, rests, add }:
       if (syntax.name === 'grouping')
         return refuse('aggregate-misplaced', 'GROUPING cannot stand in a sub-query per unit', syntax.at);
       if (!isAggregateCall(syntax)) return null;
-      return { ...unitValue(state, syntax, { resolveRow, rests, add }, label ?? `${syntax.name}(…)`), at: syntax.at };
+      const name = label ?? `${syntax.name}(…)`;
+      const value = needs.measured?.(syntax, name) ?? unitValue(state, syntax, { resolveRow, rests, add }, name);
+      return { ...value, at: syntax.at };
     },
     window: (_window, at) =>
       refuse(

@@ -4,6 +4,9 @@ import type { Bins } from '../../release/mechanisms/histogram.ts';
 import { BY_GROUP } from '../instead.ts';
 import { refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
+import { constant } from '../resolve/align.ts';
+import { buildCall } from '../resolve/call.ts';
+import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
 import { type BaseColumn, distinctColumns, type Typed } from '../typed.ts';
@@ -37,7 +40,7 @@ export function aggregateOf(call: Call, needs: AggregateNeeds): DpAggregate {
   const filter = filterOf(call, needs);
   if (call.name === 'count_star')
     return { kind: 'count', measure: filter === null ? null : measures.counted(null, filter) };
-  const args = call.args.map(resolveRow);
+  const args = call.args.map(resolveRow).map(chosen);
   const [first, second] = args;
   if (first === undefined) return refuse('wrong-arguments', `\`${call.name}\` needs an argument`, call.at);
   if (call.distinct || call.name === 'approx_count_distinct') return distinctOf(call, first, filter, needs);
@@ -117,6 +120,16 @@ export function aggregateOf(call: Call, needs: AggregateNeeds): DpAggregate {
           'use count, sum, avg, variance, stddev, median, quantile_cont, histogram, corr, covar_pop or regr_slope',
       );
   }
+}
+
+/** `(c)::INT` is CASE WHEN c THEN 1 WHEN NOT c THEN 0 END: a condition on rows, and a number with bounds. */
+function chosen(arg: Typed): Typed {
+  const [when] = arg.kind === 'call' && (arg.name === 'cast' || arg.name === 'try_cast') ? arg.args : [];
+  const isFlag = when?.type != null && familyOf(when.type) === 'boolean';
+  if (!isFlag || arg.type === null || familyOf(arg.type) !== 'number') return arg;
+  const number = (value: bigint): Typed => constant({ kind: 'integer', value }, arg.at);
+  const no = { when: buildCall('not', [when], 'rows', arg.at), value: number(0n) };
+  return buildCase([{ when, value: number(1n) }, no], constant({ kind: 'null' }, arg.at), arg.at);
 }
 
 const EXTREME = 'the value of one row cannot be told; quantile_cont(x, 0.99) or (x, 0.01) comes near';

@@ -47,6 +47,7 @@ export function compileComposed(
   const known = new Map<unknown, ReleasedRelation>();
   const noise: NoiseStep = {
     uses: 0,
+    keptRows: release.maxRowsPerUnit,
     aggregate: (part) => {
       const perUnit = part.isDerived ? perUnitRows(state, release, part) : null;
       if (perUnit !== null) return perUnit;

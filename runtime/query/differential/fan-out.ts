@@ -8,7 +8,7 @@
  * a public table the most rows that share a value of the linked column, which is public as the table is. A left join to a
  * public table keeps rows without a match once, which is covered by the same number (at least 1).
  */
-import type { ColumnFacts, SqlType } from '../catalogue.ts';
+import type { CatalogueTable, ColumnFacts, SqlType } from '../catalogue.ts';
 import { refuse } from '../refusal.ts';
 import { type Base, checkJoins, privateBases, type RowScope, unitsOf } from '../rows.ts';
 import type { Typed } from '../typed.ts';
@@ -70,7 +70,7 @@ interface Link {
 function rowsFrom(scope: RowScope, root: Base, kept: number, rests: Rests = 'bounded'): number {
   const links = linksOf(scope);
   const reached = new Set([root.relation]);
-  let rows = root.table.rowsPerUnit ?? kept;
+  let rows = keptRows(scope, root, kept);
   for (let rest = scope.bases.filter((base) => base !== root); rest.length > 0;) {
     const next = rest
       .map((base) => ({ base, fan: fanOut(scope, base, columnsTo(base, links, reached), { kept, rests }) }))
@@ -81,6 +81,31 @@ function rowsFrom(scope: RowScope, root: Base, kept: number, rests: Rests = 'bou
     rest = rest.filter((base) => base !== next.base);
   }
   return rows;
+}
+
+/**
+ * Rows of a unit that count in a table: the layout keeps `kept` of each table alike. Of a table through which others reach
+ * their unit it refuses a second row, so one is enough; INVARIANT: whoever relies on the number also asks for it, by rank.
+ */
+export function keptRowsOf({ rowsPerUnit, isOneOfEachUnit }: CatalogueTable, kept: number): number {
+  return rowsPerUnit ?? (isOneOfEachUnit === true ? 1 : kept);
+}
+
+/** Rows of a unit that a private table has here; one where a condition takes the first of the unit's own order. */
+function keptRows(scope: RowScope, { relation, table }: Base, kept: number): number {
+  const isFirst = scope.predicates.some((one) => {
+    if (one.kind !== 'call' || one.name !== '=') return false;
+    const place = one.args.find((arg) => arg.kind === 'column');
+    const number = one.args.find((arg) => arg.kind === 'constant');
+    return (
+      place?.kind === 'column' &&
+      place.base?.relation === relation &&
+      place.base.column.isPlaceInUnit === true &&
+      number?.kind === 'constant' &&
+      number.literal.kind === 'integer'
+    );
+  });
+  return isFirst ? 1 : keptRowsOf(table, kept);
 }
 
 interface Linked {
@@ -112,7 +137,7 @@ function fanOut(
       ({ column, isOfOneKind }) =>
         isUniqueKey(scope, base, column) || (rests === 'known' && isOfOneKind && factsOf(column)?.isUnique === true),
     );
-    return isOne ? 1 : (base.table.rowsPerUnit ?? kept);
+    return isOne ? 1 : keptRows(scope, base, kept);
   }
   return Math.min(
     ...columns.map(({ column }) => Math.max(1, factsOf(column)?.mostRepeats ?? Number(base.table.rowCount))),

@@ -19,7 +19,7 @@ import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { holdsAggregate } from './answer.ts';
 import { printExact } from './exact.ts';
-import { rowsPerUnitOf } from './fan-out.ts';
+import { keptRowsOf, rowsPerUnitOf } from './fan-out.ts';
 import type { Measures } from './measures.ts';
 import { publicCells } from './public-keys.ts';
 
@@ -186,15 +186,15 @@ function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: Pri
     ),
   ];
   const bounded = privateBases(scope).map(
-    ({ relation }) => `${reference(relation, ROW_RANK)} < ${release.maxRowsPerUnit}`,
+    ({ relation, table }) => `${reference(relation, ROW_RANK)} < ${keptRowsOf(table, release.maxRowsPerUnit)}`,
   );
   const rows = printScope(scope, [...bounded, ...scope.predicates.map(printTyped).toSorted()]);
   const grouping = groups.length === 0 ? '' : ` GROUP BY ${groups.map(printTyped).join(', ')}`;
   // No LIMIT: whether it was reached would be told without noise.
   const result = `SELECT ${columns.join(', ')} ${rows}${grouping}`;
   const { maxRowsPerUnit } = plan.bound;
-  const joined =
-    maxRowsPerUnit === release.maxRowsPerUnit ? '' : `, which the join can make ${maxRowsPerUnit} rows of a unit`;
+  const most = Math.max(...privateBases(scope).map(({ table }) => keptRowsOf(table, release.maxRowsPerUnit)));
+  const joined = maxRowsPerUnit === most ? '' : `, which the join can make ${maxRowsPerUnit} rows of a unit`;
   const isPrivate = keys.length > 0 && plan.keys.kind === 'private';
   const shown = isPrivate ? `, delta ${release.delta}; groups appear only above a noisy threshold` : '';
   return {
@@ -211,7 +211,7 @@ function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: Pri
     certificates: [],
     summary: 'SELECT CAST(NULL AS BIGINT) AS withheldCells',
     inWords: [
-      `exact sums over at most ${release.maxRowsPerUnit} rows of each privacy unit${joined}`,
+      `exact sums over at most ${most} rows of each privacy unit${joined}`,
       `noise for epsilon ${release.microEpsilonPerJob / 1e6}${shown}`,
       'HAVING, ORDER BY, LIMIT and calculations see noisy cells only',
     ],

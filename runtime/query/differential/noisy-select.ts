@@ -148,8 +148,8 @@ export function compileNoisy({ state, release, blocks }: Needs, part: NoisePart)
 
 const domainOf = (block: number): string => `noisy ${block}`;
 
-/** The block that a certificate column of `post` tells the row of. */
-export const blockOf = (domain: string): number => Number(domain.slice('noisy '.length));
+/** The block that a certificate column of `post` tells the row of; `noisy 0 #7` is `noisy 0` on another side of a join. */
+export const blockOf = (domain: string): number => Number.parseInt(domain.slice('noisy '.length), 10);
 
 /** What stands in a row that no row of the block is behind: what every other step puts where a certificate is missing. */
 const noRow = ({ terms }: State): string => `CAST(${terms.minUnits} AS BIGINT)`;

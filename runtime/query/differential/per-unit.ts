@@ -10,25 +10,26 @@
  */
 import type { AggregateFunction, ColumnGrant, DifferentialPrivacyRelease } from '../../policy/model.ts';
 import { type CatalogueColumn, type CatalogueTable, keyColumnsOf, type SqlType } from '../catalogue.ts';
-import { checkBrought } from '../compile/brought-tables.ts';
 import { isPlain } from '../compile/per-unit.ts';
 import { groupKeys } from '../compile/released.ts';
 import { condition, itemName } from '../compile/select.ts';
 import { conjuncts } from '../compile/sources.ts';
 import { refuse } from '../refusal.ts';
-import { resolve, type Sight } from '../resolve/expression.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
-import { passed } from '../compile/unit-values.ts';
+import { passed, unitSight } from '../compile/unit-values.ts';
 import type { Column, NoisePart, Relation, State } from '../compile/state.ts';
 import { FIXED_POINT, ROW_RANK } from '../layout.ts';
 import { printTyped, quoteName } from '../print.ts';
-import { type Base, baseColumn, printScope, reference } from '../rows.ts';
-import { type Select, type Syntax, wordsOf } from '../syntax.ts';
-import { BIGINT, DOUBLE } from '../types.ts';
+import { type Base, baseColumn, printScope, privateBases, reference, unitsOf } from '../rows.ts';
+import { has } from '../rights.ts';
+import { printable } from '../parse/literal.ts';
+import { BIGINT, DOUBLE, TEXT } from '../types.ts';
 import type { Call } from './aggregates.ts';
 import { checkMeasure } from './aggregates.ts';
 import { fixedPointOf, MAX_BITS, narrowed } from './fixed-point.ts';
-import { isAggregateCall } from '../compile/aggregate-calls.ts';
+import { hasAggregate } from '../compile/aggregate-calls.ts';
+import { keptRowsOf } from './fan-out.ts';
+import { boundRows } from './noisy-block.ts';
 
 /** A value of each unit's row. */
 interface UnitValue {
@@ -41,121 +42,105 @@ interface UnitValue {
 /** null when the query is anything else. Throws Refusal. */
 export function perUnitRows(state: State, release: DifferentialPrivacyRelease, part: NoisePart): Relation | null {
   const { select, from, resolveRow } = part;
-  const [base, ...others] = from.scope.bases;
-  const [unit, ...moreUnits] = base?.table.units ?? [];
-  if (base === undefined || unit === undefined || others.length + moreUnits.length > 0) return null;
-  if (!isPlain({ ...select, having: null })) return null;
-  if (!state.context.tables.includes(base.table)) return null;
-  const keys = groupKeys(select, select.items).map(resolveRow);
-  const names = keys.map((key) => (key.kind === 'column' ? (key.base?.column.name ?? null) : null));
-  const unitKeys = keyColumnsOf(state.context.tables, base.table, unit);
-  if (unitKeys.length === 0 || names.includes(null) || !unitKeys.every((name) => names.includes(name))) return null;
-  const isOne = names.every((name) => unitKeys.includes(name ?? ''));
-  checkBrought(state, from.scope);
-  for (const predicate of from.scope.predicates) state.rights.condition(predicate);
-  for (const [index, key] of keys.entries()) if (!unitKeys.includes(names[index] ?? '')) state.rights.key(key);
+  const { scope } = from;
+  if (!isPlain({ ...select, having: null, distinct: false })) return null;
+  const isDistinct = select.distinct && select.groups.length === 0 && !select.groupAll;
+  if (select.distinct && (!isDistinct || select.items.some((item) => hasAggregate(item.expression)))) return null;
+  const privates = privateBases(scope);
+  if (privates.some(({ table }) => !state.context.tables.includes(table) || table.units.length !== 1)) return null;
+  const written = isDistinct ? select.items.map((item) => item.expression) : groupKeys(select, select.items);
+  const keys = written.map(resolveRow);
+  const holder = privates
+    .map((base) => ({ base, names: unitKeysOf(state, base) }))
+    .find(({ base, names }) => names.length > 0 && names.every((name) => keys.some((key) => isOf(key, base, name))));
+  const [unit] = holder?.base.table.units ?? [];
+  if (holder === undefined || unit === undefined) return null;
+  const { base, names: unitKeys } = holder;
+  const isUnitKey = (key: Typed): boolean => unitKeys.some((name) => isOf(key, base, name));
+  const { rowsPerUnit, unitHash } = boundRows(state, scope, release);
+  for (const key of keys) if (!isUnitKey(key)) state.rights.key(key);
 
+  const isOne = keys.every(isUnitKey);
+  const relation = state.nextRelation++;
   const columns: CatalogueColumn[] = [];
   const inner: string[] = [];
-  /** By how they are computed. */
+  const table: { -readonly [Key in keyof CatalogueTable]: CatalogueTable[Key] } = {
+    ...base.table,
+    columns,
+    ...(privates.length > 1 ? { joins: 'forbidden' as const } : {}),
+    ...(isOne ? { rowsPerUnit: 1, isOnePerUnit: true as const } : { rowsPerUnit }),
+  };
   const made = new Map<string, CatalogueColumn>();
-  const values = new Map<string, UnitValue | null>();
-  for (const [index, item] of select.items.entries()) {
-    const { expression } = item;
-    const name = `__gb_v${index}`;
-    const label = itemName(item, from);
-    if (expression.kind === 'call' && isAggregateCall(expression)) {
-      const value = valueIn(expression);
-      if (value === null) return null;
-      add(value, name, label);
-      continue;
+  const add = (
+    sql: string,
+    column: Omit<CatalogueColumn, 'name'>,
+    printed: (name: string) => readonly string[],
+  ): Typed => {
+    const name = `__gb_v${made.size}`;
+    const found = made.get(sql) ?? { ...column, name };
+    if (!made.has(sql)) {
+      made.set(sql, found);
+      columns.push(found);
+      inner.push(...printed(name));
     }
-    const key = resolveRow(expression);
-    if (key.kind !== 'column' || key.base === null || !keys.some((one) => printTyped(one) === key.sql)) return null;
-    const isUnit = unitKeys.includes(key.base.column.name);
-    // Any of the unit's rows tells its key; the least one, so that it is always the same.
-    inner.push(`${isUnit && isOne ? `min(${key.sql})` : key.sql} AS ${quoteName(name)}`);
-    columns.push({ name, label, of: key.base.column.name, type: key.type, grants: key.base.column.grants });
-  }
-  const asked = select.having === null ? [] : conjuncts(select.having);
-  for (const [index, call] of asked.flatMap(aggregatesIn).entries()) {
-    const value = valueIn(call);
-    if (value === null) return null;
-    if (!made.has(value.sql)) add(value, `__gb_h${index}`, `${call.name}(…)`);
-  }
-  const hash = reference(base.relation, unit.hash);
-  const rows = printScope(from.scope, [
-    `${reference(base.relation, ROW_RANK)} < ${release.maxRowsPerUnit}`,
-    ...from.scope.predicates.map(printTyped).toSorted(),
+    return baseColumn({ relation, table, column: found }, base.at);
+  };
+  // Any of the unit's rows tells its key; the least one, so that it is always the same.
+  const unitKeySql = new Set(keys.filter(isUnitKey).map(printTyped));
+  const once = (sql: string): string => (isOne && unitKeySql.has(sql) ? `min(${sql})` : sql);
+  const sight = unitSight(state, {
+    items: select.items,
+    keys,
+    resolveRow,
+    // Whom a condition leaves out is hidden by the noise, not by a minimum.
+    rests: [],
+    add: ({ sql, type, grants, of, label }) =>
+      add(sql, { label, type: type ?? TEXT, grants, ...(of === undefined ? {} : { of }) }, (name) => [
+        `${once(sql)} AS ${quoteName(name)}`,
+      ]),
+    measured: (call, label) => {
+      const value = valueOf(state, call, resolveRow, rowsPerUnit);
+      if (value === null) return null;
+      const { grid, type, grant, sql } = value;
+      return add(sql, { label, type, grants: [grant], grid }, (name) => [
+        `${sql} AS ${quoteName(FIXED_POINT(name))}`,
+        `${shownOf(value)} AS ${quoteName(name)}`,
+      ]);
+    },
+  });
+  const visible = select.items.map((item): Column => ({
+    name: itemName(item, from),
+    role: 'derived',
+    expression: sight.named(item.expression, itemName(item, from)),
+  }));
+  for (const key of keys) sight.key(key);
+  // A condition on the row of a unit: whoever comes or goes changes that row and no other.
+  const predicates = select.having === null ? [] : conjuncts(select.having).map((one) => sight.condition(one));
+  const oneHot = unitsOf(scope)[0]?.oneHot ?? '';
+  const rows = printScope(scope, [
+    ...privates.map((one) => `${reference(one.relation, ROW_RANK)} < ${keptRowsOf(one.table, release.maxRowsPerUnit)}`),
+    ...scope.predicates.map(printTyped).toSorted(),
   ]);
-  const groups = isOne ? [hash] : [hash, ...new Set(keys.map(printTyped))];
   inner.push(
-    `min(${hash}) AS ${quoteName(unit.hash)}`,
-    `min(${reference(base.relation, unit.oneHot)}) AS ${quoteName(unit.oneHot)}`,
+    `min(${unitHash}) AS ${quoteName(unit.hash)}`,
+    `min(${oneHot}) AS ${quoteName(unit.oneHot)}`,
     `CAST(0 AS UINTEGER) AS ${quoteName(ROW_RANK)}`,
   );
-  const table: CatalogueTable = {
-    ...base.table,
-    physical: `(SELECT ${inner.join(', ')} ${rows} GROUP BY ${groups.join(', ')})`,
-    columns,
-    units: [
-      {
-        ...unit,
-        keyColumns: unitKeys.map(
-          (name) => columns[select.items.findIndex((one) => isKey(one.expression, name))]?.name ?? '',
-        ),
-        path: [],
-      },
-    ],
-    rowsPerUnit: isOne ? 1 : release.maxRowsPerUnit,
-  };
-  const relation = state.nextRelation++;
+  const groups = isOne ? [unitHash] : [unitHash, ...new Set(keys.map(printTyped))];
+  table.physical = `(SELECT ${inner.join(', ')} ${rows} GROUP BY ${groups.join(', ')})`;
+  const nameOf = (name: string): string => made.get(reference(base.relation, name))?.name ?? '';
+  table.units = [{ ...unit, keyColumns: unitKeys.map(nameOf), path: [] }];
   const outer: Base = { relation, table, leftOn: null, at: base.at };
-  const typedOf = (column: CatalogueColumn): Typed => baseColumn({ relation, table, column }, base.at);
-  const visible = columns.slice(0, select.items.length).map((column): Column => ({
-    name: column.label ?? column.name,
-    role: 'derived',
-    expression: typedOf(column),
-  }));
-  const sight: Sight = {
-    over: 'rows',
-    parameters: state.context.parameters,
-    intercept: () => null,
-    column: (path, at) =>
-      visible.find((one) => path.length === 1 && one.name.toLowerCase() === path[0]?.toLowerCase())?.expression ??
-      refuse('column-not-grouped', 'HAVING of values per unit takes aggregates and names of the select list', at),
-    special: (call) => {
-      const column = isAggregateCall(call) ? made.get(valueIn(call)?.sql ?? '') : undefined;
-      return column === undefined ? null : typedOf(column);
-    },
-    window: (_window, at) => refuse('window-over-rows', 'a window cannot look at values per unit', at),
-    subquery: ({ at }) => refuse('sql-not-allowed', 'a sub-query cannot stand in HAVING of values per unit', at),
-  };
-  // A condition on the row of a unit: whoever comes or goes changes that row and no other.
-  const predicates = asked.map((one) => condition(resolve(one, sight)));
   return { kind: 'rows', scope: { bases: [outer], equalities: [], predicates }, columns: visible };
+}
 
-  function add(value: UnitValue, name: string, label: string): void {
-    const column = { name, label, type: value.type, grants: [value.grant], grid: value.grid };
-    columns.push(column);
-    if (!made.has(value.sql)) made.set(value.sql, column);
-    inner.push(`${value.sql} AS ${quoteName(FIXED_POINT(name))}`, `${shownOf(value)} AS ${quoteName(name)}`);
-  }
+function unitKeysOf(state: State, { table }: Base): readonly string[] {
+  const [unit] = table.units;
+  return unit === undefined ? [] : keyColumnsOf(state.context.tables, table, unit);
+}
 
-  function valueIn(call: Call): UnitValue | null {
-    const words = wordsOf(call);
-    const known = values.get(words);
-    if (known !== undefined) return known;
-    const value = valueOf(state, call, resolveRow, release.maxRowsPerUnit);
-    values.set(words, value);
-    return value;
-  }
-
-  function isKey(expression: Select['items'][number]['expression'], name: string): boolean {
-    if (expression.kind !== 'column') return false;
-    const key = resolveRow(expression);
-    return key.kind === 'column' && key.base?.column.name === name;
-  }
+function isOf(key: Typed, base: Base, name: string): boolean {
+  return key.kind === 'column' && key.base?.relation === base.relation && key.base.column.name === name;
 }
 
 const OUTER: readonly AggregateFunction[] = [
@@ -173,35 +158,54 @@ const MAX_LISTED = 100;
 
 function valueOf(state: State, call: Call, resolveRow: NoisePart['resolveRow'], kept: number): UnitValue | null {
   const { rights } = state;
-  if (call.filter !== null || call.distinct) return null;
-  rights.note(call.name === 'count_star' ? 'count' : call.name);
+  const name = call.name === 'mean' ? 'avg' : call.name;
+  if (OWN.has(name)) {
+    const [own] = call.args.map(resolveRow);
+    const column = own?.kind === 'column' && call.args.length === 1 ? own.base : null;
+    const isAdded = column !== null && has(column, 'extremum') && boundsIn(column.column) && call.filter === null;
+    // As a group key or in a condition it is one row's own value, as it stands there; see compile/unit-values.ts.
+    if (!isAdded) return null;
+  } else if (!MADE.has(name))
+    return refuse(
+      'aggregate-not-allowed',
+      `\`${printable(call.name)}\` per unit is not offered with noise`,
+      call.at,
+      'use count, sum, avg, min, max or bool_or',
+    );
+  rights.note(name === 'count_star' ? 'count' : name);
   const [arg, ...more] = call.args.map(resolveRow);
-  if (more.length > 0) return null;
+  if (more.length > 0 || (call.distinct && name !== 'count'))
+    return refuse('wrong-arguments', `\`${printable(call.name)}\` per unit takes one value`, call.at);
+  const asked = call.filter === null ? null : condition(resolveRow(call.filter));
+  if (asked !== null) rights.condition(asked);
+  const filter = asked === null ? '' : ` FILTER (WHERE ${printTyped(asked)})`;
+  const among = asked === null ? [] : distinctColumns(asked);
   const most = BigInt(kept);
+  const counted = (sql: string, given: ColumnGrant['rights']): UnitValue => ({
+    sql,
+    grid: { low: 0n, high: most, step: ONE },
+    type: BIGINT,
+    grant: {
+      ...grantOf(0, kept, ['quantile', 'histogram'], given),
+      values: kept <= MAX_LISTED ? listed(sql === 'count(*)' ? 1 : 0, kept) : null,
+    },
+  });
   if (
-    call.name === 'count_star' ||
-    (call.name === 'count' && arg?.kind === 'constant' && arg.literal.kind !== 'null')
+    name === 'count_star' ||
+    (name === 'count' && !call.distinct && arg?.kind === 'constant' && arg.literal.kind !== 'null')
   ) {
     // How many rows a unit has is not the value of any column: it may be told apart, behind noise. 0 is not among them.
-    const values = Array.from({ length: kept }, (_, i) => ({ kind: 'number' as const, text: String(i + 1) }));
-    return {
-      sql: 'count(*)',
-      grid: { low: 0n, high: most, step: ONE },
-      type: BIGINT,
-      grant: {
-        ...grantOf(0, kept, ['quantile', 'histogram']),
-        rights: ['aggregate', 'group', 'filter', 'order'],
-        values: kept <= MAX_LISTED ? values : null,
-      },
-    };
+    const isAll = asked === null;
+    return counted(`count(*)${filter}`, isAll ? ['group', 'filter', 'order'] : passed(among).rights);
   }
   if (arg === undefined) return null;
-  const name = call.name === 'mean' ? 'avg' : call.name;
-  if (name === 'min' || name === 'max') {
-    if (arg.kind !== 'column' || arg.base === null) return null;
-    rights.require(arg.base, 'extremum', call.at, `in ${name}`);
-  } else if (name === 'sum' || name === 'avg' || name === 'count') checkMeasure(arg, name, rights);
-  else return null;
+  if (call.distinct) {
+    if (arg.kind !== 'column' || arg.base === null)
+      return refuse('measure-not-allowed', 'DISTINCT per unit works on a column', arg.at);
+    rights.require(arg.base, 'countDistinct', call.at, 'to count distinct values');
+    return counted(`count(DISTINCT ${arg.sql})${filter}`, passed([arg.base, ...among]).rights);
+  }
+  if (name === 'sum' || name === 'avg' || name === 'count') checkMeasure(arg, name, rights);
   const value = narrowed(fixedPointOf(arg), MAX_BITS - most.toString(2).length);
   const isSum = name === 'sum';
   const grid =
@@ -213,13 +217,13 @@ function valueOf(state: State, call: Call, resolveRow: NoisePart['resolveRow'], 
           step: value.step,
         };
   const sql = {
-    count: `count(${value.sql})`,
-    sum: `CAST(sum(${value.sql}) AS BIGINT)`,
+    count: `count(${value.sql})${filter}`,
+    sum: `CAST(sum(${value.sql})${filter} AS BIGINT)`,
     // Towards zero, and between the least and the greatest of its values like the mean itself.
-    avg: `CAST(sum(${value.sql}) // CAST(count(${value.sql}) AS HUGEINT) AS BIGINT)`,
+    avg: `CAST(sum(${value.sql})${filter} // CAST(count(${value.sql})${filter} AS HUGEINT) AS BIGINT)`,
     min: `min(${value.sql})`,
     max: `max(${value.sql})`,
-  }[name];
+  }[name as 'count' | 'sum' | 'avg' | 'min' | 'max'];
   const own = arg.kind === 'column' ? (arg.base?.column.grants ?? []) : [];
   const further = (['quantile', 'histogram'] as const).filter((one) =>
     own.some((grant) => grant.functions.includes(one)),
@@ -232,7 +236,7 @@ function valueOf(state: State, call: Call, resolveRow: NoisePart['resolveRow'], 
     grid,
     type: name === 'count' ? BIGINT : DOUBLE,
     // As a key and in conditions what its columns are there; see compile/unit-values.ts.
-    grant: grantOf(low ?? 0, high ?? 0, further, passed(distinctColumns(arg)).rights),
+    grant: grantOf(low ?? 0, high ?? 0, further, passed([...distinctColumns(arg), ...among]).rights),
   };
 }
 
@@ -252,11 +256,24 @@ const grantOf = (
   bins: null,
 });
 
-/** The aggregates of an expression. */
-function aggregatesIn(syntax: Syntax): readonly Call[] {
-  if (syntax.kind === 'cast') return aggregatesIn(syntax.arg);
-  if (syntax.kind !== 'call') return [];
-  return isAggregateCall(syntax) ? [syntax] : syntax.args.flatMap(aggregatesIn);
+/** Values of one row: of the least, the greatest, or whether there is one. */
+const OWN: ReadonlySet<string> = new Set([
+  'min',
+  'max',
+  'arg_min',
+  'arg_max',
+  'min_by',
+  'max_by',
+  'bool_or',
+  'bool_and',
+]);
+/** Made of all rows, in whole numbers. */
+const MADE: ReadonlySet<string> = new Set(['count_star', 'count', 'sum', 'avg']);
+
+const boundsIn = ({ grants }: CatalogueColumn): boolean => grants.some(({ bounds }) => bounds !== null);
+
+function listed(from: number, to: number): { readonly kind: 'number'; readonly text: string }[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => ({ kind: 'number', text: String(from + i) }));
 }
 
 /** The value itself, for bins and conditions. */

@@ -2,6 +2,9 @@ import { describe } from 'node:test';
 import { type Attacks, promiseHarmless } from './class-checks.ts';
 
 const cohort = (condition: string): string => `person IN (SELECT person FROM visits WHERE ${condition})`;
+/** Values of those who have such visits, beside all people. */
+const beside = (values: string, where = 'TRUE'): string =>
+  `people p LEFT JOIN (SELECT person, ${values} FROM visits WHERE ${where} GROUP BY person) v ON v.person = p.person`;
 const perUnit = (values: string, more = ''): string => `(SELECT person, ${values} FROM visits GROUP BY person ${more})`;
 
 /** Person 7 alone has the rare disease, the flag, the year 1899; annex has three; nothing of them may be told. */
@@ -87,7 +90,6 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
       `SELECT count(*) AS a0 FROM ${perUnit('count(*) AS n')} WHERE n > (SELECT max(n) FROM ${perUnit('count(*) AS n')})`,
       `SELECT sum(cost) AS a0 FROM visits GROUP BY person HAVING count(*) > 2`,
       `SELECT count(*) AS a0 FROM (SELECT person, count(*) AS n FROM visits GROUP BY person HAVING sum(cost) > 100000)`,
-      `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n')} v ON p.person = v.person`,
       `SELECT count(*) AS a0 FROM ${perUnit('count(*) AS n')} v LEFT JOIN people p ON p.person = v.person`,
       `SELECT count(*) AS a0 FROM (SELECT person, row_number() OVER (ORDER BY count(*)) AS r FROM visits GROUP BY person) WHERE r = 1`,
     ],
@@ -117,6 +119,41 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
       `SELECT sum(n) FILTER (WHERE f) AS a0, sum(n) AS a1 FROM ${perUnit('bool_or(flag) AS f, count(*) AS n')}`,
       `SELECT m AS k0, count(*) AS a0 FROM ${perUnit('min(seen) AS m')} GROUP BY k0`,
       `SELECT date_trunc('month', m) AS k0, count(*) AS a0 FROM ${perUnit('max(seen) AS m')} GROUP BY k0`,
+    ],
+  },
+  'values per unit beside everybody': {
+    denied: [
+      `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n')} v ON p.person = v.person AND v.n > 3`,
+      `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n')} v ON p.person = v.person AND p.born = 1899`,
+      `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n')} v ON p.born = v.n`,
+      `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n')} v ON p.person < v.person`,
+      `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n', 'HAVING bool_or(flag)')} v USING (person)`,
+      `SELECT count(*) AS a0 FROM towns t LEFT JOIN ${perUnit('count(*) AS n')} v ON t.town = v.person`,
+      'SELECT count(*) AS a0 FROM people p LEFT JOIN visits v USING (person)',
+      `SELECT p.person AS k0, v.n AS a0 FROM ${beside('count(*) AS n')}`,
+      `SELECT sum(v.n) AS a0 FROM ${beside('sum(cost) AS n')} WHERE v.n IS NULL`,
+    ],
+    nothing: [
+      `SELECT count(*) AS a0 FROM ${beside('count(*) AS n', 'flag')} WHERE v.n IS NOT NULL`,
+      `SELECT count(*) AS a0 FROM ${beside('count(*) AS n', 'flag')} WHERE v.n IS NULL`,
+      `SELECT count(*) AS a0 FROM ${beside('count(*) AS n', 'flag')} WHERE coalesce(v.n, 0) < 1`,
+      `SELECT sum(p.income) AS a0 FROM ${beside('bool_or(flag) AS f')} WHERE NOT coalesce(v.f, false)`,
+      `SELECT sum(v.n) AS a0 FROM ${beside('count(*) AS n', 'flag')}`,
+      `SELECT count(v.n) AS a0 FROM ${beside('count(*) AS n', "disease = 'rare'")}`,
+    ],
+    harmless: [
+      `SELECT count(*) AS a0 FROM ${beside('count(*) AS n')}`,
+      `SELECT count(v.n) AS a0, count(*) AS a1, sum(coalesce(v.n, 0)) AS a2 FROM ${beside('count(*) AS n')}`,
+      `SELECT v.n IS NULL AS k0, count(*) AS a0, sum(p.income) AS a1 FROM ${beside('count(*) AS n')} GROUP BY k0`,
+      `SELECT coalesce(v.n, 0) AS k0, count(*) AS a0, sum(p.income) AS a1 FROM ${beside('count(*) AS n', "disease <> 'flu'")} GROUP BY k0`,
+      `SELECT count(*) FILTER (WHERE v.n IS NULL) AS a0, count(*) AS a1, sum(p.income) AS a2 FROM ${beside('count(*) AS n', "clinic <> 'annex'")}`,
+      `SELECT sum(CASE WHEN v.f THEN p.income ELSE 0 END) AS a0, sum(p.income) AS a1 FROM ${beside('bool_or(flag) AS f')}`,
+      `SELECT avg(coalesce(v.n, 0)) AS a0, avg(v.n) AS a1, count(*) AS a2 FROM ${beside('sum(cost) AS n')}`,
+      `SELECT p.sex AS k0, sum(coalesce(v.n, 0)) AS a0 FROM ${beside('count(*) AS n')} GROUP BY k0 UNION ALL SELECT p.sex, sum(coalesce(v.n, 0)) FROM ${beside('count(*) AS n', "tag = 't1' OR left_at >= seen")} GROUP BY 1`,
+      `SELECT count(*) AS a0, sum(p.income) AS a1 FROM ${beside('count(*) AS n')} WHERE coalesce(v.n, 0) < 5 UNION ALL SELECT count(*), sum(income) FROM people WHERE born > 1900`,
+      `SELECT count(*) FILTER (WHERE w.n IS NULL AND v.n IS NOT NULL) AS a0, count(*) AS a1 FROM ${beside('count(*) AS n')} LEFT JOIN (SELECT person, count(*) AS n FROM visits WHERE NOT flag GROUP BY person) w ON w.person = p.person`,
+      `SELECT count(DISTINCT p.person) AS a0, count(*) FILTER (WHERE NOT v.f) AS a1 FROM ${beside('bool_or(flag) AS f')}`,
+      `SELECT d AS k0, count(*) AS a0 FROM ${beside('max(disease) AS d')} GROUP BY k0`,
     ],
   },
 };

@@ -340,7 +340,7 @@ export function tablesOf(world: OpenWorld): readonly CatalogueTable[] {
   return world.context.tables;
 }
 
-function typeOf(text: string): SqlType {
+export function typeOf(text: string): SqlType {
   const decimal = /^DECIMAL\((\d+),(\d+)\)$/.exec(text);
   if (decimal !== null) return { kind: 'decimal', width: Number(decimal[1]), scale: Number(decimal[2]) };
   const integer = /^(U?)(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)$/.exec(text);
