@@ -166,7 +166,27 @@ const leaf = fc.oneof(
     .map((value) => (value < 0 || Object.is(value, -0) ? `(${value})` : `${value}`)),
   fc.integer({ min: -9, max: 9 }).map((value) => `(${value})`),
 );
-const binary = ['+', '-', '*', '/', '<', '<=', '>', '>=', '==', '!=', '===', '!==', '&', '|', '^', '&&', '||', '??'];
+const binary = [
+  '+',
+  '-',
+  '*',
+  '/',
+  '%',
+  '<',
+  '<=',
+  '>',
+  '>=',
+  '==',
+  '!=',
+  '===',
+  '!==',
+  '&',
+  '|',
+  '^',
+  '&&',
+  '||',
+  '??',
+];
 const called = ['abs', 'ceil', 'floor', 'round', 'trunc', 'sign', 'sqrt', 'exp', 'log', 'min', 'max'];
 const { expression } = fc.letrec<{ expression: string }>((tie) => ({
   expression: fc.oneof(
@@ -265,6 +285,49 @@ test('exp and log are V8’s own to the last bit, as are rounding and signs', ()
   }
 });
 
+test('a remainder is V8’s own to the last bit, whatever the size of its two numbers', () => {
+  const graph = new Graph();
+  const cells = [graph.make('remainder', [graph.load(0, 'float64'), graph.load(1, 'float64')])];
+  const { memory, run } = instanceOf(encodeModule(graph, { cells, columns: [{ as: 'float64' }, { as: 'float64' }] }));
+  const halves = new Float64Array(memory.buffer, 0, 2);
+  const input = new Float64Array(memory.buffer, ROOM, 4);
+  const pairOf = (one: readonly [number, number], other: readonly [number, number]): void => {
+    input.set([one[0], other[0], one[1], other[1]]);
+    halves.fill(-0);
+    run(2, ROOM, ROOM + 16);
+    for (const [lane, [a, b]] of [one, other].entries()) {
+      if (!Object.is(halves[lane], a % b)) assert.equal(halves[lane], a % b, `${a} % ${b}`);
+    }
+  };
+  const hard = [
+    ...odd,
+    3,
+    7,
+    -7,
+    0.1,
+    0.3,
+    1e22,
+    3e-310,
+    1.5e-323,
+    2 ** 53 - 1,
+    2 ** 54 + 4,
+    2 ** 970 * 1.1,
+    2 ** 1023,
+  ];
+  for (const a of hard) for (const b of hard) pairOf([a, b], [b, a]);
+  const words = new Uint32Array(4);
+  const bits = new Float64Array(words.buffer);
+  let state = 20261123;
+  const next = (): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0);
+  for (let i = 0; i < 60_000; i++) {
+    for (let word = 0; word < 4; word++) words[word] = next();
+    const [a = 0, b = 0] = bits;
+    const near = 2 ** (next() % 60) * (1 + next() / 2 ** 32);
+    pairOf([a, b], [next() - 2 ** 31, (next() % 1000) - 500]);
+    pairOf([near, next() / 2 ** 32], [a, a / near]);
+  }
+});
+
 const reducers: readonly Reducer[] = [
   { kind: 'sum' },
   { kind: 'mean' },
@@ -354,7 +417,11 @@ test('programs at the edges of the language compile to the same bits, and those 
     '(r) => { if (r.b) { if (r.p) return 1; } else if (r.n > 0) return -0; return r.y; }',
   ];
   for (const source of edges) assertSame(source, rows);
-  for (const source of ['(r) => r.x % 2', '(r) => r.x ** 2', `(r) => 0${times(120, (i) => `+Math.exp(r.x+${i})`)}`]) {
+  for (const source of [
+    '(r) => r.x ** 2',
+    '(r) => Math.sin(r.x)',
+    `(r) => 0${times(120, (i) => `+Math.exp(r.x+${i})`)}`,
+  ]) {
     const { program, plan } = check(source, wide);
     assert.equal(vectorKernel(program, { ...shared, reducer: { kind: 'sum' }, plan }), undefined, source);
   }

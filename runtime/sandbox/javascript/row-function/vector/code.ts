@@ -31,6 +31,23 @@ export class Code {
     this.#byte(rest);
   }
 
+  int64(value: bigint): void {
+    this.#byte(0x42);
+    for (let rest = value; ; rest >>= 7n) {
+      const low = Number(rest & 127n);
+      const isLast = rest >> 6n === (rest < 0n ? -1n : 0n);
+      this.#byte(isLast ? low : low | 128);
+      if (isLast) return;
+    }
+  }
+
+  float64(value: number): void {
+    this.#byte(0x44);
+    this.#room(8);
+    this.#bytes.writeDoubleLE(value, this.#length);
+    this.#length += 8;
+  }
+
   simd(opcode: number): void {
     this.#byte(0xfd);
     this.#leb(opcode);
@@ -51,12 +68,19 @@ export class Code {
     this.#length += 16;
   }
 
-  /** The function's body with so many vectors as locals. */
-  body(locals: number): Uint8Array {
+  /** The function's body with so many locals of one type, and its length in front. */
+  functionBody(locals: number, type: number): Uint8Array {
+    const body = this.#body(locals, type);
+    const length = new Code();
+    length.#leb(body.length);
+    return Buffer.concat([length.#bytes.subarray(0, length.#length), body]);
+  }
+
+  #body(locals: number, type: number): Uint8Array {
     const head = new Code();
     head.raw(1);
     head.#leb(locals);
-    head.raw(0x7b);
+    head.raw(type);
     return Buffer.concat([head.#bytes.subarray(0, head.#length), this.#bytes.subarray(0, this.#length)]);
   }
 

@@ -54,7 +54,8 @@ export const operations = {
   uint64ShiftRight: [0xcd, 1, 'shift'],
 } as const;
 
-export type Operation = keyof typeof operations;
+/** `remainder` has no instruction: it is a call of the one function that a module may have beside its loop (remainder.ts). */
+export type Operation = keyof typeof operations | 'remainder';
 
 /** How two neighbouring values of a column come into a register. */
 export const loads = {

@@ -256,6 +256,7 @@ class Lowering {
         return this.#fromInt32(this.#graph.make(operator === '<<' ? 'int32Shift' : 'int32ShiftRight', [value], by));
       }
       case '%':
+        return arithmetic('remainder');
       case '**':
         throw new NotVectorised(operator);
     }

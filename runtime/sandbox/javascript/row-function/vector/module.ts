@@ -2,6 +2,7 @@ import { Code } from './code.ts';
 import type { Graph, NodeId } from './graph.ts';
 import { loads, operations } from './instructions.ts';
 import type { LoadKind } from './instructions.ts';
+import { remainderBodies, remainderFunctions } from './remainder.ts';
 
 /**
  * The bytes of a WebAssembly module around a graph. It imports nothing and exports its memory and `run(rows, …addresses)`, which
@@ -21,17 +22,21 @@ export function encodeModule(
   },
 ): Uint8Array {
   const { cells, columns } = terms;
-  const code = bodyOf(graph, cells, columns);
+  const hasRemainder = graph.nodes.some((node) => node.kind === 'operation' && node.operation === 'remainder');
+  const bodies = [bodyOf(graph, cells, columns), ...(hasRemainder ? remainderBodies() : [])];
   const parameters = Array.from({ length: columns.length + 1 }, () => I32);
+  const run = [0x60, ...vector(parameters), 0];
+  // The types of `run`, and of a remainder of two rows and of one.
+  const types = hasRemainder ? [3, ...run, 0x60, 2, V128, V128, 1, V128, 0x60, 2, F64, F64, 1, F64] : [1, ...run];
   const head = [
     ...MAGIC,
-    ...section(1, [1, 0x60, ...vector(parameters), 0]),
-    ...section(3, [1, 0]),
+    ...section(1, types),
+    ...section(3, bodies.length === 1 ? [1, 0] : [3, 0, 1, 2]),
     ...section(5, [1, 1, ...leb(pagesOf(cells.length)), ...leb(MAX_PAGES)]),
     ...section(7, [2, ...exported('memory', 2), ...exported('run', 0)]),
   ];
-  const length = leb(code.length);
-  return Buffer.concat([Buffer.from([...head, 10, ...leb(1 + length.length + code.length), 1, ...length]), code]);
+  const code = Buffer.concat([Buffer.from([bodies.length]), ...bodies]);
+  return Buffer.concat([Buffer.from([...head, 10, ...leb(code.length)]), code]);
 }
 
 /** Bytes that the cells take, and where rows may begin. */
@@ -48,6 +53,7 @@ const pagesOf = (cells: number): number => Math.ceil(bytesOfCells(cells) / PAGE)
 const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 const I32 = 0x7f;
 const V128 = 0x7b;
+const F64 = 0x7c;
 /** The operations that touch memory: two doubles out of the cells and back. */
 const LOAD = 0x00;
 const STORE = 0x0b;
@@ -95,6 +101,7 @@ function bodyOf(graph: Graph, cells: readonly NodeId[], columns: readonly { read
         return;
       case 'operation': {
         for (const operand of node.operands) value(operand, pair, isWhole);
+        if (node.operation === 'remainder') return code.raw(0x10, remainderFunctions.ofPair);
         const [opcode, , takes] = operations[node.operation] as readonly [number, number, 'shift'?];
         if (takes === 'shift') code.int32(node.shift);
         code.simd(opcode);
@@ -152,7 +159,7 @@ function bodyOf(graph: Graph, cells: readonly NodeId[], columns: readonly { read
     code.access(STORE, cell * 16);
   });
   code.raw(0x0b);
-  return code.body(cells.length + constants.length + steps.length * pairs);
+  return code.functionBody(cells.length + constants.length + steps.length * pairs, V128);
 }
 
 const ONES = 0xffff_ffff_ffff_ffffn;
