@@ -11,6 +11,7 @@ import type { KernelTerms } from '../../runtime/sandbox/javascript/row-function/
 import { printRowFunction } from '../../runtime/sandbox/javascript/row-function/print.ts';
 import type { OutputSpec, Reducer } from '../../runtime/sandbox/javascript/row-function/reducer.ts';
 import { Elementary } from '../../runtime/sandbox/javascript/row-function/vector/elementary.ts';
+import { Further } from '../../runtime/sandbox/javascript/row-function/vector/further.ts';
 import { Graph } from '../../runtime/sandbox/javascript/row-function/vector/graph.ts';
 import type { NodeId } from '../../runtime/sandbox/javascript/row-function/vector/graph.ts';
 import type { LoadKind } from '../../runtime/sandbox/javascript/row-function/vector/instructions.ts';
@@ -187,7 +188,11 @@ const binary = [
   '||',
   '??',
 ];
-const called = ['abs', 'ceil', 'floor', 'round', 'trunc', 'sign', 'sqrt', 'exp', 'log', 'min', 'max'];
+// prettier-ignore
+const called = [
+  'abs', 'ceil', 'floor', 'round', 'trunc', 'sign', 'sqrt', 'exp', 'log', 'min', 'max',
+  'log1p', 'log2', 'log10', 'expm1', 'sinh', 'cosh', 'tanh',
+];
 const { expression } = fc.letrec<{ expression: string }>((tie) => ({
   expression: fc.oneof(
     { maxDepth: 6, withCrossShrink: true },
@@ -231,7 +236,7 @@ test('a compiled row function gives the bits of the printed one, for every progr
   );
 });
 
-test('exp and log are V8’s own to the last bit, as are rounding and signs', () => {
+test('exponentials, logarithms and hyperbolic functions are V8’s own to the last bit, as are rounding and signs', () => {
   const words = new Uint32Array(2);
   const bits = new Float64Array(words.buffer);
   let state = 20261122;
@@ -247,6 +252,13 @@ test('exp and log are V8’s own to the last bit, as are rounding and signs', ()
     2 ** -28,
     Math.SQRT2,
     1 + 2 ** -20,
+    Math.SQRT2 - 1,
+    1 - Math.SQRT1_2,
+    2 ** -29,
+    2 ** -54,
+    22,
+    56 * Math.LN2,
+    710.4758600739439,
   ];
   for (const value of around) {
     bits[0] = value;
@@ -266,13 +278,19 @@ test('exp and log are V8’s own to the last bit, as are rounding and signs', ()
       Math.exp((next() / 2 ** 32 - 0.5) * 1400),
     );
   }
-  for (const name of ['exp', 'log', 'round', 'sign'] as const) {
+  const first = ['exp', 'log', 'round', 'sign'] as const;
+  const further = ['log1p', 'log2', 'log10', 'expm1', 'sinh', 'cosh', 'tanh'] as const;
+  for (const name of [...first, ...further]) {
     const graph = new Graph();
-    const cells = [new Elementary(graph)[name](graph.load(0, 'float64'))];
+    const elementary = new Elementary(graph);
+    const x = graph.load(0, 'float64');
+    const isFirst = (each: string): each is (typeof first)[number] => first.includes(each as 'exp');
+    const cells = [isFirst(name) ? elementary[name](x) : new Further(graph, elementary)[name](x)];
+    const tried = isFirst(name) ? values.length : 200_000;
     const { memory, run } = instanceOf(encodeModule(graph, { cells, columns: [{ as: 'float64' }] }));
     const halves = new Float64Array(memory.buffer, 0, 2);
     const input = new Float64Array(memory.buffer, ROOM, 2);
-    for (let i = 0; i + 1 < values.length; i += 2) {
+    for (let i = 0; i + 1 < tried; i += 2) {
       input.set([values[i] ?? 0, values[i + 1] ?? 0]);
       halves.fill(-0);
       run(2, ROOM);

@@ -2,6 +2,7 @@ import { wireKind } from '../../columns.ts';
 import type { BinaryOperator, MathFunction, RowProgram, RowStep, RowValue, UnaryOperator } from '../program.ts';
 import type { PrintTerms } from '../print.ts';
 import { Elementary } from './elementary.ts';
+import { Further } from './further.ts';
 import type { Graph, NodeId } from './graph.ts';
 import type { Operation } from './instructions.ts';
 
@@ -40,12 +41,14 @@ class Lowering {
   readonly #graph: Graph;
   readonly #terms: PrintTerms;
   readonly #elementary: Elementary;
+  readonly #further: Further;
   readonly #absent: Value;
 
   constructor(graph: Graph, terms: PrintTerms) {
     this.#graph = graph;
     this.#terms = terms;
     this.#elementary = new Elementary(graph);
+    this.#further = new Further(graph, this.#elementary);
     this.#absent = { kind: 'boolean', truth: graph.zero, missing: graph.ones };
   }
 
@@ -290,11 +293,15 @@ class Lowering {
           (least, each) => this.#make(name, least, each),
           values[0] ?? this.#graph.number(name === 'min' ? Infinity : -Infinity),
         );
-      case 'cbrt':
-      case 'expm1':
       case 'log1p':
       case 'log2':
       case 'log10':
+      case 'expm1':
+      case 'sinh':
+      case 'cosh':
+      case 'tanh':
+        return this.#further[name](one);
+      case 'cbrt':
       case 'pow':
       case 'hypot':
       case 'sin':
@@ -304,9 +311,6 @@ class Lowering {
       case 'acos':
       case 'atan':
       case 'atan2':
-      case 'sinh':
-      case 'cosh':
-      case 'tanh':
         throw new NotVectorised(name);
     }
   }

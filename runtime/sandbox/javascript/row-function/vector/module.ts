@@ -9,6 +9,8 @@ import { remainderBodies, remainderFunctions } from './remainder.ts';
  * goes through the rows of a batch, two at a time, and adds to each cell what the graph gives. Cells lie at the start of
  * the memory, two doubles each: one sum for the even rows and one for the odd.
  *
+ * A program with `%` brings the functions of remainder.ts along.
+ *
  * INVARIANT: the module is our own print, as the JavaScript kernel is. All that a program decides are the constants in it and
  * which of the operations of instructions.ts follow each other; addresses come from the loop alone.
  */
