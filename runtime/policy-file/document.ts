@@ -127,7 +127,8 @@ const conditions = {
 };
 const when = z.strictObject(conditions).optional();
 
-const epsilon = z.number().gt(0).max(1000);
+// Losses are counted in millionths: less is none at all, with which nothing can be answered.
+const epsilon = z.number().min(0.000_001).max(1000);
 const epsilonDataset = epsilon.describe('What all consumers together may spend on the dataset, whatever the mode');
 const delta = z.number().gte(0).lt(1);
 const minUnits = z.int().min(1).max(1_000_000).describe('Least distinct privacy units behind every released cell');

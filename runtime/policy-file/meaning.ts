@@ -63,6 +63,15 @@ function table(one: TableDocument, path: Path): readonly Wrong[] {
   return wrong;
 }
 
+/** Squares of values of this size, and sums of billions of them, are still numbers with all their digits. */
+const LARGEST_BOUND = 1e100;
+const SMALLEST_BOUND = 1e-100;
+
+function isOfCountableSize([low, high]: readonly [number, number]): boolean {
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  return size >= SMALLEST_BOUND && size <= LARGEST_BOUND;
+}
+
 function grantMeaning(grant: GrantDocument, path: Path): readonly Wrong[] {
   const wrong: Wrong[] = [];
   const aggregates = grant.rights.includes('aggregate');
@@ -70,6 +79,11 @@ function grantMeaning(grant: GrantDocument, path: Path): readonly Wrong[] {
     wrong.push({ path: [...path, 'functions'], message: 'functions need the right `aggregate`' });
   if (grant.bounds !== undefined && !(grant.bounds[0] < grant.bounds[1]))
     wrong.push({ path: [...path, 'bounds'], message: 'the low bound must be below the high bound' });
+  else if (grant.bounds !== undefined && !isOfCountableSize(grant.bounds))
+    wrong.push({
+      path: [...path, 'bounds'],
+      message: `the larger of the bounds must lie between ${SMALLEST_BOUND} and ${LARGEST_BOUND} in size, for sums and squares to be numbers`,
+    });
   if (
     grant.bins !== undefined &&
     grant.bins.some((edge, index) => index > 0 && edge <= (grant.bins?.[index - 1] ?? -Infinity))

@@ -96,6 +96,9 @@ const refused: readonly (readonly [what: string, from: string, to: string, patte
     /more per job than in total/,
   ],
   ['an infinite epsilon', 'epsilonTotal: 4', 'epsilonTotal: .inf', /epsilonTotal/],
+  ['an epsilon that rounds to none', 'epsilonPerJob: 0.5', 'epsilonPerJob: 6e-7', /0\.000001/],
+  ['bounds whose sums are no numbers', 'bounds: [0, 3000]', 'bounds: [0, 1e308]', /between 1e-100 and 1e\+100/],
+  ['bounds that no step divides', 'bounds: [0, 3000]', 'bounds: [0, 5e-324]', /between 1e-100 and 1e\+100/],
   ['bounds upside down', 'bounds: [0, 3000]', 'bounds: [3000, 0]', /low bound must be below/],
   [
     'functions without the right',

@@ -98,8 +98,11 @@ export function inCohort(state: State, inner: RowScope, links: readonly Link[], 
 
 /** The columns that decide who is in it. */
 function columnsOf(inner: RowScope): readonly Typed[] {
-  const columns = (expression: Typed): readonly Typed[] =>
-    expression.kind === 'column' ? [expression] : partsOf(expression).flatMap(columns);
+  const columns = (expression: Typed): readonly Typed[] => {
+    // What links a cohort inside to these rows tells of nothing: the link was looked at there.
+    if (expression.kind === 'call' && expression.name === ASKED_FOR) return [];
+    return expression.kind === 'column' ? [expression] : partsOf(expression).flatMap(columns);
+  };
   return inner.predicates.flatMap(columns);
 }
 

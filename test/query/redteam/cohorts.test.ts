@@ -62,6 +62,8 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
       `SELECT sum(CASE WHEN ${cohort("clinic = 'annex'")} THEN 0 ELSE income END) AS a0, sum(income) AS a1 FROM people`,
       `SELECT ${cohort('flag')} AS k0, count(*) AS a0, sum(income) AS a1 FROM people GROUP BY k0`,
       `SELECT ${cohort("clinic = 'annex'")} AS k0, sex AS k1, count(*) AS a0 FROM people GROUP BY k0, k1`,
+      // A cohort of a cohort, as a key: its link is no column that the key tells.
+      `SELECT person IN (SELECT person FROM visits WHERE disease = 'flu' AND ${cohort("clinic = 'south'")}) AS k0, count(*) AS a0 FROM people GROUP BY k0`,
       `SELECT sum(income) FILTER (WHERE ${cohort("disease = 'cold'")}) AS a0, sum(income) FILTER (WHERE ${cohort("disease IN ('cold', 'rare')")}) AS a1 FROM people`,
       `SELECT count(*) FILTER (WHERE ${cohort('flag')} OR sex = 'f') AS a0, count(*) FILTER (WHERE sex = 'f') AS a1 FROM people`,
       `SELECT count(*) AS a0 FROM people WHERE ${cohort("clinic = 'south'")} UNION ALL SELECT count(*) FROM people WHERE ${cohort("clinic = 'south' OR flag")}`,
