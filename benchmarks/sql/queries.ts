@@ -115,6 +115,7 @@ export function benchTables(
               hash: '__gb_u0',
               oneHot: '__gb_b0',
               tag: '__gb_t0',
+              ...(name === 'facts' ? { sides: new Map(['x', 'w', 'y'].map((one) => [one, `__gb_s_${one}`])) } : {}),
               ...(unit.viaOrders === true ? { path: [{ from: 'l_orderkey', table: 'orders', to: 'o_orderkey' }] } : {}),
             },
           ],

@@ -1,5 +1,5 @@
 /** From a dataset version, its policy and its layout to the tables that a query may see. Plain data in, plain data out. */
-import type { PrivacyUnit, TablePolicy } from '../policy/model.ts';
+import type { ColumnGrant, PrivacyUnit, TablePolicy } from '../policy/model.ts';
 import { grantsFor } from '../policy/rights.ts';
 import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/catalogue.ts';
 import {
@@ -7,6 +7,7 @@ import {
   ROW_RANK,
   UNIT_HASH,
   UNIT_ONE_HOT,
+  UNIT_SIDES,
   UNIT_TAG,
   type LayoutSpec,
   type LayoutTable,
@@ -75,8 +76,10 @@ function layoutTableOf(manifest: DatasetManifest, policy: TablePolicy, maxRowsPe
     }
     bounds[name] = { low: first.low, high: first.high };
   }
+  const sides = sidedColumns(policy, stored);
   return {
     name: stored.name,
+    ...(sides.length === 0 ? {} : { sides }),
     columns: policy.columns.map(({ name }) => name),
     units: policy.privacyUnits,
     rows: policy.rows,
@@ -84,6 +87,22 @@ function layoutTableOf(manifest: DatasetManifest, policy: TablePolicy, maxRowsPe
     maxRowsPerUnit: policy.isPublic ? null : maxRowsPerUnit,
   };
 }
+
+/** Smaller tables are read whole in any case, and products of them proved on the way. */
+const LEAST_SIDED_ROWS = 262_144;
+/** Each takes 8 bytes a row. */
+const MOST_SIDED = 8;
+
+/** The measures that can be added up, hence multiplied, of a large table with one unit. */
+function sidedColumns({ isPublic, privacyUnits, columns }: TablePolicy, stored: StoredTable): readonly string[] {
+  if (isPublic || privacyUnits.length !== 1 || stored.rowCount < LEAST_SIDED_ROWS) return [];
+  const numbers = new Set(stored.columns.filter(({ type }) => NUMBERS.has(type.kind)).map(({ name }) => name));
+  const isAdded = ({ rights, functions }: ColumnGrant): boolean =>
+    rights.includes('aggregate') && functions.includes('sum');
+  const added = columns.filter(({ name, grants }) => numbers.has(name) && grants.some(isAdded));
+  return added.slice(0, MOST_SIDED).map(({ name }) => name);
+}
+const NUMBERS: ReadonlySet<string> = new Set(['integer', 'decimal', 'float', 'double']);
 
 export interface CatalogueInput {
   readonly manifest: DatasetManifest;
@@ -113,7 +132,10 @@ export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[
       physical: `${quoteName(alias)}.${quoteName(stored.name)}`,
       isPublic: policy.isPublic,
       columns,
-      units: policy.privacyUnits.map((unit, i) => unitColumns(unit, i, manifest, stored, columns)),
+      units: policy.privacyUnits.map((unit, i) => ({
+        ...unitColumns(unit, i, manifest, stored, columns),
+        ...sidesOf(policy, stored, columns),
+      })),
       joins: policy.joins,
       ...(policy.consumerTables === false
         ? {}
@@ -194,6 +216,16 @@ function unitColumns(
   };
 }
 
+/** What the layout prepared for products of the columns that are visible. */
+function sidesOf(
+  policy: TablePolicy,
+  stored: StoredTable,
+  columns: readonly CatalogueColumn[],
+): Pick<UnitColumns, 'sides'> {
+  const sided = sidedColumns(policy, stored).filter((name) => columns.some((column) => column.name === name));
+  return sided.length === 0 ? {} : { sides: new Map(sided.map((name) => [name, UNIT_SIDES(name)])) };
+}
+
 /** A path of one step that ends on the unit's own key: the column it starts from holds that key here. */
 function keysAlongPath(
   { columns: [key, ...others], via: [step, ...more] }: PrivacyUnit,
@@ -219,6 +251,7 @@ export function emptySchemaOf(alias: string, manifest: DatasetManifest, spec: La
       ...table.units.flatMap((_, i) =>
         [UNIT_HASH(i), UNIT_ONE_HOT(i), UNIT_TAG(i)].map((name) => `${quoteName(name)} UBIGINT`),
       ),
+      ...(table.sides ?? []).map((name) => `${quoteName(UNIT_SIDES(name))} UBIGINT`),
       ...(table.maxRowsPerUnit === null
         ? []
         : [

@@ -3,6 +3,7 @@ import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, UNIT_TAG, type LayoutTa
 import type { PrivacyUnit } from '../policy/model.ts';
 import { DatasetError } from './dataset-error.ts';
 import { clippedExpression, fixedPointExpression, fixedPointStep } from './fixed-point.ts';
+import { sideColumns } from './layout-sides.ts';
 import { DATASET_LIMITS } from './limits.ts';
 import type { StoredColumn } from './metadata.ts';
 import { quoteName, quoteText } from './sql-text.ts';
@@ -92,6 +93,7 @@ export function layoutStatements(
     helpers.length === 0 ? '*' : `* EXCLUDE (${helpers.join(', ')})`,
     ...oneHots,
     ...tags,
+    ...sideColumns(table, `SELECT ${visible.join(', ')} FROM ${rows} AS ${SOURCE}`),
     ...fixed,
     ...rank,
   ].join(', ');

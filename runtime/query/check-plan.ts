@@ -145,7 +145,7 @@ function tablesOf(enforced: EnforcedQuery, context: QueryContext): Map<string, S
     const columns = [
       ...table.columns.map((column) => column.name),
       ...table.units.flatMap((unit, index) => [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)]),
-      ...table.units.flatMap(({ tag }) => (tag === undefined ? [] : [tag])),
+      ...table.units.flatMap(({ tag, sides }) => [...(tag === undefined ? [] : [tag]), ...(sides?.values() ?? [])]),
       ...(isNoised && !table.isPublic ? [ROW_RANK, ...table.columns.map((column) => FIXED_POINT(column.name))] : []),
     ];
     allowed.set(table.physical.replaceAll('"', ''), new Set(columns));

@@ -10,6 +10,8 @@ import type { PrivacyUnit } from '../policy/model.ts';
  *   `__gb_b<i>` UBIGINT NOT NULL  `1 << (hash & 63)`
  *   `__gb_t<i>` UBIGINT NOT NULL  hash of all that the row of record holds and of `__gb_u<i>`: which row of its unit it is,
  *                                  for the differencing guard; the same in every layout of every version that has the row
+ *   `__gb_s_<column>` UBIGINT NOT NULL  of a large table with one unit, for measures that can be multiplied: bit
+ *                                  `hash & 31`, 32 bits higher where the value is above a cut, 0 where there is none
  * With differential privacy:
  *   `__gb_rank` UINTEGER NOT NULL  rank of the row within its unit (0-based, order by a keyed hash), rows of rank ≥ the
  *                                  contribution bound left out of the table's DP form
@@ -27,6 +29,8 @@ export interface LayoutTable {
   readonly rows: string | null;
   /** Bounds to which measures are clipped at ingest, by column. */
   readonly bounds: Readonly<Record<string, { readonly low: number; readonly high: number }>>;
+  /** Measures of which the layout shows on which side of a cut they are; absent: none. */
+  readonly sides?: readonly string[];
   /** Row bound per unit for the differentially private form; null when no rule asks for one. */
   readonly maxRowsPerUnit: number | null;
 }
@@ -34,6 +38,7 @@ export interface LayoutTable {
 export const UNIT_HASH = (unit: number): string => `__gb_u${unit}`;
 export const UNIT_ONE_HOT = (unit: number): string => `__gb_b${unit}`;
 export const UNIT_TAG = (unit: number): string => `__gb_t${unit}`;
+export const UNIT_SIDES = (column: string): string => `__gb_s_${column}`;
 export const ROW_RANK = '__gb_rank';
 export const FIXED_POINT = (column: string): string => `__gb_f_${column}`;
 /** Consumers cannot name anything that begins so; registration refuses source columns that do. */

@@ -42,6 +42,8 @@ export interface ScopeUnit {
   readonly relation: number;
   /** Tells rows of the unit apart, where the base table has such a column. */
   readonly tag?: string;
+  /** Which side of a cut a measure is on, by its name; absent: the table has no such columns. */
+  readonly sides?: ReadonlyMap<string, string>;
   /** Names of the two columns in the base table. */
   readonly columns: readonly [string, string];
 }
@@ -255,6 +257,10 @@ export function unitsOf(scope: RowScope): ScopeUnit[] {
       const columns = [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)] as const;
       const [hash, oneHot] = [reference(base.relation, columns[0]), reference(base.relation, columns[1])];
       const tag = unit.tag === undefined ? {} : { tag: reference(base.relation, unit.tag) };
-      return { domain: unit.domain, hash, oneHot, ...tag, relation: base.relation, columns };
+      // A sub-query in the table's place makes rows of its own.
+      const isBase = unit.sides !== undefined && !base.table.physical.startsWith('(');
+      const sided = [...(unit.sides ?? [])].map(([name, side]) => [name, reference(base.relation, side)] as const);
+      const sides = isBase ? { sides: new Map(sided) } : {};
+      return { domain: unit.domain, hash, oneHot, ...tag, ...sides, relation: base.relation, columns };
     });
 }

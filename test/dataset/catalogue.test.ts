@@ -100,6 +100,35 @@ describe('the catalogue', () => {
     assert.deepEqual(table?.units[0]?.path, via);
   });
 
+  it('prepares the sides of what can be added up, of large tables with one unit only', () => {
+    const added = (): ColumnGrant => grant({ rights: ['aggregate'], functions: ['sum'] });
+    const columns = { id: [grant()], ward: [added()], cost: [added()] };
+    const large = {
+      ...manifest,
+      tables: manifest.tables.map((one) => (one.name === 'visits' ? { ...one, rowCount: 300_000 } : one)),
+    };
+    const sidesOf = (of: DatasetManifest, more: Partial<TablePolicy> = {}): readonly string[] | undefined =>
+      layoutSpecOf(of, [policy(columns, more)], null).tables[0]?.sides;
+    assert.deepEqual(sidesOf(large), ['cost'], 'a text cannot be added up');
+    assert.equal(sidesOf(manifest), undefined);
+    assert.equal(sidesOf(large, { isPublic: true }), undefined);
+    const two = [
+      { columns: ['id'], via: [] },
+      { columns: ['ward'], via: [] },
+    ];
+    assert.equal(sidesOf(large, { privacyUnits: two }), undefined);
+    const seen = (consumer: string): unknown =>
+      catalogueTables({
+        manifest: large,
+        policies: [policy({ ...columns, cost: [{ ...added(), consumers: ['acme'] }] })],
+        consumer,
+        alias: 'd0',
+        rowCounts: new Map(),
+      })[0]?.units[0]?.sides;
+    assert.deepEqual(seen('acme'), new Map([['cost', '__gb_s_cost']]));
+    assert.equal(seen('other'), undefined, 'nothing of a column that the consumer has no grant for');
+  });
+
   it('gives the worker no column without a grant, and refuses what the dataset does not have', () => {
     const bounds = { low: 0, high: 10 };
     const spec = layoutSpecOf(manifest, [policy({ ward: [grant()], cost: [grant({ bounds })] })], 3);

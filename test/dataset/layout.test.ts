@@ -79,6 +79,33 @@ describe('the layout', () => {
     assert.ok(!(await readFile(layout.path)).includes('region'), 'a column that is not named leaves no trace');
   });
 
+  it('shows on which side of a cut a measure is, clipped as it is, and nothing where it has no value', async () => {
+    await using bench = await BenchFolder.create();
+    const rows = Array.from(
+      { length: 200 },
+      (_, i) => `${i},w${i % 3},${i % 10 === 0 ? '' : i * 10},${i % 10 === 0 ? 1 : 0}`,
+    );
+    const { manifest } = await bench.register('h/v', [
+      await bench.source('visits.csv', `id,ward,cost,flag\n${rows.join('\n')}\n`),
+    ]);
+    const sides = ['cost', 'flag'];
+    const bounds = { cost: { low: 0, high: 1500 } };
+    const layout = await buildLayout(
+      needs(bench),
+      manifest,
+      spec(table('visits', ['ward', 'cost', 'flag'], { sides, bounds, rows: 'id < 180' })),
+    );
+    const bit = '(1::UBIGINT << (__gb_u0 & 31::UBIGINT))';
+    const judged = await openRows(
+      layout.path,
+      `SELECT bool_and(CASE WHEN cost IS NULL THEN __gb_s_cost = 0 ELSE __gb_s_cost IN (${bit}, ${bit} << 32) END),
+        max(cost) FILTER (WHERE __gb_s_cost = ${bit}) < min(cost) FILTER (WHERE __gb_s_cost = ${bit} << 32),
+        (count(*) FILTER (WHERE __gb_s_cost = ${bit}))::INT BETWEEN 60 AND 100,
+        bool_and(__gb_s_flag = CASE WHEN flag = 1 THEN ${bit} << 32 ELSE ${bit} END), count(*)::INT FROM d0.visits`,
+    );
+    assert.deepEqual(judged, [[true, true, true, true, 180]]);
+  });
+
   it('hashes key and value by SHA-256, whatever type the unit has, also where it is missing', async () => {
     await using bench = await BenchFolder.create();
     const text =

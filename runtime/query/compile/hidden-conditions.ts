@@ -4,6 +4,7 @@
  */
 import type { CellBranch, Condition, Factor, Rest } from '../enforce/block.ts';
 import { printTyped } from '../print.ts';
+import { reference } from '../rows.ts';
 import { refuse } from '../refusal.ts';
 import type { Rights } from '../rights.ts';
 import { distinctColumns, partsOf, type Typed } from '../typed.ts';
@@ -161,7 +162,17 @@ export function factorsOf(arg: Typed): Omit<Factor, 'within'>[] {
   );
   const product = (parts: readonly Typed[]): string =>
     `(${parts.map((part) => `CAST(${printTyped(part)} AS DOUBLE)`).join(' * ')})`;
-  return [...inner, ...subsets.map((parts) => ({ sql: product(parts), relation: relationOf(parts) }))];
+  return [
+    ...inner,
+    ...subsets.map((parts) => ({ sql: product(parts), relation: relationOf(parts), ...plainOf(parts) })),
+  ];
+}
+
+/** The column that the parts are, if they are nothing else. */
+function plainOf([part, ...more]: readonly Typed[]): Pick<Factor, 'column'> {
+  if (part?.kind !== 'column' || part.base === null || more.length > 0) return {};
+  const { relation, column } = part.base;
+  return part.sql === reference(relation, column.name) ? { column: column.name } : {};
 }
 
 /** The one relation whose columns the parts take; null for several. */

@@ -77,6 +77,8 @@ export interface Factor {
   readonly within: string | null;
   /** The one relation of its columns; null when it takes columns of several. */
   readonly relation: number | null;
+  /** The column that it is, of that relation; absent: more than a column. */
+  readonly column?: string;
 }
 
 export interface Condition {

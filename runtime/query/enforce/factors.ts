@@ -66,6 +66,27 @@ function mean(sql: string): string {
   return `avg(CASE WHEN abs(${sql}) < ${LARGEST} THEN ${sql} END)`;
 }
 
+/**
+ * Where the layout shows on which side of a cut the values of every factor are: its words, by factor and unit. Null where
+ * they are not there for some factor, or hold too few bits.
+ */
+export function preparedSides(block: Block): readonly (readonly string[])[] | null {
+  const factors = factorsOf(block);
+  if (factors.length === 0 || !isPacked(block)) return null;
+  const words = factors.map(({ column, relation, within }) =>
+    block.units.flatMap((unit) => {
+      const word = column === undefined || unit.relation !== relation ? undefined : unit.sides?.get(column);
+      return word === undefined || within !== null ? [] : [word];
+    }),
+  );
+  return words.every((own) => own.length === block.units.length) ? words : null;
+}
+
+/** The bits of `cutBits`, out of words that the layout prepared. */
+export function preparedBits(words: readonly (readonly string[])[]): string[] {
+  return words.flatMap((own, f) => own.map((word, u) => `bit_or(${word}) AS q${f}_${u}`));
+}
+
 /** Up to so many units both sides of a cut fit into one column: half of its 64 bits each, which few units seldom share. */
 const MAX_PACKED_UNITS = 16;
 const HALF = "CAST('4294967295' AS UBIGINT)";

@@ -1,7 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, cellName, type Condition } from './block.ts';
-import { cutBits, isPacked, wholeFromSides } from './factors.ts';
+import { cutBits, isPacked, preparedBits, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
 import { bitColumns, type Look, lookAtRows, lookAtSample } from './quick.ts';
 import { keysAs, keyNames, groupBy, predicates, sameKeys } from './parts.ts';
@@ -13,6 +13,8 @@ interface GroupsParts {
   readonly sample: { readonly from: string } | null;
   /** Yields the cuts of the factors; null: there are none to make. */
   readonly cut: string | null;
+  /** Words of the layout that show the sides of the factors; null: they are cut here, or there are none. */
+  readonly prepared: readonly (readonly string[])[] | null;
   /** What else is wanted of every group. */
   readonly beside: readonly string[];
   /** Whether the sample is read twice. */
@@ -28,7 +30,7 @@ interface Made {
 /** The SELECT of the table g: every group with its cells, counts and bits. */
 export function groups(
   block: Block,
-  { conditions, siblings, regions, sample, cut, isKept, beside: wanted }: GroupsParts,
+  { conditions, siblings, regions, sample, cut, prepared, isKept, beside: wanted }: GroupsParts,
 ): Made {
   const rows = [
     ...keysAs(block),
@@ -42,7 +44,7 @@ export function groups(
     ...wanted,
   ];
   const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
-  const isDerived = cut !== null && isPacked(block);
+  const isDerived = prepared !== null || (cut !== null && isPacked(block));
   const counted = (from: string): string => {
     const units = block.units.map((_, u) => `coalesce(bit_count(m${u}), 0) AS u${u}`).join(', ');
     const masks = block.units.map((_, u) => `${wholeFromSides(u)} AS m${u}`).join(', ');
@@ -52,7 +54,7 @@ export function groups(
   const sp = cut === null ? [] : [`sp AS MATERIALIZED (${cut})`];
   const bitsOver = (look: Look): string[] => [
     ...bitColumns(block, conditions, look, { hasRegions: regions > 0, hasWhole: !isDerived }),
-    ...(cut === null ? [] : cutBits(block, look)),
+    ...(prepared !== null ? preparedBits(prepared) : cut === null ? [] : cutBits(block, look)),
   ];
   if (sample === null) {
     const where = printScope(block.scope, predicates(block), beside);

@@ -3,10 +3,10 @@ import { contributionStatements } from './contributions.ts';
 import { extremumStatements } from './extremum.ts';
 import { leftOutStatements, prefix } from './left-out.ts';
 import { type Block, cellName, type Condition, conditionsOf, isRanked } from './block.ts';
-import { cuts, cutsFromTables, factorsOf, factorStatements } from './factors.ts';
+import { cuts, cutsFromTables, factorsOf, factorStatements, preparedSides } from './factors.ts';
 import { dominanceStatements } from './dominance.ts';
 import { regionCount, siblingsOf, siblingStatements } from './siblings.ts';
-import { isSmall, quickVerdict, sampleOf } from './quick.ts';
+import { hasManyGroups, isSmall, quickVerdict, sampleOf } from './quick.ts';
 import type { Gate } from '../enforced.ts';
 import { groups, withParts } from './groups.ts';
 import { table, create } from './parts.ts';
@@ -46,14 +46,16 @@ export function statementsOf(
   const contributed = contributionStatements(block);
   if (isAlone && isCountedAtOnce(block, siblings))
     return { setup: [exactVerdict(block, conditions), ...contributed, ...treatment(block, conditions)], gate: null };
-  const sample = sampleOf(block);
+  // Of many groups a sample is large. Where the layout shows the sides of the factors, all rows cost less than that.
+  const sides = conditions.length === 0 && hasManyGroups(block) ? preparedSides(block) : null;
+  const sample = sides === null ? sampleOf(block) : null;
   const regions = regionCount(siblings, sample !== null);
   const hasFactors = factorsOf(block).length > 0;
   // A small sample is kept and looked at twice; a large one only once, so its cuts come from elsewhere.
   const isKept = sample !== null && hasFactors && (sample.isSmall || cutsFromTables(block) === null);
-  const cut = !hasFactors ? null : isKept ? cuts(block, 'sq') : cutsFromTables(block);
-  const hasCuts = cut !== null;
-  const made = groups(block, { conditions, siblings, regions, sample, cut, isKept, beside });
+  const cut = !hasFactors || sides !== null ? null : isKept ? cuts(block, 'sq') : cutsFromTables(block);
+  const hasCuts = cut !== null || sides !== null;
+  const made = groups(block, { conditions, siblings, regions, sample, cut, prepared: sides, isKept, beside });
   const [looked, ...leftOut] = leftOutStatements(block);
   const seen = [
     create(block, 'g', `${withParts(made.ahead)}${made.select}`),
