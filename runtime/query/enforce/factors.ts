@@ -1,7 +1,7 @@
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope } from '../rows.ts';
-import { type Block, type Factor } from './block.ts';
-import type { Look } from './quick.ts';
+import { type Block, conditionsOf, type Factor } from './block.ts';
+import { groupsOf, hasManyGroups, type Look } from './quick.ts';
 import {
   all,
   create,
@@ -66,13 +66,18 @@ function mean(sql: string): string {
   return `avg(CASE WHEN abs(${sql}) < ${LARGEST} THEN ${sql} END)`;
 }
 
+/** With so many groups rows enough for each of them are looked at, so more of the half of the bits are set than by chance. */
+const PREPARED = { mostUnits: 24, sparedBits: 3, straying: 4 };
+
 /**
- * Where the layout shows on which side of a cut the values of every factor are: its words, by factor and unit. Null where
- * they are not there for some factor, or hold too few bits.
+ * The words of the layout that show on which side of a cut the values of every factor are, by factor and unit. Null where
+ * they are not there for some factor, would hold too few bits, or where few rows prove as much: with few groups.
  */
 export function preparedSides(block: Block): readonly (readonly string[])[] | null {
   const factors = factorsOf(block);
-  if (factors.length === 0 || !isPacked(block)) return null;
+  if (factors.length === 0 || conditionsOf(block).length > 0 || !hasManyGroups(block)) return null;
+  const { minUnits } = block.terms;
+  if (minUnits > MAX_PACKED_UNITS && (minUnits > PREPARED.mostUnits || !hasManyRows(block))) return null;
   const words = factors.map(({ column, relation, within }) =>
     block.units.flatMap((unit) => {
       const word = column === undefined || unit.relation !== relation ? undefined : unit.sides?.get(column);
@@ -80,6 +85,13 @@ export function preparedSides(block: Block): readonly (readonly string[])[] | nu
     }),
   );
   return words.every((own) => own.length === block.units.length) ? words : null;
+}
+
+/** Whether groups of the mean size set more bits of a half than the minimum asks for, with room for smaller ones. */
+function hasManyRows(block: Block): boolean {
+  const rows = -32 * Math.log(1 - (block.terms.minUnits + PREPARED.sparedBits) / 32);
+  const most = Math.max(...block.scope.bases.map(({ table }) => Number(table.rowCount)));
+  return most / groupsOf(block) >= 2 * PREPARED.straying * rows;
 }
 
 /** The bits of `cutBits`, out of words that the layout prepared. */
@@ -91,7 +103,9 @@ export function preparedBits(words: readonly (readonly string[])[]): string[] {
 const MAX_PACKED_UNITS = 16;
 const HALF = "CAST('4294967295' AS UBIGINT)";
 
-export const isPacked = (block: Block): boolean => block.terms.minUnits <= MAX_PACKED_UNITS;
+/** Whether the bits of both sides share a column. */
+export const isPacked = (block: Block): boolean =>
+  block.terms.minUnits <= MAX_PACKED_UNITS || preparedSides(block) !== null;
 
 /**
  * Bits of the units on each side of the cuts `sp.c0`, `sp.c1`, …: `l` for low, `h` for high, or `q` with low bits for

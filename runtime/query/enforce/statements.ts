@@ -6,7 +6,7 @@ import { type Block, cellName, type Condition, conditionsOf, isRanked } from './
 import { cuts, cutsFromTables, factorsOf, factorStatements, preparedSides } from './factors.ts';
 import { dominanceStatements } from './dominance.ts';
 import { regionCount, siblingsOf, siblingStatements } from './siblings.ts';
-import { hasManyGroups, isSmall, quickVerdict, sampleOf } from './quick.ts';
+import { isSmall, quickVerdict, sampleOf } from './quick.ts';
 import type { Gate } from '../enforced.ts';
 import { groups, withParts } from './groups.ts';
 import { table, create } from './parts.ts';
@@ -47,7 +47,7 @@ export function statementsOf(
   if (isAlone && isCountedAtOnce(block, siblings))
     return { setup: [exactVerdict(block, conditions), ...contributed, ...treatment(block, conditions)], gate: null };
   // Of many groups a sample is large. Where the layout shows the sides of the factors, all rows cost less than that.
-  const sides = conditions.length === 0 && hasManyGroups(block) ? preparedSides(block) : null;
+  const sides = preparedSides(block);
   const sample = sides === null ? sampleOf(block) : null;
   const regions = regionCount(siblings, sample !== null);
   const hasFactors = factorsOf(block).length > 0;
