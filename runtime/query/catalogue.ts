@@ -1,5 +1,6 @@
 import type { Rational } from '../release/discrete-laplace.ts';
 import type { ColumnGrant, JoinMode, JoinStep, Release } from '../policy/model.ts';
+import type { Typed } from './typed.ts';
 
 /**
  * What a query may see: tables as the *policy* knows them, laid out by the runtime. A column that no grant names is
@@ -67,6 +68,8 @@ export interface CatalogueTable {
   readonly joins: JoinMode;
   /** A consumer's own list of constants (VALUES); absent: a table of a provider. */
   readonly given?: true;
+  /** The constants of such a list, column by column; absent: it is no list that was written out. */
+  readonly listed?: readonly (readonly Typed[])[];
   /** A table that the consumer uploaded: its values are no secret to it, and all of them are chosen by it. */
   readonly brought?: true;
   /** Where consumers' own tables may be joined; absent: nowhere. */

@@ -1,4 +1,5 @@
 import type { CatalogueTable, SqlType } from '../catalogue.ts';
+import type { Typed } from '../typed.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { agree } from '../resolve/align.ts';
@@ -27,7 +28,12 @@ export function readValues(source: Source & { kind: 'values' }, needs: SourceNee
   );
   const printed = rows.map((__, r) => columns.flatMap(({ args }) => args.slice(r, r + 1).map(printTyped)));
   return listOf(
-    { rows: printed, columns: columns.map(({ type }, c) => ({ label: `col${c}`, type })), alias: source.alias },
+    {
+      rows: printed,
+      columns: columns.map(({ type }, c) => ({ label: `col${c}`, type })),
+      alias: source.alias,
+      listed: first.map((_, c) => rows.flatMap((row) => row.slice(c, c + 1))),
+    },
     needs,
     source.at,
   );
@@ -129,10 +135,11 @@ interface List {
   readonly rows: readonly (readonly string[])[];
   readonly columns: readonly { readonly label: string; readonly type: SqlType }[];
   readonly alias: string;
+  readonly listed?: readonly (readonly Typed[])[];
 }
 
 /** A table of constants: given, so that it does not stand beside private rows. */
-function listOf({ rows, columns, alias }: List, needs: SourceNeeds, at: Place): From {
+function listOf({ rows, columns, alias, listed: constants }: List, needs: SourceNeeds, at: Place): From {
   const names = columns.map((_, c) => `"c${c}"`).join(', ');
   const relation = needs.state.nextRelation++;
   const nulls = columns.map(({ type }) => `CAST(NULL AS ${printType(type)})`).join(', ');
@@ -150,6 +157,7 @@ function listOf({ rows, columns, alias }: List, needs: SourceNeeds, at: Place): 
     units: [],
     joins: 'allowed',
     given: true,
+    ...(constants === undefined ? {} : { listed: constants }),
     rowCount: BigInt(rows.length),
   };
   const visible = table.columns.map((column) => ({

@@ -8,6 +8,7 @@ import type { Source, Syntax } from '../syntax.ts';
 import { releasedColumn, type Typed } from '../typed.ts';
 import { joinUnitValues } from './left-values.ts';
 import { readSeries, readValues } from './lists.ts';
+import { joinList } from './lookup-list.ts';
 import { checkNoneGiven } from './public-joins.ts';
 import { hasPartner, isPickedBy } from './semi-join.ts';
 import { unpivot } from './unpivot.ts';
@@ -167,7 +168,7 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
   };
   const isTest = source.type === 'semi' || source.type === 'anti';
   const hasPrivate = both.scope.bases.some((base) => !base.table.isPublic);
-  if (hasPrivate && !isTest) checkNoneGiven(both.scope);
+  if (hasPrivate && !isTest && !isListed(right)) checkNoneGiven(both.scope);
   if (hasPrivate && both.scope.predicates.some(isPickedBy))
     refuse(
       'join-with-released',
@@ -189,6 +190,13 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
     const test = source.type === 'semi' ? found : buildCall('not', [found], over, source.at);
     return { ...left, scope: addConditions(left.scope, [test]) };
   }
+  if (hasPrivate && isListed(right)) {
+    const isLeft = source.type === 'left';
+    const asCase =
+      isLeft || source.type === 'inner' ? joinList({ left, right, both }, conditions, { isLeft, at: source.at }) : null;
+    if (asCase !== null) return asCase;
+    checkNoneGiven(both.scope);
+  }
   if (source.type === 'left') {
     return (
       joinUnitValues(needs.state, { left, right, both }, conditions, source.at) ??
@@ -202,6 +210,9 @@ function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
   }
   return { ...both, scope: addConditions(both.scope, conditions) };
 }
+
+/** Whether a source is one list of constants. */
+const isListed = ({ scope: { bases } }: From): boolean => bases.length === 1 && bases[0]?.table.listed !== undefined;
 
 /**
  * One noisy answer on both sides: rows of it are told apart by the side that they come from, or the intervals of one row
