@@ -147,6 +147,18 @@ export const BENCH_QUERIES: readonly BenchQuery[] = [
   ),
   large('double', 'SELECT g, sum(y) AS s, avg(y) AS m FROM facts GROUP BY g'),
   large(
+    'cohort',
+    'SELECT g, count(*) AS n, sum(x) AS s FROM facts WHERE person IN (SELECT person FROM facts WHERE place = 7) GROUP BY g',
+  ),
+  large(
+    'values per person',
+    'SELECT avg(n) AS n, avg(s) AS s, count(*) AS people FROM (SELECT person, count(*) AS n, sum(x) AS s FROM facts GROUP BY person)',
+  ),
+  large(
+    'values beside everybody',
+    'SELECT g, count(*) AS n, sum(coalesce(v.n, 0)) AS s FROM facts LEFT JOIN (SELECT person, count(*) AS n FROM facts WHERE place < 100 GROUP BY person) v USING (person) GROUP BY g',
+  ),
+  large(
     'Q1',
     `SELECT l_returnflag, l_linestatus, sum(l_quantity) AS sum_qty, sum(l_extendedprice) AS sum_base_price,
        sum(l_extendedprice * (1 - l_discount)) AS sum_disc_price, sum(l_extendedprice * (1 - l_discount) * (1 + l_tax)) AS sum_charge,

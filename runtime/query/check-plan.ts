@@ -63,7 +63,7 @@ const FUNCTIONS = new Set(
    normalized_interval time_bucket make_date make_timestamp epoch format printf string_agg arg_min row
    covar_pop covar_samp regr_intercept regr_r2 regr_count regr_avgx regr_avgy regr_sxx regr_syy regr_sxy
    strlen skewness kurtosis kurtosis_pop geomean geometric_mean product mad sem entropy bit_and bit_xor ~~~
-   concat_ws not_like_escape ilike_escape not_ilike_escape
+   mode last concat_ws not_like_escape ilike_escape not_ilike_escape
    count_star first error`
     .split(/\s+/)
     .filter(Boolean),

@@ -179,8 +179,8 @@ export const AGGREGATES: Readonly<Record<string, string>> = {
 /** Aggregates that DuckDB knows and that are offered nowhere; known by name, so that a refusal can say what is meant. */
 export const OTHER_AGGREGATES: readonly string[] =
   `approx_top_k arbitrary array_agg avg_distinct bit_and bit_or bit_xor bitstring_agg entropy favg
-   first fsum geomean geometric_mean histogram json_group_array json_group_object kahan_sum kurtosis kurtosis_pop last list
-   mad map_from_entries mode product regr_avgx regr_avgy regr_count regr_sxx regr_sxy regr_syy reservoir_quantile sem
+   fsum geomean geometric_mean histogram json_group_array json_group_object kahan_sum kurtosis kurtosis_pop list
+   mad map_from_entries product regr_avgx regr_avgy regr_count regr_sxx regr_sxy regr_syy reservoir_quantile sem
    skewness sumkahan`.split(/\s+/);
 
 /** Aggregates over values that were already released: nothing is protected there any more. */
@@ -206,6 +206,9 @@ export const RELEASED_AGGREGATES: readonly string[] = [
   'bool_and',
   'bool_or',
   'any_value',
+  'mode',
+  'first',
+  'last',
   'arg_max',
   'arg_min',
   'max_by',

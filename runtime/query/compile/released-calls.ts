@@ -19,6 +19,7 @@ export function releasedAggregate(syntax: Syntax & { kind: 'call' }, base: Sight
   const args = syntax.args.map((arg) => resolve(arg, base));
   const filter = syntax.filter === null ? '' : ` FILTER (WHERE ${printTyped(condition(resolve(syntax.filter, base)))})`;
   if (JOINING.includes(name)) return joinedText(syntax, args, filter, base);
+  if (name === 'first' || name === 'last' || name === 'mode') return oneOf(syntax, args, filter, base);
   return aggregateCall(name, args, syntax.distinct, filter, at);
 }
 
@@ -27,9 +28,6 @@ const INSTEAD: Readonly<Record<string, string>> = {
   list: JOINED,
   array_agg: JOINED,
   histogram: 'count(*) with GROUP BY floor(x / width)',
-  mode: 'arg_max(x, n) over count(*) AS n with GROUP BY x',
-  first: 'arg_min(x, by), the value at the least of another',
-  last: 'arg_max(x, by), the value at the greatest of another',
   arbitrary: 'any_value(x)',
 };
 
@@ -52,6 +50,23 @@ function joinedText(
   const order = [...orders.map((one) => `${printTyped(resolve(one.expression, base))}${direction(one)}`), text];
   const sql = `string_agg(${distinct ? 'DISTINCT ' : ''}${text}, ${by} ORDER BY ${order.join(', ')})${filter}`;
   return { kind: 'call', name, args, type: TEXT, digits: null, sql, at };
+}
+
+/** The first or last value in an order, or the most frequent one: of equal ones the least, in whatever order they are met. */
+function oneOf(
+  { name, distinct, orders = [], at }: Syntax & { kind: 'call' },
+  args: readonly Typed[],
+  filter: string,
+  base: Sight,
+): Typed {
+  const [value] = args;
+  if (value?.type == null || args.length > 1 || distinct) refuse('wrong-arguments', `\`${name}\` takes one value`, at);
+  if (name !== 'mode' && orders.length === 0)
+    refuse('wrong-arguments', `\`${name}\` needs an order`, at, `${name}(x ORDER BY y)`);
+  const own = printTyped(value);
+  const by = orders.map((one) => `${printTyped(resolve(one.expression, base))}${direction(one)}`);
+  const sql = `${name}(${own} ORDER BY ${[...by, own].join(', ')})${filter}`;
+  return { kind: 'call', name, args, type: value.type, digits: null, sql, at };
 }
 
 /** Aggregates of two numbers. */
@@ -226,7 +241,7 @@ export function releasedWindow(window: WindowSyntax, sight: Sight, at: Place): T
       true,
     );
   }
-  if (!RELEASED_AGGREGATES.includes(window.name))
+  if (!RELEASED_AGGREGATES.includes(window.name) || window.name === 'mode')
     refuse('function-not-allowed', `the window function \`${printable(window.name)}\` is not offered`, at);
   const filter =
     window.filter === null ? '' : ` FILTER (WHERE ${printTyped(condition(resolve(window.filter, sight)))})`;

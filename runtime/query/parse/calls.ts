@@ -54,7 +54,7 @@ export function withinGroup(
   const { name, args } = call;
   const orders = call.orders['orders'];
   if (!Array.isArray(orders) || orders.length === 0) return null;
-  if (JOINING.includes(name)) {
+  if (JOINING.includes(name) || name === 'first' || name === 'last') {
     checkShape(call.orders, shapes.INNER_ORDER, 'ORDER BY inside a function');
     return { args, orders: readOrders(orders, reading) };
   }

@@ -115,4 +115,14 @@ export const CITY_ASKS: readonly string[] = [
   'SELECT t.mode, count(*) AS n, avg(t.minutes) AS mean FROM trips t WHERE t.resident IN (SELECT resident FROM residents WHERE age >= 65) GROUP BY t.mode ORDER BY t.mode',
   'SELECT r.renting, t.mode, sum(t.minutes) AS minutes FROM trips t, residents r WHERE t.resident = r.resident AND r.age BETWEEN 20 AND 60 GROUP BY ROLLUP (r.renting, t.mode) ORDER BY 1 NULLS LAST, 2 NULLS LAST',
   'WITH s AS (SELECT left_at, resident, lag(mode) OVER (PARTITION BY resident ORDER BY left_at, mode) AS before, mode FROM trips) SELECT before, mode, count(*) AS n FROM s WHERE before IS NOT NULL GROUP BY before, mode ORDER BY before, mode',
+  // Beside everybody, by lists of one's own, and one value of several.
+  'SELECT r.district, count(*) AS n, avg(coalesce(t.n, 0)) AS trips FROM residents r LEFT JOIN (SELECT resident, count(*) AS n FROM trips GROUP BY resident) t USING (resident) GROUP BY r.district ORDER BY 1',
+  "SELECT count(*) FILTER (WHERE t.n IS NULL) AS never, count(t.n) AS ever, count(*) AS everybody FROM residents r LEFT JOIN (SELECT resident, count(*) AS n FROM trips WHERE mode = 'bus' GROUP BY resident) t ON t.resident = r.resident",
+  "WITH bus AS (SELECT resident, count(*) AS n FROM trips WHERE mode = 'bus' GROUP BY resident), car AS (SELECT resident, count(*) AS n FROM trips WHERE mode = 'car' GROUP BY resident) SELECT CASE WHEN bus.n IS NULL AND car.n IS NULL THEN 'neither' WHEN car.n IS NULL THEN 'bus' WHEN bus.n IS NULL THEN 'car' ELSE 'both' END AS k, count(*) AS people FROM residents LEFT JOIN bus USING (resident) LEFT JOIN car USING (resident) GROUP BY ALL ORDER BY ALL",
+  "SELECT t.mode, count(*) AS n, avg(b.n) AS rides FROM trips t LEFT JOIN (SELECT resident, count(*) AS n FROM trips WHERE mode = 'bike' GROUP BY resident) b USING (resident) GROUP BY t.mode ORDER BY 1",
+  "SELECT m.label, count(*) AS n, avg(t.minutes) AS mean FROM trips t JOIN (VALUES ('bus', 'public'), ('bike', 'active'), ('walk', 'active')) AS m(mode, label) ON t.mode = m.mode GROUP BY m.label ORDER BY 1",
+  "WITH m(mode, label) AS (VALUES ('bus', 'public'), ('bike', 'active')) SELECT coalesce(label, 'other') AS l, count(*) AS n FROM trips LEFT JOIN m USING (mode) GROUP BY l ORDER BY l",
+  'SELECT sum(w.weight) AS weighted FROM residents r JOIN (VALUES (1, 3), (2, 5)) AS w(district, weight) USING (district)',
+  'SELECT origin, first(mode ORDER BY n DESC) AS favourite, last(mode ORDER BY n DESC) AS least FROM (SELECT origin, mode, count(*) AS n FROM trips GROUP BY ALL) GROUP BY origin ORDER BY origin',
+  'SELECT mode(n // 100) AS usual FROM (SELECT age // 10 AS a, count(*) AS n FROM residents GROUP BY a)',
 ];

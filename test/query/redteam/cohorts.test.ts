@@ -160,6 +160,35 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
   },
 };
 
+const LISTS: Readonly<Record<string, Attacks>> = {
+  'lists of constants beside rows': {
+    denied: [
+      "SELECT v.name AS k0, count(*) AS a0 FROM people p JOIN (VALUES (7, 'seven')) AS v(person, name) USING (person) GROUP BY k0",
+      'SELECT count(*) AS a0 FROM people p LEFT JOIN (VALUES (7, 1)) AS v(person, one) ON p.person = v.person WHERE v.one IS NULL',
+      "SELECT count(*) AS a0 FROM people p JOIN (VALUES ('f'), ('f'), ('m')) AS v(sex) USING (sex)",
+      "SELECT count(*) AS a0 FROM people p JOIN (VALUES ('f', 'm')) AS v(a, b) ON p.sex = v.a OR p.sex = v.b",
+      'SELECT sum(v.w) AS a0 FROM visits JOIN (VALUES (1000000, 1)) AS v(cost, w) USING (cost)',
+      "SELECT count(*) AS a0 FROM people p FULL JOIN (VALUES ('f')) AS v(sex) USING (sex)",
+    ],
+    nothing: [
+      'SELECT count(*) AS a0 FROM people JOIN (VALUES (1899)) AS v(born) USING (born)',
+      // Weights that would tell the groups of a sum apart.
+      ...['sum(v.w)', 'avg(v.w)', 'stddev(v.w)'].map(
+        (made) =>
+          `SELECT ${made} AS a0 FROM visits JOIN (VALUES ('south', 1), ('annex', 1000)) AS v(clinic, w) USING (clinic)`,
+      ),
+      "SELECT sum(v.w) AS a0 FROM visits LEFT JOIN (VALUES ('south', 1), ('annex', 1000)) AS v(clinic, w) USING (clinic)",
+      'SELECT sum(v.w) AS a0 FROM people p LEFT JOIN (VALUES (1899, 1)) AS v(born, w) ON p.born = v.born',
+      "SELECT count(*) AS a0 FROM people p LEFT JOIN (VALUES (1899, 'x')) AS v(born, name) ON p.born = v.born WHERE v.name IS NULL",
+    ],
+    harmless: [
+      "SELECT v.name AS k0, count(*) AS a0 FROM people p LEFT JOIN (VALUES (1899, 'old')) AS v(born, name) ON p.born = v.born GROUP BY k0",
+      "SELECT sum(v.w) AS a0, count(*) AS a1 FROM visits JOIN (VALUES ('flu', 1), ('cold', 1), ('rare', 1000)) AS v(disease, w) USING (disease)",
+      "SELECT v.name AS k0, sum(p.income) AS a0 FROM people p JOIN (VALUES ('f', 'women'), ('m', 'men')) AS v(sex, name) USING (sex) GROUP BY k0",
+    ],
+  },
+};
+
 describe('cohorts and values per unit under attack', () => {
-  promiseHarmless(CLASSES);
+  promiseHarmless({ ...CLASSES, ...LISTS });
 });
