@@ -68,6 +68,7 @@ export async function measureIngest(rows: number): Promise<IngestFigures> {
           rows: null,
           bounds: { x: { low: 0, high: 3000 } },
           maxRowsPerUnit,
+          isTagged: maxRowsPerUnit === null,
         };
         await makeLayout({
           spec: { tables: [table] },

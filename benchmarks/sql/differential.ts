@@ -79,7 +79,7 @@ try {
   if (parsed.kind === 'complaints') throw new Error(`the policy is not valid: ${JSON.stringify(parsed.complaints)}`);
   const { policy } = parsed;
   const manifest = await manifestOf(connection, files);
-  const spec = layoutSpecOf(manifest, policy.tables, 10);
+  const spec = layoutSpecOf(manifest, policy.tables, 10, false);
   const outFile = join(folder, 'layout.duckdb');
   const records = manifest.tables.map(({ name, columns }) => ({
     name,

@@ -43,7 +43,8 @@ export function storedTableOf(manifest: DatasetManifest, policy: Pick<TablePolic
 
 /**
  * The layout that a policy's tables need: every column that some grant names, clipped to the declared bounds.
- * `maxRowsPerUnit` is the largest row bound of the policy's differentially private rules, null when there is none.
+ * `maxRowsPerUnit` is the largest row bound of the policy's differentially private rules, null when there is none;
+ * `isCompared`: whether some rule releases exact aggregates, which can be compared with earlier ones.
  * Throws `DatasetError` when the policy names a table or column that the dataset does not have, or bounds that differ
  * between the grants of one column (one file can hold only one clipped form).
  */
@@ -51,11 +52,17 @@ export function layoutSpecOf(
   manifest: DatasetManifest,
   policies: readonly TablePolicy[],
   maxRowsPerUnit: number | null,
+  isCompared = true,
 ): LayoutSpec {
-  return { tables: policies.map((policy) => layoutTableOf(manifest, policy, maxRowsPerUnit)) };
+  return { tables: policies.map((policy) => layoutTableOf(manifest, policy, maxRowsPerUnit, isCompared)) };
 }
 
-function layoutTableOf(manifest: DatasetManifest, policy: TablePolicy, maxRowsPerUnit: number | null): LayoutTable {
+function layoutTableOf(
+  manifest: DatasetManifest,
+  policy: TablePolicy,
+  maxRowsPerUnit: number | null,
+  isCompared: boolean,
+): LayoutTable {
   const stored = storedTableOf(manifest, policy);
   const bounds: Record<string, { low: number; high: number }> = {};
   for (const { name, grants } of policy.columns) {
@@ -85,6 +92,7 @@ function layoutTableOf(manifest: DatasetManifest, policy: TablePolicy, maxRowsPe
     rows: policy.rows,
     bounds,
     maxRowsPerUnit: policy.isPublic ? null : maxRowsPerUnit,
+    isTagged: isCompared && !policy.isPublic,
   };
 }
 
@@ -249,7 +257,9 @@ export function emptySchemaOf(alias: string, manifest: DatasetManifest, spec: La
     const columns = [
       ...table.columns.map((name) => `${quoteName(name)} ${typeOf(name)}`),
       ...table.units.flatMap((_, i) =>
-        [UNIT_HASH(i), UNIT_ONE_HOT(i), UNIT_TAG(i)].map((name) => `${quoteName(name)} UBIGINT`),
+        [UNIT_HASH(i), UNIT_ONE_HOT(i), ...(table.isTagged ? [UNIT_TAG(i)] : [])].map(
+          (name) => `${quoteName(name)} UBIGINT`,
+        ),
       ),
       ...(table.sides ?? []).map((name) => `${quoteName(UNIT_SIDES(name))} UBIGINT`),
       ...(table.maxRowsPerUnit === null

@@ -1,9 +1,10 @@
 /** The statements that make a layout file; pure text, so that it can be tested without an engine. */
-import { FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT, UNIT_TAG, type LayoutTable } from '../query/layout.ts';
+import { FIXED_POINT, ROW_RANK, UNIT_HASH, type LayoutTable } from '../query/layout.ts';
 import type { PrivacyUnit } from '../policy/model.ts';
 import { DatasetError } from './dataset-error.ts';
 import { clippedExpression, fixedPointExpression, fixedPointStep } from './fixed-point.ts';
 import { sideColumns } from './layout-sides.ts';
+import { contentOf, oneHotColumns, tagColumns } from './layout-tags.ts';
 import { DATASET_LIMITS } from './limits.ts';
 import type { StoredColumn } from './metadata.ts';
 import { quoteName, quoteText } from './sql-text.ts';
@@ -30,6 +31,7 @@ const ROW = '"__gb_row"';
 /** Where every row is its own unit: which of several rows alike it is. */
 const TWIN = '"__gb_twin"';
 const PLACE = '"__gb_place"';
+const UNIT_KEY = '"__gb_key"';
 
 /**
  * Statements for one table. `scope` is the printed row scope, null for all rows; `hashKeyHex` is the secret of the unit
@@ -57,14 +59,18 @@ export function layoutStatements(
   const visible = columns.map((column) => `${visibleExpression(table, column)} AS ${quoteName(column.name)}`);
   const where = scope === null ? '' : ` WHERE ${scope}`;
   const isRowUnit = table.units.some((unit) => unit.columns.length === 0);
+  // A digest of a row costs as much as a copy of it: only where it is looked at.
+  const isDigested = table.units.length > 0 && (isRowUnit || table.isTagged);
   const content = contentOf(record.columns);
   const twin = `row_number() OVER (PARTITION BY ${content}) AS ${TWIN}`;
-  const own = table.units.length === 0 ? [] : [`${content} AS ${ROW}`, ...(isRowUnit ? [twin] : [])];
+  const own = isDigested ? [`${content} AS ${ROW}`, ...(isRowUnit ? [twin] : [])] : [];
   // Counting rows alike puts them in another order than that of the file.
   const place = isRowUnit ? [`file_row_number AS ${PLACE}`] : [];
   const source = `read_parquet(${quoteText(record.path)}${isRowUnit ? ', file_row_number=true' : ''})`;
   const rows = `(SELECT ${['*', ...own, ...place].join(', ')} FROM ${source}${where})`;
   const from = `FROM ${rows} AS ${SOURCE}${joins.join('')}`;
+  const helpers = [...(isDigested ? [ROW] : []), ...(isRowUnit ? [PLACE] : [])];
+  const ranked = isDifferentiallyPrivate ? rankedRows(columns, units, helpers, { from, hashKeyHex }) : null;
   // Hashing costs far more than joining: a unit that has many rows is hashed once.
   const hashed = units.map(({ key, text }, i) => {
     const column = quoteName(UNIT_HASH(i));
@@ -72,27 +78,29 @@ export function layoutStatements(
     const once = `(SELECT k, ${hashExpression(text, hashKeyHex)} AS h FROM (SELECT DISTINCT ${key} AS k ${from}))`;
     return {
       column: `h${i}.h AS ${column}`,
-      join: ` LEFT JOIN ${once} AS h${i} ON h${i}.k IS NOT DISTINCT FROM ${key}`,
+      join: ` LEFT JOIN ${once} AS h${i} ON h${i}.k IS NOT DISTINCT FROM ${ranked === null ? key : `${SOURCE}.${UNIT_KEY}`}`,
     };
   });
-  const helpers = [...(table.units.length === 0 ? [] : [ROW]), ...(isRowUnit ? [PLACE] : [])];
-  const helping = helpers.map((name) => `${SOURCE}.${name} AS ${name}`);
-  const inner = `SELECT ${[...visible, ...helping, ...hashed.map(({ column }) => column)].join(', ')} ${from}${hashed.map(({ join }) => join).join('')}`;
-  const oneHots = table.units.map(
-    (_, i) =>
-      `CAST(1::UBIGINT << (${quoteName(UNIT_HASH(i))} & 63::UBIGINT) AS UBIGINT) AS ${quoteName(UNIT_ONE_HOT(i))}`,
-  );
-  // Not the engine's row number: that would be another one in a layout with fewer rows, or in another order. Rows of a unit
-  // that are alike share a tag: whatever takes one of them takes all.
-  const tags = table.units.map((_, i) => `hash(${ROW}, ${quoteName(UNIT_HASH(i))}) AS ${quoteName(UNIT_TAG(i))}`);
+  const kept = ranked === null ? helpers : [...helpers, quoteName(ROW_RANK)];
+  const helping = kept.map((name) => `${SOURCE}.${name} AS ${name}`);
+  const inner = `SELECT ${[...visible, ...helping, ...hashed.map(({ column }) => column)].join(', ')} ${ranked ?? from}${hashed.map(({ join }) => join).join('')}`;
   const fixed = isDifferentiallyPrivate ? fixedColumns(table, columns) : [];
-  const rank = isDifferentiallyPrivate ? [`${rankExpression(columns, hashKeyHex)} AS ${quoteName(ROW_RANK)}`] : [];
+  const rank =
+    isDifferentiallyPrivate && ranked === null
+      ? [
+          rankColumn(
+            columns.map(({ name }) => quoteName(name)),
+            quoteName(UNIT_HASH(0)),
+            hashKeyHex,
+          ),
+        ]
+      : [];
   // Ordered by rank, a scan of `rank < bound` reads only the first row groups.
   const order = isDifferentiallyPrivate ? ` ORDER BY ${quoteName(ROW_RANK)}` : isRowUnit ? ` ORDER BY ${PLACE}` : '';
   const select = [
     helpers.length === 0 ? '*' : `* EXCLUDE (${helpers.join(', ')})`,
-    ...oneHots,
-    ...tags,
+    ...oneHotColumns(table),
+    ...tagColumns(table, ROW),
     ...sideColumns(table, `SELECT ${visible.join(', ')} FROM ${rows} AS ${SOURCE}`),
     ...fixed,
     ...rank,
@@ -109,21 +117,6 @@ function visibleExpression(table: LayoutTable, column: StoredColumn): string {
   return isFloating ? `CASE WHEN isfinite(${name}) THEN ${name} END` : name;
 }
 
-/**
- * A digest of a whole row. The same for a column that was read as whole numbers in one version and as others in the next,
- * and for columns in another order.
- */
-function contentOf(columns: readonly StoredColumn[]): string {
-  const values = columns
-    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap(({ name, type }) => {
-      const value = quoteName(name);
-      return NUMBERS.has(type.kind) ? [`TRY_CAST(${value} AS HUGEINT)`, `CAST(${value} AS DOUBLE)`] : [value];
-    });
-  return `hash(${values.join(', ')})`;
-}
-const NUMBERS: ReadonlySet<string> = new Set(['integer', 'decimal', 'float', 'double']);
-
 function fixedColumns(table: LayoutTable, columns: readonly StoredColumn[]): string[] {
   return columns.flatMap(({ name, type }) => {
     const bounds = Object.hasOwn(table.bounds, name) ? table.bounds[name] : undefined;
@@ -135,14 +128,30 @@ function fixedColumns(table: LayoutTable, columns: readonly StoredColumn[]): str
 }
 
 /**
+ * FROM of rows that have their rank already, with the unit's key; null where rows are ranked by the unit's hash. Sorting by a
+ * short key before it is hashed costs half of sorting by the hash, and finds the hashes of neighbours in one place.
+ */
+function rankedRows(
+  columns: readonly StoredColumn[],
+  units: readonly UnitKey[],
+  helpers: readonly string[],
+  { from, hashKeyHex }: { readonly from: string; readonly hashKeyHex: string },
+): string | null {
+  const [unit] = units;
+  if (unit === undefined || unit.key === null || !unit.isShort) return null;
+  const own = columns.map(({ name }) => `${SOURCE}.${quoteName(name)}`);
+  const kept = [...own, ...helpers.map((name) => `${SOURCE}.${name}`), `${unit.key} AS ${UNIT_KEY}`];
+  return `FROM (SELECT ${[...kept, rankColumn(own, unit.key, hashKeyHex)].join(', ')} ${from}) AS ${SOURCE}`;
+}
+
+/**
  * The row's rank within its unit. INVARIANT: it depends on nothing but the rows of its own unit (their content and the
  * key), so adding or removing another unit never changes which rows of this one are kept; that is what the sensitivity
  * bound rests on. A row number would break it.
  */
-function rankExpression(columns: readonly StoredColumn[], hashKeyHex: string): string {
-  const content = columns.map(({ name }) => quoteName(name)).join(', ');
+function rankColumn(content: readonly string[], unit: string, hashKeyHex: string): string {
   const salt = BigInt(`0x${hashKeyHex.slice(0, 16)}`);
-  return `CAST(row_number() OVER (PARTITION BY ${quoteName(UNIT_HASH(0))} ORDER BY hash(${content}, ${salt}::UBIGINT)) - 1 AS UINTEGER)`;
+  return `CAST(row_number() OVER (PARTITION BY ${unit} ORDER BY hash(${content.join(', ')}, ${salt}::UBIGINT)) - 1 AS UINTEGER) AS ${quoteName(ROW_RANK)}`;
 }
 
 /**
@@ -158,6 +167,8 @@ interface UnitKey {
   readonly key: string | null;
   /** What is hashed: over the column `k` that holds `key`, or over the rows when there is none. */
   readonly text: string;
+  /** The key is a few bytes of fixed length. */
+  readonly isShort?: true;
 }
 
 /** Types whose equal values have equal texts (as 0.0 and -0.0, or one month and thirty days, have not). */
@@ -208,7 +219,11 @@ function unitKey(
   const columns = unit.columns.map((name) => columnOf(record, name));
   const [only] = columns;
   if (columns.length === 1 && only !== undefined && PLAIN_KEYS.has(only.type.kind))
-    return { key: `${alias}.${quoteName(only.name)}`, text: `coalesce('k' || CAST(k AS VARCHAR), 'n')` };
+    return {
+      key: `${alias}.${quoteName(only.name)}`,
+      text: `coalesce('k' || CAST(k AS VARCHAR), 'n')`,
+      ...(only.type.kind === 'integer' || only.type.kind === 'date' ? { isShort: true } : {}),
+    };
   const parts = columns.map(({ name }) => `CAST(${alias}.${quoteName(name)} AS VARCHAR)`);
   // Lengths keep ('ab', 'c') and ('a', 'bc') apart. One missing part makes the unit unknown: all such rows share a hash.
   const joined =

@@ -276,7 +276,8 @@ export function layoutSpecFor(manifest: DatasetManifest, policy: UsagePolicy): L
   const bounds = policy.allow.flatMap(({ release }) =>
     release.mode === 'differentialPrivacy' || release.mode === 'sandbox' ? [release.maxRowsPerUnit] : [],
   );
-  return layoutSpecOf(manifest, policy.tables, bounds.length === 0 ? null : Math.max(...bounds));
+  const isCompared = policy.allow.some(({ release }) => release.mode === 'aggregate');
+  return layoutSpecOf(manifest, policy.tables, bounds.length === 0 ? null : Math.max(...bounds), isCompared);
 }
 
 /** Where a worker finds the layout that is attached under this name. */

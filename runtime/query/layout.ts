@@ -9,7 +9,8 @@ import type { PrivacyUnit } from '../policy/model.ts';
  *   `__gb_u<i>` UBIGINT NOT NULL  keyed 64-bit hash of the unit's key columns (all rows of an unknown unit share one hash)
  *   `__gb_b<i>` UBIGINT NOT NULL  `1 << (hash & 63)`
  *   `__gb_t<i>` UBIGINT NOT NULL  hash of all that the row of record holds and of `__gb_u<i>`: which row of its unit it is,
- *                                  for the differencing guard; the same in every layout of every version that has the row
+ *                                  for the differencing guard; the same in every layout of every version that has the row.
+ *                                  Only where answers can be compared: see `LayoutTable.isTagged`
  *   `__gb_s_<column>` UBIGINT NOT NULL  of a large table with one unit, for measures that can be multiplied: bit
  *                                  `hash & 31`, 32 bits higher where the value is above a cut, 0 where there is none
  * With differential privacy:
@@ -33,6 +34,8 @@ export interface LayoutTable {
   readonly sides?: readonly string[];
   /** Row bound per unit for the differentially private form; null when no rule asks for one. */
   readonly maxRowsPerUnit: number | null;
+  /** Whether rows have tags: where some rule releases exact aggregates. Noisy answers are never compared with each other. */
+  readonly isTagged: boolean;
 }
 
 export const UNIT_HASH = (unit: number): string => `__gb_u${unit}`;

@@ -33,6 +33,7 @@ describe('in the jail', () => {
       rows: null,
       bounds: {},
       maxRowsPerUnit: null,
+      isTagged: true,
     };
     const needs = {
       root: bench.root,

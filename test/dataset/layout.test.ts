@@ -27,6 +27,7 @@ const table = (name: string, columns: string[], more: Partial<LayoutTable> = {})
   rows: null,
   bounds: {},
   maxRowsPerUnit: null,
+  isTagged: true,
   ...more,
 });
 const spec = (...tables: LayoutTable[]): LayoutSpec => ({ tables });

@@ -139,6 +139,7 @@ export class Hospital {
           rows: null,
           bounds: BOUNDS[name] ?? {},
           maxRowsPerUnit: (UNITS[name] ?? []).length === 0 ? null : release.maxRowsPerUnit,
+          isTagged: false,
         })),
       },
       scopes: Object.keys(TYPES).map(() => null),
