@@ -135,6 +135,8 @@ describe('the catalogue', () => {
     assert.deepEqual(spec.tables[0]?.columns, ['ward', 'cost']);
     assert.deepEqual(spec.tables[0]?.bounds, { cost: bounds });
     assert.equal(spec.tables[0]?.maxRowsPerUnit, 3);
+    assert.equal(spec.tables[0]?.isTagged, true);
+    assert.equal(layoutSpecOf(manifest, [policy({ ward: [grant()] })], 3, false).tables[0]?.isTagged, false);
     assert.throws(
       () => layoutSpecOf(manifest, [policy({ nothing: [grant()] })], null),
       /column `nothing` is not in table `visits`/,

@@ -251,6 +251,47 @@ describe('the layout', () => {
     assert.deepEqual(all.rows, fewer.rows);
   });
 
+  it('ranks the rows of each unit, whatever its key is made of and where it is missing; tags or none', async () => {
+    await using bench = await BenchFolder.create();
+    const lines = Array.from({ length: 60 }, (_, i) => {
+      const unit = i % 6;
+      return unit === 0 ? `,,${i % 12},${i}` : `${unit},u${unit},${i % 12},${i}`;
+    });
+    const owners = Array.from({ length: 12 }, (_, of) => `${of},${of % 4}`);
+    const { manifest } = await bench.register('n/keys', [
+      await bench.source('t.csv', `id,name,of,cost\n${lines.join('\n')}\n`),
+      await bench.source('owners.csv', `of,who\n${owners.join('\n')}\n`),
+    ]);
+    const path = { columns: ['who'], via: [{ from: 'of', table: 'owners', to: 'of' }] };
+    for (const [unit, count] of [
+      [{ columns: ['id'], via: [] }, 6],
+      [{ columns: ['name'], via: [] }, 6],
+      [{ columns: ['id', 'of'], via: [] }, 11],
+      [path, 4],
+      [{ columns: [], via: [] }, 60],
+    ] as const) {
+      const seen = await Promise.all(
+        [true, false].map(async (isTagged) => {
+          const own = table('t', ['cost'], { units: [unit], maxRowsPerUnit: 2, isTagged });
+          const layout = await buildLayout(needs(bench), manifest, spec(own));
+          const columns = await openRows(
+            layout.path,
+            `SELECT list(column_name ORDER BY column_index)::VARCHAR FROM duckdb_columns() WHERE database_name = 'd0'`,
+          );
+          assert.equal(String(columns[0]?.[0]).includes('__gb_t0'), isTagged);
+          const [ranks] = await openRows(
+            layout.path,
+            `SELECT count(*)::INT, sum(n)::INT, bool_and(n = ranks AND n = top + 1)
+            FROM (SELECT count(*) AS n, count(DISTINCT __gb_rank) AS ranks, max(__gb_rank) AS top FROM d0.t GROUP BY __gb_u0)`,
+          );
+          assert.deepEqual(ranks, [count, 60, true]);
+          return openRows(layout.path, 'SELECT cost, __gb_u0::VARCHAR, __gb_rank::INT FROM d0.t ORDER BY cost');
+        }),
+      );
+      assert.deepEqual(seen[0], seen[1]);
+    }
+  });
+
   it('keeps only the rows of the scope and refuses a scope that is more than a condition', async () => {
     await using bench = await BenchFolder.create();
     const { manifest } = await bench.register('h/v', [await bench.source('visits.csv', VISITS)]);
