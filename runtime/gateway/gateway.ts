@@ -17,6 +17,7 @@ import type { AgreementForJob } from '../job/admit.ts';
 import type { JobNeeds, LedgerJob } from '../job/needs.ts';
 import { prepareJavaScript } from '../job/prepare-javascript.ts';
 import { prepareHomomorphic } from '../job/prepare-homomorphic.ts';
+import { ParsedQueries } from '../job/parsed-queries.ts';
 import { prepareSql } from '../job/prepare-sql.ts';
 import { purposeIncludes } from '../policy/purposes.ts';
 import { evaluateCondition } from '../policy-file/condition.ts';
@@ -292,6 +293,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     webhook: parts.alertWebhook ?? null,
     deliver: deliverByHttp,
   });
+  const texts = new ParsedQueries((...args) => engine.parse(...args));
   const jobNeeds: Omit<JobNeeds, 'ledger'> & { readonly ledger: StoreLedger } = {
     nowMs,
     randomBytes: needs.randomBytes,
@@ -302,7 +304,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     activeAgreements: (party) => activeAgreements({ ...needs, duties }, party),
     exportList: () => exportListOf(needs),
     preparers: {
-      sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes, nowMs, histories: historiesIn(store) }),
+      sql: prepareSql(engine, { sha256, randomBytes: needs.randomBytes, nowMs, histories: historiesIn(store) }, texts),
       javascript: prepareJavaScript(code, { sha256 }),
       homomorphic: prepareHomomorphic(homomorphic, { sha256 }),
     },
@@ -321,6 +323,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     queue,
     results,
     jobNeeds,
+    parseAhead: (...args) => texts.ahead(...args),
     manifestOf,
     programOf: (message) => submittedProgram(needs, message),
     debugCode: (asker, request, signal) => debugCode(debugNeeds, asker, request, signal),

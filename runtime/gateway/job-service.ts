@@ -12,6 +12,7 @@ import { agreementsOf } from '../job/admit.ts';
 import type { Job, Outcome } from '../job/job.ts';
 import type { JobNeeds } from '../job/needs.ts';
 import { rehearse, runJob } from '../job/run-job.ts';
+import { checkText } from '../query/text.ts';
 import type { Answer, CallContext } from '../rpc/call.ts';
 import { Fault } from '../rpc/fault.ts';
 import type { JobRecord } from '../store/jobs.ts';
@@ -37,6 +38,8 @@ export interface JobServiceNeeds extends GatewayNeeds, ForecastNeeds, CodeDiagno
   readonly queue: JobQueue;
   readonly results: Results;
   readonly jobNeeds: Omit<JobNeeds, 'ledger'> & { readonly ledger: StoreLedger };
+  /** Begins to parse a text for its party, whose job is about to ask for it. */
+  readonly parseAhead?: (party: string, text: string, signal: AbortSignal) => void;
   /** A submitted program with what the registry says of its code. */
   readonly programOf: (message: JavaScriptProgram) => SubmittedProgram;
   /** Runs code on synthetic data; see code-debug.ts. */
@@ -63,7 +66,7 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     caller: Caller,
     request: JobRequest | null,
     call: CallContext,
-    withResult: boolean,
+    { withResult, isFollowed }: { readonly withResult: boolean; readonly isFollowed: boolean },
   ): Promise<
     | { readonly id: string; readonly outcome: Promise<Outcome> }
     | { readonly known: JobRecord }
@@ -71,7 +74,9 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
   > => {
     const job = jobOf(needs, caller, request, call);
     if (needs.queue.find(job.id) !== undefined) return { running: job.id };
-    const known = request?.idempotencyKey === '' ? undefined : await needs.store.job(job.id);
+    const looking = request?.idempotencyKey === '' ? undefined : needs.store.job(job.id);
+    if (isFollowed) parseAhead(needs, job, call.signal);
+    const known = await looking;
     if (known !== undefined) return { known };
     // Another call with the same key may have come in while this one looked.
     if (needs.queue.find(job.id) !== undefined) return { running: job.id };
@@ -212,7 +217,9 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
           result: [],
         };
       }
-      const submitted = await submit(caller, request.job, call, request.wait && request.withResult);
+      const { wait: isFollowed } = request;
+      const withResult = isFollowed && request.withResult;
+      const submitted = await submit(caller, request.job, call, { withResult, isFollowed });
       if ('known' in submitted)
         return { job: await show(submitted.known.id, caller, true), wasKnown: true, result: [] };
       if ('running' in submitted) {
@@ -299,6 +306,17 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     explain: async (caller, request, call) =>
       await explainJob(needs, jobOf(needs, caller, request.job, call), call.signal),
   };
+}
+
+/**
+ * The store looks for a job of that name in another thread: meanwhile the text is parsed, of whoever has an agreement and
+ * would not have to wait for a turn. A text that is too long or no text is left to the job to refuse.
+ */
+function parseAhead(needs: JobServiceNeeds, job: Job, signal: AbortSignal): void {
+  if (job.computation.kind !== 'sql' || !needs.queue.hasRoomFor(job.asker.party)) return;
+  if ('kind' in agreementsOf(needs.jobNeeds, job)) return;
+  const { text } = job.computation;
+  if (checkText(new TextEncoder().encode(text)).kind !== 'denied') needs.parseAhead?.(job.asker.party, text, signal);
 }
 
 const withTicketOf = (message: JobMessage, ticket: IssuedTicket | null): JobMessage =>

@@ -68,6 +68,12 @@ export class JobQueue implements LiveJobs {
     return [...this.#waiting.values()].reduce((sum, list) => sum + list.length, 0);
   }
 
+  /** Whether a job of this party would begin at once. */
+  hasRoomFor(party: string): boolean {
+    const { running, runningPerParty } = this.#limits;
+    return !this.#isDraining && this.#running < running && (this.#runningOf.get(party) ?? 0) < runningPerParty;
+  }
+
   find(id: string): Pick<Entry, 'job' | 'stage' | 'parts' | 'outcome'> | undefined {
     return this.#entries.get(id);
   }

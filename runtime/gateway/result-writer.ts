@@ -22,7 +22,11 @@ export class ResultFileWriter implements ResultWriter {
   #pendingBytes = 0;
   #bytes = 0;
 
-  constructor(path: string, schema: Schema) {
+  readonly #onSmall: (frames: readonly Uint8Array[] | null) => void;
+
+  /** `onSmall` is given the frames of a small result once its file is whole, which nobody may change; null: discarded. */
+  constructor(path: string, schema: Schema, onSmall: (frames: readonly Uint8Array[] | null) => void = () => {}) {
+    this.#onSmall = onSmall;
     this.#file = openSync(`${path}.part`, 'w', 0o600);
     this.#path = path;
     this.#schema = schema;
@@ -39,10 +43,12 @@ export class ResultFileWriter implements ResultWriter {
   async finish(): Promise<WrittenResult> {
     const isSmall = this.#bytes <= SMALL_BYTES;
     // A small result is written here and now: it goes into the page cache, which no other thread is needed for.
+    const frames = isSmall ? this.#pending.filter((_, at) => at % 2 === 1) : [];
     if (isSmall) this.#written(writevSync(this.#open(), this.#pending));
     else await this.#flush();
     const framesSha256 = isSmall ? {} : { framesSha256: await this.#writeDigests() };
     renameSync(`${this.#path}.part`, this.#path);
+    if (isSmall) this.#onSmall(frames);
     return { bytes: this.#bytes, sha256: this.#hash.digest('hex'), ...framesSha256 };
   }
 
@@ -52,6 +58,7 @@ export class ResultFileWriter implements ResultWriter {
   }
 
   async discard(): Promise<void> {
+    this.#onSmall(null);
     this.#close();
     await rm(`${this.#path}.part`, { force: true }).catch(() => undefined);
     await rm(this.#path, { force: true }).catch(() => undefined);

@@ -21,6 +21,8 @@ const CHANGED = '.changed';
 export class Results {
   readonly #folder: string;
   readonly #onChanged: (jobId: string) => void;
+  /** Small results that were written a moment ago, as they lie in their files. */
+  readonly #latest = new Map<string, readonly Uint8Array[]>();
 
   private constructor(folder: string, onChanged: (jobId: string) => void) {
     this.#folder = folder;
@@ -45,7 +47,21 @@ export class Results {
   }
 
   create(jobId: string, schema: Schema): Promise<ResultWriter> {
-    return Promise.resolve(new ResultFileWriter(this.#pathOf(jobId), schema));
+    const keep = (frames: readonly Uint8Array[] | null): void => {
+      this.#latest.delete(jobId);
+      if (frames === null || frames.reduce((sum, { byteLength }) => sum + byteLength, 0) > MAX_LATEST_BYTES) return;
+      const [oldest] = this.#latest.keys();
+      if (this.#latest.size >= MAX_LATEST && oldest !== undefined) this.#latest.delete(oldest);
+      this.#latest.set(jobId, frames);
+    };
+    return Promise.resolve(new ResultFileWriter(this.#pathOf(jobId), schema, keep));
+  }
+
+  /** The frames of a small result that was written a moment ago, once, without its file; else null. */
+  take(jobId: string): readonly Uint8Array[] | null {
+    const frames = this.#latest.get(jobId) ?? null;
+    this.#latest.delete(jobId);
+    return frames;
   }
 
   exists(jobId: string): boolean {
@@ -102,6 +118,7 @@ export class Results {
   }
 
   async remove(jobId: string): Promise<void> {
+    this.#latest.delete(jobId);
     await rm(this.#pathOf(jobId), { force: true });
   }
 
@@ -124,6 +141,10 @@ export class Results {
     return join(this.#folder, `${jobId}${SUFFIX}`);
   }
 }
+
+/** As many jobs as end at the same time; those whose result waits behind a ticket are forgotten by and by. */
+const MAX_LATEST = 32;
+const MAX_LATEST_BYTES = 64 << 10;
 
 const CHANGED_MESSAGE =
   'the kept file of this result is not what was released: it was changed or damaged, and is not sent; ask the question again';

@@ -40,12 +40,13 @@ export async function disclose(
 ): Promise<Disclosed | Denied> {
   const { terms, schema, certificates, basis, isOrdered } = prepared;
   const outputs = releasedSchema(terms);
-  const writer = await needs.openResult(jobId, outputs);
+  const execution = prepared.execute(run.signal, run.progress);
+  const batches = new OnceDurable(execution.batches, durable);
+  const writer = await batches.meanwhile(() => needs.openResult(jobId, outputs));
   try {
     let rows = 0;
     let bytes = 0;
-    const execution = prepared.execute(run.signal, run.progress);
-    for await (const batch of onceDurable(execution.batches, durable)) {
+    for await (const batch of batches) {
       run.signal.throwIfAborted();
       if (rows === 0) run.report('disclose');
       const left = { ...terms, maxRows: terms.maxRows - rows, maxBytes: terms.maxBytes - bytes };
@@ -108,16 +109,37 @@ export async function disclose(
  * those keep their order. A crash in between loses a computation that nobody heard of, and with it the debit: as if the
  * machine had died a moment before the job began.
  */
-async function* onceDurable(batches: AsyncIterable<ColumnBatch>, durable: Promise<void>): AsyncGenerator<ColumnBatch> {
-  const iterator = batches[Symbol.asyncIterator]();
-  const first = iterator.next();
-  // It is awaited below, or its failure no longer matters.
-  first.catch(() => undefined);
-  try {
-    await durable;
-    for (let one = await first; one.done !== true; one = await iterator.next()) yield one.value;
-  } finally {
-    await iterator.return?.();
+class OnceDurable implements AsyncIterable<ColumnBatch> {
+  readonly #iterator: AsyncIterator<ColumnBatch>;
+  readonly #first: Promise<IteratorResult<ColumnBatch>>;
+  readonly #durable: Promise<void>;
+
+  constructor(batches: AsyncIterable<ColumnBatch>, durable: Promise<void>) {
+    this.#iterator = batches[Symbol.asyncIterator]();
+    this.#first = this.#iterator.next();
+    // It is awaited below, or its failure no longer matters.
+    this.#first.catch(() => undefined);
+    this.#durable = durable;
+  }
+
+  /** Does something else once the debit is on disk, while the worker works; if that fails the worker is stopped. */
+  async meanwhile<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      await this.#durable;
+      return await work();
+    } catch (error) {
+      await this.#iterator.return?.();
+      throw error;
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<ColumnBatch> {
+    try {
+      await this.#durable;
+      for (let one = await this.#first; one.done !== true; one = await this.#iterator.next()) yield one.value;
+    } finally {
+      await this.#iterator.return?.();
+    }
   }
 }
 

@@ -20,7 +20,7 @@ import { prepareComposed } from './prepare-composed.ts';
 import { prepareDifferential } from './prepare-differential.ts';
 import { guardCells } from './guard-cells.ts';
 import { type Histories, ownersOf, type StoredSketches } from './histories.ts';
-import type { ParameterValue } from './job.ts';
+import type { Job, ParameterValue } from './job.ts';
 import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
 import { ParsedQueries } from './parsed-queries.ts';
 import { PlannedQueries } from './planned-queries.ts';
@@ -70,23 +70,21 @@ export interface OpenDataset {
 export function prepareSql(
   engine: SqlEngine,
   needs: Pick<JobNeeds, 'sha256' | 'randomBytes' | 'nowMs'> & { readonly histories: Histories },
+  texts: ParsedQueries = new ParsedQueries((...args) => engine.parse(...args)),
 ): Preparer {
-  const texts = new ParsedQueries((...args) => engine.parse(...args));
   const planned = new PlannedQueries((...args) => engine.plan(...args), needs.sha256);
   return async ({ job, permits, release, clause, signal }) => {
     if (job.computation.kind !== 'sql') throw new Error('not an SQL job');
     const { text, parameters } = job.computation;
     const unreadable = checkText(new TextEncoder().encode(text));
     if (unreadable.kind === 'denied') return unreadable;
+    // Datasets are looked up while the text is parsed; what is wrong with the text is told first.
+    const opening = openAll(engine, permits, job.asker);
+    opening.catch(() => undefined);
     const parsed = await texts.parse(job.asker.party, text, signal);
     if (parsed.kind === 'invalid') return denied(reason('sql-syntax', parsed.message, { at: parsed.at }));
-
-    const open: OpenDataset[] = [];
-    for (const [index, permit] of permits.entries()) {
-      const dataset = await engine.open(permit, job.asker.party, job.asker.groups);
-      if (dataset.kind === 'denied') return dataset;
-      open.push(renamed(dataset, `d${index}`));
-    }
+    const open = await opening;
+    if ('kind' in open) return open;
     const brought = (await engine.bring?.(job.asker.party, tableNamesIn(parsed.ast))) ?? [];
     if ('kind' in brought) return brought;
     const day = new Date(needs.nowMs()).toISOString().slice(0, 10);
@@ -246,6 +244,21 @@ export function prepareSql(
     };
     return prepared;
   };
+}
+
+/** The datasets behind the permits, attached as d0, d1, …; the first that cannot be opened denies. */
+async function openAll(
+  engine: SqlEngine,
+  permits: readonly AdmittedPermit[],
+  asker: Job['asker'],
+): Promise<readonly OpenDataset[] | Denied> {
+  const open: OpenDataset[] = [];
+  for (const [index, permit] of permits.entries()) {
+    const dataset = await engine.open(permit, asker.party, asker.groups);
+    if (dataset.kind === 'denied') return dataset;
+    open.push(renamed(dataset, `d${index}`));
+  }
+  return open;
 }
 
 /** Every statement of a noisy question that reads tables. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { runEnforced } from '../../runtime/dataset/run-enforced.ts';
-import type { EnforcedQuery, OutputColumn } from '../../runtime/query/enforced.ts';
+import type { EnforcedQuery, Gate, OutputColumn } from '../../runtime/query/enforced.ts';
 import { rowsOf, type Cell } from '../../runtime/release/column-values.ts';
 import { startBareWorker, type BareWorker } from './bare-worker.ts';
 
@@ -178,6 +178,34 @@ describe('the sql worker', () => {
         );
       }
     }
+  });
+
+  it('spares what stands behind a closed gate, and asks each of several gates in turn', async () => {
+    await using worker = await startBareWorker('sql');
+    const marks: OutputColumn[] = [{ name: 'n', type: integer(64), role: 'cell' }];
+    const gate = (table: string, isOpen: boolean): string => `CREATE TEMP TABLE ${table} AS SELECT ${isOpen} AS open`;
+    const mark = (n: number): string => `INSERT INTO g VALUES (${n})`;
+    const setup = [
+      'CREATE TEMP TABLE g (n BIGINT)',
+      gate('first', false),
+      `${gate('second', true)} -- a remark`,
+      mark(1),
+      mark(2),
+      mark(3),
+      mark(4),
+    ];
+    const told = async (...gates: readonly Gate[]): Promise<unknown> => {
+      const { rows } = await run(worker, enforced('SELECT n FROM g ORDER BY n', marks, { setup, gates }));
+      return rows.flat();
+    };
+    const [closed, open] = ['first', 'second'];
+    assert.deepEqual(await told(), [1n, 2n, 3n, 4n]);
+    assert.deepEqual(await told({ table: closed, from: 3, to: 5 }), [3n, 4n]);
+    assert.deepEqual(await told({ table: open, from: 3, to: 5 }), [1n, 2n, 3n, 4n]);
+    assert.deepEqual(await told({ table: closed, from: 3, to: 5 }, { table: closed, from: 5, to: 6 }), [4n]);
+    assert.deepEqual(await told({ table: closed, from: 3, to: 5 }, { table: open, from: 5, to: 6 }), [3n, 4n]);
+    assert.deepEqual(await told({ table: open, from: 3, to: 4 }, { table: closed, from: 5, to: 7 }), [1n, 2n]);
+    assert.deepEqual(await told({ table: closed, from: 3, to: 7 }), []);
   });
 
   it('over few cells keeps no table for the next job, tells one code for every failure and serves on', async () => {

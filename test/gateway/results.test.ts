@@ -41,6 +41,29 @@ async function release(id: string, ...batches: readonly ColumnBatch[]): Promise<
 }
 
 describe('results', () => {
+  it('that are small are handed over once as they lie in their file, and no more when they were removed', async () => {
+    await release('job-fresh', batchOf(1n, 2n), batchOf(3n));
+    const latest = results.take('job-fresh');
+    assert.deepEqual(
+      latest?.map((frame) => Buffer.from(frame)),
+      (await framesOf('job-fresh')).map((frame) => Buffer.from(frame)),
+    );
+    assert.equal(results.take('job-fresh'), null);
+    await release('job-gone', batchOf(1n));
+    await results.remove('job-gone');
+    assert.equal(results.take('job-gone'), null);
+    await release('job-first', batchOf(1n));
+    for (let n = 0; n < 32; n += 1) await release(`job-next-${n}`, batchOf(1n));
+    assert.equal(results.take('job-first'), null, 'of many only the latest are remembered');
+    const discarded = await results.create('job-discarded', SCHEMA);
+    await discarded.write(batchOf(1n));
+    await discarded.finish();
+    await discarded.discard();
+    assert.equal(results.take('job-discarded'), null, 'what did not leave is not there to be taken');
+    await release('job-wide', manyFrom(0));
+    assert.equal(results.take('job-wide'), null);
+  });
+
   it('are read back as they were written, whatever the sizes of their batches', async () => {
     let next = 0;
     await fc.assert(

@@ -52,6 +52,33 @@ describe('texts that were parsed', () => {
     assert.deepEqual(parsed, [text(0)]);
   });
 
+  it('are parsed once when that began ahead of the job, and anew when nothing came of it', async () => {
+    const { promise, resolve } = Promise.withResolvers<{ readonly kind: 'ast'; readonly ast: object }>();
+    const asked: string[] = [];
+    const queries = new ParsedQueries((text) => {
+      asked.push(text);
+      if (text === 'lost' && asked.filter((one) => one === 'lost').length === 1)
+        return Promise.reject(new Error('gone'));
+      return text === 'slow' ? promise : Promise.resolve({ kind: 'ast', ast: { text } });
+    });
+    queries.ahead('acme', 'slow', signal);
+    queries.ahead('acme', 'slow', signal);
+    const answers = Promise.all([queries.parse('acme', 'slow', signal), queries.parse('acme', 'slow', signal)]);
+    const leaving = new AbortController();
+    const left = queries.parse('acme', 'slow', leaving.signal);
+    leaving.abort('cancelled');
+    await assert.rejects(left, (reason) => reason === 'cancelled', 'nobody who leaves waits for it');
+    resolve({ kind: 'ast', ast: {} });
+    const [first, second] = await answers;
+    assert.equal(first, second);
+    assert.deepEqual(asked, ['slow']);
+    queries.ahead('acme', 'lost', signal);
+    assert.deepEqual(await queries.parse('acme', 'lost', signal), { kind: 'ast', ast: { text: 'lost' } });
+    queries.ahead('acme', 'mine', signal);
+    await queries.parse('other', 'mine', signal);
+    assert.deepEqual(asked, ['slow', 'lost', 'lost', 'mine', 'mine'], 'nobody gets what was begun for another');
+  });
+
   it('are not kept when they are long or wrong', async () => {
     const { queries, parsed } = counted();
     for (const text of ['bad', `select ${'1'.repeat(9000)}`]) {

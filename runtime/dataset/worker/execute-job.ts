@@ -3,7 +3,7 @@ import type { DuckDBConnection, DuckDBDataChunk, DuckDBType } from '@duckdb/node
 import { BatchBuilder, columnBuilder } from '../bridge.ts';
 import type { ColumnBuilder } from '../bridge-buffer.ts';
 import { BATCH_LIMITS } from '../limits.ts';
-import type { HiddenGroup } from '../../query/enforced.ts';
+import type { Gate, HiddenGroup } from '../../query/enforced.ts';
 import type { Schema } from '../../release/columns.ts';
 import { GUARD_COLUMNS, HIDE_TABLE, type SqlFold, type SqlGuard, type SqlJob, type SqlJobResult } from '../sql-job.ts';
 import { batchFrames } from './batch-frames.ts';
@@ -72,23 +72,39 @@ function isOfFewCells({ isFewCells, fold, setup, result, summary }: SqlJob): boo
   return isFewCells === true && fold === undefined && !/ AS r[1-9]/.test([...setup, result, summary].join(' '));
 }
 
-/** Runs what is to run before the result. A gate whose table says that nothing is open spares its statements. */
-async function runSetup(connection: DuckDBConnection, job: SqlJob, stop: JobStop): Promise<void> {
-  for (let i = 0; i < job.setup.length; i++) {
+/**
+ * Runs what is to run before the result. A gate whose table says that nothing is open spares its statements; it is asked in
+ * one go with the statement before it.
+ */
+async function runSetup(connection: DuckDBConnection, { setup, gates = [] }: SqlJob, stop: JobStop): Promise<void> {
+  const gateAt = (at: number): Gate | undefined => gates.find(({ from, to }) => from === at && to > at);
+  if (gateAt(0) !== undefined) throw new TypeError('a gate stands before the table that it asks');
+  for (let at = 0; at < setup.length;) {
     refuseWhenStopped(stop);
-    const gate = job.gates?.find(({ from }) => from === i);
-    if (gate !== undefined && gate.to > i && !(await isOpen(connection, gate.table))) {
-      i = gate.to - 1;
+    const statement = setup[at] ?? '';
+    at += 1;
+    let gate = gateAt(at);
+    if (gate === undefined) {
+      await connection.run(statement);
       continue;
     }
-    const statement = job.setup[i];
-    if (statement !== undefined) await connection.run(statement);
+    let isOpen = await yields(connection, `${statement}\n;\n${openIn(gate)}`);
+    while (!isOpen) {
+      at = gate.to;
+      gate = gateAt(at);
+      if (gate === undefined) break;
+      isOpen = await yields(connection, openIn(gate));
+    }
   }
 }
 
-async function isOpen(connection: DuckDBConnection, table: string): Promise<boolean> {
+function openIn({ table }: Gate): string {
   if (!/^[a-z0-9_]+$/.test(table)) throw new TypeError('a gate names no table');
-  return (await connection.run(`SELECT 1 FROM temp."${table}" WHERE open LIMIT 1`)).rowCount > 0;
+  return `SELECT 1 FROM temp."${table}" WHERE open LIMIT 1`;
+}
+
+async function yields(connection: DuckDBConnection, statements: string): Promise<boolean> {
+  return (await connection.run(statements)).rowCount > 0;
 }
 
 function refuseWhenStopped(stop: JobStop): void {
