@@ -178,11 +178,16 @@ export class Rights {
     }
     return refuse(
       'measure-not-allowed',
-      `\`${expression.name}\` cannot be used inside an aggregate`,
+      `${wordFor(expression.name)} cannot be used inside an aggregate`,
       expression.at,
       'aggregate columns, their sums and products',
     );
   }
+}
+
+/** How a call is named to who wrote it: some of ours have no name in SQL. */
+export function wordFor(name: string): string {
+  return name === ASKED_FOR || name === COHORT ? 'a look into another table' : `\`${name}\``;
 }
 
 /** The columns whose values an expression tells of: not those that only link a cohort to the row. */

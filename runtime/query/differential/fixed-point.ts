@@ -13,6 +13,7 @@ import { FIXED_POINT } from '../layout.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { reference } from '../rows.ts';
+import { wordFor } from '../rights.ts';
 import type { Literal } from '../syntax.ts';
 import type { BaseColumn, Typed } from '../typed.ts';
 
@@ -174,7 +175,7 @@ function callOf(expression: Typed & { kind: 'call' }): FixedPoint {
 function notOffered(name: string, at: Place): never {
   return refuse(
     'measure-not-allowed',
-    `\`${name}\` cannot be used inside an aggregate with noise`,
+    `${wordFor(name)} cannot be used inside an aggregate with noise`,
     at,
     'aggregate columns, their sums and products, or CASE over them',
   );
