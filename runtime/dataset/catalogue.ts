@@ -44,7 +44,7 @@ export function storedTableOf(manifest: DatasetManifest, policy: Pick<TablePolic
 /**
  * The layout that a policy's tables need: every column that some grant names, clipped to the declared bounds.
  * `maxRowsPerUnit` is the largest row bound of the policy's differentially private rules, null when there is none;
- * `isCompared`: whether some rule releases exact aggregates, which can be compared with earlier ones.
+ * `isCompared`: whether some rule releases exact aggregates, which are proved and can be compared with earlier ones.
  * Throws `DatasetError` when the policy names a table or column that the dataset does not have, or bounds that differ
  * between the grants of one column (one file can hold only one clipped form).
  */
@@ -83,7 +83,7 @@ function layoutTableOf(
     }
     bounds[name] = { low: first.low, high: first.high };
   }
-  const sides = sidedColumns(policy, stored);
+  const sides = isCompared ? sidedColumns(policy, stored) : [];
   return {
     name: stored.name,
     ...(sides.length === 0 ? {} : { sides }),

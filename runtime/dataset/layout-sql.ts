@@ -90,7 +90,7 @@ export function layoutStatements(
       ? [
           rankColumn(
             columns.map(({ name }) => quoteName(name)),
-            quoteName(UNIT_HASH(0)),
+            { key: quoteName(UNIT_HASH(0)), isMissing: units[0]?.key === null ? null : isNobody(hashKeyHex) },
             hashKeyHex,
           ),
         ]
@@ -141,17 +141,33 @@ function rankedRows(
   if (unit === undefined || unit.key === null || !unit.isShort) return null;
   const own = columns.map(({ name }) => `${SOURCE}.${quoteName(name)}`);
   const kept = [...own, ...helpers.map((name) => `${SOURCE}.${name}`), `${unit.key} AS ${UNIT_KEY}`];
-  return `FROM (SELECT ${[...kept, rankColumn(own, unit.key, hashKeyHex)].join(', ')} ${from}) AS ${SOURCE}`;
+  return `FROM (SELECT ${[...kept, rankColumn(own, { key: unit.key, isMissing: `${unit.key} IS NULL` }, hashKeyHex)].join(', ')} ${from}) AS ${SOURCE}`;
 }
 
 /**
  * The row's rank within its unit. INVARIANT: it depends on nothing but the rows of its own unit (their content and the
  * key), so adding or removing another unit never changes which rows of this one are kept; that is what the sensitivity
  * bound rests on. A row number would break it.
+ *
+ * Rows whose unit is unknown (its key is missing, or the path to it ends nowhere) may be anybody's: as rows of one unit more
+ * they would push each other out, so that one person moved twice as many as the bound. They get the last rank, which no
+ * bound reaches, and count nowhere behind noise.
  */
-function rankColumn(content: readonly string[], unit: string, hashKeyHex: string): string {
+function rankColumn(
+  content: readonly string[],
+  { key, isMissing }: { readonly key: string; readonly isMissing: string | null },
+  hashKeyHex: string,
+): string {
   const salt = BigInt(`0x${hashKeyHex.slice(0, 16)}`);
-  return `CAST(row_number() OVER (PARTITION BY ${unit} ORDER BY hash(${content.join(', ')}, ${salt}::UBIGINT)) - 1 AS UINTEGER) AS ${quoteName(ROW_RANK)}`;
+  const place = `row_number() OVER (PARTITION BY ${key} ORDER BY hash(${content.join(', ')}, ${salt}::UBIGINT)) - 1`;
+  const rank = isMissing === null ? place : `CASE WHEN ${isMissing} THEN ${LAST_RANK} ELSE ${place} END`;
+  return `CAST(${rank} AS UINTEGER) AS ${quoteName(ROW_RANK)}`;
+}
+const LAST_RANK = 2 ** 32 - 1;
+
+/** Over the hash of the unit: whether it is that of a missing key. */
+function isNobody(hashKeyHex: string): string {
+  return `${quoteName(UNIT_HASH(0))} = ${hashExpression("'n'", hashKeyHex)}`;
 }
 
 /**
@@ -225,7 +241,7 @@ function unitKey(
       ...(only.type.kind === 'integer' || only.type.kind === 'date' ? { isShort: true } : {}),
     };
   const parts = columns.map(({ name }) => `CAST(${alias}.${quoteName(name)} AS VARCHAR)`);
-  // Lengths keep ('ab', 'c') and ('a', 'bc') apart. One missing part makes the unit unknown: all such rows share a hash.
+  // Lengths keep ('ab', 'c') and ('a', 'bc') apart. One missing part makes the unit unknown: all such rows share a hash, see isNobody.
   const joined =
     parts.length === 1
       ? (parts[0] ?? '')

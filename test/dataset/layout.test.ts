@@ -216,6 +216,37 @@ describe('the layout', () => {
     );
   });
 
+  it('counts no row behind noise whose unit is unknown: the key is missing, or the path to it ends nowhere', async () => {
+    await using bench = await BenchFolder.create();
+    const { manifest } = await bench.register('h/n', [
+      await bench.source('people.csv', 'id,name\n1,a\n2,b\n3,\n'),
+      await bench.source('visits.csv', 'visit,id,cost\n10,1,5\n11,1,6\n12,2,7\n13,77,8\n14,,9\n15,3,10\n'),
+    ]);
+    const via = [{ from: 'id', table: 'people', to: 'id' }];
+    for (const [unit, counted] of [
+      [{ columns: ['id'], via: [] }, '10,11,12,13,15'],
+      [{ columns: ['id'], via }, '10,11,12,15'],
+      [{ columns: ['name'], via }, '10,11,12'],
+      [{ columns: ['id', 'name'], via }, '10,11,12'],
+      [{ columns: [], via: [] }, '10,11,12,13,14,15'],
+    ] as const) {
+      const layout = await buildLayout(
+        needs(bench),
+        manifest,
+        spec(table('visits', ['visit', 'cost'], { units: [unit], maxRowsPerUnit: 5 })),
+      );
+      assert.deepEqual(
+        await openRows(
+          layout.path,
+          `SELECT string_agg(visit, ',' ORDER BY visit) FROM d0.visits WHERE __gb_rank < 100000`,
+        ),
+        [[counted]],
+        JSON.stringify(unit),
+      );
+      assert.deepEqual(await openRows(layout.path, 'SELECT count(*)::INT FROM d0.visits'), [[6]], 'they stay');
+    }
+  });
+
   it('bounds rows per unit by rank, the same whatever other units are there', async () => {
     await using bench = await BenchFolder.create();
     const rows = Array.from({ length: 400 }, (_, i) => `${i % 7},${i}`);
@@ -281,11 +312,11 @@ describe('the layout', () => {
           assert.equal(String(columns[0]?.[0]).includes('__gb_t0'), isTagged);
           const [ranks] = await openRows(
             layout.path,
-            `SELECT count(*)::INT, sum(n)::INT, bool_and(n = ranks AND n = top + 1)
+            `SELECT count(*)::INT, sum(n)::INT, bool_and((n = ranks AND n = top + 1) OR (ranks = 1 AND top = 4294967295))
             FROM (SELECT count(*) AS n, count(DISTINCT __gb_rank) AS ranks, max(__gb_rank) AS top FROM d0.t GROUP BY __gb_u0)`,
           );
           assert.deepEqual(ranks, [count, 60, true]);
-          return openRows(layout.path, 'SELECT cost, __gb_u0::VARCHAR, __gb_rank::INT FROM d0.t ORDER BY cost');
+          return openRows(layout.path, 'SELECT cost, __gb_u0::VARCHAR, __gb_rank::BIGINT FROM d0.t ORDER BY cost');
         }),
       );
       assert.deepEqual(seen[0], seen[1]);
