@@ -313,7 +313,7 @@ describe('the layout', () => {
           const [ranks] = await openRows(
             layout.path,
             `SELECT count(*)::INT, sum(n)::INT, bool_and((n = ranks AND n = top + 1) OR (ranks = 1 AND top = 4294967295))
-            FROM (SELECT count(*) AS n, count(DISTINCT __gb_rank) AS ranks, max(__gb_rank) AS top FROM d0.t GROUP BY __gb_u0)`,
+            FROM (SELECT count(*) AS n, count(DISTINCT __gb_rank) AS ranks, max(__gb_rank)::BIGINT AS top FROM d0.t GROUP BY __gb_u0)`,
           );
           assert.deepEqual(ranks, [count, 60, true]);
           return openRows(layout.path, 'SELECT cost, __gb_u0::VARCHAR, __gb_rank::BIGINT FROM d0.t ORDER BY cost');
