@@ -52,7 +52,7 @@ const REFUSED: readonly (readonly [string, string])[] = [
     'aggregate-not-allowed',
   ],
   [
-    'SELECT count(*) FROM (SELECT customer_id, max(amount) AS t FROM loans GROUP BY customer_id)',
+    'SELECT count(*) FROM (SELECT customer_id, max(amount) AS t FROM loans GROUP BY customer_id) WHERE t > 5',
     'column-right-missing',
   ],
   ['SELECT count(*) FROM customers WHERE income > 5', 'column-right-missing'],

@@ -139,7 +139,7 @@ describe('what a join, a moment, a list of keys and a quantile tell', async () =
   }
 
   for (const [sql, code, words] of [
-    ['SELECT count(*) FROM visits JOIN (VALUES (1)) v(x) ON patient = x', 'values-beside-rows', /aggregate first/],
+    ['SELECT count(*) FROM visits JOIN (VALUES (1)) v(x) ON patient = x', 'column-right-missing', /`patient`/],
     ["SELECT count(*) FROM visits, (VALUES ('north'), ('north')) v(w) WHERE ward = w", 'values-beside-rows', /CASE/],
     ['SELECT max(n) FROM (SELECT patient, count(*) AS n FROM visits GROUP BY patient)', 'column-right-missing', /`n`/],
     ["SELECT count(*) FROM visits WHERE regexp_matches(ward, '(a)\\1')", 'wrong-arguments', /pattern|RE2/],
