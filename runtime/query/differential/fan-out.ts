@@ -34,7 +34,7 @@ export function rowsPerUnitOf(scope: RowScope, kept: number): number {
       'join them on the privacy unit, or along the path to it',
     );
   }
-  const rows = Math.min(...bases.map((root) => rowsFrom(scope, root, kept)));
+  const rows = Math.min(...bases.map((root) => rowsFrom(scope, root, { kept, rests: 'ranked' })));
   if (rows > MAX_ROWS_PER_UNIT) {
     refuse(
       'differential-fan-out',
@@ -50,16 +50,24 @@ export function rowsPerUnitOf(scope: RowScope, kept: number): number {
  * Whether a join can repeat rows of one of its tables. That a table has one row of each unit is known of the data as it is,
  * so it never enters a sensitivity: with one row more it might not hold. Here it spares a comparison that finds nothing.
  */
-export function repeatsRows(scope: RowScope, base: Base, rests: Rests = 'known'): boolean {
+export function repeatsRows(scope: RowScope, base: Base, rests: 'known' | 'bounded' = 'known'): boolean {
   const once = 2;
-  return scope.bases.length > 1 && rowsFrom(scope, base, once, rests) > once;
+  return scope.bases.length > 1 && rowsFrom(scope, base, { kept: once, rests }) > once;
 }
 
 /**
- * `known`: what was found in private rows counts too, which may choose between ways to one answer; `bounded`: only what
- * holds whatever their rows are, on which a refusal may rest.
+ * What the numbers rest on. `known`: what was found in private rows counts too, which may choose between ways to one answer;
+ * `bounded`: only what holds whatever their rows are, on which a refusal may rest; `ranked`: that as well, and how many rows
+ * of a unit are kept, by their rank. Tables that are joined otherwise than on the unit, as thresholds allow, repeat rows
+ * however few of a unit there are, so ranks say nothing of that.
  */
-export type Rests = 'known' | 'bounded';
+type Rests = 'known' | 'bounded' | 'ranked';
+
+interface Counted {
+  /** Rows of a unit that the layout keeps in each table. */
+  readonly kept: number;
+  readonly rests: Rests;
+}
 
 interface Link {
   readonly relation: number;
@@ -67,13 +75,13 @@ interface Link {
   readonly kind: SqlType['kind'];
 }
 
-function rowsFrom(scope: RowScope, root: Base, kept: number, rests: Rests = 'bounded'): number {
+function rowsFrom(scope: RowScope, root: Base, counted: Counted): number {
   const links = linksOf(scope);
   const reached = new Set([root.relation]);
-  let rows = keptRows(scope, root, kept);
+  let rows = keptRows(scope, root, counted);
   for (let rest = scope.bases.filter((base) => base !== root); rest.length > 0;) {
     const next = rest
-      .map((base) => ({ base, fan: fanOut(scope, base, columnsTo(base, links, reached), { kept, rests }) }))
+      .map((base) => ({ base, fan: fanOut(scope, base, columnsTo(base, links, reached), counted) }))
       .toSorted((a, b) => a.fan - b.fan)[0];
     if (next === undefined || next.fan === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
     rows *= next.fan;
@@ -92,7 +100,8 @@ export function keptRowsOf({ rowsPerUnit, isOneOfEachUnit }: CatalogueTable, kep
 }
 
 /** Rows of a unit that a private table has here; one where a condition takes the first of the unit's own order. */
-function keptRows(scope: RowScope, { relation, table }: Base, kept: number): number {
+function keptRows(scope: RowScope, { relation, table }: Base, { kept, rests }: Counted): number {
+  if (rests !== 'ranked') return table.rowsPerUnit ?? kept;
   const isFirst = scope.predicates.some((one) => {
     if (one.kind !== 'call' || one.name !== '=') return false;
     const place = one.args.find((arg) => arg.kind === 'column');
@@ -123,21 +132,17 @@ function columnsTo(base: Base, links: readonly (readonly [Link, Link])[], reache
   });
 }
 
-function fanOut(
-  scope: RowScope,
-  base: Base,
-  columns: readonly Linked[],
-  { kept, rests }: { readonly kept: number; readonly rests: Rests },
-): number {
+function fanOut(scope: RowScope, base: Base, columns: readonly Linked[], counted: Counted): number {
   if (columns.length === 0) return Number.POSITIVE_INFINITY;
   const factsOf = (name: string): ColumnFacts | undefined =>
     base.table.columns.find((column) => column.name === name)?.facts;
   if (!base.table.isPublic) {
     const isOne = columns.some(
       ({ column, isOfOneKind }) =>
-        isUniqueKey(scope, base, column) || (rests === 'known' && isOfOneKind && factsOf(column)?.isUnique === true),
+        isUniqueKey(scope, base, column) ||
+        (counted.rests === 'known' && isOfOneKind && factsOf(column)?.isUnique === true),
     );
-    return isOne ? 1 : keptRows(scope, base, kept);
+    return isOne ? 1 : keptRows(scope, base, counted);
   }
   return Math.min(
     ...columns.map(({ column }) => Math.max(1, factsOf(column)?.mostRepeats ?? Number(base.table.rowCount))),
