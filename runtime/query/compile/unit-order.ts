@@ -149,7 +149,9 @@ export function compileOrdered(
   const guards = kept === undefined ? guardsOf(state, from.scope, keys, rests) : [];
   const [{ hash } = { hash: '' }] = unitsOf(from.scope);
   const own = [
-    ...columnsIn(base, kept !== undefined).map((name) => reference(base.relation, name)),
+    ...columnsIn(base, { isNoisy: kept !== undefined, isCompared: state.sketches !== null }).map((name) =>
+      reference(base.relation, name),
+    ),
     ...windows.map((sql, index) => `${sql} AS ${quoteName(`${PLACE_COLUMN}${index}`)}`),
   ];
   if (state.sketches !== null) {
@@ -168,12 +170,19 @@ export function compileOrdered(
   return { kind: 'rows', scope: { bases, equalities: [], predicates: conditions, guards }, columns: result };
 }
 
-/** What may be read of a table: granted columns, those of its units, and behind noise those that bound it. */
-function columnsIn({ table }: Base, isNoisy: boolean): readonly string[] {
+/** What may be read of a table: granted columns, those of its units, where answers are compared its tags, and behind noise what bounds it. */
+function columnsIn(
+  { table }: Base,
+  { isNoisy, isCompared }: { readonly isNoisy: boolean; readonly isCompared: boolean },
+): readonly string[] {
   const bounded = table.columns.filter(({ grants }) => grants.some(({ bounds }) => bounds !== null));
   return [
     ...table.columns.map(({ name }) => name),
-    ...table.units.flatMap(({ hash, oneHot, tag }) => [hash, oneHot, ...(tag === undefined ? [] : [tag])]),
+    ...table.units.flatMap(({ hash, oneHot, tag }) => [
+      hash,
+      oneHot,
+      ...(tag === undefined || !isCompared ? [] : [tag]),
+    ]),
     ...(isNoisy ? [ROW_RANK, ...bounded.map(({ name }) => FIXED_POINT(name))] : []),
   ];
 }

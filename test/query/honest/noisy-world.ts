@@ -84,7 +84,7 @@ export class NoisyWorld {
     const manifest: DatasetManifest = { dataset: policy.dataset, version: 1, tables: stored, notes: [], digest: '' };
     const outFile = join(folder, 'layout.duckdb');
     const laidOut = await makeLayout({
-      spec: layoutSpecOf(manifest, policy.tables, release.maxRowsPerUnit),
+      spec: layoutSpecOf(manifest, policy.tables, release.maxRowsPerUnit, false),
       scopes: policy.tables.map(() => null),
       records: stored.map((one) => ({ ...one, path: one.file })),
       hashKeyHex: '5a'.repeat(32),
