@@ -16,7 +16,6 @@ import {
   nonZero,
   optional,
   presence,
-  relationOf,
   restsOf,
   together,
 } from './hidden-conditions.ts';
@@ -33,10 +32,11 @@ import { constant } from '../resolve/align.ts';
 import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights, shown } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
-import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
+import { distinctColumns, type Typed } from '../typed.ts';
 import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
+import { pairCell } from './pair-cell.ts';
 
-type Call = Syntax & { kind: 'call' };
+export type Call = Syntax & { kind: 'call' };
 
 /** One aggregate over private rows, with the conditions that it hides in FILTER, CASE, NULLs and zero products. */
 export function buildCell(
@@ -333,7 +333,7 @@ function measureCell(
 }
 
 /** The relations of which a value takes columns. */
-function relationsOf(value: Typed): number[] {
+export function relationsOf(value: Typed): number[] {
   return distinctColumns(value).map(({ relation }) => relation);
 }
 
@@ -366,72 +366,12 @@ function printMeasure(
 }
 
 /** Large finite values could make a moment overflow, which DuckDB answers with an error: NULL instead. */
-function real(value: string): string {
+export function real(value: string): string {
   const double = `CAST(${value} AS DOUBLE)`;
   return `(CASE WHEN abs(${double}) < 1e100 THEN ${double} END)`;
 }
 
-function pairCell(
-  rights: Rights,
-  name: string,
-  args: readonly Typed[],
-  chosen: readonly Typed[],
-  suffix: string,
-  syntax: Call,
-): Cell {
-  const wanted = PAIR_RIGHTS[name] ?? [];
-  const [y, x] = args;
-  if (y === undefined || x === undefined || args.length !== 2)
-    refuse('wrong-arguments', `\`${name}\` takes two values`, syntax.at);
-  for (const arg of [y, x]) {
-    if (arg.type === null || familyOf(arg.type) !== 'number' || arg.kind === 'case')
-      refuse('type-mismatch', `\`${name}\` needs numbers`, syntax.at);
-    for (const one of wanted) rights.measure(arg, one);
-    checkScale(arg);
-    if (baseColumnsOf(arg).length > 1) refuse('measure-not-allowed', `\`${name}\` takes plain columns`, syntax.at);
-  }
-  const [realY, realX] = [real(printTyped(y)), real(printTyped(x))];
-  if (name !== 'corr' && printTyped(y) === printTyped(x))
-    refuse('measure-not-allowed', `\`${name}\` takes two different columns`, syntax.at, 'use var_pop or var_samp');
-  const within = around(chosen);
-  const there = `(${isThere(y)} AND ${isThere(x)})`;
-  const present: Condition = {
-    sql: within === null ? there : `${within} AND ${there}`,
-    kind: 'present',
-    of: within,
-    checksOutside: false,
-  };
-  // With a value that nearly all share on one side, these tell the other side of whoever differs.
-  const factors = [
-    { sql: realY, within: present.sql, relation: relationOf([y]) },
-    { sql: realX, within: present.sql, relation: relationOf([x]) },
-  ];
-  const [sql, type] = printPair(name, realY, realX, { there, within, suffix });
-  return {
-    ...cell(sql, type, conditionsFor(chosen, present), null, present.sql),
-    factors,
-    centred: name === 'regr_count' ? [] : [realY, realX],
-    addends: name === 'regr_count' ? [] : [...relationsOf(y), ...relationsOf(x)],
-    rests: [{ there, within, value: null }],
-  };
-}
-
-function printPair(
-  name: string,
-  y: string,
-  x: string,
-  { there, within, suffix }: { readonly there: string; readonly within: string | null; readonly suffix: string },
-): readonly [string, SqlType] {
-  const both = ` FILTER (WHERE ${within === null ? there : `${within} AND ${there}`})`;
-  if (name === 'regr_count') return [`count(*)${both}`, BIGINT];
-  if (name === 'regr_avgx' || name === 'regr_avgy') {
-    const value = name === 'regr_avgx' ? x : y;
-    return [`(fsum(${value})${both} / count(${value})${both})`, DOUBLE];
-  }
-  return [`${name}(${y}, ${x})${suffix}`, DOUBLE];
-}
-
-function cell(
+export function cell(
   sql: string,
   type: SqlType,
   conditions: readonly Condition[],

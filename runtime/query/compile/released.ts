@@ -9,11 +9,12 @@ import { TEXT } from '../types.ts';
 import { condition, expandStars, itemName } from './select.ts';
 import { releasedAggregate, releasedWindow } from './released-calls.ts';
 import { printReleased } from './semi-join.ts';
-import { asReleased, type From, lookup, tryLookup } from './sources.ts';
+import { type From, lookup, tryLookup } from './sources.ts';
 import type { Certificate, ReleasedRelation, Scope, State } from './state.ts';
 import { type Named, finish } from './print-select.ts';
 import { hasAggregate, isAggregateCall } from './aggregate-calls.ts';
 import { subqueryOverReleased } from './sub-query.ts';
+import { asReleased } from './joins.ts';
 
 /**
  * SELECT over values that were released already or are public. Nothing is protected here any more: whatever is computed

@@ -4,8 +4,9 @@ import { partsOf, type Typed } from '../typed.ts';
 import { BOOLEAN } from '../types.ts';
 import { privateBases } from '../rows.ts';
 import { inCohort } from './cohort.ts';
-import { addConditions, asReleased, type From, printConditions } from './sources.ts';
+import { addConditions, type From, printConditions } from './sources.ts';
 import type { State } from './state.ts';
+import { asReleased } from './joins.ts';
 
 /**
  * Whether a row finds a partner: SEMI and ANTI JOIN, and EXISTS with `column = column` of the query around it. What is

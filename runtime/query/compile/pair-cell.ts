@@ -1,0 +1,72 @@
+import type { Rights } from '../rights.ts';
+import { baseColumnsOf, type Typed } from '../typed.ts';
+import type { Cell, Condition } from '../enforce/block.ts';
+import { PAIR_RIGHTS } from '../pair-rights.ts';
+import { refuse } from '../refusal.ts';
+import { BIGINT, DOUBLE, familyOf } from '../types.ts';
+import { checkScale } from './scale.ts';
+import { type Call, cell, real, relationsOf } from './cell.ts';
+import { printTyped } from '../print.ts';
+import { around, conditionsFor, isThere, relationOf } from './hidden-conditions.ts';
+import type { SqlType } from '../catalogue.ts';
+
+/** Aggregates of two columns: correlation, covariance and regression. */
+export function pairCell(
+  rights: Rights,
+  name: string,
+  args: readonly Typed[],
+  chosen: readonly Typed[],
+  suffix: string,
+  syntax: Call,
+): Cell {
+  const wanted = PAIR_RIGHTS[name] ?? [];
+  const [y, x] = args;
+  if (y === undefined || x === undefined || args.length !== 2)
+    refuse('wrong-arguments', `\`${name}\` takes two values`, syntax.at);
+  for (const arg of [y, x]) {
+    if (arg.type === null || familyOf(arg.type) !== 'number' || arg.kind === 'case')
+      refuse('type-mismatch', `\`${name}\` needs numbers`, syntax.at);
+    for (const one of wanted) rights.measure(arg, one);
+    checkScale(arg);
+    if (baseColumnsOf(arg).length > 1) refuse('measure-not-allowed', `\`${name}\` takes plain columns`, syntax.at);
+  }
+  const [realY, realX] = [real(printTyped(y)), real(printTyped(x))];
+  if (name !== 'corr' && printTyped(y) === printTyped(x))
+    refuse('measure-not-allowed', `\`${name}\` takes two different columns`, syntax.at, 'use var_pop or var_samp');
+  const within = around(chosen);
+  const there = `(${isThere(y)} AND ${isThere(x)})`;
+  const present: Condition = {
+    sql: within === null ? there : `${within} AND ${there}`,
+    kind: 'present',
+    of: within,
+    checksOutside: false,
+  };
+  // With a value that nearly all share on one side, these tell the other side of whoever differs.
+  const factors = [
+    { sql: realY, within: present.sql, relation: relationOf([y]) },
+    { sql: realX, within: present.sql, relation: relationOf([x]) },
+  ];
+  const [sql, type] = printPair(name, realY, realX, { there, within, suffix });
+  return {
+    ...cell(sql, type, conditionsFor(chosen, present), null, present.sql),
+    factors,
+    centred: name === 'regr_count' ? [] : [realY, realX],
+    addends: name === 'regr_count' ? [] : [...relationsOf(y), ...relationsOf(x)],
+    rests: [{ there, within, value: null }],
+  };
+}
+
+function printPair(
+  name: string,
+  y: string,
+  x: string,
+  { there, within, suffix }: { readonly there: string; readonly within: string | null; readonly suffix: string },
+): readonly [string, SqlType] {
+  const both = ` FILTER (WHERE ${within === null ? there : `${within} AND ${there}`})`;
+  if (name === 'regr_count') return [`count(*)${both}`, BIGINT];
+  if (name === 'regr_avgx' || name === 'regr_avgy') {
+    const value = name === 'regr_avgx' ? x : y;
+    return [`(fsum(${value})${both} / count(${value})${both})`, DOUBLE];
+  }
+  return [`${name}(${y}, ${x})${suffix}`, DOUBLE];
+}
