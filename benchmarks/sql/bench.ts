@@ -40,8 +40,8 @@ async function formulations(
   { rows, runs, progress }: { readonly rows: number; readonly runs: number; readonly progress: (text: string) => void },
 ): Promise<readonly Measurement[]> {
   const enforced = await enforcement.compile(query.sql);
-  const answer = await enforcement.run(enforced);
-  const checked = checkRows(`query ${query.name}`, answer(), await plain.rows(query.expected));
+  const answer = await enforcement.answer(enforced);
+  const checked = checkRows(`query ${query.name}`, answer, await plain.rows(query.expected));
   const onLayout = query.sql.replaceAll(/\b(from|join) (visits|shops)\b/g, '$1 d0.$2');
   const list: readonly Formulation[] = [
     { name: 'no threshold, on the layout', run: () => enforcement.query(onLayout), isGoal: false },

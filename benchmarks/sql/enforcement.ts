@@ -2,8 +2,13 @@ import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { catalogueTables } from '../../runtime/dataset/catalogue.ts';
 import { DEFAULT_ENGINE_LIMITS, openSealedEngine } from '../../runtime/dataset/engine.ts';
 import { readManifest } from '../../runtime/dataset/ingest.ts';
+import { groupBitsFor } from '../../runtime/dataset/group-bits.ts';
 import { buildLayout } from '../../runtime/dataset/layout.ts';
+import { resultSchemaOf } from '../../runtime/dataset/run-enforced.ts';
+import type { SqlJob } from '../../runtime/dataset/sql-job.ts';
 import { FileGuard } from '../../runtime/dataset/verify.ts';
+import { executeJob } from '../../runtime/dataset/worker/execute-job.ts';
+import { ReadyConnections } from '../../runtime/dataset/worker/job-connections.ts';
 import { openDataDirectory, openSecret } from '../../runtime/gateway/data-directory.ts';
 import { layoutSpecFor } from '../../runtime/gateway/sql-engine.ts';
 import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
@@ -19,11 +24,18 @@ export class Enforcement implements Disposable {
   readonly #context: QueryContext;
   readonly #parser: DuckDBConnection;
   readonly #instance: DuckDBInstance;
+  readonly #engine: Pick<SqlJob, 'databases' | 'limits'>;
 
-  private constructor(context: QueryContext, parser: DuckDBConnection, instance: DuckDBInstance) {
+  private constructor(
+    context: QueryContext,
+    parser: DuckDBConnection,
+    instance: DuckDBInstance,
+    engine: Pick<SqlJob, 'databases' | 'limits'>,
+  ) {
     this.#context = context;
     this.#parser = parser;
     this.#instance = instance;
+    this.#engine = engine;
   }
 
   /** Opens the large dataset of a prepared data directory. */
@@ -51,11 +63,21 @@ export class Enforcement implements Disposable {
       consumer: 'bench',
       alias: 'd0',
       rowCounts: new Map(layout.tables.map(({ name, rowCount }) => [name, rowCount])),
+      facts: new Map(layout.tables.map(({ name, columns }) => [name, columns])),
     });
     const parsing = await DuckDBInstance.create(':memory:', { threads: '1' });
-    const instance = await openSealedEngine([{ alias: 'd0', path: layout.path }], DEFAULT_ENGINE_LIMITS);
+    const databases = [{ alias: 'd0', path: layout.path }];
+    // The limits that the runtime gives the engine for a job over so many rows.
+    const limits = {
+      ...DEFAULT_ENGINE_LIMITS,
+      groupBits: groupBitsFor(
+        layout.tables.reduce((sum, { rowCount }) => sum + rowCount, 0),
+        [],
+      ),
+    };
+    const instance = await openSealedEngine(databases, limits);
     const context = { consumer: 'bench', tables, release, clause: 'bench', parameters: {} };
-    return new Enforcement(context, await parsing.connect(), instance);
+    return new Enforcement(context, await parsing.connect(), instance, { databases, limits });
   }
 
   /** Parses, checks and rewrites a query; throws when it is refused. */
@@ -68,14 +90,21 @@ export class Enforcement implements Disposable {
     return compiled.enforced;
   }
 
-  /** Runs what a worker would run, from first statement to summary; answers the rows without certificates. */
-  async run({ setup, result, summary, outputs }: EnforcedQuery): Promise<() => readonly string[]> {
+  /** Runs the job as a worker does, from the first statement to the summary. */
+  async run(enforced: EnforcedQuery): Promise<void> {
+    const { setup, gates = [], result, summary } = enforced;
+    const job = { ...this.#engine, setup, gates, result, summary, columns: resultSchemaOf(enforced) };
+    const never = { isStopped: false, using: (): void => undefined };
+    await executeJob(new ReadyConnections(this.#instance), job, never, async () => undefined);
+  }
+
+  /** The rows of the answer without certificates; of statements behind a gate none is left out. */
+  async answer({ setup, result, outputs }: EnforcedQuery): Promise<readonly string[]> {
     const connection = await this.#instance.connect();
     try {
       for (const statement of setup) await connection.run(statement);
       const reader = await connection.runAndReadAll(result);
-      await connection.runAndReadAll(summary);
-      return () => sortedRows(reader.getRowsJson().map((row) => row.slice(0, outputs.length)));
+      return sortedRows(reader.getRowsJson().map((row) => row.slice(0, outputs.length)));
     } finally {
       connection.closeSync();
     }
