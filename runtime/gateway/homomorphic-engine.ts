@@ -10,14 +10,7 @@ import { runHomomorphicJob } from '../homomorphic/run-job.ts';
 import { signTranscript, transcriptOf } from '../homomorphic/transcript.ts';
 import type { DecryptResponse } from '../gen/messages.ts';
 import type { AdmittedPermit } from '../job/needs.ts';
-import type {
-  HomomorphicEngine,
-  HomomorphicRequest,
-  OpenProgram,
-  ProgramResult,
-  Scalar,
-} from '../job/prepare-homomorphic.ts';
-import type { SqlEngine } from '../job/prepare-sql.ts';
+import type { HomomorphicEngine, HomomorphicRequest, OpenProgram, ProgramResult, Scalar } from '../job/prepare-homomorphic.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import { grantsFor } from '../policy/rights.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
@@ -30,6 +23,7 @@ import { decryptorId } from './encrypted-dataset.ts';
 import type { ColumnFacts } from './ciphertext-intake.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { type CiphertextBody, type DatasetBody, type DecryptorBody, type EncryptedBody, objectId } from './records.ts';
+import type { SqlEngine } from '../job/sql-engine.ts';
 
 export interface HomomorphicEngineNeeds extends GatewayNeeds {
   readonly pool: WorkerPool;

@@ -8,7 +8,6 @@ import { DEFAULT_RUN_LIMITS, resultSchemaOf, runEnforced } from '../dataset/run-
 import { groupBitsFor } from '../dataset/group-bits.ts';
 import { linkOf, type WorkerLink } from '../dataset/worker-link.ts';
 import type { ExecutionSummary } from '../job/prepare.ts';
-import type { OpenDataset, SqlEngine } from '../job/prepare-sql.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
@@ -19,6 +18,7 @@ import { numberText, parseLossless } from '../query/lossless-json.ts';
 import type { ColumnBatch } from '../release/columns.ts';
 import { type ConsumerTables, type OpenedTable, STORED_NAME } from './consumer-tables.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
+import type { OpenDataset, SqlEngine } from '../job/sql-engine.ts';
 
 /** Up to so many rows one thread is faster than two that wait for each other. */
 const ROWS_FOR_ONE_THREAD = 100_000n;

@@ -1,4 +1,4 @@
-import type { ParsedSql } from './prepare-sql.ts';
+import type { ParsedSql } from './sql-engine.ts';
 
 /** Characters of texts that are remembered in all: their trees take about fifty times as much memory. */
 const MAX_CHARACTERS = 512 * 1024;

@@ -29,7 +29,7 @@ import type { AdmittedPermit } from './needs.ts';
 import { noiseInWords, predictedError } from './predict-noise.ts';
 import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';
 import { CONFIDENCE, errorsOf, groupKeysOf, groupOf, tooManyKeys } from './prepare-differential.ts';
-import type { OpenDataset } from './prepare-sql.ts';
+import type { OpenDataset } from './sql-engine.ts';
 
 export interface ComposedNeeds {
   readonly sha256: (content: string) => string;

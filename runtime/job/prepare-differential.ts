@@ -23,7 +23,7 @@ import { noiseInWords, predictedErrors } from './predict-noise.ts';
 import { answerColumns, presentNoisy } from './present-noisy.ts';
 import type { AdmittedPermit } from './needs.ts';
 import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';
-import type { OpenDataset } from './prepare-sql.ts';
+import type { OpenDataset } from './sql-engine.ts';
 
 export interface DifferentialNeeds {
   readonly sha256: (content: string) => string;

@@ -8,7 +8,7 @@ import { budgetLines } from './budget-lines.ts';
 import { codeLossLines } from './loss-lines.ts';
 import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
 import type { Execution, ColumnAccuracy, Prepared } from './prepare.ts';
-import type { OpenDataset } from './prepare-sql.ts';
+import type { OpenDataset } from './sql-engine.ts';
 
 export type CodeMode = 'rowFunction' | 'blocks' | 'approved' | 'post';
 
