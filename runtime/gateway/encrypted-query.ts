@@ -2,17 +2,25 @@ import { explainQuery } from '../homomorphic/explain.ts';
 import { HomomorphicFault } from '../homomorphic/fault.ts';
 import type { EncryptedQueryProgramName, HomomorphicProgram } from '../homomorphic/program.ts';
 import { queryFactsInWords } from '../homomorphic/query-facts.ts';
-import { blocksOf, QUERY_BLOCK_ROWS, QUERY_CIPHERTEXT_LIMIT, QUERY_PROFILE, type QueryColumn, type QueryOutput, type QueryHeader } from '../homomorphic/query.ts';
+import {
+  blocksOf,
+  QUERY_BLOCK_ROWS,
+  QUERY_CIPHERTEXT_LIMIT,
+  QUERY_PROFILE,
+  type QueryColumn,
+  type QueryOutput,
+  type QueryHeader,
+} from '../homomorphic/query.ts';
 import { type JobInput, runHomomorphicJob } from '../homomorphic/run-job.ts';
 import type { AdmittedPermit } from '../job/needs.ts';
 import type { HomomorphicRequest, OpenProgram, ProgramResult } from '../job/prepare-homomorphic.ts';
+import type { OpenDataset } from '../job/sql-engine.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
 import { type ColumnBatch, viewOf } from '../release/columns.ts';
 import type { HomomorphicEngineNeeds } from './homomorphic-engine.ts';
 import { meanColumns, meansQuery, publicRows, queryColumnOf, rowsQuery, totalsQuery } from './query-columns.ts';
 import { type CiphertextBody, objectId } from './records.ts';
-import type { OpenDataset } from '../job/sql-engine.ts';
 
 const BIGINT_BYTES = 8;
 /** Plaintext of one query that is held at a time, when rows are met one by one. */

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { DecryptResponse } from '../gen/messages.ts';
 import type { ColumnTotals } from '../homomorphic/column.ts';
 import { PRODUCTS } from '../homomorphic/contribution.ts';
 import { explainProgram } from '../homomorphic/explain.ts';
@@ -8,22 +9,27 @@ import { parseProgram } from '../homomorphic/program.ts';
 import { readResult } from '../homomorphic/result-file.ts';
 import { runHomomorphicJob } from '../homomorphic/run-job.ts';
 import { signTranscript, transcriptOf } from '../homomorphic/transcript.ts';
-import type { DecryptResponse } from '../gen/messages.ts';
 import type { AdmittedPermit } from '../job/needs.ts';
-import type { HomomorphicEngine, HomomorphicRequest, OpenProgram, ProgramResult, Scalar } from '../job/prepare-homomorphic.ts';
+import type {
+  HomomorphicEngine,
+  HomomorphicRequest,
+  OpenProgram,
+  ProgramResult,
+  Scalar,
+} from '../job/prepare-homomorphic.ts';
+import type { SqlEngine } from '../job/sql-engine.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import { grantsFor } from '../policy/rights.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import type { StoredRecord } from '../store/records.ts';
 import type { CiphertextFiles } from './ciphertext-files.ts';
+import type { ColumnFacts } from './ciphertext-intake.ts';
 import type { DecryptorLinks } from './decryptor-link.ts';
 import { problemOfBounds } from './encrypted-bounds.ts';
-import { openEncryptedQuery } from './encrypted-query.ts';
 import { decryptorId } from './encrypted-dataset.ts';
-import type { ColumnFacts } from './ciphertext-intake.ts';
+import { openEncryptedQuery } from './encrypted-query.ts';
 import type { GatewayNeeds } from './needs.ts';
 import { type CiphertextBody, type DatasetBody, type DecryptorBody, type EncryptedBody, objectId } from './records.ts';
-import type { SqlEngine } from '../job/sql-engine.ts';
 
 export interface HomomorphicEngineNeeds extends GatewayNeeds {
   readonly pool: WorkerPool;

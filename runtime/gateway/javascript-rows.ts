@@ -1,3 +1,4 @@
+import type { OpenDataset } from '../job/sql-engine.ts';
 import type { CatalogueColumn, CatalogueTable, SqlType } from '../query/catalogue.ts';
 import type { ColumnBatch, ColumnKind, ColumnSpec } from '../sandbox/javascript/columns.ts';
 import type { ColumnSource, GroupKey, UnitPart } from '../sandbox/javascript/source.ts';
@@ -6,7 +7,6 @@ import { groupedRows } from './javascript-grouped-rows.ts';
 import { decodeRows } from './javascript-row-batches.ts';
 import { engineBatches, foldRows } from './javascript-row-engine.ts';
 import { statementsOf, WHOLE } from './javascript-row-statements.ts';
-import type { OpenDataset } from '../job/sql-engine.ts';
 
 /** A column as code reads it, and the texts that it may tell apart. */
 export interface ReadColumn extends ColumnSpec {

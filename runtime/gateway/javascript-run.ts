@@ -1,5 +1,6 @@
 import type { ReadyInput } from '../job/prepare-javascript.ts';
 import type { ColumnAccuracy, Execution, ExecutionSummary } from '../job/prepare.ts';
+import type { SqlEngine } from '../job/sql-engine.ts';
 import { type Reason, reason } from '../policy/reason.ts';
 import type { Cell } from '../release/column-values.ts';
 import type { ColumnBatch } from '../release/columns.ts';
@@ -10,9 +11,9 @@ import { pooledWorkers } from '../sandbox/javascript/pooled-workers.ts';
 import type { JobTerms, PreparedComputation } from '../sandbox/javascript/prepared.ts';
 import type { ColumnSource } from '../sandbox/javascript/source.ts';
 import type { JavaScriptWorkers } from '../sandbox/javascript/worker-link.ts';
-import { processBaseMiB, type WorkerPool } from '../sandbox/pool.ts';
+import { processBaseMiB } from '../sandbox/pool-options.ts';
+import type { WorkerPool } from '../sandbox/pool.ts';
 import { type ReadColumn, type RowsRequest, rowSource } from './javascript-rows.ts';
-import type { SqlEngine } from '../job/sql-engine.ts';
 
 /** What the four ways of running code share: rows, workers, terms, and one word for every failure. */
 

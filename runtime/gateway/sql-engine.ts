@@ -1,13 +1,14 @@
 import { catalogueTables, emptySchemaOf, layoutSpecOf } from '../dataset/catalogue.ts';
 import { DatasetError } from '../dataset/dataset-error.ts';
 import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from '../dataset/engine.ts';
+import { groupBitsFor } from '../dataset/group-bits.ts';
 import { buildLayout, type LayoutNeeds } from '../dataset/layout.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
 import { parseInWorker, planInWorker } from '../dataset/parse-in-worker.ts';
 import { DEFAULT_RUN_LIMITS, resultSchemaOf, runEnforced } from '../dataset/run-enforced.ts';
-import { groupBitsFor } from '../dataset/group-bits.ts';
 import { linkOf, type WorkerLink } from '../dataset/worker-link.ts';
 import type { ExecutionSummary } from '../job/prepare.ts';
+import type { OpenDataset, SqlEngine } from '../job/sql-engine.ts';
 import type { UsagePolicy } from '../policy/model.ts';
 import { denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
@@ -16,9 +17,8 @@ import type { EnforcedQuery } from '../query/enforced.ts';
 import type { LayoutSpec } from '../query/layout.ts';
 import { numberText, parseLossless } from '../query/lossless-json.ts';
 import type { ColumnBatch } from '../release/columns.ts';
-import { type ConsumerTables, type OpenedTable, STORED_NAME } from './consumer-tables.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
-import type { OpenDataset, SqlEngine } from '../job/sql-engine.ts';
+import { type ConsumerTables, type OpenedTable, STORED_NAME } from './consumer-tables.ts';
 
 /** Up to so many rows one thread is faster than two that wait for each other. */
 const ROWS_FOR_ONE_THREAD = 100_000n;

@@ -2,8 +2,8 @@
 import type { DifferentialPrivacyRelease, Release } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { ComposedQuery } from '../query/differential/compose.ts';
-import { blockOf } from '../query/differential/noisy-select.ts';
 import { type NoisyBlock, planOf } from '../query/differential/noisy-block.ts';
+import { blockOf } from '../query/differential/noisy-select.ts';
 import { fillNoisyTable, MAX_NOISY_TEXT } from '../query/differential/noisy-table.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';
 import type { Loss } from '../release/accounting.ts';
@@ -27,8 +27,8 @@ import { budgetLines } from './budget-lines.ts';
 import { differentialLossLines } from './loss-lines.ts';
 import type { AdmittedPermit } from './needs.ts';
 import { noiseInWords, predictedError } from './predict-noise.ts';
-import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';
 import { CONFIDENCE, errorsOf, groupKeysOf, groupOf, tooManyKeys } from './prepare-differential.ts';
+import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';
 import type { OpenDataset } from './sql-engine.ts';
 
 export interface ComposedNeeds {

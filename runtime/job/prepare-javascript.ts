@@ -1,8 +1,8 @@
 import type { ColumnGrant, SandboxRelease, ApprovedCodeRelease } from '../policy/model.ts';
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import type { CatalogueColumn, CatalogueTable } from '../query/catalogue.ts';
-import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
 import { type Loss, nanoRhoWithin } from '../release/accounting.ts';
+import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
 import { codeLossLines } from './loss-lines.ts';

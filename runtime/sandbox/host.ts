@@ -4,18 +4,19 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { setImmediate as turn } from 'node:timers/promises';
 import { access, constants, open, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { findCgroupHome, makeGroup, type CgroupHome, type WorkerGroup } from './cgroup.ts';
 import { hugePageFiles } from './huge-pages.ts';
 import { loadImage, type SandboxImage } from './image.ts';
 import { findPrograms, jailCommand, workerEnvironment, type JailPrograms, type Wall } from './jail.ts';
 import { filterDigest, seccompFilter, type SyscallProfile } from './seccomp.ts';
+import { workerFds } from './spawn-worker.ts';
 import { Stage, type Mount, type StagedMounts } from './stage.ts';
 import { workerIds, type IdRange } from './worker-ids.ts';
-import { workerFds, WorkerProcess } from './worker-process.ts';
+import { WorkerProcess } from './worker-process.ts';
 
 export interface HostOptions {
   /** folder that holds `runtime`, `sandbox-images` and `node_modules` */

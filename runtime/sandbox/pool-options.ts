@@ -1,10 +1,10 @@
 /** What a pool is asked and what it tells: options, requests, events. */
 import { availableParallelism } from 'node:os';
 import type { HostOptions } from './host.ts';
+import type { JobLimits } from './job-watch.ts';
 import type { IsolationLevel } from './manifest.ts';
 import type { Mount } from './stage.ts';
 import type { WorkerEnd } from './worker-end.ts';
-import type { JobLimits } from './worker-process.ts';
 
 /** Defaults of a pool; every one can be given in `PoolOptions`. */
 export const poolDefaults = {
@@ -17,6 +17,9 @@ export const poolDefaults = {
   maxQueued: 1024,
   queueTimeoutMs: 60_000,
 } as const;
+
+/** Resident memory of node itself, which a job's memory limit comes on top of. */
+export const processBaseMiB = 128;
 
 /** The numbers of a pool. */
 export type PoolNumbers = { readonly [name in keyof typeof poolDefaults]: number };

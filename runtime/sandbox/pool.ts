@@ -18,18 +18,24 @@
  * Start it on the main thread: a worker dies with the thread that started it.
  * A dead worker shows as `WorkerFault` with a reason for the operator's log; tell a consumer nothing of it.
  */
-import type { FileHandle } from 'node:fs/promises';
-import { FairQueue } from './fair-queue.ts';
 import { Host } from './host.ts';
 import type { SandboxImage } from './image.ts';
-import { isAtLeast } from './manifest.ts';
 import { LeasedWorker } from './leased-worker.ts';
-import { probeIsolation, type IsolationReport } from './probe.ts';
+import { PartyPlaces } from './party-places.ts';
 import { poolDefaults, type LeaseRequest, type PoolNumbers, type PoolOptions, type PoolStats } from './pool-options.ts';
-import { closed, PoolRefusal, weakIsolation } from './refusal.ts';
-import { identityOf, type StagedMounts } from './stage.ts';
+import {
+  emptySlot,
+  hostPathOf,
+  isReusable,
+  needsSecond,
+  type PooledWorker,
+  type Slot,
+  slotIdentity,
+} from './pool-slot.ts';
+import { probeIsolation, type IsolationReport } from './probe.ts';
+import { closed } from './refusal.ts';
+import { type Waiting, WaitingLine } from './waiting-line.ts';
 import type { EndReason } from './worker-end.ts';
-import type { JobLimits, WorkerProcess } from './worker-process.ts';
 
 // Part of the pool's face, so they are named here too.
 export type { LeaseRequest, PoolOptions, PoolStats, WorkerEvent } from './pool-options.ts';
@@ -50,60 +56,16 @@ const betweenWorkersMs = 50;
  */
 const patienceMs = 500;
 
-/** Resident memory of node itself, which a job's memory limit comes on top of. */
-export const processBaseMiB = 128;
-
-/** Image, tier and mounts that make workers interchangeable, and the workers that fit. */
-interface Slot {
-  readonly key: string;
-  readonly image: SandboxImage;
-  readonly tier: string;
-  readonly mounts: Promise<StagedMounts>;
-  readonly idle: PooledWorker[];
-  starting: number;
-  /** workers of this slot that exist or are being started */
-  alive: number;
-  /** ready workers to keep; 0 once it is no longer in use */
-  warm: number;
-  /** callers that hold the slot and are not in the line yet */
-  pins: number;
-  /** while it runs, no worker is started that nobody waits for */
-  rest: NodeJS.Timeout | undefined;
-}
-
-interface PooledWorker {
-  readonly slot: Slot;
-  readonly process: WorkerProcess;
-  readonly scratch: FileHandle | undefined;
-  readonly pathOf: (guestPath: string) => string;
-  jobs: number;
-  party: string | undefined;
-}
-
-interface Waiting {
-  readonly party: string;
-  readonly slot: Slot;
-  readonly limits: JobLimits;
-  /** when it came, by performance.now() */
-  readonly sinceMs: number;
-  readonly signal: AbortSignal | undefined;
-  readonly resolve: (worker: LeasedWorker) => void;
-  readonly reject: (error: unknown) => void;
-  readonly stopWaiting: () => void;
-}
-
 export class WorkerPool implements AsyncDisposable {
   readonly isolation: IsolationReport;
   readonly #host: Host;
   readonly #options: PoolOptions;
   readonly #limits: PoolNumbers;
   readonly #maxPerParty: number;
+  readonly #places: PartyPlaces;
+  readonly #waiting: WaitingLine;
   /** in order of last use */
   readonly #slots = new Map<string, Slot>();
-  readonly #waiting = new FairQueue<Waiting>();
-  readonly #leases = new Map<string, number>();
-  /** Leases of each party whose job needs a second worker before it ends. */
-  readonly #holding = new Map<string, number>();
   readonly #live = new Set<PooledWorker>();
   readonly #pending = new Set<Promise<unknown>>();
   #count = 0;
@@ -123,7 +85,10 @@ export class WorkerPool implements AsyncDisposable {
       maxQueued: options.maxQueued ?? poolDefaults.maxQueued,
       queueTimeoutMs: options.queueTimeoutMs ?? poolDefaults.queueTimeoutMs,
     };
-    this.#maxPerParty = options.maxPerParty ?? Math.max(1, this.#limits.maxWorkers - 1);
+    const { maxWorkers } = this.#limits;
+    this.#maxPerParty = options.maxPerParty ?? Math.max(1, maxWorkers - 1);
+    this.#places = new PartyPlaces({ maxWorkers, maxPerParty: this.#maxPerParty });
+    this.#waiting = new WaitingLine(this.#limits, (party) => this.#places.of(party));
   }
 
   /** Probes what this machine gives and opens a pool on it. Throws when no worker can be started at all. */
@@ -144,9 +109,13 @@ export class WorkerPool implements AsyncDisposable {
   get stats(): PoolStats {
     let idle = 0;
     for (const slot of this.#slots.values()) idle += slot.idle.length;
-    let leased = 0;
-    for (const held of this.#leases.values()) leased += held;
-    return { workers: this.#count, idle, leased, waiting: this.#waiting.size, slots: this.#slots.size };
+    return {
+      workers: this.#count,
+      idle,
+      leased: this.#places.total,
+      waiting: this.#waiting.size,
+      slots: this.#slots.size,
+    };
   }
 
   /** Leases that one party may hold at one time. */
@@ -178,46 +147,12 @@ export class WorkerPool implements AsyncDisposable {
     const slot = await this.#slotFor(request);
     try {
       request.signal?.throwIfAborted();
-      this.#mayWait();
-      return this.#enqueue(slot, request);
+      if (this.#isClosed) throw closed();
+      return this.#waiting.join(slot, request);
     } finally {
       slot.pins -= 1;
       this.#pump();
     }
-  }
-
-  #enqueue(slot: Slot, request: LeaseRequest): Promise<LeasedWorker> {
-    const { promise, resolve, reject } = Promise.withResolvers<LeasedWorker>();
-    const limits = slot.image.manifest.limits;
-    const asked = request.limits ?? {};
-    const onAbort = (): void => this.#giveUp(waiting, request.signal?.reason);
-    const timer = setTimeout(() => {
-      this.#giveUp(
-        waiting,
-        new PoolRefusal('QUEUE_TIMEOUT', `no worker was free within ${this.#limits.queueTimeoutMs} ms`),
-      );
-    }, this.#limits.queueTimeoutMs);
-    const waiting: Waiting = {
-      party: request.party,
-      slot,
-      sinceMs: performance.now(),
-      limits: {
-        wallMs: Math.min(asked.wallMs ?? Infinity, limits.wallMs),
-        cpuMs: Math.min(asked.cpuMs ?? Infinity, limits.cpuMs),
-        memoryMiB: Math.min(asked.memoryMiB ?? Infinity, limits.memoryMiB + processBaseMiB),
-        outputBytes: Math.min(asked.outputBytes ?? Infinity, limits.outputBytes),
-      },
-      signal: request.signal,
-      resolve,
-      reject,
-      stopWaiting: () => {
-        clearTimeout(timer);
-        request.signal?.removeEventListener('abort', onAbort);
-      },
-    };
-    request.signal?.addEventListener('abort', onAbort, { once: true });
-    this.#waiting.add(waiting);
-    return promise;
   }
 
   /** Starts workers ahead of the first job and keeps that many ready. Resolves when they are; a failure rejects. */
@@ -241,7 +176,7 @@ export class WorkerPool implements AsyncDisposable {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#lookAgain);
-    for (const waiting of this.#waiting.inTurn(() => 0)) this.#giveUp(waiting, closed());
+    this.#waiting.refuseAll(closed());
     await Promise.all([...this.#live].map((worker) => worker.process.kill('STOPPED', 'the pool is closing')));
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
     await this.#host.close();
@@ -251,47 +186,14 @@ export class WorkerPool implements AsyncDisposable {
     await this.close();
   }
 
-  #mayWait(): void {
-    if (this.#isClosed) throw closed();
-    if (this.#waiting.size >= this.#limits.maxQueued)
-      throw new PoolRefusal('BUSY', `${this.#waiting.size} requests are waiting already`);
-  }
-
-  #giveUp(waiting: Waiting, error: unknown): void {
-    if (!this.#waiting.remove(waiting)) return;
-    waiting.stopWaiting();
-    waiting.reject(error);
-  }
-
   async #slotFor(request: LeaseRequest): Promise<Slot> {
     if (this.#isClosed) throw closed();
-    const image = await this.#host.image(request.kind);
-    const tier = request.tier ?? image.manifest.defaultTier;
-    if (image.manifest.tiers[tier] === undefined) {
-      const known = Object.keys(image.manifest.tiers).join(', ');
-      throw new PoolRefusal('UNKNOWN_TIER', `image \`${request.kind}\` has no tier \`${tier}\`; it has ${known}`);
-    }
-    const floor = image.manifest.minimumIsolation;
-    const demanded = request.isolation !== undefined && isAtLeast(request.isolation, floor) ? request.isolation : floor;
-    if (!isAtLeast(this.isolation.level, demanded)) throw weakIsolation(this.isolation, demanded, request.kind);
-    const mounts = (request.mounts ?? []).toSorted((a, b) => (a.guestPath < b.guestPath ? -1 : 1));
-    const named = mounts.map(({ hostPath, guestPath }) => [guestPath, hostPath, identityOf(hostPath)]);
-    const key = JSON.stringify([image.digest, tier, named]);
+    const identity = await slotIdentity(this.#host, this.isolation, request);
+    const { key, image, mounts } = identity;
     if (this.#isClosed) throw closed();
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = {
-        key,
-        image,
-        tier,
-        mounts: this.#host.mounts(mounts),
-        idle: [],
-        starting: 0,
-        alive: 0,
-        warm: 0,
-        pins: 0,
-        rest: undefined,
-      };
+      slot = emptySlot(identity, this.#host);
       slot.mounts.catch(() => this.#slots.delete(key));
     }
     // Most recently used last; the oldest beyond the number of warm keys cools down.
@@ -320,8 +222,8 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   async #tidy(slot: Slot): Promise<void> {
-    const isWanted = this.#waiting.inTurn(() => 0).some((waiting) => waiting.slot === slot);
-    if (slot.warm > 0 || slot.alive > 0 || slot.pins > 0 || isWanted || this.#slots.get(slot.key) !== slot) return;
+    if (slot.warm > 0 || slot.alive > 0 || slot.pins > 0 || this.#waiting.isWantedBySomebody(slot)) return;
+    if (this.#slots.get(slot.key) !== slot) return;
     this.#slots.delete(slot.key);
     await slot.mounts.then((staged) => staged.release()).catch(() => {});
   }
@@ -331,9 +233,9 @@ export class WorkerPool implements AsyncDisposable {
     if (this.#isClosed) return;
     const covered = new Map<Slot, number>();
     let withoutPlace = 0;
-    for (const waiting of this.#waiting.inTurn((party) => this.#leases.get(party) ?? 0)) {
-      if ((this.#leases.get(waiting.party) ?? 0) >= this.#maxPerParty || !this.#mayHold(waiting)) continue;
-      const { slot } = waiting;
+    for (const waiting of this.#waiting.inTurn()) {
+      const { party, slot } = waiting;
+      if (!this.#places.mayTake(party, needsSecond(slot))) continue;
       // One that was just killed may still stand in line until its pipes are closed.
       let worker = slot.idle.pop();
       while (worker?.process.hasEnded === true) worker = slot.idle.pop();
@@ -359,29 +261,14 @@ export class WorkerPool implements AsyncDisposable {
     for (const slot of [...this.#slots.values()].toReversed()) {
       if (slot.rest !== undefined) continue;
       // A used worker of a reusable image comes back, so it counts as kept.
-      const kept =
-        slot.image.manifest.jobsPerWorker === 1
-          ? (): number => slot.idle.length + slot.starting
-          : (): number => slot.alive;
+      const kept = isReusable(slot) ? (): number => slot.alive : (): number => slot.idle.length + slot.starting;
       while (kept() < slot.warm && this.#count < this.#limits.maxWorkers) this.#begin(slot);
     }
   }
 
-  /**
-   * A job that runs code holds its worker while another one reads rows for it. Of the places of a party, and of all places, one
-   * is kept from such holders: else jobs that all hold and all wait for a reader would wait for each other.
-   */
-  #mayHold({ party, slot }: Waiting): boolean {
-    if (!needsSecond(slot)) return true;
-    let all = 0;
-    for (const held of this.#holding.values()) all += held;
-    const mine = this.#holding.get(party) ?? 0;
-    return mine < Math.max(1, this.#maxPerParty - 1) && all < Math.max(1, this.#limits.maxWorkers - 1);
-  }
-
   /** Whether somebody's idle worker is ended for this request now; if not, it is looked at again in time. */
   #mayMakeRoom({ slot, sinceMs }: Waiting): boolean {
-    const comesBack = slot.alive > 0 && slot.image.manifest.jobsPerWorker > 1;
+    const comesBack = slot.alive > 0 && isReusable(slot);
     const leftMs = sinceMs + (this.#options.patienceMs ?? patienceMs) - performance.now();
     if (!comesBack || leftMs <= 0) return true;
     this.#lookAgain ??= setTimeout(() => {
@@ -392,15 +279,13 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   #grant(waiting: Waiting, worker: PooledWorker): void {
-    this.#waiting.remove(waiting, { wasServed: true });
-    waiting.stopWaiting();
-    count(this.#leases, waiting.party, 1);
-    if (needsSecond(worker.slot)) count(this.#holding, waiting.party, 1);
+    this.#waiting.serve(waiting);
+    this.#places.take(waiting.party, needsSecond(worker.slot));
     worker.jobs += 1;
     worker.party = waiting.party;
     worker.process.beginJob(waiting.limits);
     const { slot } = worker;
-    if (slot.image.manifest.jobsPerWorker === 1) this.#rest(slot, replaceAfterMs);
+    if (!isReusable(slot)) this.#rest(slot, replaceAfterMs);
     const lease = new LeasedWorker({
       kind: slot.image.manifest.name,
       imageDigest: slot.image.digest,
@@ -426,8 +311,7 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   #takeBack(worker: PooledWorker, party: string, reason: EndReason | undefined): Promise<unknown> {
-    count(this.#leases, party, -1);
-    if (needsSecond(worker.slot)) count(this.#holding, party, -1);
+    this.#places.giveBack(party, needsSecond(worker.slot));
     const isClean = worker.process.endJob();
     this.#rest(worker.slot, needsSecond(worker.slot) ? betweenWorkersMs : 0);
     const mayServe = isClean && reason === undefined && worker.jobs < worker.slot.image.manifest.jobsPerWorker;
@@ -497,10 +381,8 @@ export class WorkerPool implements AsyncDisposable {
         slot.alive -= 1;
         this.#count -= 1;
       }
-      const unlucky = this.#waiting
-        .inTurn((party) => this.#leases.get(party) ?? 0)
-        .find((waiting) => waiting.slot === slot);
-      if (unlucky !== undefined) this.#giveUp(unlucky, error);
+      const unlucky = this.#waiting.inTurn().find((waiting) => waiting.slot === slot);
+      if (unlucky !== undefined) this.#waiting.giveUp(unlucky, error);
       this.#pump();
     }
   }
@@ -523,21 +405,4 @@ export class WorkerPool implements AsyncDisposable {
     this.#pump();
     if (!this.#isClosed) await this.#tidy(slot);
   }
-}
-
-/** Without namespaces nothing is bound: the worker uses the staged files where they are. */
-function hostPathOf(guestPath: string, binds: StagedMounts['binds']): string {
-  const bind = binds.find(({ to }) => guestPath === to || guestPath.startsWith(`${to}/`));
-  if (bind === undefined) throw new Error(`\`${guestPath}\` is not mounted`);
-  return bind.from + guestPath.slice(bind.to.length);
-}
-
-function needsSecond({ image }: Slot): boolean {
-  return (image.manifest.workersPerJob ?? 1) > 1;
-}
-
-function count(counts: Map<string, number>, party: string, by: number): void {
-  const now = (counts.get(party) ?? 0) + by;
-  if (now <= 0) counts.delete(party);
-  else counts.set(party, now);
 }

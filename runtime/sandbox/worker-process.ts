@@ -1,11 +1,9 @@
 /**
- * One worker process from spawn to close: its pipes, its job limits, and why it ended. The parent enforces the wall
- * clock, the memory, the CPU time and the output of a job from outside, because a worker that runs consumer code may
- * ignore everything it is told.
+ * One worker process from spawn to close: its pipes, its jobs one after the other, and why it ended.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
+import type { WorkerGroup } from './cgroup.ts';
 import {
   FrameDecoder,
   channelLimits,
@@ -15,48 +13,14 @@ import {
   type Frame,
   type FrameType,
 } from './channel.ts';
-import type { WorkerGroup } from './cgroup.ts';
+import { FrameInbox } from './frame-inbox.ts';
+import { JobWatch, type JobLimits } from './job-watch.ts';
 import { childrenOf, killStarting, type ProcessUsage, usageOf } from './process-table.ts';
+import { spawnWorker, type WorkerSpawn } from './spawn-worker.ts';
 import { endOf, startFailure, WorkerFault, type EndReason, type WorkerEnd } from './worker-end.ts';
-import type { CommandLine } from './jail.ts';
-
-/** Limits of one job. */
-export interface JobLimits {
-  readonly wallMs: number;
-  readonly cpuMs: number;
-  readonly memoryMiB: number;
-  readonly outputBytes: number;
-}
-
-export interface WorkerSpawn {
-  readonly line: CommandLine;
-  readonly env: Readonly<Record<string, string>>;
-  /** uid and gid to drop to; undefined keeps the gateway's own */
-  readonly ids: { readonly uid: number; readonly gid: number } | undefined;
-  readonly filterPath: string | undefined;
-  /** read-only descriptor that becomes fd 5 */
-  readonly scratchFd: number | undefined;
-  readonly startTimeoutMs: number;
-  readonly isNamespaced: boolean;
-  /** control group of the process, where there are any; removed when it is gone */
-  readonly group: WorkerGroup | undefined;
-  readonly cpuLimitSeconds: number;
-}
-
-/** The descriptor on which bubblewrap finds the filter: right after the scratch file, if there is one. */
-export const workerFds = {
-  input: 3,
-  output: 4,
-  scratch: 5,
-  filter: (hasScratch: boolean): number => (hasScratch ? 6 : 5),
-} as const;
 
 const limits = {
   startTextBytes: 4096,
-  queuedBytes: 8 * 1024 * 1024,
-  watchMs: 100,
-  /** looks, one after the other, at which a stopped process is left alone: two seconds */
-  stoppedLooks: 20,
   settleMs: 2000,
 } as const;
 
@@ -83,51 +47,27 @@ export class WorkerProcess {
   readonly #decoder = new FrameDecoder();
   readonly #isNamespaced: boolean;
   readonly #cpuLimitSeconds: number;
-  readonly #queue: Frame[] = [];
-  #queuedBytes = 0;
-  #waiter: { readonly resolve: (frame: Frame) => void; readonly reject: (fault: WorkerFault) => void } | undefined;
+  readonly #inbox: FrameInbox;
   #onReady: ((details: Readonly<Record<string, unknown>>) => void) | undefined;
   #onPong: (() => void) | undefined;
   #isReady = false;
   #startText = '';
   #end: WorkerEnd | undefined;
   #isClosed = false;
-  #job:
-    | {
-        readonly limits: JobLimits;
-        bytes: number;
-        readonly timer: NodeJS.Timeout;
-        cpuAtStartMs: number | undefined;
-        stoppedLooks: number;
-      }
-    | undefined;
-  #watch: NodeJS.Timeout | undefined;
+  /** Defined while there is a job, also when the process has ended meanwhile. */
+  #job: JobWatch | undefined;
   #innerPid: number | undefined;
   #peakRssMiB = 0;
   #cpuMs = 0;
 
   constructor(options: WorkerSpawn) {
-    const hasScratch = options.scratchFd !== undefined;
-    const stdio: ('ignore' | 'pipe' | number)[] = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'];
-    if (options.scratchFd !== undefined) stdio.push(options.scratchFd);
-    // Opened anew for each worker: bubblewrap reads to the end, and an inherited offset would be shared.
-    const filter = options.filterPath === undefined ? undefined : openSync(options.filterPath, 'r');
-    if (filter !== undefined) stdio[workerFds.filter(hasScratch)] = filter;
-    try {
-      this.#child = spawn(options.line.command, [...options.line.args], {
-        stdio,
-        cwd: '/',
-        env: { ...options.env },
-        ...options.ids,
-      });
-    } finally {
-      if (filter !== undefined) closeSync(filter);
-    }
+    this.#child = spawnWorker(options);
     this.uid = options.ids?.uid;
     this.#isNamespaced = options.isNamespaced;
     this.#cpuLimitSeconds = options.cpuLimitSeconds;
     this.#input = this.#child.stdio[3] as Socket;
     this.#output = this.#child.stdio[4] as Socket;
+    this.#inbox = new FrameInbox(this.#output);
     const texts = this.#child.stderr!;
     texts.setEncoding('utf8');
     // Start-up errors only (bubblewrap's first line). After READY the pipe is closed: V8 prints its reports there, and
@@ -196,19 +136,17 @@ export class WorkerProcess {
   /** Starts the limits of a job. */
   beginJob(job: JobLimits): void {
     if (this.#job !== undefined) throw new Error('the worker has a job already');
-    const timer = setTimeout(() => void this.kill('TIMEOUT', `${job.wallMs} ms`), job.wallMs);
-    this.#job = { limits: job, bytes: 0, timer, cpuAtStartMs: undefined, stoppedLooks: 0 };
-    this.#watch = setInterval(() => void this.#look(), limits.watchMs);
-    void this.#look();
+    this.#job = new JobWatch(job, {
+      usage: () => this.usage(),
+      kill: (reason, detail) => void this.kill(reason, detail),
+    });
   }
 
   /** Ends the limits of a job; true when the worker left nothing unread behind and may get another. */
   endJob(): boolean {
-    clearTimeout(this.#job?.timer);
-    clearInterval(this.#watch);
+    this.#job?.stop();
     this.#job = undefined;
-    this.#watch = undefined;
-    return !this.hasEnded && this.#queue.length === 0 && !this.#decoder.isMidFrame;
+    return !this.hasEnded && this.#inbox.isEmpty && !this.#decoder.isMidFrame;
   }
 
   /**
@@ -250,18 +188,10 @@ export class WorkerProcess {
 
   /** Waits for the next frame of the job in hand; rejects with a WorkerFault when the worker is gone. */
   next(): Promise<Frame> {
-    const frame = this.#queue.shift();
-    if (frame !== undefined) {
-      this.#queuedBytes -= frame.payload.length;
-      if (this.#queuedBytes < limits.queuedBytes && this.#output.isPaused()) this.#output.resume();
-      return Promise.resolve(frame);
-    }
-    if (this.#isClosed || this.#end !== undefined)
-      return this.closed.then((end) => Promise.reject(new WorkerFault(end)));
-    if (this.#waiter !== undefined) throw new Error('a frame is awaited already');
-    return new Promise((resolve, reject) => {
-      this.#waiter = { resolve, reject };
-    });
+    const frame = this.#inbox.takeQueued();
+    if (frame !== undefined) return Promise.resolve(frame);
+    if (this.hasEnded) return this.closed.then((end) => Promise.reject(new WorkerFault(end)));
+    return this.#inbox.wait();
   }
 
   /** Kills the worker now (SIGKILL) for this reason, unless it has ended; resolves when it is gone. */
@@ -270,12 +200,12 @@ export class WorkerProcess {
       this.#end = { reason, detail };
       if (this.#isReady || !this.#isNamespaced) this.#child.kill('SIGKILL');
       else void killStarting(this.#child);
-      this.#waiter?.reject(new WorkerFault(this.#end));
-      this.#waiter = undefined;
+      this.#job?.stop();
+      this.#inbox.fail(new WorkerFault(this.#end));
       // A pipe that nobody reads would hold back `close` for as long as unread bytes wait in it.
       this.#output.removeAllListeners('data');
       this.#output.resume();
-      this.#queue.length = 0;
+      this.#inbox.clear();
     }
     return this.closed;
   }
@@ -309,13 +239,7 @@ export class WorkerProcess {
       void this.kill('PROTOCOL', (error as Error).message);
       return;
     }
-    if (this.#job !== undefined) {
-      this.#job.bytes += chunk.length;
-      if (this.#job.bytes > this.#job.limits.outputBytes) {
-        void this.kill('OUTPUT', `more than ${this.#job.limits.outputBytes} bytes`);
-        return;
-      }
-    }
+    if (this.#job?.mayStillSend(chunk.length) === false) return;
     for (const frame of frames) this.#take(frame);
   }
 
@@ -336,29 +260,7 @@ export class WorkerProcess {
       void this.kill('PROTOCOL', 'a frame outside a job');
       return;
     }
-    if (this.#waiter !== undefined) {
-      const { resolve } = this.#waiter;
-      this.#waiter = undefined;
-      resolve(frame);
-      return;
-    }
-    this.#queue.push(frame);
-    this.#queuedBytes += frame.payload.length;
-    if (this.#queuedBytes >= limits.queuedBytes) this.#output.pause();
-  }
-
-  async #look(): Promise<void> {
-    const job = this.#job;
-    if (job === undefined || this.#end !== undefined) return;
-    const usage = await this.usage();
-    if (usage === undefined || this.#job !== job) return;
-    job.cpuAtStartMs ??= usage.cpuMs;
-    if (usage.rssMiB > job.limits.memoryMiB) void this.kill('MEMORY', `${Math.round(usage.rssMiB)} MiB resident`);
-    else if (usage.cpuMs - job.cpuAtStartMs > job.limits.cpuMs)
-      void this.kill('CPU', `${usage.cpuMs - job.cpuAtStartMs} ms`);
-    // Counted in looks, not by the clock: a gateway that was stopped along with it saw nothing of that time.
-    job.stoppedLooks = usage.isStopped ? job.stoppedLooks + 1 : 0;
-    if (job.stoppedLooks > limits.stoppedLooks) void this.kill('FROZEN', 'stopped by a signal');
+    this.#inbox.put(frame);
   }
 
   /** Reads resident memory and CPU time from outside; undefined when the process is gone. */
@@ -387,8 +289,7 @@ export class WorkerProcess {
     this.#end ??= this.#isReady
       ? endOf(code, signal, this.#cpuMs, this.#cpuLimitSeconds)
       : startFailure(code, signal, this.#startText);
-    this.#waiter?.reject(new WorkerFault(this.#end));
-    this.#waiter = undefined;
+    this.#inbox.fail(new WorkerFault(this.#end));
     return this.#end;
   }
 }

@@ -10,8 +10,7 @@ import {
 } from '../../runtime/gateway/javascript-run.ts';
 import type { ReadyInput } from '../../runtime/job/prepare-javascript.ts';
 import { type CodeLimits, NO_CODE_LIMITS } from '../../runtime/policy/model.ts';
-import { processBaseMiB } from '../../runtime/sandbox/pool.ts';
-import type { LeaseRequest } from '../../runtime/sandbox/pool-options.ts';
+import { type LeaseRequest, processBaseMiB } from '../../runtime/sandbox/pool-options.ts';
 
 /** A table so large that its rows are folded where they are read, unless code has limits of its own. */
 function inputOf(limits: Partial<CodeLimits>): ReadyInput {
