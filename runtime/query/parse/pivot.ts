@@ -1,9 +1,11 @@
-import { readLiteral } from './literal.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Select, SelectItem, Source, Syntax } from '../syntax.ts';
 import { defaultName } from './default-name.ts';
+import { readLiteral } from './literal.ts';
+import { columnName, names } from './names.ts';
 import { checkShape, type Json, list, malformed, object, type Reading, text } from './node.ts';
-import { columnName, names, readExpression, readSource } from './read.ts';
+import { readExpression } from './read-expression.ts';
+import { readSource } from './read-source.ts';
 import * as shapes from './shapes.ts';
 
 /**

@@ -1,8 +1,9 @@
-import { printable } from './literal.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Source } from '../syntax.ts';
+import { printable } from './literal.ts';
+import { columnName, names } from './names.ts';
 import { checkShape, type Json, list, object, type Reading, text } from './node.ts';
-import { columnName, names, readExpression } from './read.ts';
+import { readExpression } from './read-expression.ts';
 import * as shapes from './shapes.ts';
 
 /** `FROM range(…)` and `FROM generate_series(…)`: the only table functions that are offered. */

@@ -1,7 +1,8 @@
 import { refuse } from '../refusal.ts';
 import type { WindowSyntax } from '../syntax.ts';
 import { type Json, list, placeIn, type Reading, text } from './node.ts';
-import { readExpression, readOrders } from './read.ts';
+import { readExpression } from './read-expression.ts';
+import { readOrders } from './read.ts';
 
 const FRAME_ENDS: Readonly<Record<string, readonly ['ROWS' | 'RANGE' | 'any', string]>> = {
   UNBOUNDED_PRECEDING: ['any', 'UNBOUNDED PRECEDING'],
