@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { container as rootContainer, type DependencyContainer, instanceCachingFactory } from 'tsyringe';
 import { bindSecrets } from './gateway/bound-secrets.ts';
 import { openAuthority, openDataDirectory, openSecret } from './gateway/data-directory.ts';
-import { assembleGateway, type Gateway, type GatewayParts } from './gateway/gateway.ts';
+import { assembleGateway } from './gateway/gateway.ts';
 import type { LogEvent } from './gateway/needs.ts';
 import type { PoolNumbers, PoolOptions } from './sandbox/pool-options.ts';
 import { MONITOR_EVERY_MS } from './gateway/policy-monitor.ts';
 import { WorkerPool } from './sandbox/pool.ts';
 import { openStore } from './store/store.ts';
+import type { Gateway, GatewayParts } from './gateway/gateway-parts.ts';
 
 /** What `serve` is told. */
 export interface RuntimeOptions {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Configuration } from '../configuration/settings.ts';
-import type { JobLimits } from '../gateway/live-jobs.ts';
+import type { QueueLimits } from '../gateway/live-jobs.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { RpcLimits } from '../rpc/limits.ts';
 import type { PoolNumbers, PoolOptions } from '../sandbox/pool-options.ts';
@@ -160,7 +160,7 @@ function stopSignal(): Promise<void> {
 
 /** The limits among the settings, as the parts of the runtime take them. */
 export function limitsOf(set: Configuration): {
-  readonly jobLimits: JobLimits;
+  readonly jobLimits: QueueLimits;
   readonly workerLimits: Omit<PoolNumbers, 'maxQueued'> & Pick<PoolOptions, 'maxPerParty'>;
   readonly rpcLimits: Omit<RpcLimits, 'maxChunkBytes'>;
 } {

@@ -1,4 +1,4 @@
-import { DEFAULT_JOB_LIMITS } from '../gateway/live-jobs.ts';
+import { DEFAULT_QUEUE_LIMITS } from '../gateway/live-jobs.ts';
 import { DEFAULT_DRAIN_MS } from '../gateway/operator-service.ts';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from '../rpc/limits.ts';
 import { poolDefaults } from '../sandbox/pool-options.ts';
@@ -161,26 +161,26 @@ export const SETTINGS = {
   jobsRunning: setting({
     name: 'jobs.running',
     kind: whole(1, 1024),
-    standard: DEFAULT_JOB_LIMITS.running,
+    standard: DEFAULT_QUEUE_LIMITS.running,
     standardInWords: 'twice the cores, at least 4',
     about: 'Jobs that run at once',
   }),
   jobsRunningPerParty: setting({
     name: 'jobs.runningPerParty',
     kind: whole(1, 1024),
-    standard: DEFAULT_JOB_LIMITS.runningPerParty,
+    standard: DEFAULT_QUEUE_LIMITS.runningPerParty,
     about: 'Jobs of one party that run at once',
   }),
   jobsQueued: setting({
     name: 'jobs.queued',
     kind: whole(1, 100_000),
-    standard: DEFAULT_JOB_LIMITS.queued,
+    standard: DEFAULT_QUEUE_LIMITS.queued,
     about: 'Jobs that may wait, of all parties',
   }),
   jobsQueuedPerParty: setting({
     name: 'jobs.queuedPerParty',
     kind: whole(1, 100_000),
-    standard: DEFAULT_JOB_LIMITS.queuedPerParty,
+    standard: DEFAULT_QUEUE_LIMITS.queuedPerParty,
     about: 'Jobs of one party that may wait',
   }),
   workersMax: setting({

@@ -1,136 +1,77 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
-import { manifestFile, readManifest, registerDataset, removeUnfinished } from '../dataset/ingest.ts';
 import { DatasetError } from '../dataset/dataset-error.ts';
-import { StampedContents } from '../dataset/file-stamp.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../dataset/engine.ts';
+import { registerDataset, removeUnfinished } from '../dataset/ingest.ts';
+import { buildLayout } from '../dataset/layout.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
-import { buildLayout, type LayoutNeeds } from '../dataset/layout.ts';
-import { parseInWorker } from '../dataset/parse-in-worker.ts';
 import { jailedReader } from '../dataset/read-in-worker.ts';
-import { FileGuard, verifyDataset } from '../dataset/verify.ts';
-import { linkOf } from '../dataset/worker-link.ts';
+import { verifyDataset } from '../dataset/verify.ts';
 import type { Caller } from '../identity/party.ts';
-import type { Budget } from '../gen/messages.ts';
 import type { AgreementForJob } from '../job/admit.ts';
 import type { JobNeeds, LedgerJob } from '../job/needs.ts';
-import { prepareJavaScript } from '../job/prepare-javascript.ts';
-import { prepareHomomorphic } from '../job/prepare-homomorphic.ts';
 import { ParsedQueries } from '../job/parsed-queries.ts';
+import { prepareHomomorphic } from '../job/prepare-homomorphic.ts';
+import { prepareJavaScript } from '../job/prepare-javascript.ts';
 import { prepareSql } from '../job/prepare-sql.ts';
-import { purposeIncludes } from '../policy/purposes.ts';
 import { evaluateCondition } from '../policy-file/condition.ts';
-import type { Entropy } from '../release/entropy.ts';
+import { purposeIncludes } from '../policy/purposes.ts';
 import { SEVERITIES, type Severity } from '../risk/detect.ts';
 import type { Application } from '../rpc/application.ts';
-import { type Authority, issueCredential, issueServerCertificate, type ServerCertificate } from '../rpc/authority.ts';
+import { issueCredential, issueServerCertificate } from '../rpc/authority.ts';
 import { listImages } from '../sandbox/image.ts';
-import type { WorkerPool } from '../sandbox/pool.ts';
 import type { Store } from '../store/store.ts';
-import { AlertBook } from './alerts.ts';
 import { activeAgreements } from './active-agreements.ts';
 import { agreementService } from './agreement-service.ts';
+import { AlertBook } from './alerts.ts';
 import { budgetService, budgetsOf } from './budget-service.ts';
 import { catalogService } from './catalog-service.ts';
 import { CiphertextFiles } from './ciphertext-files.ts';
-import type { DataDirectory } from './data-directory.ts';
-import { decryptorLinks } from './decryptor-link.ts';
-import { encryptedManifest, verifyEncrypted } from './encrypted-dataset.ts';
-import { deliverByHttp } from './deliver.ts';
-import { DutyBook } from './duties.ts';
-import { exportListOf } from './export-lists.ts';
-import { evidenceService } from './evidence-service.ts';
-import { homomorphicEngine } from './homomorphic-engine.ts';
-import { homomorphicService } from './homomorphic-service.ts';
-import { publicTranscriptKey, keyOfSeed } from './transcript-key.ts';
-import { jobLedger } from './job-ledger.ts';
-import { jobService, type JobServiceNeeds } from './job-service.ts';
-import type { StoreLedger } from './ended-jobs.ts';
-import { openRelease, sweepTickets } from './release-tickets.ts';
 import { debugCode, runOnSyntheticRows } from './code-debug.ts';
 import { submittedProgram } from './code-registry.ts';
 import { codeService } from './code-service.ts';
+import { ConsumerTables } from './consumer-tables.ts';
+import type { DataDirectory } from './data-directory.ts';
+import { decryptorLinks } from './decryptor-link.ts';
+import { deliverByHttp } from './deliver.ts';
+import { DutyBook } from './duties.ts';
+import { verifyEncrypted } from './encrypted-dataset.ts';
+import type { StoreLedger } from './ended-jobs.ts';
+import { evidenceService } from './evidence-service.ts';
+import { exportListOf } from './export-lists.ts';
+import type { Gateway, GatewayParts } from './gateway-parts.ts';
+import { homomorphicEngine } from './homomorphic-engine.ts';
+import { homomorphicService } from './homomorphic-service.ts';
 import { checkImages } from './image-seals.ts';
 import { imageService } from './image-service.ts';
 import { javaScriptEngine } from './javascript-engine.ts';
-import { type JobLimits, JobQueue } from './live-jobs.ts';
+import { jobLedger } from './job-ledger.ts';
+import { jobService, type JobServiceNeeds } from './job-service.ts';
+import { layoutNeeds } from './layout-needs.ts';
+import { JobQueue } from './live-jobs.ts';
+import { Manifests } from './manifests.ts';
 import { meterService } from './meter-service.ts';
-import { type GatewayNeeds, type LogEvent, newId } from './needs.ts';
+import { type GatewayNeeds, newId } from './needs.ts';
 import { operatorService } from './operator-service.ts';
+import { OutsideCheckpoints } from './outside-checkpoints.ts';
 import { admitLocal, admitOperator } from './own-parties.ts';
 import { identify, partyService } from './party-service.ts';
-import { type OutsideOptions, OutsideCheckpoints } from './outside-checkpoints.ts';
 import { enforcePolicies } from './policy-monitor.ts';
-import { ConsumerTables } from './consumer-tables.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policy-service.ts';
 import { Pseudonyms } from './pseudonyms.ts';
-import { believeAgain, stopForOtherHistory } from './rolled-back.ts';
+import type { CiphertextBody, DatasetBody } from './records.ts';
+import { openRelease, sweepTickets } from './release-tickets.ts';
 import { releasedRows } from './released-rows.ts';
-import { type CiphertextBody, type DatasetBody, objectId } from './records.ts';
 import { repeatsIn } from './repeats.ts';
 import { Results } from './results.ts';
-import { trustedAuthorities } from './trust-list.ts';
+import { believeAgain, stopForOtherHistory } from './rolled-back.ts';
 import { historiesIn } from './sketch-records.ts';
-import { tableService } from './table-service.ts';
 import { layoutSpecFor, sqlEngine } from './sql-engine.ts';
+import { tableService } from './table-service.ts';
+import { publicTranscriptKey, keyOfSeed } from './transcript-key.ts';
+import { trustedAuthorities } from './trust-list.ts';
 import { WarmWorkers } from './warm-workers.ts';
-
-/** The parts that a gateway is made of; container.ts makes them, tests may replace single ones. */
-export interface GatewayParts {
-  readonly directory: DataDirectory;
-  readonly store: Store;
-  readonly pool: WorkerPool;
-  readonly authority: Authority;
-  readonly secrets: {
-    readonly units: Uint8Array;
-    readonly pseudonyms: Uint8Array;
-    /** Seed of the Ed25519 key that signs transcripts of computations on ciphertext. */
-    readonly transcripts: Uint8Array;
-  };
-  /** Folder that holds `runtime` and `sandbox-images`. */
-  readonly root: string;
-  readonly version: string;
-  /** The time by which everything is judged and recorded; never goes back. */
-  readonly nowMs: () => number;
-  /** The machine's own clock, by which TLS judges certificates. */
-  readonly wallMs: () => number;
-  /** Where noise comes from; default: the operating system's generator. Tests give a seeded one. */
-  readonly entropy?: Entropy;
-  readonly log: (event: LogEvent) => void;
-  /** Origins (`https://host:port`) that notices may be sent to; a policy cannot make the runtime call others. */
-  readonly webhooks?: readonly string[];
-  /** Who vouches for the log from outside; default: nobody. */
-  readonly outside?: OutsideOptions;
-  /** Where alerts are sent; null: they are only listed. */
-  readonly alertWebhook?: string | null;
-  /** How many jobs run and wait at once; default: DEFAULT_JOB_LIMITS. */
-  readonly jobLimits?: JobLimits;
-  /** Written into credentials: where parties find this runtime, `host:port`. */
-  readonly address: () => string;
-}
-
-/** A running gateway: what the RPC layer calls, and how to end it. */
-export interface Gateway {
-  readonly application: Application;
-  readonly queue: JobQueue;
-  /** PEM; what parties trust the server by. */
-  readonly authorityCertificate: string;
-  /** PEM: our own authority and those on the trust list, whose parties may connect. */
-  readonly authorities: () => readonly string[];
-  /** Calls when that list changes. */
-  readonly whenTrustChanges: (listener: () => void) => void;
-  readonly serverCertificate: (hosts: readonly string[]) => Promise<ServerCertificate>;
-  /** Makes the operator's credential when there is none; answers its file. */
-  readonly bootstrap: () => Promise<string>;
-  /** Lets an insecure loopback server say who its callers are taken for; makes that party when there is none. */
-  readonly allowInsecure: () => Promise<void>;
-  readonly sweep: () => Promise<void>;
-  /** All budgets, for the operator's metrics. */
-  readonly budgets: () => Promise<readonly Budget[]>;
-  /** Judges running jobs again and records what time has ended; called every MONITOR_EVERY_MS. */
-  readonly enforce: () => Promise<void>;
-}
 
 /** What a gateway that was killed had begun: uploads that nobody will finish, datasets and layouts half written. */
 async function removeLeftBehind({ uploads, backups, data }: DataDirectory, store: Store): Promise<void> {
@@ -142,6 +83,7 @@ async function removeLeftBehind({ uploads, backups, data }: DataDirectory, store
 const strictestAlert = (asked: readonly Severity[]): Severity =>
   SEVERITIES.findLast((one) => asked.includes(one)) ?? 'low';
 
+/** Joins store, pool and datasets to what the RPC layer calls; removes first what a killed gateway had begun. */
 export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, pool, directory, nowMs } = parts;
   const queue = new JobQueue(parts.jobLimits);
@@ -152,24 +94,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     (job) => parts.log({ level: 'error', event: 'result.changed', facts: { job } }),
   );
   const sha256 = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');
-  const layout: LayoutNeeds = {
-    root: directory.data,
-    // A provider's row scope is parsed where no data is, like a consumer's query.
-    parse: async (statement) => {
-      const worker = await pool.lease({ kind: 'parser', party: 'runtime' });
-      try {
-        const answer = await parseInWorker(linkOf(worker), statement);
-        if (answer.kind === 'refused')
-          throw new DatasetError('invalid-layout', 'a condition of the policy is too long to be read');
-        return answer.value;
-      } finally {
-        await worker.destroy();
-      }
-    },
-    limits: DEFAULT_ENGINE_LIMITS,
-    guard: new FileGuard(),
-    hashKey: parts.secrets.units,
-  };
+  const layout = layoutNeeds(pool, directory.data, parts.secrets.units);
   const outside = new OutsideCheckpoints({
     witnesses: [],
     timestampUrl: null,
@@ -223,22 +148,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       };
     },
   };
-  const encryptedAs = (dataset: string): DatasetManifest | null => {
-    const record = store.peek<DatasetBody>('dataset', dataset);
-    if (record?.body.encrypted === undefined) return null;
-    const { owner } = record;
-    return encryptedManifest(
-      dataset,
-      record.body,
-      (digest, contributor) => store.peek<CiphertextBody>('ciphertext', objectId(contributor ?? owner, digest))?.body,
-    );
-  };
-  const manifests = new StampedContents<DatasetManifest>();
-  const manifestOf = async (dataset: string, version: number): Promise<DatasetManifest> =>
-    encryptedAs(dataset) ??
-    (await manifests.get(manifestFile(directory.data, dataset, version), () =>
-      readManifest(directory.data, dataset, version),
-    ));
+  const manifests = new Manifests(store, directory.data);
+  const manifestOf = (dataset: string, version: number): Promise<DatasetManifest> => manifests.of(dataset, version);
   const tables = await ConsumerTables.open({
     ...needs,
     layout: { ...layout, root: directory.tables },
@@ -249,12 +160,8 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     layout,
     tables,
     image: await pool.imageDigest('sql'),
-    manifestOf: async (dataset) => {
-      const record = store.peek<DatasetBody>('dataset', dataset);
-      if (record === undefined) throw new Error(`dataset ${dataset} is not registered`);
-      return manifestOf(dataset, record.body.version);
-    },
-    isEncrypted: (dataset) => encryptedAs(dataset) !== null,
+    manifestOf: (dataset) => manifests.latest(dataset),
+    isEncrypted: (dataset) => manifests.encrypted(dataset) !== null,
   });
   const files = await CiphertextFiles.open(directory.ciphertexts);
   const decryptors = decryptorLinks(parts.authority, nowMs);
@@ -343,7 +250,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
     allowedWebhooks: parts.webhooks ?? [],
     manifestOf,
     prepareLayout: async (manifest, policy) => {
-      if (encryptedAs(manifest.dataset) !== null) return [];
+      if (manifests.encrypted(manifest.dataset) !== null) return [];
       try {
         const { path } = await buildLayout(layout, manifest, layoutSpecFor(manifest, policy));
         warmWorkers.over(path);

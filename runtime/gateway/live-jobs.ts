@@ -5,14 +5,14 @@ import { Fault } from '../rpc/fault.ts';
 import type { LiveJobs } from './needs.ts';
 
 /** How many jobs may run at once, and how many more may wait, in all and for one party. */
-export interface JobLimits {
+export interface QueueLimits {
   readonly running: number;
   readonly runningPerParty: number;
   readonly queuedPerParty: number;
   readonly queued: number;
 }
 /** More jobs at once than the machine has cores for only start workers that wait for each other. */
-export const DEFAULT_JOB_LIMITS: JobLimits = {
+export const DEFAULT_QUEUE_LIMITS: QueueLimits = {
   running: Math.max(4, 2 * availableParallelism()),
   runningPerParty: 4,
   // A quarter of all: who asks 200 times at once is answered 200 times, by the budget and not by the length of a queue.
@@ -49,14 +49,14 @@ interface Entry {
 
 /** Jobs that wait or run now. Parties take turns, so that one that submits a thousand does not hold up the others. */
 export class JobQueue implements LiveJobs {
-  readonly #limits: JobLimits;
+  readonly #limits: QueueLimits;
   readonly #entries = new Map<string, Entry>();
   readonly #waiting = new Map<string, Entry[]>();
   readonly #runningOf = new Map<string, number>();
   #running = 0;
   #isDraining = false;
 
-  constructor(limits: JobLimits = DEFAULT_JOB_LIMITS) {
+  constructor(limits: QueueLimits = DEFAULT_QUEUE_LIMITS) {
     this.#limits = limits;
   }
 

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Gateway } from '../gateway/gateway.ts';
 import type { Store } from '../store/store.ts';
 import type { BudgetLeft, MetricsNeeds } from './metrics.ts';
+import type { Gateway } from '../gateway/gateway-parts.ts';
 
 export interface MeasuredRuntime {
   readonly dataDirectory: string;

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fc } from '../property.ts';
-import { JobQueue, type JobLimits } from '../../runtime/gateway/live-jobs.ts';
+import { JobQueue, type QueueLimits } from '../../runtime/gateway/live-jobs.ts';
 import type { Job, Outcome, Stage } from '../../runtime/job/job.ts';
 import { Fault } from '../../runtime/rpc/fault.ts';
 
-const LIMITS: JobLimits = { running: 3, runningPerParty: 2, queuedPerParty: 4, queued: 8 };
+const LIMITS: QueueLimits = { running: 3, runningPerParty: 2, queuedPerParty: 4, queued: 8 };
 const DENIED: Outcome = { kind: 'denied', reasons: [], receipt: null };
 const SCOPE = { agreements: ['a1'], datasets: ['visits'] };
 
@@ -32,7 +32,7 @@ class Bench {
   readonly running = new Map<string, number>();
   mostRunning = 0;
 
-  constructor(limits: JobLimits = LIMITS) {
+  constructor(limits: QueueLimits = LIMITS) {
     this.queue = new JobQueue(limits);
   }
 
