@@ -81,7 +81,12 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
         ...options.workerLimits,
         ...(options.declaredLevel === undefined ? {} : { declaredLevel: options.declaredLevel }),
         onWorkerEnd: ({ kind, reason, detail }) =>
-          options.log({ level: 'warn', event: 'worker.ended', facts: { kind, reason, detail } }),
+          // One that its own job has ended (after an import, at a cancellation) is no event for anybody's attention.
+          options.log({
+            level: reason === 'STOPPED' ? 'debug' : 'warn',
+            event: 'worker.ended',
+            facts: { kind, reason, detail },
+          }),
       }),
     ),
   );

@@ -3,6 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Command } from 'commander';
+import { HELP_GROUPS } from '../runtime/cli/help-groups.ts';
 import { commandLine } from '../runtime/cli/program.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -29,6 +30,16 @@ describe('commands in documents', () => {
   it('that stand as examples in the help of each command are right', () => {
     const examples = leavesOf(commandLine()).map((leaf) => exampleOf(leaf));
     assert.deepEqual(examples.flatMap(complaintsOf), []);
+  });
+
+  it('stand each in one group of the help', () => {
+    const grouped = HELP_GROUPS.flatMap(({ commands }) => commands);
+    assert.deepEqual(
+      grouped.toSorted(),
+      commandLine()
+        .commands.map((one) => one.name())
+        .toSorted(),
+    );
   });
 
   it('are found wrong here when they are', () => {

@@ -6,6 +6,7 @@ set -eu
 cd "$(dirname -- "$0")/../.."
 consumer=${1:-acme}
 folder=$(mktemp -d)
+: >"$folder/decryptor.out"
 hospital() { GLOVEBOX_CREDENTIAL='' ./glovebox "$@"; }
 
 hospital key generate --for survival --out "$folder"

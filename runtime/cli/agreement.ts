@@ -18,7 +18,7 @@ export function addAgreement(program: Command): void {
     .requiredOption('--to <party>', 'the consumer')
     .option('--policy-version <number>', 'a version; default: the newest', '0')
     .option('--not-before <date>', 'start; default: now')
-    .option('--not-after <date>', 'end; default: open')
+    .option('--not-after <date>', 'end; default: no end date')
     .option('--purpose <purpose...>', 'purposes it is for; default: those of the policy')
     .option('--prices <file>', 'a price plan, YAML or JSON; default: what the policy says')
     .option('--only-as-offered', 'do not accept narrower counter-offers ahead')
@@ -121,7 +121,7 @@ export function addAgreement(program: Command): void {
               `v${one.policyVersion}`,
               one.provider,
               one.consumer,
-              dateOf(one.notAfterMs),
+              one.notAfterMs === null ? 'no end' : dateOf(one.notAfterMs),
             ]),
           ),
         );
@@ -202,7 +202,7 @@ function timeOf(text: string | undefined): number | null {
   return time;
 }
 
-const dateOf = (ms: number | null): string => (ms === null ? 'open' : new Date(ms).toISOString().slice(0, 10));
+const dateOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 const describe = (one: Agreement): string =>
-  `${one.provider} lets ${one.consumer} use ${one.dataset} under policy v${one.policyVersion}, until ${dateOf(one.notAfterMs)}`;
+  `${one.provider} lets ${one.consumer} use ${one.dataset} under policy v${one.policyVersion}, ${one.notAfterMs === null ? 'with no end date' : `until ${dateOf(one.notAfterMs)}`}`;

@@ -1,5 +1,5 @@
 import type { CellForecast, ClauseOrigin, ExplainJobResponse } from '../gen/messages.ts';
-import { reasonLines, tableText } from './output.ts';
+import { reasonLines } from './output.ts';
 
 /** What `job explain` tells people. */
 export function explainText(answer: ExplainJobResponse): string {
@@ -10,23 +10,16 @@ function wouldRun(answer: ExplainJobResponse): string {
   const { origins, columns, enforced, enforcedSql, errors, budget, forecast, diagnostics } = answer;
   return [
     `would run under ${answer.rules.join(' and ')}`,
-    tableText(
-      ['dataset', 'rule', 'written at', 'says'],
-      origins.map((one) => [
-        `${one.dataset} v${one.version}`,
-        one.ruleId,
-        one.line === 0 ? 'not known' : `${one.fileName}:${one.line}`,
-        one.inWords.replace(/^allowed \([^)]*\): /, ''),
-      ]),
-    ),
+    ...origins.flatMap(({ dataset, version, ruleId, fileName, line, inWords }) => [
+      `  ${dataset} v${version}, rule ${ruleId}${line === 0 ? '' : `, written at ${fileName}:${line}`}:`,
+      `    ${inWords.replace(/^allowed \([^)]*\): /, '')}`,
+    ]),
     `guarantee: ${answer.guarantee}`,
     ...(answer.priceMicros === null
       ? []
       : [`price: at most ${(Number(answer.priceMicros) / 1e6).toFixed(2)} ${answer.currency}`]),
     answer.suppression,
     ...(forecast === null ? [] : forecastLines(forecast)),
-    ...(enforced.length === 0 ? [] : ['what runs, in words:', ...enforced.map((text) => `  ${text}`)]),
-    ...(enforcedSql === '' ? [] : ['what runs, in SQL:', ...enforcedSql.split('\n').map((line) => `  ${line}`)]),
     ...errors.map(
       ({ column, halfWidth, confidence }) =>
         `expected error of ${column}: ±${Number(halfWidth.toPrecision(3))} (${confidence * 100} %)`,
@@ -34,6 +27,8 @@ function wouldRun(answer: ExplainJobResponse): string {
     ...budget.map(budgetLine),
     `result: ${columns.map(({ name, type }) => `${name} ${type}`).join(', ')}`,
     ...(diagnostics.length === 0 ? [] : ['look at this before you run it:', reasonLines(diagnostics)]),
+    ...(enforced.length === 0 ? [] : ['what runs, in words:', ...enforced.map((text) => `  ${text}`)]),
+    ...(enforcedSql === '' ? [] : ['what runs, in SQL:', ...enforcedSql.split('\n').map((line) => `  ${line}`)]),
   ].join('\n');
 }
 

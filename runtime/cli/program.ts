@@ -14,6 +14,7 @@ import { addDemo } from './demo.ts';
 import { addDispute } from './dispute.ts';
 import { addEvidence } from './evidence.ts';
 import { addExportList } from './export-list.ts';
+import { groupCommands } from './help-groups.ts';
 import { addJob } from './job.ts';
 import { addKey } from './key.ts';
 import { addMandate } from './mandate.ts';
@@ -63,6 +64,7 @@ export function commandLine(): Command {
   addTop(program);
   addBackup(program);
   addBench(program);
+  groupCommands(program);
   return program;
 }
 
