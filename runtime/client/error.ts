@@ -35,7 +35,7 @@ export function errorOf(thrown: unknown): GloveboxError {
     readonly details?: string;
     readonly metadata?: Metadata;
   };
-  const message = details ?? (thrown instanceof Error ? thrown.message : String(thrown));
+  const message = plainly(details ?? (thrown instanceof Error ? thrown.message : String(thrown)));
   const trailer = metadata?.get(ERROR_TRAILER)[0];
   const known = typeof code === 'number' ? code : status.UNKNOWN;
   if (!Buffer.isBuffer(trailer)) return new GloveboxError(message, { status: known }, thrown);
@@ -45,4 +45,15 @@ export function errorOf(thrown: unknown): GloveboxError {
   } catch {
     return new GloveboxError(message, { status: known }, thrown);
   }
+}
+
+/** What grpc-js says when no runtime answers, in words that help: by far the most frequent failure of a first try. */
+function plainly(details: string): string {
+  const [, cause = ''] =
+    /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: /s.exec(details) ?? [];
+  const [, refused] = /^connect ECONNREFUSED (\S+)/.exec(cause) ?? [];
+  if (refused !== undefined) return `no runtime answers at ${refused}: is it running, and is this its address?`;
+  if (cause !== '') return `no runtime can be reached: ${cause}`;
+  const [, target] = /^Name resolution failed for target (?:dns:)?(\S+)/.exec(details) ?? [];
+  return target === undefined ? details : `no runtime can be reached: the name in ${target} is not known`;
 }

@@ -329,7 +329,7 @@ export async function assembleGateway(parts: GatewayParts): Promise<Gateway> {
       onTrustChange = listener;
     },
     serverCertificate: (hosts) => issueServerCertificate(parts.authority, { hosts, nowMs: parts.wallMs() }),
-    bootstrap: () => admitOperator(needs, directory),
+    bootstrap: () => admitOperator(needs, directory, parts.address()),
     allowInsecure: async () => {
       insecureCaller = await admitLocal(needs, directory);
     },

@@ -169,3 +169,13 @@ test('a stream of changes that ends early is followed up, and never taken for th
   client.close();
   other.close();
 });
+
+test('where no runtime answers, the error says at which address, and may be tried again', async () => {
+  const client = connect({ credential: await runtime.addParty('early'), server: '127.0.0.1:1' });
+  await assert.rejects(client.jobs.list({}), {
+    code: 'grpc-unavailable',
+    isRetryable: true,
+    message: 'no runtime answers at 127.0.0.1:1: is it running, and is this its address?',
+  });
+  client.close();
+});

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
@@ -99,6 +99,8 @@ describe('a job that is running', () => {
     acme.close();
     await runtime.crashAndRestart();
     connectAll();
+    // It has another port after the restart, and the operator's commands on this machine find it.
+    assert.equal(JSON.parse(readFileSync(runtime.credential, 'utf8')).server, runtime.address);
 
     const { job } = await acme.jobs.get({ id });
     assert.deepEqual([job?.state, job?.ticket, job?.reasons[0]?.code], ['failed', null, 'interrupted']);
