@@ -13,10 +13,12 @@ export async function ask(glovebox: Glovebox, agreement: string, sql: string): P
 }
 
 let asked = 0;
+/** Differs from run to run: a runtime that is kept in the cache remembers what was asked of it. */
+const RUN = Date.now().toString(36);
 /** The query with a name of its own for its first aggregate: the very same question would be answered from the record. */
 export function anew(sql: string): string {
   asked += 1;
-  return sql.replace(/ as (\w+)/, ` as $1_${asked}`);
+  return sql.replace(/ as (\w+)/, ` as $1_${RUN}_${asked}`);
 }
 
 /** The rows of a table as `sortedRows` writes them. */

@@ -64,10 +64,21 @@ const FUNCTIONS = new Set(
    covar_pop covar_samp regr_intercept regr_r2 regr_count regr_avgx regr_avgy regr_sxx regr_syy regr_sxy
    strlen skewness kurtosis kurtosis_pop geomean geometric_mean product mad sem entropy bit_and bit_xor ~~~
    mode last concat_ws not_like_escape ilike_escape not_ilike_escape
+   list_unique list_distinct flatten len
    count_star first error`
     .split(/\s+/)
     .filter(Boolean),
 );
+
+/** What counts the units of small tables: a list of unit hashes, or of such lists. A list of anything else is rows. */
+function isListOfUnits({ name, children }: Readonly<Record<string, unknown>>, { hashes }: Expected): boolean {
+  if (name !== 'list' || !Array.isArray(children) || children.length !== 1) return false;
+  const child: unknown = children[0];
+  if (!isObject(child) || typeof child['alias'] !== 'string') return false;
+  const { alias, return_type: type } = child;
+  if (!isObject(type)) return false;
+  return type['id'] === 'UBIGINT' ? hashes.has(alias) : type['id'] === 'LIST' && /^h\d+$/.test(alias);
+}
 
 /** What only statements that sketch contributors call: a hash of a group key in an answer would be the key. */
 const GUARD_FUNCTIONS = new Set(['hash', 'xor', 'bit_xor']);
@@ -102,12 +113,15 @@ export function checkPlan(planJson: unknown, enforced: EnforcedQuery, context: Q
   const statements = statementsToPlan(enforced);
   if (plans.length !== statements.length) return unexpected('the number of plans');
   const allowed = tablesOf(enforced, context);
+  const hashes = new Set(
+    context.tables.flatMap(({ units }) => units.map(({ hash }, index) => hash || UNIT_HASH(index))),
+  );
   for (const [index, plan] of plans.entries()) {
     const own = new Set(statements.slice(0, index).flatMap(({ sql, isRun }) => (isRun ? [nameOfTable(sql)] : [])));
     const created = statements[index]?.isRun === true ? nameOfTable(statements[index].sql) : null;
     // Per-unit rows carry the sums of their tags along, so a guarded query hashes in its setup as well.
     const isGuard = enforced.guard !== undefined && index < statements.length - 2;
-    const problem = checkOne(plan, { allowed, own, created, isGuard });
+    const problem = checkOne(plan, { allowed, hashes, own, created, isGuard });
     if (problem !== null) return unexpected(problem);
   }
   return { kind: 'ok' };
@@ -124,6 +138,8 @@ function unexpected(what: string): Denied {
 interface Expected {
   /** Columns by `catalog-or-schema.table`. */
   readonly allowed: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Names of the columns that hold hashes of units. */
+  readonly hashes: ReadonlySet<string>;
   /** Temporary tables that earlier statements made. */
   readonly own: ReadonlySet<string>;
   readonly created: string | null;
@@ -200,7 +216,9 @@ function checkNode(node: Readonly<Record<string, unknown>>, expected: Expected):
   const calls =
     kind === 'BOUND_FUNCTION' || kind === 'BOUND_AGGREGATE' || (kind === 'BOUND_WINDOW' && name !== undefined);
   if (!calls) return null;
-  const isKnown = typeof name === 'string' && (FUNCTIONS.has(name) || (expected.isGuard && GUARD_FUNCTIONS.has(name)));
+  const isKnown =
+    typeof name === 'string' &&
+    (FUNCTIONS.has(name) || (expected.isGuard && GUARD_FUNCTIONS.has(name)) || isListOfUnits(node, expected));
   if (!isKnown) return `the function ${String(name)}`;
   const catalog = node['catalog_name'];
   return catalog === undefined || catalog === '' || catalog === 'system' ? null : 'where a function comes from';

@@ -33,6 +33,8 @@ describe('the plan of our own text', async () => {
     'SELECT income FROM patients',
     'SELECT hash(ward) FROM visits',
     'SELECT list(cost) FROM visits',
+    'SELECT list(h0) FROM (SELECT list(cost) AS h0 FROM visits GROUP BY ward)',
+    'SELECT len(list(__gb_u0)) FROM (SELECT cost AS __gb_u0 FROM visits)',
     'SELECT random() FROM visits',
     'SELECT * FROM range(10)',
     'SELECT rowid FROM temp."gb9_t"',

@@ -46,18 +46,23 @@ function proven(block: Block, condition: Condition, c: number, from: string): st
   return all(block.units.flatMap((_, u) => sides.map((side) => `${from}${side}${c}_${u} >= ${block.terms.minUnits}`)));
 }
 
-export function exactColumns(block: Block, conditions: readonly Condition[]): string[] {
+/** How distinct units are counted: of all rows, or of those that meet a test. */
+export type CountUnits = (hash: string, test?: string) => string;
+
+/** The engine keeps each unit once; for each count it makes a table of its own. */
+export const countUnits: CountUnits = (hash, test) =>
+  `count(DISTINCT ${hash})${test === undefined ? '' : ` FILTER (WHERE ${test})`}`;
+
+export function exactColumns(block: Block, conditions: readonly Condition[], count: CountUnits = countUnits): string[] {
   return [
     ...conditions.flatMap(({ kind, sql }, c) =>
       kind === 'present' ? [`count(*) FILTER (WHERE ${sql}) AS n${c}`] : [],
     ),
     ...block.units.flatMap((unit, u) => [
-      `count(DISTINCT ${unit.hash}) AS u${u}`,
+      `${count(unit.hash)} AS u${u}`,
       ...conditions.flatMap((condition, c) => [
-        `count(DISTINCT ${unit.hash}) FILTER (WHERE ${condition.sql}) AS i${c}_${u}`,
-        ...(condition.checksOutside
-          ? [`count(DISTINCT ${unit.hash}) FILTER (WHERE ${outsideOf(condition)}) AS o${c}_${u}`]
-          : []),
+        `${count(unit.hash, condition.sql)} AS i${c}_${u}`,
+        ...(condition.checksOutside ? [`${count(unit.hash, outsideOf(condition))} AS o${c}_${u}`] : []),
       ]),
     ]),
   ];
