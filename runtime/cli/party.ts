@@ -48,6 +48,28 @@ export function addParty(program: Command): void {
           );
         }),
     );
+  withCommon(
+    party.command('renew [name]').description('issue a new credential, before one expires or after it was lost'),
+    'glovebox party renew acme --revoke-old --out acme.credential.json',
+  )
+    .option('--out <file>', 'where to write the credential (mode 0600); default: NAME.credential.json here')
+    .option('--days <days>', 'days until the new credential expires', '365')
+    .option('--revoke-old', 'older credentials of the party end at once; otherwise they work until they expire')
+    .action((name: string | undefined, options: CommonOptions & { out?: string; days: string; revokeOld?: boolean }) =>
+      actAs(options, async (glovebox, out) => {
+        const days = wholeNumber('--days', options.days, { from: 1 });
+        const renewed = await glovebox.parties.renew({
+          name: name ?? '',
+          days,
+          revokeOld: options.revokeOld === true,
+        });
+        const party = renewed.party?.name ?? '';
+        const file = options.out ?? `${party}.credential.json`;
+        const { writePrivate } = await import('../gateway/data-directory.ts');
+        await writePrivate(file, renewed.credential);
+        out.answer({ party: renewed.party, credential: file }, () => `renewed: ${party}; credential: ${file}`);
+      }),
+    );
   withCommon(party.command('list').description('list the parties'), 'glovebox party list').action(
     (options: CommonOptions) =>
       actAs(options, async (glovebox, out) => {

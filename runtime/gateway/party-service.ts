@@ -98,8 +98,9 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
       return { party: partyMessage(party), credential: bundle, reasons: [] };
     },
     renew: async (caller, request) => {
-      if (caller.party !== request.name) requireRole(caller, 'renew the credentials of others', 'operator');
-      const party = find(request.name);
+      const name = request.name === '' ? caller.party : request.name;
+      if (caller.party !== name) requireRole(caller, 'renew the credentials of others', 'operator');
+      const party = find(name);
       if (party.body.authority !== undefined)
         throw new Fault(
           'wrong-state',
@@ -122,14 +123,14 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
         days: daysOf(request.days),
       });
       const renewed = { ...party, body: { ...party.body, ...credentialPart(issued) } };
-      const old = needs.store.peek<CredentialBody>('credential', party.body.fingerprint);
       const outcome = await needs.store.transact([
         // A renewal that was begun before a suspension must not undo it.
         { do: 'expect', table: 'party', id: party.id, state: party.state },
         { do: 'put', record: renewed },
         { do: 'put', record: credentialRecord(needs, party.id, issued) },
-        ...(request.revokeOld && old !== undefined
-          ? [{ do: 'put' as const, record: { ...old, state: 'revoked' } }]
+        // All of them: a stolen one need not be the latest.
+        ...(request.revokeOld
+          ? valid.map((old) => ({ do: 'put' as const, record: { ...old, state: 'revoked' } }))
           : []),
         {
           do: 'record',

@@ -2191,7 +2191,7 @@ export interface RenewPartyRequest {
   readonly name: string;
   /** Life in days; 0 means the server's default. */
   readonly days: number;
-  /** The old certificate stops working at once. */
+  /** Every older certificate of the party stops working at once. */
   readonly revokeOld: boolean;
 }
 

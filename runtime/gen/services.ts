@@ -633,7 +633,10 @@ export interface PartyServiceHandlers {
   resume(caller: Caller, request: ResumePartyRequest, call: CallContext): Promise<Answer<ResumePartyResponse>>;
   /** Says who the caller is. */
   whoAmI(caller: Caller, request: WhoAmIRequest, call: CallContext): Promise<Answer<WhoAmIResponse>>;
-  /** Issues a new credential to the caller (or, for an operator, to a party); the old one works until it expires or `revoke_old`. */
+  /**
+   * Issues a new credential to the caller (or, for an operator, to a party); older ones open connections until they expire,
+   * or end now with `revoke_old`; what a party signs takes the key of the newest.
+   */
   renew(caller: Caller, request: RenewPartyRequest, call: CallContext): Promise<Answer<RenewPartyResponse>>;
   /** Puts another runtime on the trust list: its parties can be recognised, and its receipts. Operators. */
   trust(caller: Caller, request: TrustRequest, call: CallContext): Promise<Answer<TrustResponse>>;
@@ -675,7 +678,10 @@ export interface PartyServiceClient {
   resume(request: Init<ResumePartyRequest>, options?: CallOptions): Promise<ResumePartyResponse>;
   /** Says who the caller is. */
   whoAmI(request: Init<WhoAmIRequest>, options?: CallOptions): Promise<WhoAmIResponse>;
-  /** Issues a new credential to the caller (or, for an operator, to a party); the old one works until it expires or `revoke_old`. */
+  /**
+   * Issues a new credential to the caller (or, for an operator, to a party); older ones open connections until they expire,
+   * or end now with `revoke_old`; what a party signs takes the key of the newest.
+   */
   renew(request: Init<RenewPartyRequest>, options?: CallOptions): Promise<RenewPartyResponse>;
   /** Puts another runtime on the trust list: its parties can be recognised, and its receipts. Operators. */
   trust(request: Init<TrustRequest>, options?: CallOptions): Promise<TrustResponse>;

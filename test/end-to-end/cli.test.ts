@@ -233,6 +233,20 @@ describe('the command line against a runtime of its own', () => {
     assert.deepEqual([mine?.consumer, mine?.uses], ['beta', 2]);
   });
 
+  it('renews a credential: older ones go on, or end at once where they are to be revoked', async () => {
+    const [first, second, third] = ['first', 'second', 'third'].map((name) => path(`${name}.json`));
+    const whoAmI = async (file = ''): Promise<number | null> =>
+      (await runtime.run('party', 'whoami', '--as', file)).exit;
+    await runtime.run('party', 'add', 'delta', '--role', 'consumer', '--out', first ?? '');
+    // By the party itself, with the credential that it has; then by the operator, when it was stolen.
+    const own = await runtime.run('party', 'renew', '--out', second ?? '', '--as', first ?? '');
+    assert.deepEqual([own.exit, await whoAmI(first), await whoAmI(second)], [0, 0, 0], own.stderr);
+    const others = await runtime.run('party', 'renew', 'beta', '--out', path('stolen.json'), '--as', second ?? '');
+    assert.equal(others.exit, 1, 'nobody renews for another');
+    const lost = await runtime.run('party', 'renew', 'delta', '--revoke-old', '--out', third ?? '');
+    assert.deepEqual([lost.exit, await whoAmI(first), await whoAmI(second), await whoAmI(third)], [0, 1, 1, 0]);
+  });
+
   it('gives parts and total under a rule that compares answers, where nobody is between them', async () => {
     await runtime.run('party', 'add', 'gamma', '--role', 'consumer', '--out', path('gamma.json'));
     writeFileSync(path('guard.yaml'), POLICY.replace('minUnits: 5', 'minUnits: 5, differencing: guard'));
