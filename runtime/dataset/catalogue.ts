@@ -20,7 +20,7 @@ import { quoteName } from './sql-text.ts';
 
 /** The table of the dataset that a table policy is about, if there is one; without a name, the only one there is. */
 export function findStoredTable(
-  { tables }: DatasetManifest,
+  { tables }: Pick<DatasetManifest, 'tables'>,
   { name }: Pick<TablePolicy, 'name'>,
 ): StoredTable | undefined {
   if (name === null) return tables.length === 1 ? tables[0] : undefined;

@@ -27,6 +27,8 @@ export async function verifyDataset(
   } catch (error) {
     if (error instanceof DatasetError && error.code === 'changed')
       return changed('manifest.json', 'its content was changed');
+    if (error instanceof DatasetError && error.code === 'not-found' && expectedDigest !== null)
+      return changed('manifest.json', 'it is gone');
     throw error;
   }
   if (expectedDigest !== null && manifest.digest !== expectedDigest) {

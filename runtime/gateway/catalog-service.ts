@@ -61,10 +61,13 @@ export function catalogService(needs: CatalogNeeds): Partial<CatalogServiceHandl
         .filter((dataset) => maySee(needs, caller, dataset))
         .toSorted((a, b) => (a.id < b.id ? -1 : 1));
       const { items, nextPageToken } = pageOf(seen, request.page);
-      return { datasets: await Promise.all(items.map((dataset) => messageOf(needs, caller, dataset))), nextPageToken };
+      return {
+        datasets: await Promise.all(items.map((dataset) => messageOf(needs, caller, dataset, { isListed: true }))),
+        nextPageToken,
+      };
     },
     get: async (caller, request) => ({
-      dataset: await messageOf(needs, caller, find(caller, request.name), request.version),
+      dataset: await messageOf(needs, caller, find(caller, request.name), { version: request.version }),
     }),
     twin: async function* (caller, request) {
       yield* datasetTwin(needs, caller, find(caller, request.name), request);

@@ -14,6 +14,9 @@ import type { GatewayNeeds } from './needs.ts';
 import { versionsOf } from './policy-service.ts';
 import { type AgreementBody, type DatasetBody, type PolicyBody, policyOf } from './records.ts';
 
+/** Told to insiders in a list, where nothing more is known of such a dataset. */
+const FILES_CHANGED = 'its files are not what was registered: `dataset verify` names them';
+
 /** What describing a dataset needs beside the records. */
 export interface ManifestNeeds extends GatewayNeeds {
   readonly manifestOf: (dataset: string, version: number) => Promise<DatasetManifest>;
@@ -53,23 +56,29 @@ export function policySeenBy(
   return agreement === undefined ? undefined : pinnedPolicy(needs, agreement.body);
 }
 
-/** A consumer is shown the columns that its policy names, with their rights, and no exact counts of rows or bytes. */
+/**
+ * A consumer is shown the columns that its policy names, with their rights, and no exact counts of rows or bytes. Throws
+ * Fault `dataset-changed` when the files are not what was registered; in a list such a dataset has no tables instead, so
+ * that one does not hide all.
+ */
 export async function messageOf(
   needs: ManifestNeeds,
   caller: Caller,
   dataset: StoredRecord<DatasetBody>,
-  version = 0,
+  { version = 0, isListed = false }: { readonly version?: number; readonly isListed?: boolean } = {},
 ): Promise<DatasetMessage> {
   const inside = isInsider(caller, dataset);
   const { body } = dataset;
   const shown = version === 0 || !inside ? body.version : version;
   const manifest = await needs.manifestOf(dataset.id, shown).catch((error: unknown) => {
+    if (isListed && error instanceof DatasetError) return null;
     throw faultOf(error);
   });
   const record = inside ? versionsOf(needs, dataset.id)[0] : policySeenBy(needs, caller, dataset.id);
   const policy = record === undefined ? null : policyOf(record.body);
-  const tables = manifest.tables.flatMap((table): readonly DatasetTable[] => {
-    const ruled = policy?.tables.find((one) => findStoredTable(manifest, one)?.name === table.name);
+  const stored = manifest ?? { tables: [] };
+  const tables = stored.tables.flatMap((table): readonly DatasetTable[] => {
+    const ruled = policy?.tables.find((one) => findStoredTable(stored, one)?.name === table.name);
     if (!inside && ruled === undefined) return [];
     const columns = table.columns
       .filter(({ name }) => inside || ruled?.columns.some((column) => column.name === name) === true)
@@ -106,12 +115,12 @@ export async function messageOf(
     description: body.description,
     provider: dataset.owner,
     grade: body.grade ?? policy?.grade ?? 'unspecified',
-    digest: manifest.digest,
+    digest: manifest?.digest ?? body.digest,
     registeredAtMs: body.registeredAtMs,
     tables,
     policyVersion: record?.body.version ?? 0,
     policyDigest: record === undefined ? '' : `sha256:${record.body.digest}`,
-    findings: inside ? body.findings : [],
+    findings: inside ? [...(manifest === null ? [FILES_CHANGED] : []), ...body.findings] : [],
     proposedGrade: inside ? proposedGradeOf(body) : ('unspecified' as const),
     isGradeConfirmed: body.gradeConfirmed !== undefined,
     custodian: inside || keeps(needs, caller, dataset.id) ? (custodianOf(needs, dataset.id) ?? '') : '',

@@ -1,3 +1,4 @@
+import { DatasetError } from '../dataset/dataset-error.ts';
 import { StampedContents } from '../dataset/file-stamp.ts';
 import { manifestFile, readManifest } from '../dataset/ingest.ts';
 import type { DatasetManifest } from '../dataset/metadata.ts';
@@ -30,13 +31,17 @@ export class Manifests {
     );
   }
 
-  /** Throws DatasetError when the manifest of that version is missing or damaged. */
+  /** Throws DatasetError `not-found` for a version that was never registered, `changed` for one whose manifest is gone or damaged. */
   async of(dataset: string, version: number): Promise<DatasetManifest> {
     return (
       this.encrypted(dataset) ??
-      (await this.#read.get(manifestFile(this.#data, dataset, version), () =>
-        readManifest(this.#data, dataset, version),
-      ))
+      (await this.#read
+        .get(manifestFile(this.#data, dataset, version), () => readManifest(this.#data, dataset, version))
+        .catch((cause: unknown) => {
+          const registered = this.#store.peek<DatasetBody>('dataset', dataset)?.body.version ?? 0;
+          if (!(cause instanceof DatasetError) || cause.code !== 'not-found' || version > registered) throw cause;
+          throw new DatasetError('changed', `dataset \`${dataset}\` version ${version}: its files are gone`, { cause });
+        }))
     );
   }
 

@@ -117,9 +117,9 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           }),
         );
       }
-      const manifest = await needs.manifestOf(policy.dataset);
-      const spec = layoutSpecFor(manifest, policy);
       try {
+        const manifest = await needs.manifestOf(policy.dataset);
+        const spec = layoutSpecFor(manifest, policy);
         const layout = await buildLayout(needs.layout, manifest, spec);
         opened.set(layout.path, { manifest, spec });
         const rowCounts = new Map(layout.tables.map(({ name, rowCount }) => [name, rowCount]));

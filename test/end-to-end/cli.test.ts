@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { chmodSync, globSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Command } from 'commander';
 import { commandLine } from '../../runtime/cli/program.ts';
@@ -278,6 +278,21 @@ describe('the command line against a runtime of its own', () => {
     const job = await runtime.json<JobAnswer>('job', 'run', 'select count(*) as n from visits', ...asAcme());
     assert.equal(job.exit, 1);
     assert.equal(job.value.job.reasons[0]?.code, 'dataset-changed');
+  });
+
+  it('lists datasets of which one lost its files, says so to its provider, and computes nothing on it', async () => {
+    rmSync(dirname(dirname(join(runtime.data, globSync('datasets/**/*.parquet', { cwd: runtime.data })[0] ?? ''))), {
+      recursive: true,
+    });
+    type Listed = { datasets: readonly { name: string; tables: readonly unknown[]; findings: readonly string[] }[] };
+    const { exit, value } = await runtime.json<Listed>('dataset', 'list');
+    const lost = value.datasets.find(({ name }) => name === 'hospital/visits');
+    assert.deepEqual([exit, lost?.tables], [0, []]);
+    assert.match(lost?.findings[0] ?? '', /not what was registered/);
+    const verified = await runtime.run('dataset', 'verify', 'hospital/visits');
+    assert.deepEqual([verified.exit, /it is gone/.test(verified.stdout)], [1, true], verified.stdout);
+    const job = await runtime.json<JobAnswer>('job', 'run', 'select count(*) as lost from visits', ...asAcme());
+    assert.deepEqual([job.exit, job.value.job.reasons[0]?.code], [1, 'dataset-changed']);
   });
 
   it('every command has help with an example', () => {
