@@ -8,7 +8,7 @@ export function releaseInWords(release: Release): string {
         `aggregates over at least ${release.minUnits} units, small groups: ${release.smallGroups}`,
         ...(release.dominance === null
           ? []
-          : [`cells of which ${release.dominance.n} units hold more than ${release.dominance.share} withheld`]),
+          : [`cells of which ${largest(release.dominance.n)} more than ${release.dominance.share} withheld`]),
         ...(release.differencingGuard ? ['compared with earlier answers'] : []),
         atMost(release),
       ].join(', ');
@@ -72,7 +72,20 @@ function inAll(total: number | null, dataset: number | null): readonly string[] 
 }
 
 const atMost = ({ maxRows, maxBytes }: { readonly maxRows: number; readonly maxBytes: number }): string =>
-  `at most ${maxRows} rows and ${maxBytes} bytes`;
+  `at most ${maxRows} rows and ${bytesInWords(maxBytes)}`;
+
+const largest = (count: number): string => (count === 1 ? 'the largest unit holds' : `the ${count} largest units hold`);
+
+/** A size in the largest unit that divides it: `1 GiB`, `1536 KiB`. */
+function bytesInWords(bytes: number): string {
+  const units = [
+    ['GiB', 2 ** 30],
+    ['MiB', 2 ** 20],
+    ['KiB', 2 ** 10],
+  ] as const;
+  const [unit, size] = units.find(([, one]) => bytes % one === 0) ?? ['bytes', 1];
+  return `${bytes / size} ${unit}`;
+}
 
 /** A period in the largest unit that divides it: `30 days`, `36 hours`. */
 export function periodInWords(ms: number): string {

@@ -260,7 +260,11 @@ function inWords(block: Omit<Block, 'name'>): string[] {
   if (block.cells.some((cell) => cell.conditions.length > 0))
     words.push('cells with a condition of their own meet the same on both sides of it');
   if (dominance !== null)
-    words.push(`a cell is withheld when its ${dominance.n} largest units hold more than ${dominance.share} of it`);
+    words.push(
+      dominance.n === 1
+        ? `a cell is withheld when its largest unit holds more than ${dominance.share} of it`
+        : `a cell is withheld when its ${dominance.n} largest units hold more than ${dominance.share} of it`,
+    );
   const small = {
     drop: 'left out',
     remainder: 'merged into one row',
