@@ -32,7 +32,12 @@ export async function admitOperator(needs: GatewayNeeds, directory: DataDirector
 
 /** Another port than last time would leave commands on this machine calling where nobody answers. A host that was put in stays. */
 async function follow(file: string, address: string): Promise<void> {
-  const bundle: unknown = JSON.parse(await readFile(file, 'utf8'));
+  let bundle: unknown = null;
+  try {
+    bundle = JSON.parse(await readFile(file, 'utf8'));
+  } catch {
+    // Damaged, or not ours to read: whoever uses it is told so, and the runtime serves all the same.
+  }
   if (typeof bundle !== 'object' || bundle === null || !('server' in bundle)) return;
   const { server } = bundle;
   if (typeof server !== 'string' || server === address || hostOf(server) !== hostOf(address)) return;
