@@ -14,6 +14,7 @@ import {
   isNull,
   isThere,
   nonZero,
+  measuredIn,
   optional,
   presence,
   restsOf,
@@ -66,7 +67,7 @@ export function buildCell(
   if (name === 'count_star') return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
   const args = syntax.args.map(resolveRow);
   if (wanted === 'quantile') return quantileCell(rights, name, args, chosen, syntax);
-  if (Object.hasOwn(PAIR_RIGHTS, name)) return pairCell(rights, name, args, chosen, suffix, syntax);
+  if (Object.hasOwn(PAIR_RIGHTS, name)) return pairCell(rights, name, args, chosen, suffix, { syntax, known });
   const [arg] = args;
   if (arg === undefined || args.length !== 1) refuse('wrong-arguments', `\`${name}\` takes one value`, at);
   if (name === 'approx_count_distinct') return distinctCell(rights, arg, chosen, suffix, known);
@@ -194,6 +195,10 @@ function countCell(
     return {
       ...cell(sql, BIGINT, [...conditionsFor(chosen, null), ...conditions], weight, around(chosen)),
       rests,
+      measured: measuredIn(
+        branches.map(({ sql: within, value }) => ({ value, within })),
+        known,
+      ),
       branches: branches.map((one) => cellBranch(one, known)),
     };
   }
@@ -205,7 +210,8 @@ function countCell(
     '1',
     [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
   );
-  return { ...counted, rests: restsOf(arg, around(chosen)) };
+  const measured = measuredIn([{ value: arg, within: around(chosen) }], known);
+  return { ...counted, rests: restsOf(arg, around(chosen)), measured };
 }
 
 /**
@@ -278,10 +284,12 @@ function measureCell(
   const factors: Factor[] = [];
   const rests: Rest[] = [];
   const addends: number[] = [];
+  const parts: { readonly value: Typed; readonly within: string | null }[] = [];
   let cases: CellBranch[] | undefined;
   const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
     addends.push(...relationsOf(value));
+    parts.push({ value, within });
     checkScale(value);
     conditions.push(
       ...nonZero(value, within, known),
@@ -328,6 +336,7 @@ function measureCell(
     centred,
     rests,
     addends,
+    measured: measuredIn(parts, known),
     ...(cases === undefined ? {} : { branches: cases }),
   };
 }

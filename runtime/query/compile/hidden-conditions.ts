@@ -2,7 +2,7 @@
  * What an aggregate hides in FILTER, CASE, missing values and zero products: each of them picks rows like WHERE, so each
  * is a condition of the cell.
  */
-import type { CellBranch, Condition, Factor, Rest } from '../enforce/block.ts';
+import type { CellBranch, Condition, Factor, MeasuredColumn, Rest } from '../enforce/block.ts';
 import { printTyped } from '../print.ts';
 import { reference } from '../rows.ts';
 import { refuse } from '../refusal.ts';
@@ -112,6 +112,31 @@ export function together(arg: Typed, within: string | null, known: Known): Condi
     };
   };
   return [among([]), ...(open.length === 1 ? [] : open.map((one) => among([one])))];
+}
+
+/**
+ * `sum(x)`, `sum(coalesce(x, 0))` and `sum(x + 0 * y)` are one number: values of different columns that share one are
+ * compared by the rows that have it. Empty for a column as it is: its rows are compared as those of its own condition.
+ */
+export function measuredIn(
+  parts: readonly { readonly value: Typed; readonly within: string | null }[],
+  known: Known,
+): MeasuredColumn[] {
+  const [first, ...more] = parts;
+  // Where WHERE asks for a value nothing is a condition any more, and the rows that have it are the same ones.
+  const isAsItIs = more.length === 0 && first?.value.kind === 'column' && !known.isComplete(first.value);
+  if (isAsItIs) return [];
+  const found = new Map<string, string[]>();
+  for (const { value, within } of parts) {
+    const around = [...(within === null ? [] : [within]), ...(known.isComplete(value) ? [] : [isThere(value)])];
+    const columns = new Map(columnsIn(value).map((column) => [column.sql, column]));
+    for (const column of columns.values()) {
+      if (ALWAYS.isComplete(column) || column.base === null || column.base.table.isPublic) continue;
+      const there = isThere(column);
+      found.set(there, [...(found.get(there) ?? []), [...around, there].join(' AND ')]);
+    }
+  }
+  return [...found].map(([there, rows]) => ({ there, rows: rows.map((one) => `(${one})`).join(' OR ') }));
 }
 
 function columnsIn(arg: Typed): readonly (Typed & { readonly kind: 'column' })[] {

@@ -7,7 +7,8 @@ import { BIGINT, DOUBLE, familyOf } from '../types.ts';
 import { checkScale } from './scale.ts';
 import { type Call, cell, real, relationsOf } from './cell.ts';
 import { printTyped } from '../print.ts';
-import { around, conditionsFor, isThere, relationOf } from './hidden-conditions.ts';
+import { around, conditionsFor, isThere, measuredIn, relationOf } from './hidden-conditions.ts';
+import type { Known } from './known.ts';
 import type { SqlType } from '../catalogue.ts';
 
 /** Aggregates of two columns: correlation, covariance and regression. */
@@ -17,7 +18,7 @@ export function pairCell(
   args: readonly Typed[],
   chosen: readonly Typed[],
   suffix: string,
-  syntax: Call,
+  { syntax, known }: { readonly syntax: Call; readonly known: Known },
 ): Cell {
   const wanted = PAIR_RIGHTS[name] ?? [];
   const [y, x] = args;
@@ -53,6 +54,10 @@ export function pairCell(
     centred: name === 'regr_count' ? [] : [realY, realX],
     addends: name === 'regr_count' ? [] : [...relationsOf(y), ...relationsOf(x)],
     rests: [{ there, within, value: null }],
+    measured: measuredIn(
+      [y, x].map((value) => ({ value, within: present.sql })),
+      known,
+    ),
   };
 }
 

@@ -40,12 +40,22 @@ export interface Cell {
   readonly addends?: readonly number[];
   /** The branches of a CASE that add something; absent: all rows that the conditions keep. */
   readonly branches?: readonly CellBranch[];
+  /** Columns that its value is made of, each with the rows that add something; absent: it is one column, or has none. */
+  readonly measured?: readonly MeasuredColumn[];
   /** What it rests on besides its conditions, see contributions.ts; absent: all rows that they keep. */
   readonly rests?: readonly Rest[];
   /** A quantile: the mean of a block of rows around it, which another table finds. */
   readonly quantile?: { readonly value: string; readonly filter: string | null; readonly fraction: number };
   /** min or max: the value itself would be one row's, so another table finds the one that enough units reach. */
   readonly extremum?: { readonly value: string; readonly filter: string | null; readonly isMax: boolean };
+}
+
+/** A column with gaps among those that a value is made of. */
+export interface MeasuredColumn {
+  /** Says that the column has a value. */
+  readonly there: string;
+  /** The rows in which the column and the value are there. */
+  readonly rows: string;
 }
 
 /** Rows that a branch of a CASE picks, FILTER included, and those of them that have its value. */

@@ -126,7 +126,8 @@ export function laneSketches(block: Block, index: number, series: readonly LaneS
     const head = [`CAST(${index} AS BIGINT)`, `CAST(${s} AS BIGINT)`, 'i.id', 'CAST(0 AS BIGINT)', 'CAST(0 AS BIGINT)'];
     const rows = `CAST(CAST(sum(a.gn${s}) AS HUGEINT) & CAST(4294967295 AS HUGEINT) AS BIGINT)`;
     const words = [rows, ...['gx', 'ga', 'gb'].flatMap(halves)];
-    return `SELECT ${[...head, ...words].join(', ')} FROM a JOIN ${table(block, 'i')} AS i ON (${on}) WHERE i.s${s} GROUP BY i.id`;
+    // Whoever a LEFT JOIN fills up stands for no row: of nobody's rows there is nothing to tell, as where buckets are.
+    return `SELECT ${[...head, ...words].join(', ')} FROM a JOIN ${table(block, 'i')} AS i ON (${on}) WHERE i.s${s} GROUP BY i.id HAVING sum(a.gn${s}) > 0`;
   });
   return `WITH a AS (SELECT * FROM ${from}) ${selects.join(' UNION ALL ')}`;
 }

@@ -151,8 +151,16 @@ function seriesOf(block: Block, buckets: number): Series[] {
           const what = form === undefined ? [unit.domain, 'rows'] : [unit.domain, 'rows', form];
           for (const condition of [and(chosen), ...apart])
             add({ ...rows, label: JSON.stringify(what), condition }, index);
-          if (present.length > 0)
+          if (present.length > 0) {
             add({ ...rows, label: JSON.stringify([...what, ...measure]), condition: and(there) }, index);
+            // Rows that a count counts are told apart by WHERE as well: count(x) and count(*) WHERE x IS NOT NULL.
+            if (cell.sql.startsWith('count('))
+              add({ ...rows, label: JSON.stringify(what), condition: and(there) }, index);
+          }
+          for (const { there: shown, rows: having } of cell.measured ?? []) {
+            const column = `(${shown})`.replaceAll(/\br\d+\./g, '');
+            add({ ...rows, label: JSON.stringify([...what, column]), condition: `(${having})` }, index);
+          }
         }
       }
       for (const base of repeatedBases(block, cell)) {
