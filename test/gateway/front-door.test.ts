@@ -39,7 +39,6 @@ const ROLES: Readonly<Record<string, readonly PartyRole[]>> = {
   'PartyService.Erase': ['operator'],
   'PartyService.Suspend': ['operator'],
   'PartyService.Resume': ['operator'],
-  'PartyService.Renew': ['operator'],
   'PartyService.Trust': ['operator'],
   'PartyService.RevokeTrust': ['operator'],
   'PartyService.ListTrust': ['operator', 'auditor', 'provider'],
@@ -56,7 +55,7 @@ const OWN =
   'CatalogService.List Get Verify Twin CodeService.Submit Review Approve Reject Revoke List ' +
   'EvidenceService.GetReceipt GetCheckpoint Verify HomomorphicService.GetUpload Run ChooseParameters List RevokeKey ' +
   'SetDecryptor GetTranscriptKey Fetch Withdraw ImageService.List Get JobService.Get List Watch Cancel MeterService.Report TopUp ' +
-  'Settle PartyService.WhoAmI Exit GrantMandate RevokeMandate ListMandates PolicyService.Check Get Test Explain Diff';
+  'Settle PartyService.WhoAmI Renew Exit GrantMandate RevokeMandate ListMandates PolicyService.Check Get Test Explain Diff';
 
 const PLACES = {
   AgreementService: 'agreements',
@@ -255,6 +254,7 @@ describe('the front door', () => {
     for (let turn = 0; answer === 'ok' && turn < 40; turn += 1)
       answer = await ask(party, 'PartyService', 'Renew', { name: 'renewer' });
     assert.match(answer, /^wrong-state.*valid credentials/);
+    assert.match(await ask(party, 'PartyService', 'Renew', { name: 'acme' }), /^role-missing/, 'its own alone');
     assert.equal(await ask(party, 'PartyService', 'Renew', { name: 'renewer', revokeOld: true }), 'ok');
   });
 
