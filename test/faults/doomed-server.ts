@@ -2,6 +2,8 @@
 // named in a message. The points are put in from outside; the runtime knows nothing of them.
 import { pino } from 'pino';
 import { JobQueue } from '../../runtime/gateway/live-jobs.ts';
+import { Results } from '../../runtime/gateway/results.ts';
+import { ResultFileWriter } from '../../runtime/gateway/result-writer.ts';
 import { startServer } from '../../runtime/cli/start-server.ts';
 import { Store } from '../../runtime/store/store.ts';
 
@@ -33,9 +35,40 @@ JobQueue.prototype.add = function (job, scope, run, deadlineMs) {
 const commitRelease = Reflect.get(Store.prototype, 'commitRelease') as Store['commitRelease'];
 const redeemTicket = Reflect.get(Store.prototype, 'redeemTicket') as Store['redeemTicket'];
 Store.prototype.commitRelease = async function (input) {
-  const answer = commitRelease.call(this, input);
+  const answering = commitRelease.call(this, input);
   pass('commit');
-  return await answer;
+  const answer = await answering;
+  pass('committed');
+  return answer;
+};
+const hold = Reflect.get(Store.prototype, 'hold') as Store['hold'];
+Store.prototype.hold = async function (input) {
+  const answer = await hold.call(this, input);
+  pass('held');
+  // The first to hear of it: the worker may be starting, or its answer may be waiting.
+  return { ...answer, durable: answer.durable.then(() => pass('debited')) };
+};
+const finish = Reflect.get(ResultFileWriter.prototype, 'finish') as ResultFileWriter['finish'];
+const settle = Reflect.get(ResultFileWriter.prototype, 'settle') as ResultFileWriter['settle'];
+ResultFileWriter.prototype.finish = async function () {
+  const written = await finish.call(this);
+  pass('written');
+  return written;
+};
+ResultFileWriter.prototype.settle = async function () {
+  await settle.call(this);
+  pass('settled');
+};
+const take = Reflect.get(Results.prototype, 'take') as Results['take'];
+const copy = Reflect.get(Results.prototype, 'copy') as Results['copy'];
+Results.prototype.take = function (jobId) {
+  const frames = take.call(this, jobId);
+  if (frames !== null) pass('taken');
+  return frames;
+};
+Results.prototype.copy = async function (from, to, recorded) {
+  await copy.call(this, from, to, recorded);
+  pass('copied');
 };
 Store.prototype.redeemTicket = async function (input) {
   pass('redeem');

@@ -17,12 +17,22 @@ const POINTS = [
   { at: 'parse', becomes: 'unknown' },
   { at: 'reserve', becomes: 'unknown' },
   // The debit goes to disk while the worker starts; nothing that it answers is looked at before.
+  { at: 'held', becomes: 'begun' },
   { at: 'run', becomes: 'begun' },
+  { at: 'debited', becomes: 'interrupted' },
   { at: 'disclose', becomes: 'interrupted' },
+  // Its file is whole and has its name, and nothing says that it may leave.
+  { at: 'written', becomes: 'interrupted' },
   { at: 'record', becomes: 'interrupted' },
   // The commit was on its way: it happened or it did not, and either is whole.
   { at: 'commit', becomes: 'either' },
+  { at: 'settled', becomes: 'either' },
+  { at: 'committed', becomes: 'released' },
   { at: 'release', becomes: 'released' },
+  { at: 'answer', becomes: 'released' },
+  // A small result is handed over from memory, a large one from its file.
+  { at: 'taken', becomes: 'released' },
+  { at: 'redeem', becomes: 'released' },
   { at: 'redeemed', becomes: 'released' },
 ] as const;
 
@@ -112,7 +122,7 @@ describe('a gateway that is killed', () => {
     it(`at \`${at}\` leaves a job that is ${becomes} at the next start, and all books in order`, async () => {
       await child.arm(at);
       // A small result comes with the answer; with a ticket it is fetched as a large one is.
-      const asked = (at === 'redeemed' ? fetched(client) : client.jobs.sql(newQuestion())).then(
+      const asked = (at.startsWith('redeem') ? fetched(client) : client.jobs.sql(newQuestion())).then(
         () => 'answered',
         () => 'cut off',
       );
@@ -137,6 +147,20 @@ describe('a gateway that is killed', () => {
       books = now;
     });
   }
+
+  it('between the copy of an earlier answer and its release keeps the earlier one, and no copy that nothing speaks of', async () => {
+    const question = newQuestion();
+    assert.equal((await client.jobs.sql(question)).kind, 'released');
+    const earlier = await audit(client);
+    await child.arm('copied');
+    await assert.rejects(client.jobs.sql(question));
+    assert.equal(await child.ended, 'SIGKILL');
+    await restart();
+    books = await audit(client);
+    const added = [...books.states].filter(([id]) => !earlier.states.has(id)).map(([, state]) => state);
+    assert.deepEqual(added, ['failed']);
+    assert.equal(books.uses, earlier.uses + 1n, 'the use that was booked is not given back');
+  });
 
   it('in the middle of an upload leaves no part of it, and the dataset as it was', async () => {
     const provider = connect({ credential: owner, server: child.address });
