@@ -49,9 +49,12 @@ export interface ColumnFacts {
   readonly high: number | null;
   /** Most rows that share one value; learnt of public tables only, where it bounds what a join can multiply. */
   readonly mostRepeats?: number;
-  /** Of a column that is the whole privacy unit: no value stands in two rows. Absent: nothing is known. */
+  /** Of a column that is the whole privacy unit, or the one key of a sub-query: no value stands in two rows. Absent: nothing is known. */
   readonly isUnique?: boolean;
 }
+
+/** Of the one key that a sub-query groups by: that no value stands in two of its rows holds whatever the rows are. */
+export const GROUPED_BY: ColumnFacts = { isComplete: false, low: null, high: null, isUnique: true };
 
 /** How a table in the worker's read-only database is called and what the runtime prepared in it. */
 export interface CatalogueTable {

@@ -93,6 +93,36 @@ describe('a table with one row of each unit', async () => {
   });
 });
 
+describe('values of each unit', async () => {
+  const connection = await openClinic();
+  const VALUES = '(SELECT patient, count(*) AS n FROM visits GROUP BY patient)';
+  const asked = (join: string): string =>
+    `SELECT n >= 4 AS often, sum(income), count(*) FROM patients ${join} ${VALUES} v ON id = v.patient GROUP BY often`;
+  const isCompared = async (text: string, patients: CatalogueTable): Promise<boolean> => {
+    const compiled = await compileText(connection, text, contextWith(patients));
+    assert.ok(compiled.kind !== 'denied', JSON.stringify(compiled));
+    return (compiled.enforced.guard?.blocks ?? []).some(({ series }) =>
+      series.some((one) => one.isOverlapping === true),
+    );
+  };
+
+  for (const join of ['JOIN', 'LEFT JOIN']) {
+    it(`repeat no row by their key, so that groups need no comparison: ${join}`, async () => {
+      assert.equal(await isCompared(asked(join), knowing(false)), false);
+    });
+
+    it(`are not known to repeat none where keys of another type meet: ${join}`, async () => {
+      assert.equal(await isCompared(asked(join), knowing(false, DOUBLE)), true, 'two numbers can be one double');
+    });
+  }
+
+  it('repeat rows where a unit has several of them', async () => {
+    const text =
+      'SELECT n >= 4 AS often, sum(income) FROM patients JOIN (SELECT patient, ward, count(*) AS n FROM visits GROUP BY patient, ward) v ON id = v.patient GROUP BY often';
+    assert.equal(await isCompared(text, knowing(false)), true);
+  });
+});
+
 describe('a unit reached by way of a third table', async () => {
   const path: readonly JoinStep[] = [{ from: 'visit', table: 'visits', to: 'number' }];
   const lines = (names: readonly string[]): CatalogueTable => ({

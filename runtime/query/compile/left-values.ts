@@ -8,7 +8,7 @@
  * one and a count of those who have none are held to the minimum, or covered by the noise of one unit's rows. The row that
  * fills up a unit is the unit's own: whoever comes or goes changes that row and no other.
  */
-import type { CatalogueColumn, CatalogueTable } from '../catalogue.ts';
+import { type CatalogueColumn, type CatalogueTable, GROUPED_BY } from '../catalogue.ts';
 import { ROW_RANK } from '../layout.ts';
 import { quoteName } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
@@ -55,11 +55,16 @@ export function joinUnitValues(
 
   const named = keys.flatMap((one) => (one === null ? [] : [quoteName(one.column.name)]));
   const links_ = named.map((_, index) => `__gb_k${index}`);
+  // The key of another type may equal several of the values' own keys, which are then several rows of one unit.
+  const ownKey = values.table.columns.find(({ name }) => name === unit.keyColumns[0]);
+  const isUnique =
+    links_.length === 1 && key !== null && key !== undefined && ownKey?.type.kind === key.column.type.kind;
   const hidden: CatalogueColumn[] = links_.map((name, index) => ({
     name,
     label: keys[index]?.column.label ?? keys[index]?.column.name ?? name,
     type: keys[index]?.column.type ?? { kind: 'text' },
     grants: keys[index]?.column.grants ?? [],
+    ...(isUnique ? { facts: GROUPED_BY } : {}),
   }));
   const [hash, oneHot] = [quoteName(held.hash), quoteName(held.oneHot)];
   const all = isNoisy

@@ -1,4 +1,4 @@
-import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../catalogue.ts';
+import { type CatalogueColumn, type CatalogueTable, GROUPED_BY, type UnitColumns } from '../catalogue.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import type { Block, Rest } from '../enforce/block.ts';
 import { innerGuards } from '../enforce/contributions.ts';
@@ -112,6 +112,8 @@ export function compilePerUnit(
     holder.keyColumns.includes(key.base.column.name);
   if (keys.every(isUnitKey)) perUnit.isOnePerUnit = true;
   perUnit.units = [{ ...unit, keyColumns: holder.keyColumns.map(positionOf), path: [] }];
+  const grouped = keys.length === 1 ? columns.findIndex(({ name }) => name === perUnit.units[0]?.keyColumns[0]) : -1;
+  if (columns[grouped] !== undefined) columns[grouped] = { ...columns[grouped], facts: GROUPED_BY };
   const outer: Base = { relation, table: perUnit, leftOn: null, at: base.at };
   return {
     kind: 'rows',
