@@ -38,6 +38,8 @@ export function engineOptions(limits: EngineLimits): Record<string, string> {
     allow_persistent_secrets: 'false',
     max_expression_depth: '200',
     lambda_syntax: 'DISABLE_SINGLE_ARROW',
+    // LIMIT over a bare table would first find the numbers of the rows, and then the rows by joining and sorting those.
+    disabled_optimizers: 'late_materialization',
     ...(limits.groupBits === undefined ? {} : { perfect_ht_threshold: String(limits.groupBits) }),
   };
 }

@@ -37,9 +37,14 @@ export async function executeJob(
   stop.using(connection);
   try {
     const isWhole = isBrief && job.guard === undefined && (job.gates ?? []).length === 0;
-    if (!isWhole) await runSetup(connection, job, stop);
-    if (job.guard !== undefined) await obeyGuard(connection, job.guard, { stop, send, askGuard });
-    if (!isBrief && job.limits.threads === 1 && isPlain(job)) await connection.run('PRAGMA disable_optimizer');
+    const planning = new Planning(connection, !isBrief);
+    if (!isWhole) await runSetup(connection, planning, job, stop);
+    if (job.guard !== undefined) {
+      await planning.improves(true);
+      await obeyGuard(connection, job.guard, { stop, send, askGuard });
+    }
+    const isLittle = isPlain(job) && (job.limits.threads === 1 || !readsRows(`${job.result} ${job.summary}`));
+    await planning.improves(!isLittle);
     const sent =
       job.fold !== undefined
         ? await sendFold(connection, job.result, job.fold, { stop, send })
@@ -76,7 +81,12 @@ function isOfFewCells({ isFewCells, fold, setup, result, summary }: SqlJob): boo
  * Runs what is to run before the result. A gate whose table says that nothing is open spares its statements; it is asked in
  * one go with the statement before it.
  */
-async function runSetup(connection: DuckDBConnection, { setup, gates = [] }: SqlJob, stop: JobStop): Promise<void> {
+async function runSetup(
+  connection: DuckDBConnection,
+  planning: Planning,
+  { setup, gates = [] }: SqlJob,
+  stop: JobStop,
+): Promise<void> {
   const gateAt = (at: number): Gate | undefined => gates.find(({ from, to }) => from === at && to > at);
   if (gateAt(0) !== undefined) throw new TypeError('a gate stands before the table that it asks');
   for (let at = 0; at < setup.length;) {
@@ -85,9 +95,11 @@ async function runSetup(connection: DuckDBConnection, { setup, gates = [] }: Sql
     at += 1;
     let gate = gateAt(at);
     if (gate === undefined) {
+      await planning.improves(true);
       await connection.run(statement);
       continue;
     }
+    await planning.improves(readsRows(statement));
     let isOpen = await yields(connection, `${statement}\n;\n${openIn(gate)}`);
     while (!isOpen) {
       at = gate.to;
@@ -95,6 +107,34 @@ async function runSetup(connection: DuckDBConnection, { setup, gates = [] }: Sql
       if (gate === undefined) break;
       isOpen = await yields(connection, openIn(gate));
     }
+  }
+}
+
+/** Whether a statement reads more than temporary tables, which hold little; a wrong answer costs time only. */
+export function readsRows(statement: string): boolean {
+  return / AS r\d/.test(statement);
+}
+
+/**
+ * Whether the engine makes plans better before it runs them: for little that takes longer than it spares. It is told alone:
+ * of several statements of which the first is a PRAGMA, the engine's library hands out another result than the last one's.
+ */
+class Planning {
+  readonly #connection: DuckDBConnection;
+  readonly #mayImprove: boolean;
+  #improves: boolean;
+
+  /** `mayImprove`: false for a connection that runs all plans as they stand. */
+  constructor(connection: DuckDBConnection, mayImprove: boolean) {
+    this.#connection = connection;
+    this.#mayImprove = mayImprove;
+    this.#improves = mayImprove;
+  }
+
+  async improves(wanted: boolean): Promise<void> {
+    if (!this.#mayImprove || wanted === this.#improves) return;
+    await this.#connection.run(`PRAGMA ${wanted ? 'enable' : 'disable'}_optimizer`);
+    this.#improves = wanted;
   }
 }
 

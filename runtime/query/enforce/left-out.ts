@@ -33,9 +33,13 @@ const best = (block: Block, from: readonly string[]): string[] =>
 const manyRows = (block: Block): number => Math.ceil(groupsOf(block) * rowsPerGroup(block, 'whole'));
 
 /** True for a group of which nothing is among what was left out; only where all of that was looked at can that be told. */
-export function nothingLeftOut(block: Block, p: string): string | null {
-  if (!hasManyGroups(block)) return null;
-  return `(a.m0 IS NULL AND coalesce((SELECT sum(looked) FROM ${p}), 0) < ${manyRows(block)})`;
+export function nothingLeftOut(block: Block, w: string): string | null {
+  return hasManyGroups(block) ? `(a.m0 IS NULL AND ${w}.looked < ${manyRows(block)})` : null;
+}
+
+/** How many rows were looked at, as a column `looked`; null: not told. */
+export function rowsLookedAt(block: Block): string | null {
+  return hasManyGroups(block) ? 'coalesce(sum(looked), 0) AS looked' : null;
 }
 
 /** Units found in the prefix, by the bits that they set. */

@@ -3,7 +3,7 @@ import { printTyped } from '../print.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, cellName, type Condition, outsideOf, splitPredicates } from './block.ts';
 import { factorsOf, isPacked, openFactors } from './factors.ts';
-import { foundIn, nothingLeftOut } from './left-out.ts';
+import { foundIn, nothingLeftOut, rowsLookedAt } from './left-out.ts';
 import { openRegions, regionsOf, siblingsOf } from './siblings.ts';
 import { rowsOfAll } from './groups.ts';
 import { create, inKeyOrder, keyNames, keysAs, predicates } from './parts.ts';
@@ -16,7 +16,7 @@ const SAMPLE = { least: 2_048, most: 65_536 };
 const MANY_SHARE = 1 / 4;
 /** More rows for each of many groups are not looked at. */
 const MOST_PER_GROUP = 160;
-/** How often a row out of its place falls into a bit that is set already, and how far counts stray: generous. */
+/** How often a row out of its place falls into a bit that is set already, and how far counts stray: generous, because groups are uneven. */
 const STRAYING = { factor: 1.5, rows: 12, deviations: 4.5 };
 /** The number of distinct values is an estimate, sometimes too low by that much. */
 const ESTIMATE_MARGIN = 1.2;
@@ -228,13 +228,15 @@ export function quickVerdict(
   const from = [`${g} AS g`];
   const leftOut: string[] = [];
   if (hasFilter) {
-    from.push(` CROSS JOIN (SELECT ${found.join(', ')} FROM ${p}) AS w`);
+    const looked = rowsLookedAt(block);
+    const all = looked === null || !inGroups ? found : [...found, looked];
+    from.push(` CROSS JOIN (SELECT ${all.join(', ')} FROM ${p}) AS w`);
     leftOut.push(...block.units.map((_, u) => `w.x${u} >= ${k}`));
   }
   if (inGroups) {
     const on = block.keys.map((_, i) => `g.k${i} IS NOT DISTINCT FROM a.k${i}`).join(' AND ');
     from.push(` LEFT JOIN ${p} AS a ON (${on})`);
-    const nothing = nothingLeftOut(block, p);
+    const nothing = nothingLeftOut(block, 'w');
     const none = nothing === null ? '' : `${nothing} OR `;
     leftOut.push(...block.units.map((_, u) => `(${none}coalesce(bit_count(a.m${u}), 0) >= ${k})`));
   }
