@@ -15,12 +15,13 @@ const CUT_ROWS = 16_384;
  */
 export function sideColumns(table: LayoutTable, rows: string): string[] {
   const bit = `CAST(1::UBIGINT << (${quoteName(UNIT_HASH(0))} & 31::UBIGINT) AS UBIGINT)`;
+  const isNobody = `${quoteName(UNIT_HASH(0))} = 0`;
   return (table.sides ?? []).map((name) => {
     const value = `CAST(${quoteName(name)} AS DOUBLE)`;
     const some = `(SELECT ${value} AS v FROM (${rows}) USING SAMPLE reservoir(${CUT_ROWS} ROWS) REPEATABLE (1))`;
     const ends = `(SELECT max(v) AS last, quantile_disc(v, 0.5) AS middle FROM seen)`;
     const cut = `(WITH seen AS MATERIALIZED ${some} SELECT max(v) FROM seen CROSS JOIN ${ends} WHERE v <= middle AND v < last)`;
-    const side = `WHEN ${value} IS NULL THEN 0 WHEN ${value} > ${cut} THEN ${bit} << 32 ELSE ${bit}`;
+    const side = `WHEN ${isNobody} OR ${value} IS NULL THEN 0 WHEN ${value} > ${cut} THEN ${bit} << 32 ELSE ${bit}`;
     return `CAST(CASE ${side} END AS UBIGINT) AS ${quoteName(UNIT_SIDES(name))}`;
   });
 }

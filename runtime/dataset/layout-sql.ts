@@ -90,7 +90,7 @@ export function layoutStatements(
       ? [
           rankColumn(
             columns.map(({ name }) => quoteName(name)),
-            { key: quoteName(UNIT_HASH(0)), isMissing: units[0]?.key === null ? null : isNobody(hashKeyHex) },
+            { key: quoteName(UNIT_HASH(0)), isMissing: units[0]?.key === null ? null : isNobody() },
             hashKeyHex,
           ),
         ]
@@ -166,16 +166,17 @@ function rankColumn(
 const LAST_RANK = 2 ** 32 - 1;
 
 /** Over the hash of the unit: whether it is that of a missing key. */
-function isNobody(hashKeyHex: string): string {
-  return `${quoteName(UNIT_HASH(0))} = ${hashExpression("'n'", hashKeyHex)}`;
+function isNobody(): string {
+  return `${quoteName(UNIT_HASH(0))} = 0`;
 }
 
 /**
  * SHA-256 over key and text, cut to 64 bits. The key fills the head of the first block and is of fixed length; the cut
- * output cannot be extended, so the plain prefix construction is a sound keyed hash here.
+ * output cannot be extended, so the plain prefix construction is a sound keyed hash here. The text of a missing key is `n`,
+ * and its hash 0: rows of nobody are told by that wherever units are counted.
  */
 function hashExpression(text: string, hashKeyHex: string): string {
-  return `CAST('0x' || left(sha256('${hashKeyHex}' || ${text}), 16) AS UBIGINT)`;
+  return `CASE WHEN ${text} = 'n' THEN 0::UBIGINT ELSE CAST('0x' || left(sha256('${hashKeyHex}' || ${text}), 16) AS UBIGINT) END`;
 }
 
 interface UnitKey {

@@ -28,10 +28,10 @@ export function tagColumns({ units, isTagged }: LayoutTable, row: string): strin
   return units.map((_, i) => `hash(${row}, ${quoteName(UNIT_HASH(i))}) AS ${quoteName(UNIT_TAG(i))}`);
 }
 
-/** Columns with the one bit that each unit sets. */
+/** Columns with the one bit that each unit sets; nobody sets none. */
 export function oneHotColumns({ units }: LayoutTable): string[] {
   return units.map(
     (_, i) =>
-      `CAST(1::UBIGINT << (${quoteName(UNIT_HASH(i))} & 63::UBIGINT) AS UBIGINT) AS ${quoteName(UNIT_ONE_HOT(i))}`,
+      `CAST(CASE WHEN ${quoteName(UNIT_HASH(i))} = 0 THEN 0 ELSE 1::UBIGINT << (${quoteName(UNIT_HASH(i))} & 63::UBIGINT) END AS UBIGINT) AS ${quoteName(UNIT_ONE_HOT(i))}`,
   );
 }

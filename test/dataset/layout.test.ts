@@ -72,8 +72,8 @@ describe('the layout', () => {
     ]);
     const [units] = await openRows(
       layout.path,
-      `SELECT count(DISTINCT __gb_u0)::INT, bool_and(bit_count(__gb_b0) = 1),
-      bool_and(__gb_b0 = (1::UBIGINT << (__gb_u0 & 63::UBIGINT))), count(__gb_u0)::INT FROM d0.visits`,
+      `SELECT count(DISTINCT __gb_u0)::INT, bool_and(bit_count(__gb_b0) = (__gb_u0 <> 0)::INT),
+      bool_and(__gb_b0 = CASE WHEN __gb_u0 = 0 THEN 0 ELSE 1::UBIGINT << (__gb_u0 & 63::UBIGINT) END), count(__gb_u0)::INT FROM d0.visits`,
     );
     assert.deepEqual(units, [4, true, true, 6], 'three known units, and all rows of unknown units share one');
     assert.equal((await stat(layout.path)).mode & 0o222, 0, 'read-only');
@@ -123,6 +123,8 @@ describe('the layout', () => {
       const layout = await buildLayout(needs(bench), manifest, spec(table('visits', ['id'], { units })));
       const rows = await openRows(layout.path, 'SELECT __gb_u0::VARCHAR FROM d0.visits');
       const hashes = texts.map((one) => {
+        // Rows of nobody are told by their hash.
+        if (one === 'n') return '0';
         const digest = createHash('sha256')
           .update(Buffer.from(KEY).toString('hex') + one)
           .digest('hex');
@@ -142,7 +144,8 @@ describe('the layout', () => {
       spec(table('visits', ['ward'])),
     );
     assert.notEqual(one.id, other.id);
-    const hashes = async (path: string) => openRows(path, 'SELECT DISTINCT __gb_u0::VARCHAR FROM d0.visits');
+    const hashes = async (path: string) =>
+      openRows(path, 'SELECT DISTINCT __gb_u0::VARCHAR FROM d0.visits WHERE __gb_u0 <> 0');
     const mine = new Set((await hashes(one.path)).flat());
     assert.ok((await hashes(other.path)).flat().every((hash) => !mine.has(hash)));
     assert.deepEqual(await buildLayout(needs(bench), manifest, spec(table('visits', ['ward']))), one);

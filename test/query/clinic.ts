@@ -124,7 +124,8 @@ export function contextOf(terms: Partial<AggregateRelease> = {}, more: Partial<Q
 
 /** Columns that the layout adds: a hash per unit and its one bit. */
 export const UNIT_COLUMNS = (key: string): string =>
-  `hash(${key}) AS __gb_u0, (1::UBIGINT << (hash(${key}) & 63)) AS __gb_b0`;
+  // The engine's hash of 0 is 0, which is nobody's.
+  `hash(${key}, 'unit') AS __gb_u0, (1::UBIGINT << (hash(${key}, 'unit') & 63)) AS __gb_b0`;
 
 const CLINIC = `
 CREATE TABLE visits AS SELECT *, ${UNIT_COLUMNS('patient')} FROM (

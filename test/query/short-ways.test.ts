@@ -91,8 +91,9 @@ async function load(connection: DuckDBConnection, all: readonly Row[]): Promise<
     FROM (VALUES ${values.join(', ')}) t(patient, doctor, g, f, x, w, y)`);
 }
 
+/** Salted: the engine's hash of 0 is 0, which is nobody's. */
 const units = (key: string, u: number): string =>
-  `hash(${key}) AS __gb_u${u}, (1::UBIGINT << (hash(${key}) & 63)) AS __gb_b${u}`;
+  `hash(${key}, 'unit') AS __gb_u${u}, (1::UBIGINT << (hash(${key}, 'unit') & 63)) AS __gb_b${u}`;
 
 function tableOf(columns: readonly CatalogueColumn[], unitCount: number, rowCount: bigint): CatalogueTable {
   const keys = ['patient', 'doctor'].slice(0, unitCount);

@@ -10,6 +10,7 @@ import {
   keyNames,
   keysAs,
   noneOrEnough,
+  unitsIn,
   recreate,
   sameKeys,
   table,
@@ -154,7 +155,7 @@ function fewRows(block: Block, { there, sets }: Measure, index: number): Few {
     `n_m${index} AS MATERIALIZED (${byMask(block, printScope(block.scope, where), maskOf(sets))})`,
     `n_q${index} AS MATERIALIZED (SELECT ${by.join(', ')} FROM n_m${index} AS m CROSS JOIN ${listed(sets)} WHERE ${carried('m.mask')} GROUP BY ${by.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(m.b${u}))`))})`,
     `n_d${index} AS MATERIALIZED (SELECT DISTINCT ${[...keysAs(block), `${maskOf(sets)} AS mask`, ...hashes].join(', ')} ${printScope(block.scope, where, open)})`,
-    `n_s${index} AS MATERIALIZED (SELECT ${again.join(', ')} FROM n_q${index} AS p JOIN n_d${index} AS d ON (${sameKeys(block, 'p', 'd')}) WHERE ${carried('d.mask')} GROUP BY ${again.join(', ')} HAVING ${few(block.units.map((_, u) => `count(DISTINCT d.h${u})`))})`,
+    `n_s${index} AS MATERIALIZED (SELECT ${again.join(', ')} FROM n_q${index} AS p JOIN n_d${index} AS d ON (${sameKeys(block, 'p', 'd')}) WHERE ${carried('d.mask')} GROUP BY ${again.join(', ')} HAVING ${few(block.units.map((_, u) => unitsIn(`d.h${u}`)))})`,
   ];
   return { parts, hidden: hiddenBy(names, index) };
 }
@@ -177,7 +178,7 @@ function fewHolders(block: Block, { there, sets }: Measure, counted: string, ind
   const open = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM n_q${index}`);
   const held = `${sameKeys(block, 'd', 'e')} AND d.value = e.value`;
   const rows = `SELECT ${[...values, ...hot, `${maskOf(sets)} AS mask`].join(', ')} ${printScope(block.scope, where)}`;
-  const holders = block.units.map((_, u) => `count(DISTINCT d.h${u})`);
+  const holders = block.units.map((_, u) => unitsIn(`d.h${u}`));
   const parts = [
     `n_e${index} AS MATERIALIZED (SELECT ${[...names, 'value', 'bit_or(mask) AS mask', ...bits].join(', ')} FROM (${rows})${groupBy([...names, 'value'])})`,
     `n_q${index} AS MATERIALIZED (SELECT ${by.join(', ')} FROM n_e${index} AS e CROSS JOIN ${listed(sets)} WHERE ${carried('e.mask')} GROUP BY ${by.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(e.b${u}))`))})`,
@@ -216,8 +217,8 @@ export function innerGuards(
     const by = [...names, 'value', ...hashes];
     const groups = `SELECT ${[...hashes, 'bool_or(kept) AS kept', 'bool_and(kept) AS whole'].join(', ')} FROM (${rows})${groupBy(by)}`;
     const counts = hashes.flatMap((hash, u) => [
-      `count(DISTINCT ${hash}) FILTER (WHERE NOT kept) AS x${u}`,
-      `count(DISTINCT ${hash}) FILTER (WHERE NOT whole) AS y${u}`,
+      `${unitsIn(hash, ' FILTER (WHERE NOT kept)')} AS x${u}`,
+      `${unitsIn(hash, ' FILTER (WHERE NOT whole)')} AS y${u}`,
     ]);
     return {
       statement: create(block, `i${index}`, `SELECT ${counts.join(', ')} FROM (${groups})`),

@@ -10,6 +10,7 @@ import {
   keyNames,
   keysAs,
   noneOrEnough,
+  isSomebody,
   predicates,
   sameKeys,
 } from './parts.ts';
@@ -58,7 +59,7 @@ export function exactVerdict(block: Block, conditions: readonly Condition[]): st
     'count(*) AS n',
     ...conditions.flatMap(({ kind, sql }, c) => (kind === 'chosen' ? [`count(*) FILTER (WHERE ${sql}) AS n${c}`] : [])),
     ...exactColumns(block, conditions, count),
-    ...(isListed ? block.units.map(({ hash }, u) => `list(${hash}) AS h${u}`) : []),
+    ...(isListed ? block.units.map(({ hash }, u) => `list(${hash}) FILTER (WHERE ${isSomebody(hash)}) AS h${u}`) : []),
   ];
   const by = groupBy(block.keys.map(({ expression }) => printTyped(expression)));
   const parts = [
@@ -109,8 +110,11 @@ export function exactVerdict(block: Block, conditions: readonly Condition[]): st
  * Units counted in a list of all rows': of few rows that takes half as long as a table of their units, which the engine makes
  * as large as those that it usually needs.
  */
-const countInList: CountUnits = (hash, test) =>
-  `coalesce(list_unique(list(${hash})${test === undefined ? '' : ` FILTER (WHERE ${test})`}), 0)`;
+const countInList: CountUnits = (hash, test) => {
+  const [own, filter] = test === undefined ? ['', ''] : [` AND (${test})`, ` FILTER (WHERE ${test})`];
+  const listed = `list(${hash}) FILTER (WHERE ${isSomebody(hash)}${own})`;
+  return `greatest(coalesce(list_unique(${listed}), 0), least(count(${hash})${filter}, 1))`;
+};
 
 /** What a cell has to meet where one row `g` has every count. */
 export function wholeTests(block: Block, conditions: readonly Condition[], cell: Cell): string[] {

@@ -2,7 +2,7 @@ import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, isRanked, keyName } from './block.ts';
 import { quantileStatement } from './quantile.ts';
-import { create, keysAs, matchGroups, predicates } from './parts.ts';
+import { create, isSomebody, keysAs, matchGroups, predicates } from './parts.ts';
 
 /**
  * Smoothed extremes: max is the `minUnits`-th largest of the units' own maxima, min likewise from below. At least
@@ -15,7 +15,12 @@ export function extremumStatements(block: Block): string[] {
     if (quantile !== undefined) return [create(block, `x${index}`, quantileStatement(block, quantile))];
     if (extremum === undefined || unit === undefined) return [];
     const { value, filter, isMax } = extremum;
-    const where = [...predicates(block), `(${value}) IS NOT NULL`, ...(filter === null ? [] : [filter])];
+    const where = [
+      ...predicates(block),
+      isSomebody(unit.hash),
+      `(${value}) IS NOT NULL`,
+      ...(filter === null ? [] : [filter]),
+    ];
     const groups = [...block.keys.map((key) => printTyped(key.expression)), unit.hash];
     const perUnit = `SELECT ${[...keysAs(block), `${isMax ? 'max' : 'min'}(${value}) AS v`].join(', ')} ${printScope(block.scope, where)} GROUP BY ${groups.join(', ')}`;
     const names = block.keys.map((_, i) => keyName(i));

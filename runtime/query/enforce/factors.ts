@@ -6,6 +6,7 @@ import {
   all,
   create,
   groupBy,
+  isSomebody,
   joinGroups,
   keyNames,
   keysAs,
@@ -179,8 +180,9 @@ export function factorStatements(block: Block, hasBits: boolean): string[] {
 /** Per group: the ends of its values, and the units who differ from whatever value is shared by most. */
 function differing(block: Block, u: number): string {
   const names = keyNames(block);
-  const perUnit = `SELECT ${[...names, 'min(v) AS a', 'max(v) AS b'].join(', ')} FROM r${groupBy([...names, `h${u}`])}`;
-  const perValue = `SELECT ${[...names, 'a', 'b', 'count(*) AS n', '(CASE WHEN a = b THEN count(*) ELSE 0 END) AS m'].join(', ')} FROM (${perUnit}) GROUP BY ${[...names, 'a', 'b'].join(', ')}`;
+  const somebody = `count(*) FILTER (WHERE ${isSomebody('h')})`;
+  const perUnit = `SELECT ${[...names, `h${u} AS h`, 'min(v) AS a', 'max(v) AS b'].join(', ')} FROM r${groupBy([...names, `h${u}`])}`;
+  const perValue = `SELECT ${[...names, 'a', 'b', `${somebody} AS n`, `(CASE WHEN a = b THEN ${somebody} ELSE 0 END) AS m`].join(', ')} FROM (${perUnit}) GROUP BY ${[...names, 'a', 'b'].join(', ')}`;
   const ofGroup = ['min(a) AS low', 'max(b) AS high', 'sum(n) - max(m) AS units'];
   return `d${u} AS (SELECT ${[...names, ...ofGroup].join(', ')} FROM (${perValue})${groupBy(names)})`;
 }

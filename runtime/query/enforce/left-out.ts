@@ -3,7 +3,7 @@ import { alias, type Base, isOnly, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
 import { groupsOf, hasManyGroups, rowsPerGroup } from './quick.ts';
-import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table } from './parts.ts';
+import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table, unitsIn } from './parts.ts';
 
 /** Rows of a base table that are looked at first among those that a filter left out: so many per group, within limits. */
 const PREFIX = { perGroup: 128, least: 2_048, most: 16_384 };
@@ -24,7 +24,7 @@ export function leftOutStatements(block: Block): string[] {
 const missed = (terms: readonly string[]): string => `(${all(terms)}) IS NOT TRUE`;
 const few = (block: Block, from = ''): string =>
   block.units.map((_, u) => `coalesce(${from}x${u}, 0) < ${block.terms.minUnits}`).join(' OR ');
-const exactly = (block: Block): string[] => block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`);
+const exactly = (block: Block): string[] => block.units.map((unit, u) => `${unitsIn(unit.hash)} AS x${u}`);
 const byBits = (block: Block): string[] =>
   block.units.map((unit, u) => `coalesce(bit_count(bit_or(${unit.oneHot})), 0) AS x${u}`);
 const best = (block: Block, from: readonly string[]): string[] =>

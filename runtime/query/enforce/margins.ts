@@ -1,7 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, type Cell, cellName, keyName, splitPredicates } from './block.ts';
-import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, table } from './parts.ts';
+import { all, create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, table, unitsIn } from './parts.ts';
 
 /**
  * GROUPING SETS, ROLLUP and CUBE: a subtotal minus the cells below it that are shown is a statement about those that are
@@ -85,7 +85,7 @@ function verdictBelow(margin: Margin, above: Margin | null | undefined): string[
   const hidden = `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 'sa')} WHERE under AND NOT ok`;
   const rest = printScope(block.scope, predicates(block), joinGroups(block, hidden));
   const shared = sharedKeys(above, margin, 'f');
-  const few = block.units.map((unit) => `count(DISTINCT ${unit.hash}) < ${k}`).join(' OR ');
+  const few = block.units.map((unit) => `${unitsIn(unit.hash)} < ${k}`).join(' OR ');
   const named = (names: readonly string[]): string[] => names.map((name, i) => `${name} AS ${keyName(i)}`);
   const residual = `SELECT ${[...named(shared), 'FALSE AS outside'].join(', ')} ${rest}${groupBy(shared)} HAVING count(*) > 0 AND (${few})`;
   const leftOut = leftOutBelow(margin, above);
@@ -128,7 +128,7 @@ function leftOutBelow(
   const outside = [`(${all(others.map(printTyped))}) IS NOT TRUE`];
   const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
   const rows = `SELECT DISTINCT ${[...keyNames(block, 'f.'), ...hashes].join(', ')} ${printScope(block.scope, outside, joinGroups(block, near))}`;
-  const counts = block.units.map((_, u) => `count(DISTINCT l.h${u})`);
+  const counts = block.units.map((_, u) => unitsIn(`l.h${u}`));
   const enough = `SELECT ${[...keyNames(block, 'l.'), '1 AS open'].join(', ')} FROM ${table(block, 'sl')} AS l${groupBy(keyNames(block, 'l.'))} HAVING ${all(counts.map((count) => `${count} >= ${k}`))}`;
   const own = sharedKeys(above, margin, 'l');
   const named = own.map((name, i) => `${name} AS ${keyName(i)}`);
@@ -230,7 +230,7 @@ function overlap(margin: Margin, below: Margin): string {
     const rows = `SELECT DISTINCT ${[...keysAs(below.block), `${unit.hash} AS h`].join(', ')} ${printScope(block.scope, predicates(block))}`;
     const named = own.map((name, i) => `${name} AS ${keyName(i)}`);
     const counted = `SELECT ${[...named, 'd.h AS h', 'count(*) AS m'].join(', ')} FROM (${rows}) AS d${groupBy([...own, 'd.h'])}`;
-    return `(SELECT ${[...keyNames(block), `count(*) FILTER (WHERE m > 1) AS x${u}`].join(', ')} FROM (${counted})${groupBy(keyNames(block))}) AS u${u}`;
+    return `(SELECT ${[...keyNames(block), `${unitsIn('h', ' FILTER (WHERE m > 1)')} AS x${u}`].join(', ')} FROM (${counted})${groupBy(keyNames(block))}) AS u${u}`;
   });
   const joined = parts.map((part, u) => (u === 0 ? part : ` JOIN ${part} ON (${sameKeys(block, 'u0', `u${u}`)})`));
   const fine = all(block.units.map((_, u) => `(u${u}.x${u} = 0 OR u${u}.x${u} >= ${k})`));

@@ -54,6 +54,17 @@ export function matchGroups(block: Block, part: string, as: string): string {
   return ` LEFT JOIN ${table(block, part)} AS ${as} ON (${sameKeys(block, 'g', as)})`;
 }
 
+/**
+ * How many units there are, as an aggregate over their hashes. Rows of nobody (hash 0: the key is missing, or the path to it
+ * ends nowhere) never help to reach a minimum; where there are no others they count as one, so that they are few, not none.
+ */
+export function unitsIn(hash: string, filter = ''): string {
+  return `greatest(count(DISTINCT CASE WHEN ${isSomebody(hash)} THEN ${hash} END)${filter}, least(count(${hash})${filter}, 1))`;
+}
+
+/** Whether a row is somebody's. */
+export const isSomebody = (hash: string): string => `${hash} <> CAST('0' AS UBIGINT)`;
+
 /** Whether a number of units tells nothing about few: there are none, or at least `k`. */
 export function noneOrEnough(units: string, k: number): string {
   return `(${units} = 0 OR ${units} >= ${k})`;

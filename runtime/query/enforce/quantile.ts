@@ -1,5 +1,5 @@
 import { printScope } from '../rows.ts';
-import { all, groupBy, keyNames, keysAs, predicates, sameKeys } from './parts.ts';
+import { all, groupBy, keyNames, keysAs, predicates, sameKeys, unitsIn } from './parts.ts';
 import type { Block, Cell } from './block.ts';
 
 /**
@@ -21,12 +21,12 @@ export function quantileStatement(block: Block, quantile: NonNullable<Cell['quan
   const columns = [...keysAs(block), `${value} AS v`, ...block.units.map(({ hash }, u) => `${hash} AS h${u}`)];
   const partition = names.length === 0 ? '' : `PARTITION BY ${names.join(', ')} `;
   const ranked = `SELECT *, row_number() OVER (${partition}ORDER BY ${['v', ...hashes].join(', ')}) - 1 AS i FROM r`;
-  const fewest = `least(${hashes.map((hash) => `count(DISTINCT ${hash})`).join(', ')})`;
+  const fewest = `least(${hashes.map((hash) => unitsIn(hash)).join(', ')})`;
   const sized = `SELECT ${[...names, 'count(*) AS n', `greatest(count(*) // (${k} * (((count(*) - 1) // ${fewest}) + 1)), 1) AS blocks`].join(', ')} FROM r${groupBy(names)}`;
   const same = (left: string, right: string): string => sameKeys(block, left, right);
   const place = `CAST(floor(CAST(${fraction} AS DOUBLE) * (s.n - 1)) AS BIGINT)`;
   const chosen = `SELECT q.* FROM q JOIN s ON (${same('q', 's')}) WHERE (q.i * s.blocks) // s.n = (${place} * s.blocks) // s.n`;
-  const enough = hashes.map((hash) => `count(DISTINCT ${hash}) >= ${k}`);
+  const enough = hashes.map((hash) => `${unitsIn(hash)} >= ${k}`);
   const mean = `SELECT ${[...names, 'fsum(v) / count(v) AS v'].join(', ')} FROM b${groupBy(names)} HAVING ${all(enough)}`;
   const shares =
     dominance === null

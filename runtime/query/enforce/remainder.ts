@@ -3,7 +3,7 @@ import { printScope } from '../rows.ts';
 import { restsOnLess } from './contributions.ts';
 import { type Block, cellName, type Condition, isRanked, keyName, splitPredicates } from './block.ts';
 import { bitsOf, siblingsOf } from './siblings.ts';
-import { table, create, keyNames, predicates, all, joinGroups, noneOrEnough } from './parts.ts';
+import { table, create, keyNames, predicates, all, joinGroups, noneOrEnough, unitsIn } from './parts.ts';
 import { wholeTests } from './exact.ts';
 import { exactColumns } from './verdict.ts';
 
@@ -20,7 +20,7 @@ export function remainder(block: Block, conditions: readonly Condition[]): strin
   const inside = `SELECT ${counted.join(', ')} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}`;
   const { others } = splitPredicates(block);
   const missed = others.length > 0;
-  const distinct = block.units.map((unit, u) => `count(DISTINCT ${unit.hash}) AS x${u}`);
+  const distinct = block.units.map((unit, u) => `${unitsIn(unit.hash)} AS x${u}`);
   const outside = missed
     ? ` CROSS JOIN (SELECT ${distinct.join(', ')} ${printScope(block.scope, [`(${all(others.map(printTyped))}) IS NOT TRUE`], joinGroups(block, dropped))}) AS q`
     : '';

@@ -2,7 +2,7 @@ import { printScope } from '../rows.ts';
 import { refuse } from '../refusal.ts';
 import { type Block, type Cell, cellName, type Condition } from './block.ts';
 import { big, bit, combinationsTable, MAX_SIBLINGS } from './combinations.ts';
-import { create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, table } from './parts.ts';
+import { create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, table, unitsIn } from './parts.ts';
 
 /**
  * Cells of one row that differ in their conditions subtract to statements about whoever they do not share: all minus
@@ -89,7 +89,7 @@ export function siblingStatements(block: Block, siblings: readonly Condition[]):
   const hashes = block.units.map((unit, u) => `${unit.hash} AS h${u}`);
   const rows = `SELECT DISTINCT ${[...keysAs(block), `${mask} AS mask`, ...hashes].join(', ')} ${printScope(block.scope, predicates(block), join)}`;
   const q = keyNames(block, 'q.').concat('q.plus', 'q.minus', 'q.whole');
-  const exactly = `SELECT ${q.join(', ')} FROM q JOIN (${rows}) AS d ON (${on('q', 'd')}) WHERE ${value('d.mask', 'q')} <> 0 GROUP BY ${q.join(', ')} HAVING ${few(block.units.map((_, u) => `count(DISTINCT d.h${u})`))}`;
+  const exactly = `SELECT ${q.join(', ')} FROM q JOIN (${rows}) AS d ON (${on('q', 'd')}) WHERE ${value('d.mask', 'q')} <> 0 GROUP BY ${q.join(', ')} HAVING ${few(block.units.map((_, u) => unitsIn(`d.h${u}`)))}`;
   const ids = siblings.map((_, i) => `(${i}, ${big(bit(i))})`);
   const sizes = `SELECT ${[...keyNames(block, 'm.'), 'i.id', 'i.one', 'sum(CASE WHEN (m.mask & i.one) = i.one THEN m.n ELSE 0 END) AS n'].join(', ')} FROM ${table(block, 'm')} AS m CROSS JOIN (VALUES ${ids.join(', ')}) AS i(id, one) GROUP BY ${[...keyNames(block, 'm.'), 'i.id', 'i.one'].join(', ')}`;
   // The condition with the fewest rows goes, of several the first.

@@ -14,6 +14,7 @@ import {
   joinGroups,
   matchGroups,
   noneOrEnough,
+  unitsIn,
   inKeyOrder,
   recreate,
   sameKeys,
@@ -51,7 +52,7 @@ export type CountUnits = (hash: string, test?: string) => string;
 
 /** The engine keeps each unit once; for each count it makes a table of its own. */
 export const countUnits: CountUnits = (hash, test) =>
-  `count(DISTINCT ${hash})${test === undefined ? '' : ` FILTER (WHERE ${test})`}`;
+  unitsIn(hash, test === undefined ? '' : ` FILTER (WHERE ${test})`);
 
 export function exactColumns(block: Block, conditions: readonly Condition[], count: CountUnits = countUnits): string[] {
   return [
@@ -119,7 +120,7 @@ export function verdict(block: Block, conditions: readonly Condition[], hasCuts:
 export function withEnough(block: Block, isAgain: boolean): string {
   const k = block.terms.minUnits;
   const dropped = `SELECT ${[...keyNames(block), '1 AS open'].join(', ')} FROM ${table(block, 'y')} WHERE NOT ok`;
-  const distinct = block.units.map((unit) => `count(DISTINCT ${unit.hash})`);
+  const distinct = block.units.map((unit) => unitsIn(unit.hash));
   const least = distinct.length === 1 ? (distinct[0] ?? '0') : `least(${distinct.join(', ')})`;
   const units = `SELECT ${least} ${printScope(block.scope, predicates(block), joinGroups(block, dropped))}`;
   const select = `SELECT *, coalesce((${units}) >= ${k}, FALSE) AS enough FROM ${table(block, 'y')}${inKeyOrder(block, '')}`;
