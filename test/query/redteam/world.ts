@@ -46,7 +46,7 @@ export type Seen =
     };
 
 export class OpenWorld {
-  context: QueryContext;
+  readonly context: QueryContext;
   readonly policy: UsagePolicy;
   readonly #instance: DuckDBInstance;
   readonly #plain: DuckDBConnection;
@@ -211,22 +211,6 @@ export class OpenWorld {
       const where = condition === undefined ? '' : ` WHERE (${condition}) IS NOT TRUE`;
       await this.#show(name, `SELECT * FROM "${name}"${where}`);
     }
-  }
-
-  /** Tells the compiler of the tables what the runtime learns of them when it lays them out. */
-  async learn(): Promise<void> {
-    const tables: CatalogueTable[] = [];
-    for (const table of this.context.tables) {
-      const keys = table.units.flatMap(({ keyColumns }) => keyColumns);
-      const names = table.columns.map(({ name }) => name);
-      const learnt = await learnColumns(this.#plain, table.physical, names, { isPublic: table.isPublic, keys });
-      const columns = table.columns.map((column) => {
-        const { distinctValues = 1, ...facts } = learnt[column.name] ?? {};
-        return learnt[column.name] === undefined ? column : { ...column, distinctValues, facts: facts as never };
-      });
-      tables.push({ ...table, columns });
-    }
-    this.context = { ...this.context, tables };
   }
 
   async ast(sql: string): Promise<unknown> {
