@@ -18,7 +18,7 @@ export function signJws(
 ): JwsSignatureParts {
   const header = { alg: 'EdDSA', kid: `${as.party}#1`, typ: typeOf(as.kind) };
   const protectedHeader = Buffer.from(JSON.stringify(header)).toString('base64url');
-  const signature = sign(null, signingInput(protectedHeader, payload), createPrivateKey(as.key));
+  const signature = sign(null, signingInput(protectedHeader, payload), privateKeys.of(as.key));
   return { protectedHeader, signature: signature.toString('base64url') };
 }
 
@@ -63,11 +63,38 @@ function signingInput(protectedHeader: string, payload: string): Buffer {
 
 function publicKeyOf(raw: string): KeyObject | null {
   try {
-    return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: raw }, format: 'jwk' });
+    return publicKeys.of(raw);
   } catch {
     return null;
   }
 }
+
+/** Keys that were read lately: reading one takes as long as half a signature. */
+class ReadKeys {
+  readonly #keys = new Map<string, KeyObject>();
+  readonly #read: (text: string) => KeyObject;
+
+  constructor(read: (text: string) => KeyObject) {
+    this.#read = read;
+  }
+
+  /** Throws what reading throws. */
+  of(text: string): KeyObject {
+    const known = this.#keys.get(text);
+    if (known !== undefined) return known;
+    const key = this.#read(text);
+    const [oldest] = this.#keys.keys();
+    if (this.#keys.size >= MAX_READ_KEYS && oldest !== undefined) this.#keys.delete(oldest);
+    this.#keys.set(text, key);
+    return key;
+  }
+}
+
+const MAX_READ_KEYS = 256;
+const privateKeys = new ReadKeys((pem) => createPrivateKey(pem));
+const publicKeys = new ReadKeys((raw) =>
+  createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: raw }, format: 'jwk' }),
+);
 
 function parseObject(text: string): Readonly<Record<string, unknown>> | null {
   try {
