@@ -85,7 +85,7 @@ async function serve(job: SqlJob, running: RunningJob): Promise<void> {
       },
     );
     await channel.sendJson(frameType.RESULT, result);
-    if (job.isFewCells === true) connections.prepare();
+    if (job.isFewCells === true) connections.prepareSoon();
   } catch (error) {
     // What went wrong inside may depend on rows: the engine goes, and only a code leaves.
     await closeEngine();
