@@ -155,6 +155,20 @@ function readsOf(plan: NoisedPlan): readonly ExactColumn[] {
   try {
     return queriesOf(plan).reads;
   } catch (error) {
+    if (plan.keys.kind === 'private' && plan.budget.femtoDelta < 1)
+      refuse(
+        'delta-missing',
+        'groups whose keys are not declared need a delta, and the rule grants none',
+        null,
+        'group by columns whose `values` the policy declares, or ask the provider for `delta`',
+      );
+    if (error instanceof RangeError && error.cause === 'bins')
+      refuse(
+        'bins-not-usable',
+        'the bins that are declared for a column are none, too many or not in order',
+        null,
+        'ask the provider to declare 1 to 1023 ascending `bins`, or none at all',
+      );
     return budgetTooSmall(error);
   }
 }

@@ -2,6 +2,7 @@ import { type Place, refuse } from '../refusal.ts';
 import type { CaseWhen, Syntax } from '../syntax.ts';
 import { countIf, slice, tupleIn, unordered, withinGroup } from './calls.ts';
 import { printable, readLiteral, readType } from './literal.ts';
+import { listLookedIn, listUnnested } from './list-in.ts';
 import { names } from './names.ts';
 import { checkShape, deeper, type Json, list, malformed, object, placeIn, type Reading, text } from './node.ts';
 import { readStatement } from './read.ts';
@@ -53,7 +54,10 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
         const args = list(node['children']).map(read);
         const ordered = withinGroup({ name, args, orders: object(node['order_bys']), at }, reading);
         if (ordered !== null) return { kind: 'call', name, distinct, filter, at, ...ordered };
-        return { kind: 'call', name, args: unordered(node, args), distinct, filter, at };
+        const plain = unordered(node, args);
+        const looked = distinct || filter !== null ? null : listLookedIn(name, plain);
+        if (looked !== null) return call('in', ...looked);
+        return { kind: 'call', name, args: plain, distinct, filter, at };
       }
       case 'COMPARISON':
         return call(COMPARISONS[type] ?? malformed(), read(node['left']), read(node['right']));
@@ -67,7 +71,11 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
         if (type === 'ARRAY_SLICE') return call('substring', ...slice(list(node['children']).map(read)));
         const tuples = tupleIn(type, list(node['children']).map(read), call);
         if (tuples !== null) return tuples;
-        return call(OPERATORS[type] ?? malformed(), ...list(node['children']).map(read));
+        const args = list(node['children']).map(read);
+        const [only] = args;
+        // As the parser writes NOT of an IN with brackets: one question has one statement.
+        if (type === 'OPERATOR_NOT' && only?.kind === 'call' && only.name === 'in') return call('not in', ...only.args);
+        return call(OPERATORS[type] ?? malformed(), ...args);
       }
       case 'CASE':
         return {
@@ -84,14 +92,14 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
           isTry: node['try_cast'] === true,
           at,
         };
-      case 'SUBQUERY':
-        return {
-          kind: 'subquery',
-          test: SUBQUERIES[String(node['subquery_type'])] ?? malformed(),
-          arg: optional(node['child'], reading),
-          query: readStatement(node['subquery'], reading),
-          at,
-        };
+      case 'SUBQUERY': {
+        const test = SUBQUERIES[String(node['subquery_type'])] ?? malformed();
+        const arg = optional(node['child'], reading);
+        const query = readStatement(node['subquery'], reading);
+        const listed = test === 'in' && arg !== null ? listUnnested(query) : null;
+        if (arg !== null && listed !== null) return call('in', arg, ...listed);
+        return { kind: 'subquery', test, arg, query, at };
+      }
       case 'WINDOW':
         return { kind: 'window', window: readWindow(node, reading), at };
       default:

@@ -1,6 +1,7 @@
 import { type Place, refuse } from '../refusal.ts';
 import type { CommonTable, OrderItem, Query, Select, SelectItem } from '../syntax.ts';
 import { MAX_ITEMS } from '../text.ts';
+import { linkLists } from './comma-list.ts';
 import { defaultName } from './default-name.ts';
 import { printable } from './literal.ts';
 import { columnName, names } from './names.ts';
@@ -16,6 +17,14 @@ import * as shapes from './shapes.ts';
 export function readQuery(ast: unknown): Query {
   const root = object(ast);
   if (root['error'] !== false) {
+    // The parser reads it, but cannot write it down; this is all that it says of it.
+    if (String(root['error_message']).startsWith('Expression type T_List'))
+      refuse(
+        'sql-not-allowed',
+        'BETWEEN SYMMETRIC is not offered',
+        { words: ['symmetric'] },
+        'BETWEEN with the lower bound first',
+      );
     refuse('sql-not-a-query', 'the text is not one SELECT query', null, 'send a single SELECT');
   }
   const statements = root['statements'];
@@ -101,8 +110,7 @@ function readSelect(node: Json, reading: Reading): Omit<Select, keyof Modifiers 
   return {
     kind: 'select',
     items,
-    from: readSource(node['from_table'], reading),
-    where: optional(node['where_clause'], reading),
+    ...linkLists(readSource(node['from_table'], reading), optional(node['where_clause'], reading)),
     groups,
     groupSets: readGroupSets(node['group_sets'], groups.length),
     groupAll: node['aggregate_handling'] === 'FORCE_AGGREGATES',

@@ -77,6 +77,22 @@ export function buildDateCall(name: string, args: readonly Typed[], at: Place): 
       const sql = `time_bucket(${printTyped(width)}, CAST(${printTyped(value)} AS ${printType(type)}))`;
       return done(type, `TRY(CAST(${sql} AS ${printType(type)}))`);
     }
+    case 'strptime':
+    case 'try_strptime': {
+      const [text, format] = args.map((arg) =>
+        arg.kind === 'constant' && arg.literal.kind === 'text' ? arg.literal.value : null,
+      );
+      const moment = args.length === 2 && text != null && format != null ? momentOf(text, format) : null;
+      const literal = moment === null ? null : readText(moment, TIMESTAMP);
+      if (literal === null)
+        refuse(
+          'wrong-arguments',
+          `\`${name}\` needs a constant text that is a moment in a constant format of %Y, %m, %d, %H, %M and %S`,
+          at,
+          "try_cast(text AS DATE) reads a column of texts, DATE '2024-02-01' is a constant",
+        );
+      return constant(literal, at);
+    }
     case 'make_date': {
       if (args.length === 3 && args.some((arg) => arg.kind !== 'constant')) {
         for (const arg of args) needs(arg, 'number', name, at);
@@ -99,6 +115,30 @@ export function buildDateCall(name: string, args: readonly Typed[], at: Place): 
 }
 
 const DATE_FORMAT = /^(?:[A-Za-z0-9 .,:/_-]|%[YymdHMSjBbAaVGu]){1,40}$/;
+
+const DIGITS: Readonly<Record<string, number>> = { Y: 4, m: 2, d: 2, H: 2, M: 2, S: 2 };
+
+/** `'01.02.2024'` in the format `'%d.%m.%Y'` as `2024-02-01 00:00:00`; null where the text is not in that format. */
+function momentOf(text: string, format: string): string | null {
+  const found: Record<string, string> = { H: '00', M: '00', S: '00' };
+  const seen = new Set<string>();
+  let at = 0;
+  for (const part of format.match(/%.|[^%]/gs) ?? []) {
+    const width = part.length === 2 ? DIGITS[part.slice(1)] : part.length;
+    if (width === undefined || (part.length === 2 && seen.has(part))) return null;
+    const piece = text.slice(at, at + width);
+    at += width;
+    if (part.length === 1 ? piece !== part : !/^\d+$/.test(piece) || piece.length !== width) return null;
+    if (part.length === 2) {
+      seen.add(part);
+      found[part.slice(1)] = piece;
+    }
+  }
+  const { Y, m, d, H, M, S } = found;
+  return at === text.length && Y !== undefined && m !== undefined && d !== undefined
+    ? `${Y}-${m}-${d} ${H}:${M}:${S}`
+    : null;
+}
 
 /** The argument where it is a date, or a text that is one; null when it has a time or is no constant text. */
 function asDate(arg: Typed, at: Place): Typed | null {

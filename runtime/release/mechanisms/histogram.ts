@@ -20,7 +20,7 @@ export const MAX_BINS = 1024;
 export function binsQuery({ column, edges }: Bins, bound: ContributionBound): NoisyQuery {
   const isAscending = edges.every((edge, i) => Number.isFinite(edge) && (i === 0 || edge > (edges[i - 1] ?? edge)));
   if (edges.length === 0 || edges.length >= MAX_BINS || !isAscending)
-    throw new RangeError('bin edges are not ascending');
+    throw new RangeError('bin edges are not ascending', { cause: 'bins' });
   const m = rowsPerUnit(bound);
   const reads = Array.from({ length: edges.length + 1 }, (_, bin): ExactColumn => ({ kind: 'bin', column, bin }));
   const id = JSON.stringify(['bins', column, edges]);

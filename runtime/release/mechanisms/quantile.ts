@@ -25,7 +25,7 @@ export function quantile(q: number, bins: Bins, range: QuantileRange, bound: Con
   if (!(q >= 0 && q <= 1)) throw new RangeError('a quantile lies between 0 and 1');
   const limits = [range.low, ...bins.edges, range.high];
   if (!limits.every((limit, i) => i === 0 || limit >= (limits[i - 1] ?? limit)))
-    throw new RangeError('a range encloses its bins');
+    throw new RangeError('a range encloses its bins', { cause: 'bins' });
   const query = binsQuery(bins, bound);
   return { queries: [query], estimate: (answer) => [quantileEstimate(q, limits, answer(query.id))] };
 }
