@@ -89,6 +89,8 @@ export const SCALARS: Readonly<Record<string, ScalarFunction>> = {
   quarter: part('quarter'),
   month: part('month'),
   week: part('week'),
+  weekofyear: part('week'),
+  yearweek: part('yearweek'),
   day: part('day'),
   dayofmonth: part('dayofmonth'),
   dayofweek: part('dayofweek'),
@@ -136,6 +138,7 @@ export const DATE_PARTS: readonly string[] = [
   'isodow',
   'doy',
   'hour',
+  'yearweek',
   'decade',
   'century',
 ];

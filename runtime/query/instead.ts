@@ -1,5 +1,6 @@
 const OF_ONE_ROW = 'what single rows hold is not told: count, sum or avg over a group of them is';
 export const BY_GROUP = 'group by the column: its values are the rows of the answer';
+const EXACT = 'sum(x): floating-point columns are added up in this way already';
 const MOMENT = 'avg, variance, stddev and quantile_cont are offered, where the policy grants them';
 
 /** What to ask in place of aggregates that single rows or single values decide. */
@@ -24,6 +25,10 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   bit_and: 'one row decides a bit: count_if(condition) counts them',
   bit_or: 'one row decides a bit: count_if(condition) counts them',
   bit_xor: 'one row decides a bit: count_if(condition) counts them',
+  favg: 'avg(x)',
+  fsum: EXACT,
+  kahan_sum: EXACT,
+  sumkahan: EXACT,
   product: MOMENT,
   geomean: MOMENT,
   geometric_mean: MOMENT,

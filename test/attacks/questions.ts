@@ -128,6 +128,12 @@ SELECT COUNT(*) FROM colon; `,
     `SELECT if(sex=1,'M','F') sex, count(*) FROM colon GROUP BY ALL`,
   ],
   bank: [
+    "SELECT split_part(segment, 'a', 1) AS head, count(*) FROM customers GROUP BY head",
+    'SELECT segment, avg(nullif(l.days_late, 0)) AS late, sum(nullif(l.days_late, 0)) FROM loans l JOIN customers USING (customer_id) GROUP BY segment',
+    'SELECT sum(greatest(days_late, 30)) AS billed, avg(least(days_late, 60)), avg(greatest(20, days_late)) FROM loans',
+    'SELECT sum(abs(days_late - 30)) AS off, avg(abs(days_late - 30)) FROM loans',
+    'SELECT weekofyear(opened) // 10 AS w, count(*) FROM loans GROUP BY w',
+    'SELECT yearweek(opened) // 100 AS y, count(*) FROM loans GROUP BY y',
     'SELECT segment, avg(cnt) FROM (SELECT c.customer_id, c.segment, count(*) AS cnt FROM customers c JOIN loans l ON c.customer_id = l.customer_id GROUP BY c.customer_id, c.segment) GROUP BY segment',
     'SELECT avg(cnt), sum(cnt) FROM (SELECT l.customer_id, count(*) AS cnt FROM loans l JOIN customers c USING (customer_id) GROUP BY l.customer_id)',
     'SELECT segment, n FROM (SELECT segment, count(*) AS n FROM customers GROUP BY segment) NATURAL JOIN (SELECT DISTINCT segment FROM customers)',
@@ -320,7 +326,7 @@ export const PARTLY: Readonly<Record<string, readonly string[]>> = {
 /** Refused, each with the code that the refusal must have; all must name the place. */
 export const NOT_OFFERED: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
   clinical: [
-    ['SELECT list(rx ORDER BY rx) FROM (SELECT rx, count(*) FROM colon GROUP BY rx)', 'function-not-allowed'],
+    ['SELECT list(rx ORDER BY rx) FROM (SELECT rx, count(*) FROM colon GROUP BY rx)', 'aggregate-not-allowed'],
     ['SELECT rx, sex, avg(age) OVER () FROM colon', 'window-over-rows'],
     ['SELECT rx, min(age), max(age) FROM colon GROUP BY rx', 'column-right-missing'],
     ['SELECT rx, count(*) FROM colon USING SAMPLE 10%', 'sql-not-allowed'],

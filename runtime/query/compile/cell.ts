@@ -22,6 +22,7 @@ import {
 } from './hidden-conditions.ts';
 import { AGGREGATES, COMPARISONS } from '../functions.ts';
 import { PAIR_RIGHTS } from '../pair-rights.ts';
+import { withCase } from './measure-as-case.ts';
 import { checkScale } from './scale.ts';
 import { type Known, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
@@ -42,10 +43,11 @@ export type Call = Syntax & { kind: 'call' };
 /** One aggregate over private rows, with the conditions that it hides in FILTER, CASE, NULLs and zero products. */
 export function buildCell(
   rights: Rights,
-  syntax: Call,
+  written: Call,
   resolveRow: (syntax: Syntax) => Typed,
   known: Known = NOTHING_KNOWN,
 ): Cell {
+  const syntax = withCase(written);
   const { name, at } = syntax;
   const wanted = Object.hasOwn(AGGREGATES, name) ? AGGREGATES[name] : undefined;
   if (wanted === undefined)

@@ -14,6 +14,7 @@ import { familyOf } from '../types.ts';
 import { PAIR_RIGHTS } from '../pair-rights.ts';
 import { printTyped } from '../print.ts';
 import { boundsOf, MAX_BITS, MAX_MOMENT_BITS } from './fixed-point.ts';
+import { withCase } from '../compile/measure-as-case.ts';
 import type { Measures } from './measures.ts';
 
 export type Call = Syntax & { readonly kind: 'call' };
@@ -34,7 +35,8 @@ export interface AggregateNeeds {
 }
 
 /** The mechanism that answers one aggregate call, its measures named in `needs.measures`. Throws Refusal. */
-export function aggregateOf(call: Call, needs: AggregateNeeds): DpAggregate {
+export function aggregateOf(written: Call, needs: AggregateNeeds): DpAggregate {
+  const call = withCase(written);
   const { rights, measures, resolveRow } = needs;
   rights.note(call.name === 'count_star' ? 'count' : call.name);
   const filter = filterOf(call, needs);

@@ -17,6 +17,17 @@ export function countIf(node: Json, read: (one: unknown) => Syntax, at: Syntax['
   return { kind: 'call', name: 'count_star', args: [], distinct: false, filter, at };
 }
 
+/** Lists are no values here, in whatever order they are made. */
+export function noList(name: string, at: Syntax['at']): void {
+  if (name !== 'list' && name !== 'array_agg') return;
+  refuse(
+    'aggregate-not-allowed',
+    `the aggregate \`${name}\` is not offered`,
+    at,
+    "group by the column: its values are the rows of the answer; of released values string_agg(x, ', ' ORDER BY n) makes one text",
+  );
+}
+
 /** `(a, b) IN ((1, 2), (3, 4))` is `(a = 1 AND b = 2) OR (a = 3 AND b = 4)`. */
 export function tupleIn(
   type: string,

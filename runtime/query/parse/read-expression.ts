@@ -1,6 +1,6 @@
 import { type Place, refuse } from '../refusal.ts';
 import type { CaseWhen, Syntax } from '../syntax.ts';
-import { countIf, slice, tupleIn, unordered, withinGroup } from './calls.ts';
+import { countIf, noList, slice, tupleIn, unordered, withinGroup } from './calls.ts';
 import { printable, readLiteral, readType } from './literal.ts';
 import { listLookedIn, listUnnested } from './list-in.ts';
 import { names } from './names.ts';
@@ -16,6 +16,7 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
     const kind = String(node['class']);
     const shape = Object.hasOwn(shapes.EXPRESSIONS, kind) ? shapes.EXPRESSIONS[kind] : undefined;
     const at = placeOfExpression(node, kind);
+    const type = String(node['type']);
     if (shape === undefined) refuse('sql-not-allowed', `the expression ${printable(kind)} is not offered`, at);
     if (kind === 'OPERATOR' && ['ARRAY_EXTRACT', 'STRUCT_EXTRACT'].includes(String(node['type'])))
       refuse(
@@ -24,6 +25,8 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
         at,
         'a part of a text is `text[from:to]`',
       );
+    const odd = kind === 'OPERATOR' && Object.hasOwn(ODD_OPERATORS, type) ? ODD_OPERATORS[type] : undefined;
+    if (odd !== undefined) refuse('sql-not-allowed', `${odd.what} not offered`, at ?? { words: odd.words }, odd.remedy);
     checkShape(node, shape, kind.toLowerCase());
     const read = (one: unknown): Syntax => readExpression(one, reading);
     const call = (name: string, ...args: Syntax[]): Syntax => ({
@@ -34,7 +37,6 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
       filter: null,
       at,
     });
-    const type = String(node['type']);
     switch (kind) {
       case 'CONSTANT':
         return { kind: 'constant', literal: readLiteral(node['value'], at), at };
@@ -49,6 +51,7 @@ export function readExpression(value: unknown, reading: Reading): Syntax {
         const counted = countIf(node, read, at);
         if (counted !== null) return counted;
         const name = text(node['function_name']).toLowerCase();
+        noList(name, at);
         const filter = optional(node['filter'], reading);
         const distinct = node['distinct'] === true;
         const args = list(node['children']).map(read);
@@ -144,6 +147,15 @@ function placeOfExpression(node: Json, kind: string): Place {
 export function optional(value: unknown, reading: Reading): Syntax | null {
   return value === null ? null : readExpression(value, reading);
 }
+
+const ODD_OPERATORS: Readonly<Record<string, { what: string; words: readonly string[]; remedy: string }>> = {
+  ARRAY_CONSTRUCTOR: {
+    what: 'a list as a value is',
+    words: ['array'],
+    remedy: 'ask for each value in a column of its own',
+  },
+  OPERATOR_TRY: { what: 'TRY(…) is', words: ['try'], remedy: 'leave it out: what would fail is NULL here' },
+};
 
 const COMPARISONS: Readonly<Record<string, string>> = {
   COMPARE_EQUAL: '=',

@@ -28,9 +28,27 @@ const INSTEAD_OF: Readonly<Record<string, string>> = {
   struct_pack: ONE_BY_ONE,
   row: ONE_BY_ONE,
   map: ONE_BY_ONE,
-  age: "date_diff('day', a, b) counts the days between two dates",
+  age: "date_diff('day', a, b) counts the days between two dates, date_sub('year', born, DATE '2025-01-01') the whole years",
   random: 'leave it out: answers do not depend on chance',
   width_bucket: 'floor((x - low) / width)',
+  bar: 'write the number: drawing it is for the program that reads the answer',
+  // Other databases' names of what is offered.
+  date_add: 'date + INTERVAL 1 DAY',
+  date_bin: "time_bucket(INTERVAL '7 days', moment)",
+  date_format: "strftime(date, '%Y-%m')",
+  dateadd: 'date + INTERVAL 1 DAY',
+  decode: "CASE x WHEN 'a' THEN 'b' ELSE 'c' END",
+  iff: 'CASE WHEN condition THEN a ELSE b END',
+  isnull: 'coalesce(x, y), or x IS NULL',
+  makedate: 'make_date(2024, 1, 31)',
+  nvl: 'coalesce(x, y)',
+  nvl2: 'CASE WHEN x IS NOT NULL THEN a ELSE b END',
+  safe_divide: 'a / nullif(b, 0)',
+  timestampdiff: "date_diff('day', a, b)",
+  timezone: 'times are as the provider stored them: add or take away a constant, moment + INTERVAL 1 HOUR',
+  to_char: "strftime(date, '%Y-%m')",
+  to_date: "CAST('2024-01-31' AS DATE)",
+  zeroifnull: 'coalesce(x, 0)',
 };
 
 function isBeyondTry(expression: Typed): boolean {
