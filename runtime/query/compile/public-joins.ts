@@ -14,7 +14,7 @@ export function checkNoneGiven(scope: RowScope): void {
     'values-beside-rows',
     'a list of values cannot be joined to private rows',
     given.at ?? { words: ['values'] },
-    'label one column with a list that holds each value once, `FROM t JOIN (VALUES …) AS m(a, label) ON t.a = m.a`, or join the list to an aggregated result',
+    'label one column with a list that holds each value once, `FROM t JOIN (VALUES …) AS m(a, label) ON t.a = m.a`; or use CASE and IN with constants, or join the list to an aggregated result',
   );
 }
 
