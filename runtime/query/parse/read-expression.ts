@@ -149,11 +149,6 @@ export function optional(value: unknown, reading: Reading): Syntax | null {
 }
 
 const ODD_OPERATORS: Readonly<Record<string, { what: string; words: readonly string[]; remedy: string }>> = {
-  ARRAY_CONSTRUCTOR: {
-    what: 'a list as a value is',
-    words: ['array'],
-    remedy: 'ask for each value in a column of its own',
-  },
   OPERATOR_TRY: { what: 'TRY(…) is', words: ['try'], remedy: 'leave it out: what would fail is NULL here' },
 };
 
@@ -176,6 +171,7 @@ const OPERATORS: Readonly<Record<string, string>> = {
   COMPARE_NOT_IN: 'not in',
   OPERATOR_COALESCE: 'coalesce',
   GROUPING_FUNCTION: 'grouping',
+  ARRAY_CONSTRUCTOR: 'list_value',
 };
 
 const SUBQUERIES: Readonly<Record<string, 'scalar' | 'in' | 'exists' | 'not exists'>> = {

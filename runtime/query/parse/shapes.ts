@@ -104,6 +104,7 @@ export const EXPRESSIONS: Readonly<Record<string, Shape>> = {
       'OPERATOR_COALESCE',
       'GROUPING_FUNCTION',
       'ARRAY_SLICE',
+      'ARRAY_CONSTRUCTOR',
     ),
     children: 'expressions',
   },
