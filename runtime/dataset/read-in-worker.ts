@@ -15,6 +15,7 @@ import type { StoredColumn } from './metadata.ts';
 import { printable } from './names.ts';
 import { linkOf, WorkerFault, type WorkerLink } from './worker-link.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
+import { type EndReason, WorkerFault as WorkerEnded } from '../sandbox/worker-end.ts';
 
 const LIMITS = {
   ...DEFAULT_COLUMN_LIMITS,
@@ -73,21 +74,32 @@ function idleLimitMs(request: IngestRequest): number {
   return DATASET_LIMITS.readIdleMs + bytes / DATASET_LIMITS.readBytesPerMs;
 }
 
+/** How a reader ends of what it was given to read. */
+const BY_THE_FILE: Readonly<Partial<Record<EndReason, string>>> = {
+  CPU: 'worked longer than it may',
+  CRASHED: 'broke down',
+  MEMORY: 'needed more memory than it may',
+  OUTPUT: 'said more than it may',
+  TIMEOUT: 'worked longer than it may',
+};
+
+const unreadable = (what: string): DatasetError =>
+  new DatasetError('invalid-file', `the file cannot be read: its reader ${what}; it is probably damaged`);
+
 async function nextWithin(worker: WorkerLink, idleMs: number): Promise<Frame | null> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
+      // Before the worker is killed: its end would be told first.
+      reject(unreadable('made no progress'));
       worker.kill();
-      reject(
-        new DatasetError(
-          'invalid-file',
-          'the file cannot be read: its reader made no progress; it is probably damaged',
-        ),
-      );
     }, idleMs);
   });
   try {
     return await Promise.race([worker.next(), late]);
+  } catch (fault) {
+    const what = fault instanceof WorkerEnded ? BY_THE_FILE[fault.reason] : undefined;
+    throw what === undefined ? fault : unreadable(what);
   } finally {
     clearTimeout(timer);
   }

@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import * as arrow from 'apache-arrow';
+import { DatasetError } from '../../runtime/dataset/dataset-error.ts';
 import { buildLayout } from '../../runtime/dataset/layout.ts';
 import { parseInWorker, planInWorker } from '../../runtime/dataset/parse-in-worker.ts';
-import { jailedReader } from '../../runtime/dataset/read-in-worker.ts';
+import { jailedReader, readThrough } from '../../runtime/dataset/read-in-worker.ts';
 import { runEnforced } from '../../runtime/dataset/run-enforced.ts';
 import { FileGuard } from '../../runtime/dataset/verify.ts';
-import { linkOf } from '../../runtime/dataset/worker-link.ts';
+import { linkOf, type WorkerLink } from '../../runtime/dataset/worker-link.ts';
 import { rowsOf, type Cell } from '../../runtime/release/column-values.ts';
 import { WorkerPool } from '../../runtime/sandbox/pool.ts';
+import { WorkerFault as WorkerEnded } from '../../runtime/sandbox/worker-end.ts';
 import { BenchFolder, LIMITS } from './bench-folder.ts';
 import { parseHere } from './scope-parser.ts';
+
+const told =
+  (words: RegExp) =>
+  (error: unknown): boolean =>
+    error instanceof DatasetError && words.test(error.message);
 
 let pool: WorkerPool;
 before(async () => {
@@ -75,6 +83,50 @@ describe('in the jail', () => {
     );
     const arrow = await bench.source('t.arrow', 'ARROW1\0\0 this is none');
     await assert.rejects(bench.register('h/v', [arrow], jailedReader(pool, 'hospital')), /t\.arrow/);
+    assert.deepEqual(await bench.left(), []);
+  });
+
+  it('a file that sends its reader round in circles is told as damaged', async () => {
+    await using bench = await BenchFolder.create();
+    const table = new arrow.Table({ text: arrow.vectorFromArray(['a', 'b'], new arrow.Utf8()) });
+    const bytes = Buffer.from(arrow.tableToIPC(table, 'file'));
+    // The length of the first message, behind the file's mark and the message's own.
+    bytes.writeInt32LE(-1, 12);
+    const source = await bench.source('round.arrow', bytes, { format: 'arrow-file' });
+    const lease = await pool.lease({
+      kind: 'ingest',
+      party: 'hospital',
+      mounts: [{ hostPath: source.path, guestPath: '/data/source-0' }],
+    });
+    const request = { sources: [{ ...source, path: '/data/source-0' }], limits: LIMITS };
+    await assert.rejects(
+      async () => {
+        for await (const event of readThrough(linkOf(lease), request, 300)) assert.ok(event);
+      },
+      told(/its reader made no progress/),
+    );
+    await lease.destroy();
+  });
+
+  it('a file of which its reader dies is told as damaged, and a row that is too long as such', async () => {
+    const dying: WorkerLink = {
+      send: () => Promise.resolve(),
+      next: () => Promise.reject(new WorkerEnded({ reason: 'CRASHED', detail: 'exit code 139' })),
+      kill: () => {},
+    };
+    await assert.rejects(
+      async () => {
+        for await (const event of readThrough(dying, { sources: [], limits: LIMITS })) assert.ok(event);
+      },
+      told(/its reader broke down; it is probably damaged/),
+    );
+    await using bench = await BenchFolder.create();
+    const long = new arrow.Table({ text: arrow.vectorFromArray(['x'.repeat(5_000_000)], new arrow.Utf8()) });
+    const source = await bench.source('long.arrow', arrow.tableToIPC(long, 'file'), { format: 'arrow-file' });
+    await assert.rejects(
+      bench.register('h/v', [source], jailedReader(pool, 'hospital')),
+      told(/long\.arrow: table `long`: a row of more than 4194304 bytes/),
+    );
     assert.deepEqual(await bench.left(), []);
   });
 

@@ -108,6 +108,8 @@ function hasEndMark(bytes: Uint8Array): boolean {
 
 function reasonOf(cause: unknown): string {
   const line = firstLine(cause);
+  // The library takes the file's numbers for positions and its tables for whole; what it says of that helps nobody.
+  if (cause instanceof TypeError || line.startsWith('Offset is outside the bounds')) return 'its metadata is damaged';
   return line.includes('codec not found')
     ? 'it is compressed with lz4; write it with zstd or without compression'
     : line;
