@@ -1,6 +1,6 @@
 /** Registration of a dataset version: provider files in, a verified read-only folder out, or nothing at all. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkBatch, type Schema } from '../release/columns.ts';
 import { DatasetError } from './dataset-error.ts';
@@ -13,7 +13,7 @@ import type { DatasetManifest, StoredTable, TableStatistics } from './metadata.t
 import { checkDatasetName, checkNames } from './names.ts';
 import type { SourceFile } from './source.ts';
 import { TableWriter, type TableFindings } from './table-writer.ts';
-import { markUnrecorded, removeVersion, settleUnrecorded } from './unrecorded.ts';
+import { markUnrecorded, removeIfEmpty, removeVersion, settleUnrecorded } from './unrecorded.ts';
 
 export interface RegisterNeeds {
   /** Folder that holds all datasets, owned by the runtime. */
@@ -70,13 +70,13 @@ export async function registerDataset(
       `dataset \`${dataset}\`: ${sources.length} files, at most ${DATASET_LIMITS.maxTables} are allowed`,
     );
   const parent = datasetFolder(needs.root, dataset);
-  await mkdir(parent, { recursive: true, mode: 0o700 });
   const version = ((await versionsOf(needs.root, dataset)).at(-1) ?? 0) + 1;
   const folder = versionFolder(needs.root, dataset, version);
   const unmark = await markUnrecorded(parent, version);
   const settle = async (isRecorded: boolean): Promise<void> => {
     if (!isRecorded) await removeVersion(parent, version);
     await unmark();
+    if (!isRecorded) await removeIfEmpty(parent);
   };
   try {
     return await createFolder(folder, async (temporary) => {
@@ -93,6 +93,7 @@ export async function registerDataset(
     });
   } catch (cause) {
     await unmark();
+    await removeIfEmpty(parent);
     const code = (cause as NodeJS.ErrnoException).code;
     if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw cause;
     throw new DatasetError(

@@ -4,21 +4,42 @@
  * versions ever go: a catalogue that was lost must not take the data with it.
  */
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const MARKER = /^\.unrecorded-v([1-9]\d{0,8})-[0-9a-f]{12}$/;
 
-/** Marks a version that is about to appear, durable; answers what takes the mark away. */
+/** How often a folder may go under the hands of whoever makes it: each time, another registration of its name failed. */
+const MAX_TRIES = 10;
+
+/** Makes a dataset's folder and marks a version that is about to appear in it, durable; answers what takes the mark away. */
 export async function markUnrecorded(parent: string, version: number): Promise<() => Promise<void>> {
   // A name of its own: two registrations may be after the same version, and only one gets it.
   const marker = join(parent, `.unrecorded-v${version}-${randomBytes(6).toString('hex')}`);
-  const file = await open(marker, 'wx', 0o600);
-  await file.close();
+  for (let left = MAX_TRIES; ; left--) {
+    await mkdir(parent, { recursive: true, mode: 0o700 });
+    try {
+      const file = await open(marker, 'wx', 0o600);
+      await file.close();
+      break;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT' || left === 0) throw cause;
+    }
+  }
   await syncFolder(parent);
   return async () => {
     await rm(marker, { force: true });
   };
+}
+
+/** Removes a dataset's folder when nothing is in it: a name whose only registration failed leaves nothing. */
+export async function removeIfEmpty(parent: string): Promise<void> {
+  try {
+    await rmdir(parent);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOENT') throw cause;
+  }
 }
 
 /** Removes a version that was not recorded. */

@@ -18,6 +18,7 @@ import type { StoredColumn } from '../metadata.ts';
 import { checkNames } from '../names.ts';
 import type { SourceFile } from '../source.ts';
 import { arrowColumn, type ArrowColumn } from './arrow-column.ts';
+import { checkFileFrame, checkStreamFrame } from './arrow-framing.ts';
 import { firstLine } from '../sql-text.ts';
 import { unsupportedType } from './source-relation.ts';
 
@@ -49,6 +50,8 @@ export async function* readArrow(source: SourceFile, table: string): AsyncGenera
     const bytes = await readFile(source.path);
     if (source.format === 'arrow-stream' && !hasEndMark(bytes))
       throw new RangeError('the stream has no end mark; it was cut');
+    if (source.format === 'arrow-stream') checkStreamFrame(bytes);
+    else checkFileFrame(bytes);
     const reader = RecordBatchReader.from(bytes);
     reader.open();
     const schema = reader.schema as Schema | undefined;

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import * as arrow from 'apache-arrow';
+import { DatasetError } from '../../runtime/dataset/dataset-error.ts';
+import { BenchFolder } from './bench-folder.ts';
+
+const VALUES = Array.from({ length: 50 }, (_, i) => `k${i % 3}`);
+const PLAIN = new arrow.Table({ s: arrow.vectorFromArray(VALUES, new arrow.Utf8()) });
+const CODED = new arrow.Table({
+  s: arrow.vectorFromArray(VALUES, new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32())),
+});
+
+/** The bytes with a 32-bit number at a place; from the end when negative. */
+function lie(bytes: Uint8Array, place: number, value: number): Uint8Array {
+  const lying = Buffer.from(bytes);
+  lying.writeInt32LE(value, place < 0 ? lying.length + place : place);
+  return lying;
+}
+
+/** Asserts that the file is refused in words that begin with its name, and leaves not even a folder. */
+async function refused(bench: BenchFolder, label: string, bytes: Uint8Array, pattern: RegExp): Promise<void> {
+  await assert.rejects(bench.register('x/y', [await bench.source(label, bytes)]), (error: Error) => {
+    assert.ok(error instanceof DatasetError, error.stack);
+    assert.match(error.message, new RegExp(`^${label}: `));
+    assert.match(error.message, pattern);
+    return true;
+  });
+  assert.deepEqual(
+    await readdir(join(bench.root, 'datasets')),
+    [],
+    'nothing stays of a name that was never registered',
+  );
+}
+
+describe('files that lie about themselves', () => {
+  it('an Arrow stream whose messages do not follow each other is refused at its byte, never read as fewer rows', async () => {
+    await using bench = await BenchFolder.create();
+    for (const table of [PLAIN, CODED]) {
+      const good = arrow.tableToIPC(table, 'stream');
+      for (const length of [-1, -(2 ** 31), 3, 2 ** 31 - 1])
+        await refused(bench, 'a.arrow', lie(good, 4, length), /byte 0: /);
+      await refused(bench, 'a.arrow', Buffer.concat([good, good]), /byte \d+: bytes after the end mark/);
+    }
+  });
+
+  it('an Arrow file whose footer names what is not there is refused at its byte, and not read in circles', async () => {
+    await using bench = await BenchFolder.create();
+    for (const table of [PLAIN, CODED]) {
+      const good = arrow.tableToIPC(table, 'file');
+      for (const length of [-1, 3, 2 ** 31 - 1]) await refused(bench, 'a.arrow', lie(good, 12, length), /byte 8: /);
+      for (const length of [-1, 0, 2 ** 31 - 1, good.length])
+        await refused(bench, 'a.arrow', lie(good, -10, length), /byte \d+: a footer of -?\d+ bytes, and \d+ are there/);
+      await refused(bench, 'a.arrow', good.slice(0, -5), /no end mark; it was cut/);
+    }
+  });
+
+  it('registrations of one name at once: a failing one takes no folder from under another', async () => {
+    await using bench = await BenchFolder.create();
+    const good = await bench.source('t.csv', 'id\n1\n');
+    const bad = await bench.source('t.csv', 'id,id\n1,2\n');
+    const ends = await Promise.allSettled(
+      Array.from({ length: 12 }, (_, i) => bench.register('x/y', [i % 3 === 0 ? good : bad])),
+    );
+    const done = ends.filter((end) => end.status === 'fulfilled').length;
+    assert.ok(done >= 1);
+    for (const end of ends) if (end.status === 'rejected') assert.ok(end.reason instanceof DatasetError, end.reason);
+  });
+});
