@@ -118,7 +118,7 @@ export function cutBits(block: Block, look: Look): string[] {
       const bits = look.oneHot[u] ?? '';
       const inside = within === null ? '' : `${within} AND `;
       if (isPacked(block)) {
-        const half = `((${bits} & ${HALF}) | (${bits} >> 32))`;
+        const half = folded(bits);
         const sides = `WHEN ${inside}${sql} > sp.c${f} THEN ${half} << 32 WHEN ${inside}${sql} <= sp.c${f} THEN ${half}`;
         return [`bit_or(CASE ${sides} ELSE CAST('0' AS UBIGINT) END) AS q${f}_${u}`];
       }
@@ -136,9 +136,10 @@ export function cutBits(block: Block, look: Look): string[] {
  * Bits of a unit's rows on either side of the first factor's cut, folded as they are there. Where they prove the rule for the
  * factor they prove the group, and where they do not it is counted exactly: so nothing need be looked at for it.
  */
-export function wholeFromSides(u: number): string {
-  return `((q0_${u} & ${HALF}) | (q0_${u} >> 32))`;
-}
+export const wholeFromSides = (u: number): string => folded(`q0_${u}`);
+
+/** Bits of a unit on whichever side, out of a word that shows both. */
+export const folded = (word: string): string => `((${word} & ${HALF}) | (${word} >> 32))`;
 
 /** Whether the bits of a group prove the rule for a factor. */
 function proven(block: Block, f: number, from: string): string {

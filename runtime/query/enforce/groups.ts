@@ -4,7 +4,8 @@ import { type Block, cellName, type Condition } from './block.ts';
 import { cutBits, isPacked, preparedBits, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
 import { bitColumns, type Look, lookAtRows, lookAtSample } from './quick.ts';
-import { keysAs, keyNames, groupBy, predicates, sameKeys } from './parts.ts';
+import { type Halves, HALVES } from './halves.ts';
+import { create, keysAs, keyNames, groupBy, predicates, sameKeys } from './parts.ts';
 
 interface GroupsParts {
   readonly conditions: readonly Condition[];
@@ -21,8 +22,9 @@ interface GroupsParts {
   readonly isKept: boolean;
 }
 
-/** A SELECT with the parts of the WITH that it needs. */
+/** A SELECT with the parts of the WITH that it needs, and the statements that make the tables that it reads. */
 interface Made {
+  readonly before: readonly string[];
   readonly ahead: readonly string[];
   readonly select: string;
 }
@@ -31,9 +33,9 @@ interface Made {
 export function groups(
   block: Block,
   { conditions, siblings, regions, sample, cut, prepared, isKept, beside: wanted }: GroupsParts,
+  halves: Halves | null = null,
 ): Made {
-  const rows = [
-    ...keysAs(block),
+  const sums = [
     ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
     'count(*) AS n',
     ...conditions.flatMap((condition, c) =>
@@ -43,6 +45,7 @@ export function groups(
     ...occupied(siblings, regions),
     ...wanted,
   ];
+  const rows = [...keysAs(block), ...sums];
   const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
   const isDerived = prepared !== null || (cut !== null && isPacked(block));
   const counted = (from: string): string => {
@@ -56,14 +59,20 @@ export function groups(
     ...bitColumns(block, conditions, look, { hasRegions: regions > 0, hasWhole: !isDerived }),
     ...(prepared !== null ? preparedBits(prepared) : cut === null ? [] : cutBits(block, look)),
   ];
+  if (halves !== null) {
+    const columns = [...sums, ...bitsOver(lookAtRows(block, conditions))];
+    const both = `SELECT ${[`${halves.place} AS place`, ...columns].join(', ')} ${halves.from(beside)}${groupBy([halves.place])}`;
+    const tables = [halves.beside, create(block, HALVES, `${withParts(sp)}${both}`)];
+    return { before: tables, ahead: [], select: counted(halves.half('taken', columns.map(nameOf))) };
+  }
   if (sample === null) {
     const where = printScope(block.scope, predicates(block), beside);
     const select = `SELECT ${[...rows, ...bitsOver(lookAtRows(block, conditions))].join(', ')} ${where}${by}`;
-    return { ahead: sp, select: counted(select) };
+    return { before: [], ahead: sp, select: counted(select) };
   }
   const { look, columns } = lookAtSample(block, conditions);
   const bits = bitsOver(look);
-  const found = bits.map((column) => column.slice(column.lastIndexOf(' ') + 1));
+  const found = bits.map(nameOf);
   const seen = found.map((name) => (name.startsWith('m') ? `s.${name}` : `coalesce(s.${name}, 0) AS ${name}`));
   const on = sameKeys(block, 'g', 's');
   const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
@@ -72,8 +81,11 @@ export function groups(
   const select = `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
   const parts = isKept ? [`sq AS MATERIALIZED (${looked})`, ...sp] : sp;
-  return { ahead: parts, select: counted(joined) };
+  return { before: [], ahead: parts, select: counted(joined) };
 }
+
+/** What a printed column is called. */
+const nameOf = (column: string): string => column.slice(column.lastIndexOf(' ') + 1);
 
 export function withParts(parts: readonly string[]): string {
   return parts.length === 0 ? '' : `WITH ${parts.join(', ')} `;

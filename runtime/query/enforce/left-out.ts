@@ -3,7 +3,21 @@ import { alias, type Base, isOnly, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
 import { groupsOf, hasManyGroups, rowsPerGroup } from './quick.ts';
-import { all, create, gate, groupBy, joinGroups, keyNames, keysAs, predicates, table, unitsIn } from './parts.ts';
+import { folded, preparedSides, wholeFromSides } from './factors.ts';
+import type { Halves } from './halves.ts';
+import {
+  all,
+  create,
+  gate,
+  groupBy,
+  joinGroups,
+  keyNames,
+  keysAs,
+  predicates,
+  sameKeys,
+  table,
+  unitsIn,
+} from './parts.ts';
 
 /** Rows of a base table that are looked at first among those that a filter left out: so many per group, within limits. */
 const PREFIX = { perGroup: 128, least: 2_048, most: 16_384 };
@@ -15,10 +29,11 @@ const JOINED = 4;
  * statement about a few people. Finding enough is easy in a few rows, and finding them in any part of the rows proves
  * it, so a prefix decides nearly always. Only where it finds too few is everything looked at, by bits and then exactly.
  */
-export function leftOutStatements(block: Block): string[] {
+export function leftOutStatements(block: Block, halves: Halves | null = null): string[] {
   if (block.scope.predicates.length === 0) return [];
   const isSplit = block.keys.length > 0 && splitPredicates(block).others.length > 0;
-  return [create(block, 'p', prefix(block)), overall(block), ...(isSplit ? [withinGroups(block)] : [])];
+  const looked = halves === null ? prefix(block) : otherHalf(block, halves);
+  return [create(block, 'p', looked), overall(block), ...(isSplit ? [withinGroups(block)] : [])];
 }
 
 const missed = (terms: readonly string[]): string => `(${all(terms)}) IS NOT TRUE`;
@@ -77,28 +92,68 @@ export function prefix(block: Block): string {
  * where rows without one may be dropped. The others only if those are too few, because then nothing may be left out of a group.
  */
 function manyMissed(block: Block, ofKeys: readonly Typed[], others: readonly Typed[]): string {
-  const names = keyNames(block);
-  const limit = manyRows(block);
-  const columns = [...keysAs(block), ...block.units.map((unit, u) => `${unit.oneHot} AS b${u}`)];
-  const seen = (terms: readonly string[], joined = ''): string => {
-    const where = [...ofKeys.map(printTyped), ...terms];
-    const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, where, joined)} LIMIT ${limit}`;
-    const masks = [...block.units.map((_, u) => `bit_or(b${u}) AS m${u}`), 'count(*) AS looked'];
-    return `SELECT ${[...names, ...masks].join(', ')} FROM (${rows})${groupBy(names)}`;
-  };
+  const seen = (terms: readonly string[], joined = ''): string =>
+    lookedAt(block, [...ofKeys.map(printTyped), ...terms], joined);
   const terms = others.map(printTyped);
   const found = block.scope.bases.flatMap((base) => (base.found === undefined ? [] : [printTyped(base.found)]));
   const demanded = terms.filter((term) => found.includes(term));
   const chosen = terms.filter((term) => !found.includes(term));
   if (demanded.length === 0 || chosen.length === 0) return seen([missed(terms)]);
-  const few = `SELECT 1 AS open FROM (SELECT coalesce(sum(looked), 0) AS n FROM a) WHERE n < ${limit}`;
+  const few = `SELECT 1 AS open FROM (SELECT coalesce(sum(looked), 0) AS n FROM a) WHERE n < ${manyRows(block)}`;
   const parts = [
     `a AS MATERIALIZED (${seen([...demanded, missed(chosen)])})`,
     `b AS MATERIALIZED (${seen([missed(demanded)], gate(block, few))})`,
   ];
+  return `WITH ${parts.join(', ')} ${together(block)}`;
+}
+
+/** Bits of the first rows that meet all terms, by group, and how many rows there were. */
+function lookedAt(
+  block: Block,
+  where: readonly string[],
+  joined: string,
+  bits: readonly string[] = block.units.map(({ oneHot }) => oneHot),
+): string {
+  const names = keyNames(block);
+  const columns = [...keysAs(block), ...bits.map((one, u) => `${one} AS b${u}`)];
+  const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, where, joined)} LIMIT ${manyRows(block)}`;
+  const masks = [...block.units.map((_, u) => `bit_or(b${u}) AS m${u}`), 'count(*) AS looked'];
+  return `SELECT ${[...names, ...masks].join(', ')} FROM (${rows})${groupBy(names)}`;
+}
+
+/** Both of the looks `a` and `b`. */
+function together(block: Block): string {
+  const names = keyNames(block);
   const masks = [...block.units.map((_, u) => `bit_or(m${u}) AS m${u}`), 'sum(looked) AS looked'];
   const both = `SELECT * FROM a UNION ALL SELECT * FROM b`;
-  return `WITH ${parts.join(', ')} SELECT ${[...names, ...masks].join(', ')} FROM (${both})${groupBy(names)}`;
+  return `SELECT ${[...names, ...masks].join(', ')} FROM (${both})${groupBy(names)}`;
+}
+
+/** Bits of what WHERE leaves out of very many groups, from the other half of the rows: all that is in it. */
+export function leftHalf(block: Block, { half }: Halves): string {
+  const isDerived = preparedSides(block) !== null;
+  const bits = block.units.map((_, u) => `${isDerived ? wholeFromSides(u) : `m${u}`} AS m${u}`);
+  return half('left', [...bits, 'CAST(0 AS BIGINT) AS looked']);
+}
+
+/**
+ * The same with rows that the remaining conditions leave out. They are looked at only if the half of some group has too few
+ * units, because then nothing may be left out of it.
+ */
+function otherHalf(block: Block, halves: Halves): string {
+  const { rest } = halves;
+  const names = keyNames(block);
+  const masks = block.units.map((_, u) => `m${u}`);
+  const all = `SELECT ${[...names, ...masks, 'looked'].join(', ')} FROM (${leftHalf(block, halves)})`;
+  if (rest.length === 0) return all;
+  const counts = block.units.map((_, u) => `coalesce(bit_count(a.m${u}), 0) < ${block.terms.minUnits}`);
+  const open = `SELECT 1 AS open FROM ${table(block, 'g')} AS g LEFT JOIN a ON (${sameKeys(block, 'g', 'a')}) WHERE g.n >= ${block.terms.minUnits} AND (${counts.join(' OR ')}) LIMIT 1`;
+  const { ofKeys } = splitPredicates(block);
+  // INVARIANT: a unit sets the same bit in both looks; of two bits it would be taken for two units.
+  const words = preparedSides(block)?.[0]?.map(folded);
+  const others = lookedAt(block, [...ofKeys.map(printTyped), missed(rest.map(printTyped))], gate(block, open), words);
+  const parts = [`a AS MATERIALIZED (${all})`, `b AS MATERIALIZED (${others})`];
+  return `WITH ${parts.join(', ')} ${together(block)}`;
 }
 
 /** The largest private table that a filter speaks of, with the filters that speak of nothing else. */

@@ -209,6 +209,10 @@ export interface QuickParts {
   readonly ahead: readonly string[];
   readonly g: string;
   readonly p: string;
+  /** Whether a group of g and one of p are the same; absent: their keys tell. */
+  readonly same?: string;
+  /** Whether nothing was left out of a group; null: that cannot be told. Absent: it follows from how many rows were looked at. */
+  readonly nothing?: string | null;
 }
 
 /**
@@ -219,7 +223,7 @@ export function quickVerdict(
   block: Block,
   conditions: readonly Condition[],
   regions: number,
-  { ahead, g, p }: QuickParts,
+  { ahead, g, p, same, nothing = nothingLeftOut(block, 'w') }: QuickParts,
 ): string {
   const k = block.terms.minUnits;
   const hasFilter = block.scope.predicates.length > 0;
@@ -235,8 +239,7 @@ export function quickVerdict(
   }
   if (inGroups) {
     const on = block.keys.map((_, i) => `g.k${i} IS NOT DISTINCT FROM a.k${i}`).join(' AND ');
-    from.push(` LEFT JOIN ${p} AS a ON (${on})`);
-    const nothing = nothingLeftOut(block, 'w');
+    from.push(` LEFT JOIN ${p} AS a ON (${same ?? on})`);
     const none = nothing === null ? '' : `${nothing} OR `;
     leftOut.push(...block.units.map((_, u) => `(${none}coalesce(bit_count(a.m${u}), 0) >= ${k})`));
   }

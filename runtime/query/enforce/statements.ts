@@ -1,7 +1,7 @@
 import { exactVerdict, isCountedAtOnce } from './exact.ts';
 import { contributionStatements } from './contributions.ts';
 import { extremumStatements } from './extremum.ts';
-import { leftOutStatements, prefix } from './left-out.ts';
+import { leftHalf, leftOutStatements, prefix } from './left-out.ts';
 import { type Block, cellName, type Condition, conditionsOf, isRanked } from './block.ts';
 import { cuts, cutsFromTables, factorsOf, factorStatements, preparedSides } from './factors.ts';
 import { dominanceStatements } from './dominance.ts';
@@ -9,6 +9,7 @@ import { regionCount, siblingsOf, siblingStatements } from './siblings.ts';
 import { isSmall, quickVerdict, sampleOf } from './quick.ts';
 import type { Gate } from '../enforced.ts';
 import { groups, withParts } from './groups.ts';
+import { byPlace, halvesOf } from './halves.ts';
 import { table, create } from './parts.ts';
 import { remainder } from './remainder.ts';
 import { verdict, withEnough } from './verdict.ts';
@@ -18,6 +19,7 @@ import { verdict, withEnough } from './verdict.ts';
  *
  *   g  every group: cell values, and for each unit a certificate. Each unit sets one of 64 bits chosen by its keyed
  *      hash, so the number of bits set never exceeds the number of units: enough bits prove the threshold.
+ *   b  both halves of the rows, taken and left out, where one pass makes both, and j, which tells them apart: see halves.ts.
  *   p  some of the rows that WHERE left out; nearly always enough to find `minUnits` units.
  *   w  what WHERE left out, over all groups: none, or enough units? Everything is looked at only if p has too few.
  *   l  the same within each group: p, then bits, then exact counts, each only for groups still undecided.
@@ -48,15 +50,17 @@ export function statementsOf(
     return { setup: [exactVerdict(block, conditions), ...contributed, ...treatment(block, conditions)], gate: null };
   // Of many groups a sample is large. Where the layout shows the sides of the factors, all rows cost less than that.
   const sides = preparedSides(block);
-  const sample = sides === null ? sampleOf(block) : null;
+  const halves = halvesOf(block);
+  const sample = sides === null && halves === null ? sampleOf(block) : null;
   const regions = regionCount(siblings, sample !== null);
   const hasFactors = factorsOf(block).length > 0;
   // A small sample is kept and looked at twice; a large one only once, so its cuts come from elsewhere.
   const isKept = sample !== null && hasFactors && (sample.isSmall || cutsFromTables(block) === null);
   const cut = !hasFactors || sides !== null ? null : isKept ? cuts(block, 'sq') : cutsFromTables(block);
   const hasCuts = cut !== null || sides !== null;
-  const made = groups(block, { conditions, siblings, regions, sample, cut, prepared: sides, isKept, beside });
-  const [looked, ...leftOut] = leftOutStatements(block);
+  const parts = { conditions, siblings, regions, sample, cut, prepared: sides, isKept, beside };
+  const made = groups(block, parts, halves);
+  const [looked, ...leftOut] = leftOutStatements(block, halves);
   const seen = [
     create(block, 'g', `${withParts(made.ahead)}${made.select}`),
     ...(looked === undefined ? [] : [looked]),
@@ -71,15 +75,18 @@ export function statementsOf(
   // The merged row of small groups asks what was left out over all groups, whichever way the verdict is found.
   const [overall, ...within] = leftOut;
   const before = isMerged && overall !== undefined ? [overall] : [];
-  // Each statement costs about a millisecond, which is all that a small table costs: there one makes everything.
-  const isOne = isQuick && isSmall(block) && isAlone;
-  const p = looked === undefined ? [] : [`pp AS MATERIALIZED (${prefix(block)})`];
-  const quick = isOne
-    ? { ahead: [...made.ahead, `gg AS MATERIALIZED (${made.select})`, ...p], g: 'gg', p: 'pp' }
-    : { ahead: [], g: table(block, 'g'), p: table(block, 'p') };
+  // Each statement costs about a millisecond, which is all that a small table costs: there one makes everything. Of both
+  // halves of very many groups one statement makes the verdict, without writing either of them down.
+  const isOne = isQuick && isAlone && (isSmall(block) || halves !== null);
+  const gg = `gg AS MATERIALIZED (${made.select})`;
+  const whole = { ahead: [], g: table(block, 'g'), p: table(block, 'p') };
+  const ahead =
+    looked === undefined ? [] : [`pp AS MATERIALIZED (${halves === null ? prefix(block) : leftHalf(block, halves)})`];
+  const one = { ahead: [...made.ahead, gg, ...ahead], g: 'gg', p: 'pp', ...(halves === null ? {} : byPlace(halves)) };
   const first = [
+    ...made.before,
     ...(isOne ? [] : [...seen, ...before]),
-    ...(isQuick ? [quickVerdict(block, conditions, regions, quick)] : []),
+    ...(isQuick ? [quickVerdict(block, conditions, regions, isOne ? one : whole)] : []),
   ];
   const exactly = [
     ...(isOne ? seen : []),
