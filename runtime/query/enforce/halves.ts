@@ -25,8 +25,10 @@ export interface Halves {
   readonly rest: readonly Typed[];
   /** FROM and WHERE of both halves, with what else is joined to them. */
   readonly from: (joined: string) => string;
-  /** The keys and the place in one half, with columns of the table of both. */
+  /** The place in one half, and the keys, with columns of the table of both. */
   readonly half: (which: 'taken' | 'left', columns: readonly string[]) => string;
+  /** What WHERE leaves out, without the keys. */
+  readonly left: (columns: readonly string[]) => string;
 }
 
 /** The table of both halves. */
@@ -130,8 +132,8 @@ function distinctValuesOf([column, ...more]: readonly Typed[]): number | null {
  * How a group finds its other half. Where that is not there, nothing was left out, unless the remaining conditions left
  * something out as well.
  */
-export function byPlace({ rest }: Halves): { readonly same: string; readonly nothing: string | null } {
-  return { same: 'g.place = a.place', nothing: rest.length === 0 ? 'a.place IS NULL' : null };
+export function byPlace({ rest }: Halves): { readonly place: string; readonly nothing: string | null } {
+  return { place: 'place', nothing: rest.length === 0 ? 'a.place IS NULL' : null };
 }
 
 function halves(block: Block, { base, terms }: Split, keys: readonly Key[]): Halves {
@@ -146,6 +148,10 @@ function halves(block: Block, { base, terms }: Split, keys: readonly Key[]): Hal
     const digit = `(${sql} - (${low}))`;
     return sum === '' ? digit : `(${sum} * ${values} + ${digit})`;
   }, '');
+  const rows = (which: 'taken' | 'left'): string =>
+    which === 'taken'
+      ? `SELECT * FROM ${table(block, HALVES)} WHERE place < ${places}`
+      : `SELECT * REPLACE (place - ${places} AS place) FROM ${table(block, HALVES)} WHERE place >= ${places}`;
   return {
     beside: create(block, BESIDE, `SELECT ${[...columns, away].join(', ')} FROM ${base.table.physical} AS ${name}`),
     place: `(${number} + ${name}.${AWAY})`,
@@ -156,13 +162,12 @@ function halves(block: Block, { base, terms }: Split, keys: readonly Key[]): Hal
         sql: table(block, BESIDE),
       }),
     half: (which, wanted) => {
-      const start = which === 'taken' ? 0 : places;
       const decoded = keys.map(({ type, low, values }, i) => {
         const stride = keys.slice(i + 1).reduce((product, key) => product * key.values, 1);
-        return `CAST((place - ${start}) // ${stride} % ${values} + (${low}) AS ${type}) AS ${keyName(i)}`;
+        return `CAST(place // ${stride} % ${values} + (${low}) AS ${type}) AS ${keyName(i)}`;
       });
-      const side = which === 'taken' ? `place < ${places}` : `place >= ${places}`;
-      return `SELECT ${[...decoded, `place - ${start} AS place`, ...wanted].join(', ')} FROM ${table(block, HALVES)} WHERE ${side}`;
+      return `SELECT ${[...decoded, 'place', ...wanted].join(', ')} FROM (${rows(which)})`;
     },
+    left: (wanted) => `SELECT ${['place', ...wanted].join(', ')} FROM (${rows('left')})`,
   };
 }

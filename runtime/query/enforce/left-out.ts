@@ -129,22 +129,23 @@ function together(block: Block): string {
   return `SELECT ${[...names, ...masks].join(', ')} FROM (${both})${groupBy(names)}`;
 }
 
-/** Bits of what WHERE leaves out of very many groups, from the other half of the rows: all that is in it. */
-export function leftHalf(block: Block, { half }: Halves): string {
+/** Bits of what WHERE leaves out of very many groups, from the other half of the rows: all that is in it, by place. */
+export const leftHalf = (block: Block, { left }: Halves): string => left(bitsOfHalf(block));
+
+function bitsOfHalf(block: Block): string[] {
   const isDerived = preparedSides(block) !== null;
   const bits = block.units.map((_, u) => `${isDerived ? wholeFromSides(u) : `m${u}`} AS m${u}`);
-  return half('left', [...bits, 'CAST(0 AS BIGINT) AS looked']);
+  return [...bits, 'CAST(0 AS BIGINT) AS looked'];
 }
 
 /**
- * The same with rows that the remaining conditions leave out. They are looked at only if the half of some group has too few
- * units, because then nothing may be left out of it.
+ * The same by keys, with rows that the remaining conditions leave out. They are looked at only if the half of some group has
+ * too few units, because then nothing may be left out of it.
  */
-function otherHalf(block: Block, halves: Halves): string {
-  const { rest } = halves;
+function otherHalf(block: Block, { half, rest }: Halves): string {
   const names = keyNames(block);
   const masks = block.units.map((_, u) => `m${u}`);
-  const all = `SELECT ${[...names, ...masks, 'looked'].join(', ')} FROM (${leftHalf(block, halves)})`;
+  const all = `SELECT ${[...names, ...masks, 'looked'].join(', ')} FROM (${half('left', bitsOfHalf(block))})`;
   if (rest.length === 0) return all;
   const counts = block.units.map((_, u) => `coalesce(bit_count(a.m${u}), 0) < ${block.terms.minUnits}`);
   const open = `SELECT 1 AS open FROM ${table(block, 'g')} AS g LEFT JOIN a ON (${sameKeys(block, 'g', 'a')}) WHERE g.n >= ${block.terms.minUnits} AND (${counts.join(' OR ')}) LIMIT 1`;

@@ -209,8 +209,8 @@ export interface QuickParts {
   readonly ahead: readonly string[];
   readonly g: string;
   readonly p: string;
-  /** Whether a group of g and one of p are the same; absent: their keys tell. */
-  readonly same?: string;
+  /** A column of g and p that numbers the groups in the order of their keys; absent: there is none. */
+  readonly place?: string;
   /** Whether nothing was left out of a group; null: that cannot be told. Absent: it follows from how many rows were looked at. */
   readonly nothing?: string | null;
 }
@@ -223,7 +223,7 @@ export function quickVerdict(
   block: Block,
   conditions: readonly Condition[],
   regions: number,
-  { ahead, g, p, same, nothing = nothingLeftOut(block, 'w') }: QuickParts,
+  { ahead, g, p, place, nothing = nothingLeftOut(block, 'w') }: QuickParts,
 ): string {
   const k = block.terms.minUnits;
   const hasFilter = block.scope.predicates.length > 0;
@@ -239,7 +239,7 @@ export function quickVerdict(
   }
   if (inGroups) {
     const on = block.keys.map((_, i) => `g.k${i} IS NOT DISTINCT FROM a.k${i}`).join(' AND ');
-    from.push(` LEFT JOIN ${p} AS a ON (${same ?? on})`);
+    from.push(` LEFT JOIN ${p} AS a ON (${place === undefined ? on : `g.${place} = a.${place}`})`);
     const none = nothing === null ? '' : `${nothing} OR `;
     leftOut.push(...block.units.map((_, u) => `(${none}coalesce(bit_count(a.m${u}), 0) >= ${k})`));
   }
@@ -264,7 +264,8 @@ export function quickVerdict(
   const kept = [...cells, ...certificates, `coalesce(${ok}, FALSE) AS ok`];
   const masks = block.units.map((_, u) => `g.m${u} AS m${u}`);
   const open = `(g.n >= ${k} AND (${undecided})) AS undecided`;
-  const v = `SELECT ${[...keyNames(block, 'g.'), ...kept, 'g.n AS n', ...masks, open].join(', ')} FROM ${from.join('')}`;
+  const order = place === undefined ? inKeyOrder(block, 'v.') : ` ORDER BY v.${place}`;
+  const v = `SELECT ${[...keyNames(block, 'g.'), ...(place === undefined ? [] : [`g.${place}`]), ...kept, 'g.n AS n', ...masks, open].join(', ')} FROM ${from.join('')}`;
   const dropped = block.units.map((_, u) => `coalesce(bit_count(bit_or(m${u}) FILTER (WHERE NOT ok)), 0)`);
   const least = dropped.length === 1 ? (dropped[0] ?? '0') : `least(${dropped.join(', ')})`;
   const z = `SELECT coalesce(sum(n) FILTER (WHERE NOT ok), 0) AS zn, ${least} AS zb FROM v`;
@@ -280,9 +281,5 @@ export function quickVerdict(
     `(v.undecided OR (z.zn >= ${k} AND z.zb < ${k})) AS open`,
   ];
   const parts = [...ahead, `v AS MATERIALIZED (${v})`, `z AS MATERIALIZED (${z})`];
-  return create(
-    block,
-    't',
-    `WITH ${parts.join(', ')} SELECT ${last.join(', ')} FROM v CROSS JOIN z${inKeyOrder(block, 'v.')}`,
-  );
+  return create(block, 't', `WITH ${parts.join(', ')} SELECT ${last.join(', ')} FROM v CROSS JOIN z${order}`);
 }
