@@ -1,5 +1,6 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
+import { addedAhead } from './ahead.ts';
 import { type Block, cellName, type Condition } from './block.ts';
 import { cutBits, isPacked, preparedBits, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
@@ -78,7 +79,8 @@ export function groups(
   const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
   const from = isKept ? `sq${beside}` : `(${looked}) AS sq${beside}`;
   const sampled = `SELECT ${[...keyNames(block), ...bits].join(', ')} FROM ${from}${groupBy(keyNames(block))}`;
-  const select = `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
+  const ahead = regions === 0 && wanted.length === 0 ? addedAhead(block) : null;
+  const select = ahead ?? `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
   const parts = isKept ? [`sq AS MATERIALIZED (${looked})`, ...sp] : sp;
   return { before: [], ahead: parts, select: counted(joined) };
