@@ -189,6 +189,32 @@ describe('differentially private aggregates', () => {
     }
   });
 
+  it('intervals of what is estimated from a sample hold however few rows there are', () => {
+    // Two values at the ends of their bounds vary twice as much as a population can.
+    const ends: readonly Visit[] = [
+      { unit: 0, key: [], values: { cost: -100, stay: 3 } },
+      { unit: 1, key: [], values: { cost: 2500.5, stay: 30 } },
+    ];
+    const sampled: readonly DpAggregate[] = [
+      { kind: 'variance', measure: STAY, of: 'sample' },
+      { kind: 'stddev', measure: COST, of: 'sample' },
+      { kind: 'covariance', x: STAY, y: COST, of: 'sample' },
+    ];
+    for (const aggregate of sampled) {
+      const bound = { maxRowsPerUnit: 1 };
+      const sharp = planOf([aggregate], { budget: budgetOf('laplace', 9_000_000_000_000, 1e-6), bound });
+      const exact = evaluate(ends, queriesOf(sharp).reads, how(1));
+      const truth = estimatesOf(releaseNoised(sharp, exact, SYSTEM_ENTROPY))[0]?.value ?? NaN;
+      for (const kind of ['laplace', 'gaussian'] as const) {
+        const plan = planOf([aggregate], { budget: budgetOf(kind, 300_000, 1e-6), bound });
+        const misses = Array.from({ length: 200 }, () => estimatesOf(releaseNoised(plan, exact, SYSTEM_ENTROPY))[0]);
+        const count = misses.filter((one) => !one || truth < one.low - 1e-6 || truth > one.high + 1e-6).length;
+        // At most 10 expected; 60 or more would happen by chance less than once in 10²⁰.
+        assert.ok(count < 60, `${kind} ${aggregate.kind}: ${count} of 200 intervals miss ${truth}`);
+      }
+    }
+  });
+
   it('the threshold hides lone keys with probability 1 − δ by the exact distribution, and is not needlessly high', () => {
     const plans = fc.record({
       kind: fc.constantFrom('laplace' as const, 'gaussian' as const),

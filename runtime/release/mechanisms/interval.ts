@@ -19,6 +19,14 @@ export function atLeastOne({ low, high }: Interval): Interval {
   return { low: Math.max(1, low), high: Math.max(1, high) };
 }
 
+/**
+ * n/(n − 1), which turns a mean of squares into an estimate from a sample. Two rows at least are behind one, however few the
+ * noise counts: below that the largest factor stands, so that it falls with n throughout.
+ */
+export function perDegree(n: number): number {
+  return n < 2 ? 2 : n / (n - 1);
+}
+
 /** All quotients; the divisor is positive. */
 export function quotient(a: Interval, b: Interval): Interval {
   return hull([a.low / b.low, a.low / b.high, a.high / b.low, a.high / b.high]);

@@ -7,7 +7,17 @@
 import { toNumber } from '../discrete-laplace.ts';
 import { deviation } from '../noise.ts';
 import { centreOf } from './centred.ts';
-import { atLeastOne, difference, intervalOf, type Interval, mapped, product, quotient, square } from './interval.ts';
+import {
+  atLeastOne,
+  difference,
+  intervalOf,
+  type Interval,
+  mapped,
+  perDegree,
+  product,
+  quotient,
+  square,
+} from './interval.ts';
 import { linearRelation, type Pair, queriesOf } from './linear-relation.ts';
 import { clamp, MISS, single, type ContributionBound, type Mechanism, type NoisyQuery } from './mechanism.ts';
 
@@ -17,7 +27,7 @@ export function covariance(pair: Pair, of: 'sample' | 'population', bound: Contr
   const unit = toNumber(pair.x.step) * toNumber(pair.y.step);
   // No two bounded values vary together by more than the product of their distances from the middle of the bounds.
   const widest = Number(centreOf(pair.x).reach) * Number(centreOf(pair.y).reach) * (of === 'sample' ? 2 : 1);
-  const corrected = (n: number): number => (of === 'sample' ? n / Math.max(1, n - 1) : 1);
+  const corrected = (n: number): number => (of === 'sample' ? perDegree(n) : 1);
   return {
     queries: [rows, sumX, sumY, products],
     estimate: (answer) => {

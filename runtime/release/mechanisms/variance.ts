@@ -8,7 +8,7 @@ import { toNumber } from '../discrete-laplace.ts';
 import { deviation } from '../noise.ts';
 import { centredSquaresQuery, centredSumQuery, centreOf, momentsOf, squareOffset } from './centred.ts';
 import { countQuery } from './count.ts';
-import { atLeastOne, difference, intervalOf, mapped, quotient, square } from './interval.ts';
+import { atLeastOne, difference, intervalOf, mapped, perDegree, quotient, square } from './interval.ts';
 import { clamp, MISS, single, type ContributionBound, type Measure, type Mechanism } from './mechanism.ts';
 
 export interface VarianceForm {
@@ -28,7 +28,7 @@ export function variance(measure: Measure, form: VarianceForm, bound: Contributi
   const most = Number(centre.reach * centre.reach);
   const step = toNumber(measure.step);
   const scaled = (raw: number, n: number): number => {
-    const corrected = clamp(raw, 0, most) * (form.of === 'sample' ? n / Math.max(1, n - 1) : 1);
+    const corrected = clamp(raw, 0, most) * (form.of === 'sample' ? perDegree(n) : 1);
     return form.isRoot ? Math.sqrt(corrected) * step : corrected * step * step;
   };
   return {
@@ -47,7 +47,7 @@ export function variance(measure: Measure, form: VarianceForm, bound: Contributi
         {
           value,
           integer: null,
-          // n/(n − 1) falls with n, so the ends take the count's opposite ends.
+          // `perDegree` falls with n, so the ends take the count's opposite ends.
           low: Math.min(value, scaled(low, counts.high)),
           high: Math.max(value, scaled(high, counts.low)),
           noiseScale: form.isRoot ? noise / (2 * Math.max(value, step)) : noise,
