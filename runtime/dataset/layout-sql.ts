@@ -121,9 +121,12 @@ function fixedColumns(table: LayoutTable, columns: readonly StoredColumn[]): str
   return columns.flatMap(({ name, type }) => {
     const bounds = Object.hasOwn(table.bounds, name) ? table.bounds[name] : undefined;
     if (bounds === undefined) return [];
-    return [
-      `${fixedPointExpression(quoteName(name), fixedPointStep(type, bounds))} AS ${quoteName(FIXED_POINT(name))}`,
-    ];
+    // Clipped in single precision, a value can lie beyond bounds that single precision cannot hold.
+    const clipped =
+      type.kind === 'float'
+        ? clippedExpression(`CAST(${quoteName(name)} AS DOUBLE)`, { kind: 'double' }, bounds)
+        : quoteName(name);
+    return [`${fixedPointExpression(clipped, fixedPointStep(type, bounds))} AS ${quoteName(FIXED_POINT(name))}`];
   });
 }
 

@@ -21,6 +21,7 @@
  */
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
+import { apartAsFloats } from '../resolve/align.ts';
 import { ASKED_FOR, COHORT } from '../rights.ts';
 import {
   type Base,
@@ -73,7 +74,12 @@ export function inCohort(state: State, inner: RowScope, links: readonly Link[], 
   const partners = links.map((link) => printTyped(link.inner));
   const one = (columns: readonly string[]): string =>
     columns.length === 1 ? (columns[0] ?? '') : `row(${columns.join(', ')})`;
-  const where = [...inner.predicates.map(printTyped).toSorted(), ...partners.map((sql) => `${sql} IS NOT NULL`)];
+  const apart = links.flatMap((link) => apartAsFloats(link.outer, link.inner));
+  const where = [
+    ...inner.predicates.map(printTyped).toSorted(),
+    ...partners.map((sql) => `${sql} IS NOT NULL`),
+    ...apart,
+  ];
   const known = keys.map((sql) => `${sql} IS NOT NULL AND `).join('');
   const asked = columnsOf(inner);
   const link: Typed = {

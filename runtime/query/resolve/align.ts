@@ -2,7 +2,7 @@ import type { SqlType } from '../catalogue.ts';
 import { literalType, printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Typed } from '../typed.ts';
-import { commonType, digitsOf, DOUBLE, familyOf, printType, TEXT } from '../types.ts';
+import { commonType, digitsOf, DOUBLE, familyOf, isFloating, printType, TEXT } from '../types.ts';
 import { matchConstant } from './constant.ts';
 
 /** Both sides in types that DuckDB compares without a cast that can fail. */
@@ -36,6 +36,29 @@ function toDouble(arg: Typed): Typed {
     sql: `CAST(${printTyped(arg)} AS DOUBLE)`,
     at: arg.at,
   };
+}
+
+/**
+ * Conditions on a link of two tables under which a value on either side equals at most one value on the other.
+ *
+ * The engine compares whole numbers and decimals with floating-point ones as floating-point numbers, where 2^53 and 2^53 + 1
+ * are equal: a row would meet the rows of two units, or two rows of a table in which no value stands twice. INVARIANT: how
+ * many rows hang on one unit is counted in the types of the columns, so it has to hold for what is compared. Numbers that
+ * floating point cannot tell from their neighbours are nobody's key, and meet nothing.
+ */
+export function apartAsFloats(left: Typed, right: Typed): readonly string[] {
+  if (left.kind !== 'column' || right.kind !== 'column' || left.base === null || right.base === null) return [];
+  if (left.base.relation === right.base.relation || (left.base.table.isPublic && right.base.table.isPublic)) return [];
+  const floating = [left, right].find(({ type }) => type !== null && isFloating(type));
+  const exact = [left, right].find(({ type }) => type !== null && digitsOf(type) !== null);
+  const digits = exact?.type == null ? null : digitsOf(exact.type);
+  if (floating === undefined || digits === null) return [];
+  const { places, whole } =
+    floating.type?.kind === 'double' ? { places: 15, whole: 2 ** 53 } : { places: 6, whole: 2 ** 24 };
+  if (digits.whole + digits.scale <= places) return [];
+  const end = digits.scale === 0 ? whole : 10 ** (places - digits.scale);
+  const sql = printTyped(floating);
+  return [`${sql} > CAST('-${end}' AS DOUBLE)`, `${sql} < CAST('${end}' AS DOUBLE)`];
 }
 
 /** One type for all, e.g. for CASE branches and COALESCE. */

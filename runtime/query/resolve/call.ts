@@ -8,7 +8,7 @@ import { BOOLEAN, DOUBLE, familyOf, printType } from '../types.ts';
 import { arithmetic, negate, type Operator, type Over } from './arithmetic.ts';
 import { fold, matchConstant } from './constant.ts';
 import { buildTextCall } from './text-call.ts';
-import { alignPair, agree, needs, argument } from './align.ts';
+import { alignPair, apartAsFloats, agree, needs, argument } from './align.ts';
 import { buildDateCall, operateOnDates } from './date-call.ts';
 
 /** Builds a typed call of an operator or a scalar function, or refuses what the tables do not hold. */
@@ -179,7 +179,8 @@ function compare(name: string, left: Typed, right: Typed, at: Place): Typed {
   const isSymmetric = !['<', '>', '<=', '>='].includes(name);
   const swap = flip || (isSymmetric && sqlA > sqlB);
   const operator = (flip ? (mirrored[name] ?? name) : name).toUpperCase();
-  const sql = swap ? `(${sqlB} ${operator} ${sqlA})` : `(${sqlA} ${operator} ${sqlB})`;
+  const plain = swap ? `${sqlB} ${operator} ${sqlA}` : `${sqlA} ${operator} ${sqlB}`;
+  const sql = `(${[plain, ...(name === '=' ? apartAsFloats(a, b) : [])].join(' AND ')})`;
   return { kind: 'call', name, args: [a, b], type: BOOLEAN, digits: null, sql, at };
 }
 
