@@ -60,6 +60,37 @@ export function upperTail(noise: Noise, tail: number): bigint {
   return BigInt(Math.max(0, Math.ceil(b * -Math.log(tail * (1 + Math.exp(-1 / b))) * ROUND_UP)));
 }
 
+/**
+ * A t with P(Σ wᵢ·Xᵢ ≥ t) ≤ tail for independent draws Xᵢ; `parts` says how many have each weight, which is not negative.
+ *
+ * Argument (Chernoff): P(S ≥ t) ≤ exp(−s·t)·∏ E[exp(s·wᵢ·Xᵢ)] for every s > 0 where the expectations are finite, so every s
+ * gives a valid t. Discrete Gaussian noise is subgaussian: ln E[exp(s·X)] ≤ s²σ²/2 (Canonne, Kamath, Steinke 2020). For
+ * discrete Laplace noise with a = e^(−1/b) the expectation is (1 − a)²/((1 − a·e^s)(1 − a·e^(−s))) for s < 1/b.
+ */
+export function weightedTail(
+  noise: Noise,
+  parts: readonly { readonly weight: number; readonly count: number }[],
+  tail: number,
+): number {
+  const counted = parts.filter(({ weight, count }) => weight > 0 && count > 0);
+  if (counted.length === 0) return 0;
+  const log = -Math.log(tail);
+  if (noise.kind === 'gaussian') {
+    const squares = counted.reduce((sum, { weight, count }) => sum + count * weight * weight, 0);
+    return Math.sqrt(2 * log * squares * toNumber(noise.variance)) * ROUND_UP;
+  }
+  const rate = 1 / toNumber(noise.scale);
+  const logMoment = (s: number): number =>
+    2 * Math.log(-Math.expm1(-rate)) - Math.log(-Math.expm1(s - rate)) - Math.log(-Math.expm1(-s - rate));
+  const largest = Math.max(...counted.map(({ weight }) => weight));
+  const reaches = Array.from({ length: CHERNOFF_STEPS }, (_, i) => {
+    const s = (rate / largest) * ((i + 1) / (CHERNOFF_STEPS + 1));
+    return (counted.reduce((sum, { weight, count }) => sum + count * logMoment(s * weight), 0) + log) / s;
+  });
+  return Math.min(...reaches) * ROUND_UP;
+}
+
+const CHERNOFF_STEPS = 31;
 const ROUND_UP = 1 + 1e-9;
 
 function positive(value: number): bigint {

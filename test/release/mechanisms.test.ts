@@ -9,7 +9,7 @@ import { noisedCandidate, noisedOutputs, type NoisedNames } from '../../runtime/
 import { budgetOf, lossOf, queriesOf, WHOLE_TABLE, type NoisedPlan } from '../../runtime/release/noised-plan.ts';
 import { releaseNoised, type NoisedRelease } from '../../runtime/release/release-noised.ts';
 import { termsOf } from '../../runtime/release/terms.ts';
-import type { Noise } from '../../runtime/release/noise.ts';
+import { deviation, type Noise, weightedTail } from '../../runtime/release/noise.ts';
 import { SYSTEM_ENTROPY } from './entropy-source.ts';
 import { bounded, evaluate, type Evaluation, type Visit } from './exact-evaluation.ts';
 
@@ -213,6 +213,30 @@ describe('differentially private aggregates', () => {
         assert.ok(count < 60, `${kind} ${aggregate.kind}: ${count} of 200 intervals miss ${truth}`);
       }
     }
+  });
+
+  it('the tail of a weighted sum of draws is no smaller than promised, and not needlessly wide', () => {
+    const scales = fc.record({
+      numerator: fc.integer({ min: 1, max: 4000 }),
+      denominator: fc.integer({ min: 1, max: 100 }),
+    });
+    fc.assert(
+      fc.property(scales, fc.integer({ min: 1, max: 1000 }), ({ numerator, denominator }, count) => {
+        const parameter = { numerator: BigInt(numerator), denominator: BigInt(denominator) };
+        const laplace = { kind: 'laplace', scale: parameter } as const;
+        const gaussian = { kind: 'gaussian', variance: parameter } as const;
+        for (const noise of [laplace, gaussian]) {
+          // Of one draw the tail is known.
+          const alone = weightedTail(noise, [{ weight: 1, count: 1 }], 0.025);
+          assert.ok(exactTail(noise, Math.ceil(alone)) <= 0.025);
+          const many = weightedTail(noise, [{ weight: 0.5, count }], 0.025);
+          const spread = 0.5 * Math.sqrt(count) * deviation(noise);
+          // Normal noise would need 1.96 of them, and no bound by the moments alone does with less.
+          assert.ok(many >= 1.9 * spread, `${many} for a deviation of ${spread}`);
+          if (count > 60 && spread > 10) assert.ok(many <= 3.2 * spread, `${many} for a deviation of ${spread}`);
+        }
+      }),
+    );
   });
 
   it('the threshold hides lone keys with probability 1 − δ by the exact distribution, and is not needlessly high', () => {

@@ -5,14 +5,12 @@
  * off it is post-processing. Nothing about a single value is released: the answer is an edge or a point between two edges.
  *
  * Interval: the exact quantile's bin j is the first with T(j) = (1 − q)·Σ_{i≤j} cᵢ − q·Σ_{i>j} cᵢ ≥ 0. The noise in T(j) is a
- * sum of independent symmetric unimodal parts, hence unimodal, and P(|X| ≥ λσ) ≤ 4/(9λ²) (Vysochanskij and Petunin 1980).
- * With λ = 4.22 each of the two tests "T(j) could be ≥ 0" and "T(j − 1) could be < 0" is wrong with probability 0.025.
+ * weighted sum of independent draws, whose tail is bounded in noise.ts, so that each of the two tests "T(j) could be ≥ 0" and
+ * "T(j − 1) could be < 0" is wrong with probability 0.025 at most.
  */
-import { deviation } from '../noise.ts';
+import { type Noise, weightedTail } from '../noise.ts';
 import { binsQuery, type Bins } from './histogram.ts';
-import type { ContributionBound, Estimate, Mechanism, NoisyAnswer } from './mechanism.ts';
-
-const LAMBDA = 4.22;
+import { MISS, type ContributionBound, type Estimate, type Mechanism, type NoisyAnswer } from './mechanism.ts';
 
 export interface QuantileRange {
   /** The value that stands for the open end below the first edge, and above the last: the column's declared bounds. */
@@ -27,20 +25,46 @@ export function quantile(q: number, bins: Bins, range: QuantileRange, bound: Con
   if (!limits.every((limit, i) => i === 0 || limit >= (limits[i - 1] ?? limit)))
     throw new RangeError('a range encloses its bins', { cause: 'bins' });
   const query = binsQuery(bins, bound);
-  return { queries: [query], estimate: (answer) => [quantileEstimate(q, limits, answer(query.id))] };
+  let known: { readonly noise: Noise; readonly widths: readonly number[] } | null = null;
+  const widthsOf = (noise: Noise): readonly number[] => {
+    // Every group of an answer has the same noise.
+    if (known?.noise !== noise) known = { noise, widths: testWidths(q, bins.edges.length + 1, noise) };
+    return known.widths;
+  };
+  return {
+    queries: [query],
+    estimate: (answer) => {
+      const noisy = answer(query.id);
+      return [quantileEstimate(q, limits, noisy, widthsOf(noisy.noise))];
+    },
+  };
+}
+
+/** How far the noise of T(j) may reach to one side, for each bin j. */
+function testWidths(q: number, bins: number, noise: Noise): readonly number[] {
+  return Array.from({ length: bins }, (_, j) => {
+    const parts = [
+      { weight: 1 - q, count: j + 1 },
+      { weight: q, count: bins - 1 - j },
+    ];
+    return weightedTail(noise, parts, MISS / 2);
+  });
 }
 
 /** A quantile from noisy counts of bins; `limits` has one more entry than there are bins. */
-export function quantileEstimate(q: number, limits: readonly number[], { values, noise }: NoisyAnswer): Estimate {
+export function quantileEstimate(
+  q: number,
+  limits: readonly number[],
+  { values, noise }: NoisyAnswer,
+  widths = testWidths(q, values.length, noise),
+): Estimate {
   const counts = values.map(Number);
   const last = counts.length - 1;
   const total = counts.reduce((sum, count) => sum + count, 0);
-  const sigma = deviation(noise);
   let below = 0;
   const tests = counts.map((count, j) => {
     below += count;
-    const parts = (1 - q) ** 2 * (j + 1) + q ** 2 * (last - j);
-    return { at: below - q * total, width: LAMBDA * sigma * Math.sqrt(parts) };
+    return { at: below - q * total, width: widths[j] ?? Infinity };
   });
   const couldBe = (j: number): boolean => {
     const [own, before] = [tests[j], tests[j - 1]];
