@@ -21,7 +21,11 @@ const ROWS_PER_STATEMENT = 1_000;
  * The statements that fill the table of a block: its keys k0…, its aggregates a0…, and the number of the row. Without rows
  * it makes the table as the plan of a query needs it. Values are written as texts, and get their types once per column.
  */
-export function fillNoisyTable(block: NoisyBlock, index: number, rows: readonly (readonly Cell[])[]): string[] {
+export function fillNoisyTable(
+  block: Pick<NoisyBlock, 'keys' | 'aggregates'>,
+  index: number,
+  rows: readonly (readonly Cell[])[],
+): string[] {
   const types = [
     ...block.keys.map(({ type }) => type),
     ...block.aggregates.map((one) => cellType(one.aggregate)),
@@ -50,9 +54,20 @@ export function cellType({ kind }: DpAggregate): SqlType {
 
 /** The value that a text written by `textOf` stands for. */
 function typed(column: string, type: SqlType): string {
-  if (type.kind === 'date') return `CAST(DATE '1970-01-01' + CAST(${column} AS INTEGER) AS DATE)`;
-  if (type.kind === 'timestamp') return `make_timestamp(CAST(${column} AS BIGINT))`;
+  if (type.kind === 'date')
+    return orEndless(column, type, LAST_DAY, `CAST(DATE '1970-01-01' + CAST(${column} AS INTEGER) AS DATE)`);
+  if (type.kind === 'timestamp')
+    return orEndless(column, type, LAST_MOMENT, `make_timestamp(CAST(${column} AS BIGINT))`);
   return `CAST(${column} AS ${printType(type)})`;
+}
+
+/** Infinite days and moments are the largest numbers, which the engine refuses to count with. */
+const LAST_DAY = 2n ** 31n - 1n;
+const LAST_MOMENT = 2n ** 63n - 1n;
+
+function orEndless(column: string, type: SqlType, last: bigint, otherwise: string): string {
+  const endless = ['', '-'].map((sign) => `WHEN '${sign}${last}' THEN CAST('${sign}infinity' AS ${printType(type)})`);
+  return `CASE ${column} ${endless.join(' ')} ELSE ${otherwise} END`;
 }
 
 /** A released cell as a quoted text. Days and microseconds since 1970 stay numbers: not every moment has a text. */
