@@ -181,7 +181,7 @@ export type Step =
       readonly id: string;
       readonly budget: BudgetId;
       readonly amount: bigint;
-      readonly body: Json;
+      readonly body: { readonly [name: string]: Json };
     };
 
 export type TransactOutcome =

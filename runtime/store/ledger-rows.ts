@@ -29,6 +29,7 @@ export class LedgerRows {
   readonly #addUse: StatementSync;
   readonly #sumUses: StatementSync;
   readonly #oldestUse: StatementSync;
+  readonly #sumOrders: StatementSync;
 
   constructor(database: DatabaseSync, digest: RowDigest) {
     this.#digest = digest;
@@ -37,7 +38,7 @@ export class LedgerRows {
     this.#insert = database.prepare('insert into balance values (?, 0, 0, 0, 0, 0, 0)');
     // The pure rule has decided already; the condition is repeated here so that no path can pass the limit.
     this.#hold = database.prepare(`update balance set held = held + $amount where budget = $budget
-      and $counted + held + $amount <= $limit + topped_up`);
+      and $counted + held + $amount <= $limit + $toppedUp`);
     this.#update = database.prepare(`update balance set spent = ?, held = ?, topped_up = ?, window_ms = ?,
       window_spent = ?, window_from = ? where budget = ?`);
     this.#addUse = database.prepare('insert into use values (?, ?, ?, ?, ?)');
@@ -46,13 +47,24 @@ export class LedgerRows {
     );
     this.#sumUses.setReadBigInts(true);
     this.#oldestUse = database.prepare('select min(at) as at from use where budget = ? and at > ?');
+    // Orders are kept whole (operations.ts); those of before have their amount in the text that was signed.
+    this.#sumOrders = database.prepare(`select coalesce(sum(cast(coalesce(json_extract(body, '$.amount'),
+      json_extract(json_extract(body, '$.order'), '$.amount')) as integer)), 0) as sum
+      from record where kind = 'topUp' and kind <> 'reservation' and owner = ? and at > ?`);
+    this.#sumOrders.setReadBigInts(true);
   }
 
   /** Where a budget stands for a limit with this window (none: for ever). */
   balance(budget: BudgetId, windowMs: number | undefined, nowMs: number): Balance {
     const row = this.#row(budget) ?? NO_ROW;
     const spent = windowMs === undefined ? row.spent : this.#slide(budget, row, windowMs, nowMs).windowSpent;
-    return { spent, held: row.held, toppedUp: row.toppedUp };
+    return { spent, held: row.held, toppedUp: this.#toppedUp(budget, row, windowMs, nowMs) };
+  }
+
+  /** Added once: what is added to a limit with a window leaves it like a use, or every window to come would have it again. */
+  #toppedUp(budget: BudgetId, row: BalanceRow, windowMs: number | undefined, nowMs: number): bigint {
+    if (windowMs === undefined || row.toppedUp === 0n) return row.toppedUp;
+    return this.#sumOrders.get(budget, Math.max(0, nowMs - windowMs))?.['sum'] as bigint;
   }
 
   /** When the first use was reserved that the window still counts; null when it counts none. */
@@ -106,7 +118,8 @@ export class LedgerRows {
       row = slid;
     }
     const $counted = windowMs === undefined ? row.spent : row.windowSpent;
-    const { changes } = this.#hold.run({ $amount: amount, $budget: budget, $counted, $limit: limit });
+    const $toppedUp = this.#toppedUp(budget, row, windowMs, nowMs);
+    const { changes } = this.#hold.run({ $amount: amount, $budget: budget, $counted, $limit: limit, $toppedUp });
     // INVARIANT: a debit changes exactly one row, or the transaction ends here.
     if (Number(changes) !== 1) throw new StoreFault('state-misuse', `budget '${budget}' was not debited`);
     this.#digest.subtract('balance', columnsOf(budget, row));

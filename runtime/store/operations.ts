@@ -198,8 +198,9 @@ export function transact(tables: Tables, steps: readonly Step[]): WithoutReceipt
         const known = tables.rows.get('topUp', one.id);
         if (known !== undefined) return { kind: 'refused', step: index, found: known.state };
         tables.ledger.topUp(one.budget, one.amount);
-        const state = 'applied';
-        tables.rows.put({ table: 'topUp', id: one.id, owner: one.budget, state, atMs: tables.nowMs, body: one.body });
+        const body = { ...one.body, amount: String(one.amount) };
+        const [owner, state, atMs] = [one.budget, 'applied', tables.nowMs];
+        tables.rows.put({ table: 'topUp', id: one.id, owner, state, atMs, body });
         break;
       }
     }

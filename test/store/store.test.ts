@@ -287,6 +287,39 @@ test('a top-up adds to the limit once, whatever is replayed', async (t) => {
   assert.equal((await store.reserve(reserveInput('j1', [{ budget: CREDIT, amount: 5n, limit: 0n }]))).kind, 'reserved');
 });
 
+test('what is added to a limit with a window is added once, not to every window to come', async (t) => {
+  let now = NOW;
+  const path = dataDirectory(t);
+  let store = await openWorld(t, path, () => now);
+  let asked = 0;
+  const use = async (): Promise<string> => {
+    const id = `job-${asked++}`;
+    const answer = await store.reserve(reserveInput(id, [{ budget: EPSILON, amount: 1n, limit: 1n, windowMs: 1000 }]));
+    if (answer.kind === 'reserved') await store.commitRelease({ ...releaseInput(id) });
+    return answer.kind;
+  };
+  assert.equal(await use(), 'reserved');
+  assert.equal(await use(), 'exhausted');
+  now += 100;
+  await store.transact([{ do: 'topUp', id: 'nonce-1', budget: EPSILON, amount: 1n, body: { order: '{}' } }]);
+  // As orders were kept before the amount stood beside them.
+  const order = { order: JSON.stringify({ amount: '1' }), signature: '' };
+  const record = { table: 'topUp', id: 'older', owner: EPSILON, state: 'applied', atMs: now, body: order } as const;
+  await store.transact([{ do: 'put', record }]);
+  assert.equal((await store.balance(EPSILON, 1000)).toppedUp, 2n);
+  assert.deepEqual([await use(), await use(), await use()], ['reserved', 'reserved', 'exhausted']);
+  now = NOW + 1000;
+  assert.deepEqual([await use(), await use()], ['reserved', 'exhausted'], 'the first use is a window old');
+  now = NOW + 1100;
+  assert.deepEqual([await use(), (await store.balance(EPSILON, 1000)).toppedUp], ['exhausted', 0n]);
+  now = NOW + 3000;
+  await store.close();
+  store = await openStore({ path, clock: () => now });
+  t.after(() => store.close());
+  assert.deepEqual([await use(), await use()], ['reserved', 'exhausted'], 'as the policy says, and no more');
+  assert.equal((await store.balance(EPSILON)).toppedUp, 1n, 'a limit for good keeps what was added');
+});
+
 test('a transaction whose expectation fails changes nothing', async (t) => {
   const store = await openWorld(t);
   const record = { table: 'policy', id: 'p1', owner: 'visits', state: 'attached', atMs: NOW, body: {} } as const;
