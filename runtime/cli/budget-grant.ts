@@ -8,6 +8,7 @@ interface GrantOptions extends CommonOptions {
   readonly to: string;
   readonly mode: string;
   readonly epsilon?: string;
+  readonly rho?: string;
   readonly uses?: string;
 }
 
@@ -21,33 +22,49 @@ export function addBudgetGrant(budget: Command): void {
     .option('--to <consumer>', 'whose budget; without it the one that all consumers share', '')
     .option('--mode <mode>', 'mode of the rule whose budget it is', 'differentialPrivacy')
     .option('--epsilon <number>', 'privacy loss to add')
+    .option('--rho <number>', 'privacy loss to add to a rule that says `accounting: zcdp`')
     .option('--uses <number>', 'uses to add')
     .action((options: GrantOptions) =>
       actAs(options, async (glovebox, out) => {
-        const { dataset, to: consumer, epsilon, uses } = options;
-        if ((epsilon === undefined) === (uses === undefined)) throw new UsageError('give --epsilon or --uses');
-        const kind = epsilon === undefined ? 'count' : 'microEpsilon';
-        const amount =
-          epsilon === undefined
-            ? BigInt(wholeNumber('--uses', uses ?? '', { from: 1, to: MAX_USES }))
-            : microEpsilonOf(epsilon);
+        const { dataset, to: consumer } = options;
+        const { kind, amount, text } = addedBy(options);
         const mode = consumer === '' ? '' : options.mode;
         const { budget: name, toppedUp } = await glovebox.budgets.topUp({ dataset, consumer, mode, kind, amount });
         out.answer(
           { budget: name, toppedUp },
           () =>
-            `added ${epsilon ?? uses} to ${name}; added in all: ${kind === 'count' ? toppedUp : Number(toppedUp) / 1e6}`,
+            `added ${text} to ${name}; added in all: ${kind === 'count' ? toppedUp : Number(toppedUp) / 10 ** DIGITS[kind]}`,
         );
       }),
     );
 }
 
+/** Decimals of the whole units in which a loss is counted. */
+const DIGITS = { microEpsilon: 6, nanoRho: 9 } as const;
+
+function addedBy({ epsilon, rho, uses }: GrantOptions): {
+  readonly kind: 'microEpsilon' | 'nanoRho' | 'count';
+  readonly amount: bigint;
+  readonly text: string;
+} {
+  const [text, ...more] = [epsilon, rho, uses].filter((one) => one !== undefined);
+  if (text === undefined || more.length > 0) throw new UsageError('give --epsilon, --rho or --uses');
+  if (uses !== undefined)
+    return { kind: 'count', amount: BigInt(wholeNumber('--uses', uses, { from: 1, to: MAX_USES })), text };
+  const kind = rho === undefined ? 'microEpsilon' : 'nanoRho';
+  return { kind, amount: wholeOf(text, DIGITS[kind]), text };
+}
+
 const MAX_USES = 9_999_999_999_999;
 
-/** Decimal epsilon to whole micro-epsilon, without rounding. */
-function microEpsilonOf(text: string): bigint {
-  const match = /^(\d{1,6})(?:\.(\d{1,6}))?$/.exec(text);
-  const micro = match === null ? 0n : BigInt(`${match[1] ?? ''}${(match[2] ?? '').padEnd(6, '0')}`);
-  if (micro <= 0n) throw new UsageError(`\`${text}\` is not an epsilon above 0 with at most six decimals`);
-  return micro;
+/** A decimal loss in whole units, without rounding. */
+function wholeOf(text: string, digits: number): bigint {
+  const match = /^(\d{1,6})(?:\.(\d{1,9}))?$/.exec(text);
+  const [, whole = '', fraction = ''] = match ?? [];
+  const amount = fraction.length > digits ? 0n : BigInt(`${whole}${fraction.padEnd(digits, '0')}`);
+  if (amount <= 0n)
+    throw new UsageError(
+      `\`${text}\` is not a privacy loss above 0 with at most ${digits === 6 ? 'six' : 'nine'} decimals`,
+    );
+  return amount;
 }

@@ -2,9 +2,11 @@ import type { GrantBudgetRequest, GrantBudgetResponse } from '../gen/messages.ts
 import type { Caller } from '../identity/party.ts';
 import { type BudgetId, consumerBudget, datasetBudget } from '../ledger/budget.ts';
 import { Fault } from '../rpc/fault.ts';
+import type { AllowRule } from '../policy/model.ts';
 import { requireRole } from './access.ts';
+import { pinnedPolicy } from './agreement-record.ts';
 import type { GatewayNeeds } from './needs.ts';
-import type { DatasetBody } from './records.ts';
+import { type AgreementBody, type DatasetBody, policyOf } from './records.ts';
 import { applyTopUp } from './top-up.ts';
 
 /** What can be enlarged; everything else that is counted has no limit that a top-up could move. */
@@ -22,7 +24,26 @@ export async function grantBudget(
   if (dataset?.owner !== caller.party)
     throw new Fault('not-found', `cannot grant a budget of \`${request.dataset}\`: you have no such dataset`);
   const budget = budgetOf(request);
+  checkMeasure(needs, request);
   return { budget, toppedUp: await applyTopUp(needs, caller, { ...request, budget }) };
+}
+
+/** A loss that adds up as rho is limited in rho: epsilon would be added to a budget that limits nothing. */
+function checkMeasure(needs: GatewayNeeds, { dataset, consumer, mode, kind }: GrantBudgetRequest): void {
+  if (kind !== 'microEpsilon' || consumer === '') return;
+  const rules = needs.store
+    .peekAll<AgreementBody>('agreement')
+    .filter(({ state, body }) => state === 'active' && body.dataset === dataset && body.consumer === consumer)
+    .flatMap(({ body }) => {
+      const policy = pinnedPolicy(needs, body);
+      return policy === undefined ? [] : policyOf(policy.body).allow.filter((rule) => rule.mode === mode);
+    });
+  const isConcentrated = ({ release }: AllowRule): boolean => 'accounting' in release && release.accounting === 'zcdp';
+  if (rules.length > 0 && rules.every(isConcentrated))
+    throw new Fault(
+      'argument-not-valid',
+      `losses of \`${consumer}\` under \`${mode}\` add up as rho (\`accounting: zcdp\`), which epsilon does not enlarge: grant rho`,
+    );
 }
 
 function budgetOf({ dataset, consumer, mode, kind }: GrantBudgetRequest): BudgetId {

@@ -198,4 +198,12 @@ it('a new policy version refills nothing, whichever way losses are added up', as
   const { budgets } = await acme.budgets.get({ dataset: 'visits' });
   const own = budgets.find(({ consumer }) => consumer === 'acme');
   assert.ok((own?.microEpsilonSpent ?? 0n) <= (own?.microEpsilonLimit ?? 0n));
+  // What limits is rho: epsilon would be taken with thanks and buy nothing.
+  const grant = { dataset: 'visits', consumer: 'acme', mode: 'differentialPrivacy' };
+  await assert.rejects(hospital.budgets.topUp({ ...grant, kind: 'microEpsilon', amount: 5_000_000n }), {
+    code: 'argument-not-valid',
+  });
+  await hospital.budgets.topUp({ ...grant, kind: 'nanoRho', amount: 125_000_000n });
+  for (const state of ['released', 'denied'])
+    assert.equal((await run(acme, 'select count(*) from visits')).state, state);
 });
