@@ -113,7 +113,8 @@ export interface NoisedQueries {
 export function queriesOf(plan: NoisedPlan): NoisedQueries {
   const needsThreshold = plan.keys.kind === 'private' || plan.minUnits !== null;
   const rows = countQuery({ kind: 'rows' }, plan.bound);
-  const mechanisms = plan.aggregates.map((aggregate) => mechanismOf(aggregate, plan.bound));
+  const bound = boundOf(plan);
+  const mechanisms = plan.aggregates.map((aggregate) => mechanismOf(aggregate, bound));
   const asked = mechanisms.flatMap((mechanism) => mechanism.queries);
   const distinct = [
     ...new Map([...(needsThreshold ? [rows] : []), ...asked].map((query) => [query.id, query])).values(),
@@ -125,6 +126,11 @@ export function queriesOf(plan: NoisedPlan): NoisedQueries {
   ];
   const threshold = needsThreshold ? thresholdOf(plan, noiseFor(rows, share)) : null;
   return { mechanisms, queries, reads, threshold };
+}
+
+/** Of groups that are declared a unit can be in no more than there are; rows of other keys are in none. */
+function boundOf({ bound, keys }: NoisedPlan): ContributionBound {
+  return keys.kind === 'private' || keys.keys.length === 0 ? bound : { ...bound, maxGroupsPerUnit: keys.keys.length };
 }
 
 const PUBLIC_KEY_MISS = 1e-6;

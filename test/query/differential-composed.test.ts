@@ -263,7 +263,7 @@ for (const [sql] of [...OFFERED, ...PER_UNIT, ...ORDERED]) {
         RELEASE,
         block.rowsPerUnit,
         block.aggregates.map(({ aggregate }) => aggregate),
-        WHOLE_TABLE,
+        block.keys.length === 0 ? WHOLE_TABLE : { kind: 'private' },
       );
       const read = async (
         side: Hospital,

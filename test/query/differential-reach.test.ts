@@ -113,7 +113,7 @@ for (const [sql, rowsPerUnit] of offered) {
       RELEASE,
       query.rowsPerUnit,
       query.aggregates.map(({ aggregate }) => aggregate),
-      WHOLE_TABLE,
+      query.keys.length === 0 ? WHOLE_TABLE : { kind: 'private' },
     );
     const exact = new Map((await full.exact(query)).map((group) => [JSON.stringify(group.key, text), group]));
     for (const neighbour of neighbours) {

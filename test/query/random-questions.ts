@@ -6,9 +6,12 @@ interface Source {
   readonly measures: readonly string[];
   readonly keys: readonly string[];
   readonly conditions: readonly string[];
+  /** Columns that are the privacy unit. */
+  readonly units?: readonly string[];
 }
 
 const visits = (at: string): Omit<Source, 'from'> => ({
+  units: [`${at}.patient`],
   measures: ['cost', 'stay', 'big', 'share', 'tiny', 'paid'].map((name) => `${at}.${name}`),
   keys: ['ward', 'stay', 'day', 'code', 'share', 'paid'].map((name) => `${at}.${name}`),
   conditions: [
@@ -23,6 +26,7 @@ const visits = (at: string): Omit<Source, 'from'> => ({
   ],
 });
 const patients: Omit<Source, 'from'> = {
+  units: ['p.id'],
   measures: ['p.age', 'p.score', 'p.weight'],
   keys: ['p.town', 'p.age', 'p.born', 'p.score'],
   conditions: ['p.age > 5', "p.town = 'A'", "p.id IN (SELECT patient FROM visits WHERE ward = 'north')"],
@@ -42,6 +46,7 @@ function of(from: string, ...parts: readonly Omit<Source, 'from'>[]): Source {
     measures: parts.flatMap(({ measures }) => measures),
     keys: parts.flatMap(({ keys }) => keys),
     conditions: parts.flatMap(({ conditions }) => conditions),
+    units: parts.flatMap(({ units }) => units ?? []),
   };
 }
 
@@ -135,6 +140,7 @@ export function randomQuestion(random: Random): string {
       `avg(${measure()})`,
       `variance(${measure()})`,
       `count(DISTINCT ${one(source.keys)})${filter()}`,
+      ...(source.units ?? []).map((unit) => `count(DISTINCT ${unit})${filter()}`),
       `median(${one(source.measures)})`,
       `corr(${measure()}, ${measure()})${filter()}`,
       `covar_pop(${measure()}, ${measure()})`,

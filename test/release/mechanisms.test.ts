@@ -340,6 +340,26 @@ describe('differentially private aggregates', () => {
     assert.equal(twice.queries.length, one.queries.length);
   });
 
+  it('a unit is counted once in each group of which there are few, however many rows it has', () => {
+    const bound = { maxRowsPerUnit: 20 };
+    const scaleOf = (keys: NoisedPlan['keys'], aggregate: DpAggregate): number => {
+      const noise = queriesOf(planOf([aggregate], { keys, bound })).queries.at(-1)?.noise;
+      return noise?.kind === 'laplace' ? Number(noise.scale.numerator) / Number(noise.scale.denominator) : NaN;
+    };
+    const units = { kind: 'countDistinct', column: null } as const;
+    const filtered = { kind: 'countDistinct', column: 'those', isOfUnits: true } as const;
+    const keys = Array.from({ length: 30 }, (_, i) => [BigInt(i)]);
+    for (const aggregate of [units, filtered]) {
+      assert.equal(scaleOf(WHOLE_TABLE, aggregate), 1);
+      assert.equal(scaleOf({ kind: 'public', keys: keys.slice(0, 3) }, aggregate), 3);
+      assert.equal(scaleOf({ kind: 'public', keys }, aggregate), 20);
+      // Half of the budget tells which keys appear.
+      assert.equal(scaleOf({ kind: 'private' }, aggregate), 40);
+    }
+    assert.equal(scaleOf(WHOLE_TABLE, { kind: 'countDistinct', column: 'cost' }), 20, 'each row can bring a value');
+    assert.equal(scaleOf(WHOLE_TABLE, { kind: 'count', measure: null }), 20);
+  });
+
   it('a budget that cannot be shared, private keys without delta and odd plans are faults before any data is read', () => {
     const sum: DpAggregate = { kind: 'sum', measure: COST };
     const faults: NoisedPlan[] = [

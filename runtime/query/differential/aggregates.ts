@@ -161,7 +161,8 @@ function distinctOf(call: Call, arg: Typed, filter: string | null, needs: Aggreg
     !base.table.isPublic &&
     base.table.units.some(({ keyColumns }) => keyColumns.length === 1 && keyColumns[0] === base.column.name);
   if (!isUnit) return { kind: 'countDistinct', column: needs.measures.told(arg, filter, []) };
-  return { kind: 'countDistinct', column: filter === null ? null : needs.measures.units(needs.unitHash, filter) };
+  if (filter === null) return { kind: 'countDistinct', column: null };
+  return { kind: 'countDistinct', column: needs.measures.units(needs.unitHash, filter), isOfUnits: true };
 }
 
 /** count(x), and count(CASE WHEN c THEN x END): rows in which it has a value. */

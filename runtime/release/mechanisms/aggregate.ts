@@ -1,6 +1,6 @@
 /** The aggregates of the differentially private mode as plain data, and the mechanism of each. */
 import { unreachable } from '../columns.ts';
-import { countDistinct } from './count-distinct.ts';
+import { countDistinct, type Distinct } from './count-distinct.ts';
 import { count } from './count.ts';
 import { histogram, type Bins } from './histogram.ts';
 import { linearRelation, type Pair } from './linear-relation.ts';
@@ -16,8 +16,7 @@ export type DpAggregate =
   | { readonly kind: 'count'; readonly measure: string | null }
   | { readonly kind: 'sum' | 'avg'; readonly measure: Measure }
   | { readonly kind: 'variance' | 'stddev'; readonly measure: Measure; readonly of: 'sample' | 'population' }
-  /** `column` null counts privacy units. */
-  | { readonly kind: 'countDistinct'; readonly column: string | null }
+  | ({ readonly kind: 'countDistinct' } & Distinct)
   /** One output column per bin. */
   | { readonly kind: 'histogram'; readonly bins: Bins }
   | { readonly kind: 'quantile'; readonly q: number; readonly bins: Bins; readonly range: QuantileRange }
@@ -36,7 +35,7 @@ export function mechanismOf(aggregate: DpAggregate, bound: ContributionBound): M
     case 'stddev':
       return variance(aggregate.measure, { of: aggregate.of, isRoot: aggregate.kind === 'stddev' }, bound);
     case 'countDistinct':
-      return countDistinct(aggregate.column, bound);
+      return countDistinct(aggregate, bound);
     case 'histogram':
       return histogram(aggregate.bins, bound);
     case 'quantile':

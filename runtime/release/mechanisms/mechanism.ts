@@ -11,9 +11,10 @@ import { unreachable } from '../columns.ts';
 import type { Rational } from '../discrete-laplace.ts';
 import type { Noise, Sensitivity } from '../noise.ts';
 
-/** Rows that a unit keeps, at most. */
+/** Rows that a unit keeps, at most; and groups of the answer that they can be in, where fewer are known before any row is read. */
 export interface ContributionBound {
   readonly maxRowsPerUnit: number;
+  readonly maxGroupsPerUnit?: number;
 }
 
 /** A bounded column in fixed point: the integer f stands for f · step. */
@@ -117,6 +118,15 @@ export function rowsPerUnit(bound: ContributionBound): bigint {
   if (!Number.isSafeInteger(maxRowsPerUnit) || maxRowsPerUnit < 1)
     throw new RangeError('a contribution bound is at least 1');
   return BigInt(maxRowsPerUnit);
+}
+
+/** Groups that a unit's rows can be in: no more than it has rows. Throws `RangeError` as `rowsPerUnit` does. */
+export function groupsPerUnit(bound: ContributionBound): bigint {
+  const rows = rowsPerUnit(bound);
+  const { maxGroupsPerUnit: groups } = bound;
+  if (groups === undefined) return rows;
+  if (!Number.isSafeInteger(groups) || groups < 1) throw new RangeError('a bound of groups is at least 1');
+  return BigInt(groups) < rows ? BigInt(groups) : rows;
 }
 
 /** `value` brought into [low, high]. */
