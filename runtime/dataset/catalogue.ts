@@ -221,6 +221,7 @@ function unitColumns(
     oneHot: UNIT_ONE_HOT(index),
     tag: UNIT_TAG(index),
     ...(unit.via.length === 0 ? {} : { path: unit.via }),
+    ...(unit.columns.length === 0 ? { isRow: true as const } : {}),
   };
 }
 

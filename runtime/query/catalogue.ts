@@ -104,6 +104,8 @@ export interface UnitColumns {
   readonly sides?: ReadonlyMap<string, string>;
   /** How the table reaches its unit; lets a join along the path count the unit once. Absent: no path. */
   readonly path?: readonly JoinStep[];
+  /** Each row is a unit of its own. */
+  readonly isRow?: true;
 }
 
 /** Columns of a table that are the unit: its own, or the one that leads to a table whose unit is the column it leads to. */

@@ -14,6 +14,7 @@ const WORLDS = 10;
 const QUESTIONS = 20;
 /** Asked of every world: where clipping, joining and counting went wrong, or would first. */
 const ALWAYS: readonly string[] = [
+  'SELECT kind, count(*), sum(level) FROM alarms GROUP BY kind',
   'SELECT sum(p.score), avg(p.weight) FROM patients p',
   'SELECT sum(v.share), sum(v.big) FROM visits v',
   'SELECT count(*) FROM visits v JOIN codes c ON v.code = c.code',
@@ -32,6 +33,15 @@ async function blocksOf(
   if (query.kind === 'denied') return [];
   return query.kind === 'composed' ? query.blocks : [query];
 }
+
+test('where each row is a unit, the noise is that of one row', async () => {
+  const dataset = await RandomDataset.open(randomWorld(randomFrom(1)), RELEASE);
+  const rowsIn = async (sql: string): Promise<readonly number[]> =>
+    (await blocksOf(dataset, sql, RELEASE)).map(({ rowsPerUnit }) => rowsPerUnit);
+  assert.deepEqual(await rowsIn('SELECT count(*) FROM alarms'), [1]);
+  assert.deepEqual(await rowsIn('SELECT count(*) FROM labs'), [2]);
+  dataset.close();
+});
 
 test('no patient of any world moves any exact answer by more than its noise is made for', async () => {
   let [permitted, tight] = [0, 0];

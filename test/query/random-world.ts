@@ -17,7 +17,7 @@ import { exactId } from '../../runtime/release/mechanisms/mechanism.ts';
 export type Random = () => number;
 export type Value = string | number | boolean | null;
 type Row = Readonly<Record<string, Value>>;
-export type World = Readonly<Record<'patients' | 'visits' | 'stays' | 'items' | 'labs', readonly Row[]>>;
+export type World = Readonly<Record<'patients' | 'visits' | 'stays' | 'items' | 'labs' | 'alarms', readonly Row[]>>;
 
 const int = (bits: 8 | 16 | 32 | 64): SqlType => ({ kind: 'integer', bits, isSigned: true });
 const decimal = (width: number, scale: number): SqlType => ({ kind: 'decimal', width, scale });
@@ -42,6 +42,7 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, SqlType>>>> = {
   stays: { number: int(32), patient: int(64), days: int(16), ward: TEXT },
   items: { stay: int(32), price: decimal(12, 2), quantity: int(32), kind: TEXT },
   labs: { id: DOUBLE, value: DOUBLE, kind: TEXT },
+  alarms: { level: DOUBLE, kind: TEXT },
   wards: { ward: TEXT, floor: int(32) },
   prices: { ward: TEXT, price: int(32) },
   codes: { code: int(64), label: int(32), name: TEXT },
@@ -60,6 +61,7 @@ const BOUNDS: Readonly<Record<string, Readonly<Record<string, { low: number; hig
   stays: { days: { low: 0, high: 60 } },
   items: { price: { low: 0, high: 5000 }, quantity: { low: 1, high: 9 } },
   labs: { value: { low: -1e-3, high: 7e17 } },
+  alarms: { level: { low: -1e200, high: 1e200 } },
 };
 const TO_PATIENT = { from: 'patient', table: 'patients', to: 'id' };
 const UNITS: Readonly<Record<string, readonly PrivacyUnit[]>> = {
@@ -68,6 +70,8 @@ const UNITS: Readonly<Record<string, readonly PrivacyUnit[]>> = {
   stays: [{ columns: ['id'], via: [TO_PATIENT] }],
   items: [{ columns: ['id'], via: [{ from: 'stay', table: 'stays', to: 'number' }, TO_PATIENT] }],
   labs: [{ columns: ['id'], via: [] }],
+  // Each row is a unit of its own, also where several are alike.
+  alarms: [{ columns: [], via: [] }],
 };
 const PUBLIC: Readonly<Record<string, readonly (readonly Value[])[]>> = {
   wards: [
@@ -179,10 +183,11 @@ export function randomWorld(random: Random): World {
       value: any(DOUBLES),
       kind: any(['x', 'y']),
     })),
+    alarms: some(8, () => ({ level: any([1e200, -1e300, 0, null]), kind: any(['x', 'y', null]) })),
   };
 }
 
-/** The same world without all rows of one patient, for each of them. */
+/** The same world without all rows of one patient, for each of them; and without an alarm, as no question is about both. */
 export function neighboursOf(world: World): readonly World[] {
   return world.patients.map(({ id }) => {
     const stays = new Set(world.stays.filter(({ patient }) => patient === id).map(({ number }) => number));
@@ -193,6 +198,7 @@ export function neighboursOf(world: World): readonly World[] {
       stays: world.stays.filter((one) => !isOf(one)),
       items: world.items.filter(({ stay }) => stay === null || !stays.has(stay ?? null)),
       labs: world.labs.filter((one) => String(one['id']) !== id),
+      alarms: world.alarms.slice(1),
     };
   });
 }
@@ -319,10 +325,11 @@ function catalogueTable(laidOut: Awaited<ReturnType<typeof makeLayout>>['tables'
     }),
     units: units.map(({ columns, via }, index) => ({
       keyColumns: via.length === 0 ? columns : via.length === 1 ? ['patient'] : [],
-      domain: 'hospital:id',
+      domain: columns.length === 0 ? `hospital#${name}` : 'hospital:id',
       hash: UNIT_HASH(index),
       oneHot: UNIT_ONE_HOT(index),
       ...(via.length === 0 ? {} : { path: via }),
+      ...(columns.length === 0 ? { isRow: true as const } : {}),
     })),
     joins: 'allowed',
     rowCount: BigInt(rowCount),

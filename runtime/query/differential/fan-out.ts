@@ -93,10 +93,12 @@ function rowsFrom(scope: RowScope, root: Base, counted: Counted): number {
 
 /**
  * Rows of a unit that count in a table: the layout keeps `kept` of each table alike. Of a table through which others reach
- * their unit it refuses a second row, so one is enough; INVARIANT: whoever relies on the number also asks for it, by rank.
+ * their unit it refuses a second row, and where each row is a unit there is none, so one is enough; INVARIANT: whoever relies
+ * on the number also asks for it, by rank.
  */
-export function keptRowsOf({ rowsPerUnit, isOneOfEachUnit }: CatalogueTable, kept: number): number {
-  return rowsPerUnit ?? (isOneOfEachUnit === true ? 1 : kept);
+export function keptRowsOf({ rowsPerUnit, isOneOfEachUnit, units }: CatalogueTable, kept: number): number {
+  const isOne = isOneOfEachUnit === true || units.some(({ isRow }) => isRow === true);
+  return rowsPerUnit ?? (isOne ? 1 : kept);
 }
 
 /** Rows of a unit that a private table has here; one where a condition takes the first of the unit's own order. */
