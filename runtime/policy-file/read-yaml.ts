@@ -30,16 +30,20 @@ export function readYaml(text: string): ReadYaml {
     uniqueKeys: false,
     merge: false,
     schema: 'core',
+    // Each excerpt of the text costs its line: thousands of complaints about one long line would take seconds.
+    prettyErrors: false,
   });
   const placed = (offset: number, message: string): Trouble => {
     const { line, col } = lines.linePos(offset);
     return {
       line,
       column: col,
-      message: (message.slice(0, MAX_MESSAGE).split('\n')[0] ?? '').replace(/ at line \d+, column \d+:?$/, ''),
+      message: message.slice(0, MAX_MESSAGE).split('\n')[0] ?? '',
     };
   };
-  const troubles = [...source.errors, ...source.warnings].map(({ pos, message }) => placed(pos[0], message));
+  const troubles = [...source.errors, ...source.warnings]
+    .slice(0, MAX_TROUBLES)
+    .map(({ pos, message }) => placed(pos[0], message));
   if (troubles.length === 0) troubles.push(...keyTroubles(source, placed));
   if (troubles.length > 0) return { kind: 'troubles', troubles };
   try {
@@ -64,6 +68,8 @@ function keyTroubles(source: Document, placed: (offset: number, message: string)
           continue;
         }
         const name = String(key.value);
+        // Objects of JavaScript lose a key of this name, and with it what somebody meant by it.
+        if (name === '__proto__') troubles.push(placed(start, 'a key cannot be named `__proto__`'));
         if (seen.has(name)) troubles.push(placed(start, `Map keys must be unique: \`${name.slice(0, 100)}\` is twice`));
         seen.add(name);
       }

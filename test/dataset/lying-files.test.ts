@@ -1,10 +1,30 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as arrow from 'apache-arrow';
+import { isValid } from '../../runtime/release/columns.ts';
 import { DatasetError } from '../../runtime/dataset/dataset-error.ts';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { readArrow } from '../../runtime/dataset/worker/read-arrow.ts';
 import { BenchFolder } from './bench-folder.ts';
+
+/** Three record batches of one column with missing values, and of one with a dictionary; the library can pack them. */
+const MANY = [0, 1, 2]
+  .map(() => new arrow.Table({ n: arrow.vectorFromArray([1n, null, 3n], new arrow.Int64()) }))
+  .reduce((all, one) => all.concat(one));
+const coded = (values: readonly (string | null)[]): arrow.Table =>
+  new arrow.Table({ s: arrow.vectorFromArray(values, new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32())) });
+const MANY_CODED = [0, 1, 2].map(() => coded(['a', null, 'c'])).reduce((all, one) => all.concat(one));
+arrow.compressionRegistry.set(arrow.CompressionType.ZSTD, {
+  encode: (bytes) => new Uint8Array(zstdCompressSync(bytes)),
+  decode: (bytes) => new Uint8Array(zstdDecompressSync(bytes)),
+});
+function packed(table: arrow.Table): Uint8Array {
+  const writer = arrow.RecordBatchStreamWriter.writeAll(table, { compressionType: arrow.CompressionType.ZSTD });
+  return writer.toUint8Array(true);
+}
 
 const VALUES = Array.from({ length: 50 }, (_, i) => `k${i % 3}`);
 const PLAIN = new arrow.Table({ s: arrow.vectorFromArray(VALUES, new arrow.Utf8()) });
@@ -54,6 +74,46 @@ describe('files that lie about themselves', () => {
         await refused(bench, 'a.arrow', lie(good, -10, length), /byte \d+: a footer of -?\d+ bytes, and \d+ are there/);
       await refused(bench, 'a.arrow', good.slice(0, -5), /no end mark; it was cut/);
     }
+  });
+
+  it('any number of an Arrow file changed: it is refused, or every row is there with the values that it misses', async () => {
+    await using bench = await BenchFolder.create();
+    const files = [
+      packed(MANY),
+      arrow.tableToIPC(MANY, 'file'),
+      arrow.tableToIPC(coded(['a', 'b', null, 'a', null, 'b', 'a', null, 'b']), 'file'),
+      arrow.tableToIPC(MANY_CODED, 'stream'),
+    ];
+    let refusals = 0;
+    let taken = 0;
+    for (const good of files) {
+      const source = await bench.source('a.arrow', good);
+      const count = async (bytes: Uint8Array): Promise<readonly [rows: number, missing: number]> => {
+        writeFileSync(source.path, bytes);
+        let [rows, missing] = [0, 0];
+        for await (const event of readArrow(source, 'a'))
+          if (event.kind === 'batch') {
+            rows += event.batch.rowCount;
+            const [column] = event.batch.columns;
+            for (let row = 0; row < event.batch.rowCount; row++) if (column && !isValid(column, row)) missing += 1;
+          }
+        return [rows, missing];
+      };
+      const whole = await count(good);
+      assert.deepEqual(whole, [9, 3]);
+      // Not the mark of the file, by which it is known for one.
+      for (let place = 8; place + 4 <= good.length; place += 4)
+        for (const value of [0, 1, -1])
+          try {
+            assert.deepEqual(await count(lie(good, place, value)), whole, `${value} at byte ${place}`);
+            taken += 1;
+          } catch (error) {
+            assert.ok(error instanceof DatasetError, `${value} at byte ${place}: ${(error as Error).stack}`);
+            assert.doesNotMatch(error.message, /Offset is outside|undefined|not a function/);
+            refusals += 1;
+          }
+    }
+    assert.ok(refusals > 1000 && taken > 1000, `${refusals} refused, ${taken} taken: the changes reach the file`);
   });
 
   it('registrations of one name at once: a failing one takes no folder from under another', async () => {

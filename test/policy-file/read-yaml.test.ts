@@ -29,6 +29,7 @@ const LARGE = {
   'one key many times': 'a: 1\n'.repeat(K / 5),
   'one long tag': '!'.repeat(K),
   quotes: '"'.repeat(K),
+  'thousands of complaints about one line': '"'.repeat(100_000),
   directives: '%YAML 1.1\n'.repeat(K / 10),
   'a bomb of aliases': `a: &a [x]\n${Array.from(
     { length: 30 },
@@ -58,6 +59,7 @@ test('a key that stands twice is a complaint with its place, also as a number an
     assert.ok((read.troubles[0]?.line ?? 0) >= 1);
   }
   assert.equal(readYaml('? [a, b]\n: 1').kind, 'troubles', 'a key is a plain name');
+  assert.equal(readYaml('a:\n  __proto__: { rights: [] }').kind, 'troubles', 'a key that an object would lose');
 });
 
 test('whatever else JSON can say is read as the parser of YAML reads it', () => {

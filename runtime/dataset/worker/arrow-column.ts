@@ -1,18 +1,30 @@
 /** One Arrow column type: what it is stored as, and how rows of it become column data. Lengths are checked, never assumed. */
-import { DataType, DateUnit, Precision, TimeUnit, type Data, type Dictionary, type Vector } from 'apache-arrow';
+import { DataType, DateUnit, Precision, TimeUnit, type Dictionary } from 'apache-arrow';
 import type { SqlType } from '../../query/catalogue.ts';
 import { setBit } from '../../release/column-values.ts';
 import { bitAt, bitmapBytes, type ColumnData } from '../../release/columns.ts';
+import type { ArrowData } from './arrow-body.ts';
 
 export interface ArrowColumn {
   readonly type: SqlType;
-  /** Rows [from, to) of a column; `from` is a multiple of 8. Throws `RangeError` when a buffer is too short. */
-  slice(data: Data, from: number, to: number): ColumnData;
+  /** Whether offsets stand before the values of a record batch. */
+  readonly hasOffsets: boolean;
+  /** The dictionary that its values are places in, and the width of that one's offsets; null for plain columns. */
+  readonly dictionary: { readonly id: number; readonly width: OffsetWidth } | null;
+  /**
+   * Rows [from, to) of a column; `from` is a multiple of 8, `words` its dictionary. Throws `RangeError` when a buffer is
+   * too short.
+   */
+  slice(data: ArrowData, from: number, to: number, words: Words | undefined): ColumnData;
 }
+
+type OffsetWidth = 4 | 8;
+/** The texts of a dictionary. */
+export type Words = readonly Uint8Array[];
 
 /** The converter for an Arrow type, or null when datasets cannot hold it. */
 export function arrowColumn(type: DataType): ArrowColumn | null {
-  if (DataType.isBool(type)) return { type: { kind: 'boolean' }, slice: booleans };
+  if (DataType.isBool(type)) return fixed({ kind: 'boolean' }, booleans);
   if (DataType.isInt(type)) {
     // The library takes any width that a file names.
     const bits = ([8, 16, 32, 64] as const).find((known) => known === type.bitWidth);
@@ -29,9 +41,14 @@ export function arrowColumn(type: DataType): ArrowColumn | null {
     if (bitWidth !== 128 || precision < 1 || precision > 38 || scale < 0 || scale > precision) return null;
     return copied({ kind: 'decimal', width: precision, scale }, 16);
   }
-  if (DataType.isUtf8(type)) return { type: { kind: 'text' }, slice: (data, from, to) => texts(data, from, to, 4) };
-  if (DataType.isLargeUtf8(type))
-    return { type: { kind: 'text' }, slice: (data, from, to) => texts(data, from, to, 8) };
+  const width = offsetWidth(type);
+  if (width !== null)
+    return {
+      type: { kind: 'text' },
+      hasOffsets: true,
+      dictionary: null,
+      slice: (data, from, to) => texts(data, from, to, width),
+    };
   if (DataType.isDate(type)) {
     if (type.unit === DateUnit.DAY) return copied({ kind: 'date' }, 4);
     if (type.unit !== DateUnit.MILLISECOND) return null;
@@ -50,6 +67,15 @@ export function arrowColumn(type: DataType): ArrowColumn | null {
   }
   if (DataType.isDictionary(type)) return dictionary(type);
   return null;
+}
+
+function offsetWidth(type: DataType): OffsetWidth | null {
+  return DataType.isUtf8(type) ? 4 : DataType.isLargeUtf8(type) ? 8 : null;
+}
+
+/** A column of fixed width. */
+function fixed(type: SqlType, slice: ArrowColumn['slice']): ArrowColumn {
+  return { type, hasOffsets: false, dictionary: null, slice };
 }
 
 function integers(bits: 8 | 16 | 32 | 64, isSigned: boolean): ArrowColumn {
@@ -89,40 +115,34 @@ function timestamps(type: SqlType, unit: TimeUnit): ArrowColumn | null {
 }
 
 function copied(type: SqlType, width: number): ArrowColumn {
-  return {
-    type,
-    slice(data, from, to) {
-      const values = bytesOf(data.values, to * width).slice(from * width, to * width);
-      return { validity: validityOf(data, from, to), values, offsets: null };
-    },
-  };
+  return fixed(type, (data, from, to) => {
+    const values = bytesOf(data.values, to * width).slice(from * width, to * width);
+    return { validity: validityOf(data, from, to), values, offsets: null };
+  });
 }
 
 type Convert = (source: DataView, at: number, out: DataView, to: number) => void;
 
 function widened(type: SqlType, width: number, target: number, convert: Convert): ArrowColumn {
-  return {
-    type,
-    slice(data, from, to) {
-      const bytes = bytesOf(data.values, to * width);
-      const source = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      const values = new Uint8Array((to - from) * target);
-      const out = new DataView(values.buffer);
-      const validity = validityOf(data, from, to);
-      for (let row = from; row < to; row++) {
-        if (validity === null || bitAt(validity, row - from)) convert(source, row * width, out, (row - from) * target);
-      }
-      return { validity, values, offsets: null };
-    },
-  };
+  return fixed(type, (data, from, to) => {
+    const bytes = bytesOf(data.values, to * width);
+    const source = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const values = new Uint8Array((to - from) * target);
+    const out = new DataView(values.buffer);
+    const validity = validityOf(data, from, to);
+    for (let row = from; row < to; row++) {
+      if (validity === null || bitAt(validity, row - from)) convert(source, row * width, out, (row - from) * target);
+    }
+    return { validity, values, offsets: null };
+  });
 }
 
-function booleans(data: Data, from: number, to: number): ColumnData {
+function booleans(data: ArrowData, from: number, to: number): ColumnData {
   const values = bytesOf(data.values, bitmapBytes(to)).slice(from >> 3, bitmapBytes(to));
   return { validity: validityOf(data, from, to), values, offsets: null };
 }
 
-function texts(data: Data, from: number, to: number, width: 4 | 8): ColumnData {
+function texts(data: ArrowData, from: number, to: number, width: OffsetWidth): ColumnData {
   const starts = offsetsOf(data, from, to, width);
   const first = starts[0] ?? 0;
   const last = starts.at(-1) ?? 0;
@@ -132,8 +152,8 @@ function texts(data: Data, from: number, to: number, width: 4 | 8): ColumnData {
   return { validity: validityOf(data, from, to), values, offsets: Int32Array.from(starts, (start) => start - first) };
 }
 
-function offsetsOf(data: Data, from: number, to: number, width: 4 | 8): number[] {
-  const bytes = bytesOf(data.valueOffsets as ArrayBufferView | undefined, (to + 1) * width);
+function offsetsOf(data: ArrowData, from: number, to: number, width: OffsetWidth): number[] {
+  const bytes = bytesOf(data.offsets, (to + 1) * width);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: to - from + 1 }, (_, i) => {
     const at = (from + i) * width;
@@ -143,17 +163,15 @@ function offsetsOf(data: Data, from: number, to: number, width: 4 | 8): number[]
 
 /** Dictionary-encoded text: categories of data frames. Other dictionaries are not taken. */
 function dictionary(type: Dictionary): ArrowColumn | null {
-  const width = DataType.isUtf8(type.dictionary) ? 4 : DataType.isLargeUtf8(type.dictionary) ? 8 : null;
+  const width = offsetWidth(type.dictionary as DataType);
   const { bitWidth, isSigned } = type.indices;
   if (width === null || ![8, 16, 32].includes(bitWidth)) return null;
-  const words = new WeakMap<Vector, readonly Uint8Array[]>();
   return {
     type: { kind: 'text' },
-    slice(data, from, to) {
-      const vector = data.dictionary;
-      if (vector === undefined) throw new RangeError('a dictionary is missing');
-      let known = words.get(vector);
-      if (known === undefined) words.set(vector, (known = dictionaryWords(vector, width)));
+    hasOffsets: false,
+    dictionary: { id: type.id, width },
+    slice(data, from, to, words) {
+      if (words === undefined) throw new RangeError('a dictionary is missing');
       const bytes = bytesOf(data.values, (to * bitWidth) / 8);
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       const validity = validityOf(data, from, to);
@@ -161,7 +179,7 @@ function dictionary(type: Dictionary): ArrowColumn | null {
       const parts: Uint8Array[] = [];
       for (let row = from, at = 0; row < to; row++) {
         if (validity === null || bitAt(validity, row - from)) {
-          const word = known[indexAt(view, row, bitWidth, isSigned)];
+          const word = words[indexAt(view, row, bitWidth, isSigned)];
           if (word === undefined) throw new RangeError('an index points outside of its dictionary');
           parts.push(word);
           at += word.byteLength;
@@ -180,19 +198,20 @@ function indexAt(view: DataView, row: number, bits: number, isSigned: boolean): 
 }
 
 /** The texts of a dictionary; a null among them would make a value that looks present and is not, so it is refused. */
-function dictionaryWords(vector: Vector, width: 4 | 8): readonly Uint8Array[] {
-  return vector.data.flatMap((data) => {
-    if (data.offset !== 0) throw new RangeError('a dictionary begins at an offset');
-    const { validity, values, offsets } = texts(data, 0, data.length, width);
-    if (validity !== null) throw new RangeError('a dictionary holds a null');
-    return Array.from({ length: data.length }, (_, i) => values.subarray(offsets?.[i] ?? 0, offsets?.[i + 1] ?? 0));
+export function dictionaryWords(data: ArrowData, width: OffsetWidth): Words {
+  if (data.validity !== null) throw new RangeError('a dictionary holds a null');
+  if (data.length === 0) return [];
+  const { values, offsets } = texts(data, 0, data.length, width);
+  return Array.from({ length: data.length }, (_, i) => {
+    const [start = 0, end = 0] = [offsets?.[i], offsets?.[i + 1]];
+    if (end < start) throw new RangeError('text offsets decrease');
+    return values.subarray(start, end);
   });
 }
 
-function validityOf(data: Data, from: number, to: number): Uint8Array | null {
-  const { nullBitmap } = data;
-  if (nullBitmap === undefined || nullBitmap === null || nullBitmap.byteLength === 0) return null;
-  const source = bytesOf(nullBitmap, bitmapBytes(to));
+function validityOf(data: ArrowData, from: number, to: number): Uint8Array | null {
+  if (data.validity === null) return null;
+  const source = bytesOf(data.validity, bitmapBytes(to));
   const validity = new Uint8Array(bitmapBytes(to - from));
   let hasNull = false;
   for (let row = from; row < to; row++) {
@@ -202,7 +221,7 @@ function validityOf(data: Data, from: number, to: number): Uint8Array | null {
   return hasNull ? validity : null;
 }
 
-function bytesOf(buffer: ArrayBufferView | undefined, needed: number): Uint8Array<ArrayBuffer> {
-  if (buffer === undefined || buffer.byteLength < needed) throw new RangeError('a buffer is shorter than its rows');
+function bytesOf(buffer: Uint8Array | null, needed: number): Uint8Array<ArrayBuffer> {
+  if (buffer === null || buffer.byteLength < needed) throw new RangeError('a buffer is shorter than its rows');
   return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.byteLength);
 }
