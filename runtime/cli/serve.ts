@@ -53,12 +53,13 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
   if (unknownVariables.length > 0)
     log.warn({ variables: unknownVariables }, 'variables of the environment that are no settings');
   const limits = limitsOf(set);
-  const { connectionsWithin, descriptorLimit } = await import('../rpc/connection-room.ts');
-  const connections = connectionsWithin(limits.rpcLimits, descriptorLimit(), limits.workerLimits.maxWorkers);
-  if (connections.maxConnections < limits.rpcLimits.maxConnections)
+  const { connectionsWithin, descriptorLimit, workersWithin } = await import('../rpc/connection-room.ts');
+  const maxWorkers = workersWithin(limits.workerLimits.maxWorkers, descriptorLimit());
+  const connections = connectionsWithin(limits.rpcLimits, descriptorLimit(), maxWorkers);
+  if (connections.maxConnections < limits.rpcLimits.maxConnections || maxWorkers < limits.workerLimits.maxWorkers)
     log.warn(
-      { ...connections, descriptors: descriptorLimit() },
-      'fewer connections than set: raise the limit of open files',
+      { ...connections, maxWorkers, descriptors: descriptorLimit() },
+      'fewer connections or workers than set: raise the limit of open files',
     );
   let metrics: Metrics | null = null;
   const started = await startServer(
@@ -77,6 +78,7 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
       },
       alertWebhook: set.alertWebhook,
       ...limits,
+      workerLimits: { ...limits.workerLimits, maxWorkers },
       rpcLimits: { ...limits.rpcLimits, ...connections },
       observe: (event) => metrics?.saw(event),
       ...(set.declareVm === true ? { declaredLevel: 'vm' as const } : {}),

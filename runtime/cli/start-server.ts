@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { createRuntime, type Runtime, type RuntimeOptions, VERSION } from '../container.ts';
 import type { LogEvent } from '../gateway/needs.ts';
+import { descriptorLimit, problemOfDescriptors } from '../rpc/connection-room.ts';
 import type { RpcLimits } from '../rpc/limits.ts';
 import type { TlsMaterial } from '../rpc/listener.ts';
 import { RpcServer } from '../rpc/server.ts';
@@ -45,6 +46,9 @@ export interface RunningServer {
 /** Starts a runtime over a data directory and serves it; what is started is closed when `closing` is. */
 export async function startServer(options: StartOptions, closing: AsyncDisposableStack): Promise<RunningServer> {
   const { host, log } = options;
+  // Said here, and not by every job that fails for want of a worker.
+  const problem = problemOfDescriptors(descriptorLimit());
+  if (problem !== null) throw new Error(problem);
   const isInsecure = options.insecure === true;
   const bound: { port: number } = { port: options.port };
   const runtime = closing.use(

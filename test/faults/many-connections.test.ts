@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
@@ -10,7 +10,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
 import { registerFiles } from '../../runtime/client/upload.ts';
-import { connectionsWithin } from '../../runtime/rpc/connection-room.ts';
+import { connectionsWithin, workersWithin } from '../../runtime/rpc/connection-room.ts';
 import { ANSWER, QUESTION, rowsOf, visitsCsv, visitsPolicy } from '../gateway/world.ts';
 import { writeFileSync } from 'node:fs';
 
@@ -135,6 +135,23 @@ it('connections leave descriptors for jobs, whatever the limits say', () => {
   const least = { maxConnections: 16, maxSilentConnections: 4, maxConnectionsPerParty: 8 };
   assert.deepEqual(connectionsWithin(limits, 64, 8), least);
   assert.ok(existsSync('/proc/self/limits'));
+});
+
+it('workers leave descriptors for each other, and there is one at least', () => {
+  assert.equal(workersWithin(8, Infinity), 8);
+  assert.equal(workersWithin(68, 1024), 68);
+  assert.equal(workersWithin(68, 256), 9);
+  assert.equal(workersWithin(68, 64), 1);
+});
+
+it('a gateway that may open too few files for a worker says so and how many, before it serves', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'glovebox-few-'));
+  const command = `ulimit -n 128; exec '${process.execPath}' --disable-warning=ExperimentalWarning '${MAIN}' serve --data '${folder}' --listen 127.0.0.1:0`;
+  const { status, stderr, stdout } = spawnSync('sh', ['-c', command], { encoding: 'utf8', timeout: 60_000 });
+  rmSync(folder, { recursive: true, force: true });
+  assert.equal(status, 3, stderr);
+  assert.match(stderr, /this process may open 128 files and needs 256 at least: raise the limit/);
+  assert.equal(stdout, '');
 });
 
 /** Looks again until it is so; fails after two minutes with what is instead. */
