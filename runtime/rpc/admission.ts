@@ -14,6 +14,7 @@ import type { RpcLimits } from './limits.ts';
 import type { ConnectionProof } from './listener.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { FAULTS } from './status.ts';
+import { Unpacking } from './unpacking.ts';
 
 export interface AdmissionNeeds {
   readonly application: Pick<Application, 'identify' | 'insecureCaller'>;
@@ -50,6 +51,7 @@ export class Admissions {
   readonly #openCalls = new Map<string, number>();
   /** Bytes of single requests that are open, by party. */
   readonly #heldBytes = new Map<string, number>();
+  readonly #unpacking = new Unpacking();
   readonly #needs: AdmissionNeeds;
 
   constructor(needs: AdmissionNeeds) {
@@ -87,6 +89,13 @@ export class Admissions {
         clearTimeout(arrival);
         if (!isOver) call.sendStatus(status);
       };
+      /** Counts what the call holds, or no longer holds; whether its party may. */
+      const hold = (bytes: number): boolean => {
+        if (isOver || party === null) return true;
+        held += bytes;
+        return this.#hold(party, bytes);
+      };
+      const unpacked = this.#unpacking.guard(call, () => party, hold, TOO_MUCH_HELD);
       return new ServerInterceptingCall(call, {
         start: (proceed) => {
           proceed({
@@ -109,9 +118,7 @@ export class Admissions {
                 });
                 if (!method.requestStream) {
                   streamOf(call)?.on('data', ({ length }: Uint8Array) => {
-                    if (isOver) return;
-                    held += length;
-                    if (this.#hold(outcome.caller.party, length)) return;
+                    if (hold(length)) return;
                     refuse(TOO_MUCH_HELD);
                     closeSoon(call, 0);
                   });
@@ -126,7 +133,8 @@ export class Admissions {
               admit().catch((thrown: unknown) => refuse(statusOf(thrown, this.#needs.log, method.path)));
             },
             onReceiveMessage: (message, next) => {
-              clearTimeout(arrival);
+              // Who reads an upload is its application; a single request is held until it is answered.
+              if (method.requestStream) hold(-(unpacked.get(message as Buffer) ?? 0));
               next(message);
             },
             onReceiveHalfClose: (next) => {
