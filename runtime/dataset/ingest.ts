@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { checkBatch, type Schema } from '../release/columns.ts';
 import { DatasetError } from './dataset-error.ts';
 import { digestFile, manifestDigest } from './digest.ts';
+import { asDiskFault } from './disk-fault.ts';
 import { createFolder, removeLeftovers } from './durable-folder.ts';
 import type { EngineLimits } from './engine.ts';
 import { transportSchema, type SourceReader } from './ingest-events.ts';
@@ -95,7 +96,7 @@ export async function registerDataset(
     await unmark();
     await removeIfEmpty(parent);
     const code = (cause as NodeJS.ErrnoException).code;
-    if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw cause;
+    if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw asDiskFault(cause);
     throw new DatasetError(
       'conflict',
       `dataset \`${dataset}\`: version ${version} was registered meanwhile; try again`,

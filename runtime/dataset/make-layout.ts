@@ -7,6 +7,7 @@ import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import type { LayoutSpec } from '../query/layout.ts';
 import { learnColumns, type LearntColumn } from './column-facts.ts';
 import { DatasetError } from './dataset-error.ts';
+import { asDiskFault } from './disk-fault.ts';
 import { engineOptions, type EngineLimits } from './engine.ts';
 import { layoutStatements, type RecordTable } from './layout-sql.ts';
 import { firstLine, quoteName } from './sql-text.ts';
@@ -44,7 +45,7 @@ export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> 
     ...options,
     temp_directory: spill,
     preserve_insertion_order: 'true',
-  });
+  }).catch((cause: unknown) => Promise.reject(asDiskFault(cause) as Error));
   const tables: LaidOutTable[] = [];
   try {
     const connection = await instance.connect();
@@ -76,6 +77,8 @@ export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> 
     }
     await connection.run('CHECKPOINT');
     connection.closeSync();
+  } catch (cause) {
+    throw asDiskFault(cause);
   } finally {
     instance.closeSync();
     await rm(spill, { recursive: true, force: true });
@@ -87,6 +90,8 @@ async function run(connection: DuckDBConnection, sql: string, table: string): Pr
   try {
     await connection.run(sql);
   } catch (cause) {
+    const fault = asDiskFault(cause);
+    if (fault !== cause) throw fault;
     throw new DatasetError('invalid-layout', `table \`${table}\` cannot be laid out: ${firstLine(cause)}`, { cause });
   }
 }

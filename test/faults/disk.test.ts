@@ -1,6 +1,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readdirSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -49,7 +62,8 @@ function mount(options: string): boolean {
 const remount = (mode: 'ro' | 'rw'): void => void execFileSync('mount', ['-o', `remount,${mode}`, path]);
 
 const FILLER = join(path, 'filler');
-function fill(): void {
+/** Takes all room but so many bytes. */
+function fill(leave = 0): void {
   const file = openSync(FILLER, 'w');
   try {
     for (const size of [1 << 20, 4096, 1]) {
@@ -59,6 +73,7 @@ function fill(): void {
         assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
       }
     }
+    ftruncateSync(file, Math.max(0, fstatSync(file).size - leave));
   } finally {
     closeSync(file);
   }
@@ -127,6 +142,60 @@ describe('a disk that is full', { skip }, () => {
     assert.equal(await audit(), before + 1n);
     const { jobs } = await acme.jobs.list({});
     assert.ok(jobs.every(({ state }) => state === 'released' || state === 'failed'));
+  });
+
+  it('in the middle of a registration is told as the disk, leaves nothing, and the same file is taken when there is room', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'glovebox-source-'));
+    const file = join(folder, 'other.csv');
+    const rows = Array.from(
+      { length: 40_000 },
+      (_, id) => `${id},${createHash('sha256').update(`${id}`).digest('hex')}`,
+    );
+    writeFileSync(file, `id,text\n${rows.join('\n')}\n`);
+    const register = async (): Promise<void> => {
+      for await (const { reasons } of registerFiles(world.owner.catalogue, { name: 'other' }, [{ path: file }]))
+        assert.deepEqual(reasons, []);
+    };
+    // Room for the upload and for nothing that is made of it.
+    fill(statSync(file).size + 400_000);
+    try {
+      await assert.rejects(register(), { code: 'storage-failed' });
+    } finally {
+      rmSync(FILLER);
+    }
+    assert.deepEqual(readdirSync(join(path, 'uploads')), []);
+    assert.deepEqual(readdirSync(join(path, 'datasets')), [DATASET]);
+    await healed();
+    await register();
+    await ask();
+    await audit();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('while a layout is made fails the job before it begins, and does not say that somebody changed the files', async () => {
+    const rows = Array.from(
+      { length: 30_000 },
+      (_, id) => `${id},${id % 2 === 0 ? 'east' : 'west'},${(id * 7919) % 2999}`,
+    );
+    const other = join(path, 'other');
+    const large = await startWorld({ path: other, csv: `patient_id,ward,cost\n${rows.join('\n')}\n` });
+    const beta = await large.consumer('beta');
+    try {
+      // A layout is a cache: it is made again.
+      rmSync(join(other, 'layouts'), { recursive: true });
+      fill(300_000);
+      const refused = await beta.jobs.sql(newQuestion()).finally(() => rmSync(FILLER));
+      assert.ok(refused.kind === 'refused');
+      assert.equal(refused.job.state, 'failed');
+      assert.deepEqual(
+        refused.reasons.map(({ code }) => code),
+        ['not-started'],
+      );
+      assert.equal((await beta.jobs.sql(newQuestion())).kind, 'released');
+    } finally {
+      await large.stop();
+      rmSync(other, { recursive: true });
+    }
   });
 
   it('while jobs are under way gives each a right answer or none, and the books agree', async () => {
