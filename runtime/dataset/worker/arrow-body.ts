@@ -3,6 +3,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import { bitAt, bitmapBytes } from '../../release/columns.ts';
 import { DATASET_LIMITS } from '../limits.ts';
 import type { BatchHeader, FieldNode } from './arrow-metadata.ts';
+import { unpackLz4 } from './lz4-frame.ts';
 
 /** A column of a record batch as it stands in the file. */
 export interface ArrowData {
@@ -56,12 +57,11 @@ function unpacker({ buffers, codec }: BatchHeader, body: Uint8Array): (index: nu
     const announced = new DataView(bytes.buffer, bytes.byteOffset, length).getBigInt64(0, true);
     const packed = bytes.subarray(LENGTH_BYTES);
     if (announced === AS_IT_IS) return packed;
-    if (codec === 'lz4') throw new RangeError('it is compressed with lz4; write it with zstd or without compression');
     // Arrow's library for JavaScript announces the packed length.
     const isKnown = announced !== BigInt(packed.length);
     if (isKnown && (announced < 0n || announced > BigInt(left)))
       throw new RangeError(`buffer ${index + 1} announces ${announced} bytes, at most ${left} are allowed`);
-    const unpacked = unpackZstd(packed, isKnown ? Number(announced) : left, index);
+    const unpacked = unpack(codec, packed, isKnown ? Number(announced) : left, index);
     if (isKnown && unpacked.length !== Number(announced))
       throw new RangeError(`buffer ${index + 1} announces ${announced} bytes and holds ${unpacked.length}`);
     left -= unpacked.length;
@@ -69,12 +69,13 @@ function unpacker({ buffers, codec }: BatchHeader, body: Uint8Array): (index: nu
   };
 }
 
-function unpackZstd(packed: Uint8Array, maxOutputLength: number, index: number): Uint8Array {
+function unpack(codec: 'lz4' | 'zstd', packed: Uint8Array, maxBytes: number, index: number): Uint8Array {
   try {
+    if (codec === 'lz4') return unpackLz4(packed, maxBytes);
     // A limit of zero would be none.
-    return new Uint8Array(zstdDecompressSync(packed, { maxOutputLength: Math.max(1, maxOutputLength) }));
+    return new Uint8Array(zstdDecompressSync(packed, { maxOutputLength: Math.max(1, maxBytes) }));
   } catch (cause) {
-    throw new RangeError(`buffer ${index + 1} cannot be unpacked to ${maxOutputLength} bytes at most`, { cause });
+    throw new RangeError(`buffer ${index + 1} cannot be unpacked to ${maxBytes} bytes at most`, { cause });
   }
 }
 
