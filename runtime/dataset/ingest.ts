@@ -96,7 +96,7 @@ export async function registerDataset(
     await unmark();
     await removeIfEmpty(parent);
     const code = (cause as NodeJS.ErrnoException).code;
-    if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw asDiskFault(cause);
+    if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw asDiskFault(asTooLarge(cause, sources, needs.limits));
     throw new DatasetError(
       'conflict',
       `dataset \`${dataset}\`: version ${version} was registered meanwhile; try again`,
@@ -104,6 +104,19 @@ export async function registerDataset(
     );
   }
 }
+
+/** Rows wait in memory until there are many of them: of a very wide table that is more than the engine may have. */
+function asTooLarge(cause: unknown, sources: readonly SourceFile[], { memoryMiB }: EngineLimits): unknown {
+  if (!(cause instanceof Error) || cause instanceof DatasetError || !OUT_OF_MEMORY.test(cause.message)) return cause;
+  const labels = sources.map(({ label }) => label).join(', ');
+  return new DatasetError(
+    'too-large',
+    `${labels}: a table needs more than ${memoryMiB} MiB of memory at once; split it into tables of fewer columns`,
+    { cause },
+  );
+}
+
+const OUT_OF_MEMORY = /could not allocate block|failed to pin block|Out of Memory/;
 
 async function writeNote(folder: string, file: string, value: unknown): Promise<DatasetManifest['notes'][number]> {
   await writeFile(join(folder, file), `${JSON.stringify(value)}\n`, { mode: 0o600 });

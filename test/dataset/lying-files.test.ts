@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as arrow from 'apache-arrow';
-import { isValid } from '../../runtime/release/columns.ts';
+import { batchByteLength, isValid } from '../../runtime/release/columns.ts';
 import { DatasetError } from '../../runtime/dataset/dataset-error.ts';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { readArrow } from '../../runtime/dataset/worker/read-arrow.ts';
@@ -114,6 +114,24 @@ describe('files that lie about themselves', () => {
           }
     }
     assert.ok(refusals > 1000 && taken > 1000, `${refusals} refused, ${taken} taken: the changes reach the file`);
+  });
+
+  it('few bytes of an Arrow file that stand for long texts are read in batches that are no larger than others', async () => {
+    await using bench = await BenchFolder.create();
+    const word = 'w'.repeat(8192);
+    const places = arrow.vectorFromArray(
+      Array<string>(10_000).fill(word),
+      new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32()),
+    );
+    const good = arrow.tableToIPC(new arrow.Table({ s: places }), 'file');
+    assert.ok(good.length < 100_000);
+    let rows = 0;
+    for await (const event of readArrow(await bench.source('a.arrow', good), 'a'))
+      if (event.kind === 'batch') {
+        assert.ok(batchByteLength(event.batch) < 20 << 20, `${batchByteLength(event.batch)} bytes in one batch`);
+        rows += event.batch.rowCount;
+      }
+    assert.equal(rows, 10_000);
   });
 
   it('registrations of one name at once: a failing one takes no folder from under another', async () => {

@@ -16,6 +16,8 @@ export interface ArrowColumn {
    * too short.
    */
   slice(data: ArrowData, from: number, to: number, words: Words | undefined): ColumnData;
+  /** Bytes of texts in rows [from, to): a few bytes of a dictionary's places stand for texts of any length. */
+  textBytes(data: ArrowData, from: number, to: number, words: Words | undefined): number;
 }
 
 type OffsetWidth = 4 | 8;
@@ -48,6 +50,11 @@ export function arrowColumn(type: DataType): ArrowColumn | null {
       hasOffsets: true,
       dictionary: null,
       slice: (data, from, to) => texts(data, from, to, width),
+      textBytes: (data, from, to) => {
+        const bytes = bytesOf(data.offsets, (to + 1) * width);
+        const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        return offsetAt(view, to, width) - offsetAt(view, from, width);
+      },
     };
   if (DataType.isDate(type)) {
     if (type.unit === DateUnit.DAY) return copied({ kind: 'date' }, 4);
@@ -75,7 +82,7 @@ function offsetWidth(type: DataType): OffsetWidth | null {
 
 /** A column of fixed width. */
 function fixed(type: SqlType, slice: ArrowColumn['slice']): ArrowColumn {
-  return { type, hasOffsets: false, dictionary: null, slice };
+  return { type, hasOffsets: false, dictionary: null, slice, textBytes: () => 0 };
 }
 
 function integers(bits: 8 | 16 | 32 | 64, isSigned: boolean): ArrowColumn {
@@ -155,10 +162,11 @@ function texts(data: ArrowData, from: number, to: number, width: OffsetWidth): C
 function offsetsOf(data: ArrowData, from: number, to: number, width: OffsetWidth): number[] {
   const bytes = bytesOf(data.offsets, (to + 1) * width);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Array.from({ length: to - from + 1 }, (_, i) => {
-    const at = (from + i) * width;
-    return width === 4 ? view.getInt32(at, true) : Number(view.getBigInt64(at, true));
-  });
+  return Array.from({ length: to - from + 1 }, (_, i) => offsetAt(view, from + i, width));
+}
+
+function offsetAt(view: DataView, row: number, width: OffsetWidth): number {
+  return width === 4 ? view.getInt32(row * width, true) : Number(view.getBigInt64(row * width, true));
 }
 
 /** Dictionary-encoded text: categories of data frames. Other dictionaries are not taken. */
@@ -170,6 +178,13 @@ function dictionary(type: Dictionary): ArrowColumn | null {
     type: { kind: 'text' },
     hasOffsets: false,
     dictionary: { id: type.id, width },
+    textBytes(data, from, to, words = []) {
+      const bytes = bytesOf(data.values, (to * bitWidth) / 8);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      let sum = 0;
+      for (let row = from; row < to; row++) sum += words[indexAt(view, row, bitWidth, isSigned)]?.byteLength ?? 0;
+      return sum;
+    },
     slice(data, from, to, words) {
       if (words === undefined) throw new RangeError('a dictionary is missing');
       const bytes = bytesOf(data.values, (to * bitWidth) / 8);

@@ -21,6 +21,9 @@ import { unsupportedType } from './source-relation.ts';
 
 /** Rows per batch; a multiple of 8, so that bitmaps are cut at bytes. */
 const SLICE_ROWS = 16_384;
+/** Bytes of texts in one batch, unless few rows hold more. */
+const SLICE_BYTES = 16 << 20;
+const FEW_ROWS = 8;
 
 /** Reads one Arrow file or stream. Throws `DatasetError` naming the record batch that is damaged. */
 export async function* readArrow(source: SourceFile, table: string): AsyncGenerator<IngestEvent, void, void> {
@@ -61,8 +64,13 @@ export async function* readArrow(source: SourceFile, table: string): AsyncGenera
       if (header.kind !== 'batch') continue;
       const hasOffsets = converters.map((converter) => converter.hasOffsets);
       const data = batchColumns(header.batch, body, hasOffsets);
-      for (let from = 0; from < header.batch.rows; from += SLICE_ROWS) {
-        const to = Math.min(from + SLICE_ROWS, header.batch.rows);
+      for (let from = 0, to = 0; from < header.batch.rows; from = to) {
+        to = sliceEnd(header.batch.rows, from, (until) =>
+          data.reduce((sum, column, i) => {
+            const converter = converters[i];
+            return sum + (converter?.textBytes(column, from, until, dictionaries.of(converter)) ?? 0);
+          }, 0),
+        );
         const batch: ColumnBatch = {
           rowCount: to - from,
           columns: data.map((column, i) => {
@@ -81,6 +89,14 @@ export async function* readArrow(source: SourceFile, table: string): AsyncGenera
     }
   }
   yield { kind: 'end', rows };
+}
+
+/** Where the slice that begins at a row ends, so that its texts are no longer than a slice may be. */
+function sliceEnd(rows: number, from: number, textBytes: (until: number) => number): number {
+  for (let length = SLICE_ROWS; ; length /= 2) {
+    const to = Math.min(from + length, rows);
+    if (length <= FEW_ROWS || textBytes(to) <= SLICE_BYTES) return to;
+  }
 }
 
 /** The columns of a file or stream, and what turns them into ours. */
