@@ -97,7 +97,7 @@ export async function prepareAggregateSql(needs: AggregateSqlNeeds, question: Sq
     image: engine.image,
     isOrdered: true,
     isDominanceRuled: terms.dominance !== null,
-    isGuarded: enforced.guard !== undefined,
+    isGuarded: compiled.isCompared,
     question: needs.sha256(enforced.canonical),
     execute: (runSignal) =>
       guarded(needs.histories, { enforced, owners, minUnits }, (ask) =>

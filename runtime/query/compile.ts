@@ -21,6 +21,8 @@ export interface Permitted {
   readonly kind: 'permitted';
   readonly enforced: EnforcedQuery;
   readonly footprint: Footprint;
+  /** Whether cells have to be compared with each other unless rows are known; what is told of it goes by this. */
+  readonly isCompared: boolean;
 }
 
 /**
@@ -30,12 +32,17 @@ export interface Permitted {
 export function compileQuery(ast: unknown, sqlText: string, context: QueryContext): Permitted | Denied {
   try {
     const query = readQuery(ast);
-    const permitted = withSketches(query, context);
     const plain = withoutFacts(context);
-    if (plain === context && permitted.enforced.guard === undefined) return permitted;
-    // INVARIANT: the digest that evidence names says nothing about rows: what the runtime knows of them stays out of it.
-    const { canonical } = compile(query, plain, null).permitted.enforced;
-    return { ...permitted, enforced: { ...permitted.enforced, canonical } };
+    const { permitted, shownBlocks } = compile(query, plain, null);
+    const buckets = bucketsFor(context, shownBlocks);
+    // INVARIANT: what is told before a job says nothing about rows: its digest, whether it is refused for its length and what
+    // is enforced in words are those of somebody who knows the schema and the policy alone. With what the runtime knows of
+    // rows there is less to enforce, and that would tell whether a single value is missing.
+    const unaided = buckets === null ? permitted : compile(query, plain, buckets).permitted;
+    const aided = plain === context ? unaided : withFacts(query, context, unaided);
+    const { canonical } = permitted.enforced;
+    const { inWords } = unaided.enforced;
+    return { ...unaided, enforced: { ...aided.enforced, canonical, inWords } };
   } catch (error) {
     if (error instanceof Refusal) return denied(reasonOf(error, context.clause, sqlText));
     // A tree that is deeper than the stack or otherwise impossible is the sender's fault; nothing was computed.
@@ -55,17 +62,30 @@ function withoutFacts(context: QueryContext): QueryContext {
   return { ...context, tables };
 }
 
-/**
- * The query with what the differencing guard needs: where the policy asks for it, and wherever several aggregates stand in
- * one query, because their cells subtract like those of several queries.
- */
-function withSketches(query: Query, context: QueryContext): Permitted {
-  const { permitted, shownBlocks } = compile(query, context, null);
+/** With what is known of rows, unless that is refused where the same query without it is not. */
+function withFacts(query: Query, context: QueryContext, unaided: Permitted): Permitted {
   const { release } = context;
-  if (release.mode !== 'aggregate' || (!release.differencingGuard && shownBlocks < 2)) return permitted;
-  const { buckets } = shapeFor(Math.max(release.minUnits, context.largestMinUnits ?? 0));
+  try {
+    // Where the policy does not ask for comparisons, what is known may show that there is nothing to compare.
+    const isAsked = release.mode === 'aggregate' && release.differencingGuard;
+    const alone = isAsked ? null : compile(query, context, null);
+    const buckets = bucketsFor(context, alone?.shownBlocks ?? 0);
+    return alone !== null && buckets === null ? alone.permitted : compile(query, context, buckets).permitted;
+  } catch (error) {
+    if (error instanceof Refusal) return unaided;
+    throw error;
+  }
+}
+
+/**
+ * What the differencing guard needs: where the policy asks for it, and wherever several aggregates stand in one query, because
+ * their cells subtract like those of several queries. null: nothing is compared.
+ */
+function bucketsFor({ release, largestMinUnits }: QueryContext, shownBlocks: number): number | null {
+  if (release.mode !== 'aggregate' || (!release.differencingGuard && shownBlocks < 2)) return null;
+  const { buckets } = shapeFor(Math.max(release.minUnits, largestMinUnits ?? 0));
   // A minimum that no sketch can watch: the rule that demands it is refused later, and nothing else promises it.
-  return buckets < release.minUnits ? permitted : compile(query, context, buckets).permitted;
+  return buckets < release.minUnits ? null : buckets;
 }
 
 function compile(
@@ -84,6 +104,7 @@ function compile(
     kind: 'permitted',
     enforced: enforced(state, relation, query, release.maxRows, isOrdered),
     footprint: footprintOf(state),
+    isCompared: state.sketches !== null && state.sketches.blocks.length > 0,
   };
   return { permitted, shownBlocks: state.shownBlocks };
 }
