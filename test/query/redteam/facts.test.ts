@@ -76,7 +76,7 @@ for (const [asked, questions] of ASKED) {
           if (WIDE.includes(sql)) verdicts.add(all[0]?.includes('query-too-large') === true);
         }
         // The long ones go up to the limit and beyond.
-        if (asked === HOSPITAL) assert.deepEqual([...verdicts].toSorted(), [false, true]);
+        if (asked === HOSPITAL) assert.deepEqual(verdicts, new Set([false, true]));
       });
     }
   });
