@@ -16,6 +16,7 @@ import {
   nonZero,
   measuredIn,
   optional,
+  countedRows,
   presence,
   restsOf,
   together,
@@ -191,7 +192,7 @@ function countCell(
     const rests = branches.flatMap(({ sql, value }) => restsOf(value, sql));
     const conditions = branches.flatMap(({ sql, value }) => {
       if (value.kind !== 'constant') countable(rights, value);
-      return [chosenRows(sql, around(chosen)), ...optional(presence(value, sql, true, known))];
+      return [chosenRows(sql, around(chosen)), ...optional(countedRows(presence(value, sql, true, known)))];
     });
     const weight = `(CASE WHEN ${printTyped(arg)} IS NULL THEN 0 ELSE 1 END)`;
     return {
@@ -205,15 +206,16 @@ function countCell(
     };
   }
   countable(rights, arg);
-  const counted = cell(
+  const present = countedRows(presence(arg, around(chosen), true, known));
+  const own = cell(
     sql,
     BIGINT,
-    [...conditionsFor(chosen, presence(arg, around(chosen), true, known)), ...together(arg, around(chosen), known)],
+    [...conditionsFor(chosen, present), ...together(arg, around(chosen), known)],
     '1',
     [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
   );
   const measured = measuredIn([{ value: arg, within: around(chosen) }], known);
-  return { ...counted, rests: restsOf(arg, around(chosen)), measured };
+  return { ...own, rests: restsOf(arg, around(chosen)), measured };
 }
 
 /**

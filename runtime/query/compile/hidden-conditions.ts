@@ -71,6 +71,11 @@ export function conditionsFor(chosen: readonly Typed[], present: Condition | nul
   return present === null ? own : [...own, present];
 }
 
+/** The rows of a condition are what a cell counts. */
+export function countedRows(condition: Condition | null): Condition | null {
+  return condition === null ? null : { ...condition, isCounted: true };
+}
+
 /** The rows in which the value is there; null when it always is. */
 export function presence(
   arg: Typed,

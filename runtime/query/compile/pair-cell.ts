@@ -41,6 +41,7 @@ export function pairCell(
     kind: 'present',
     of: within,
     checksOutside: false,
+    ...(name === 'regr_count' ? { isCounted: true as const } : {}),
   };
   // With a value that nearly all share on one side, these tell the other side of whoever differs.
   const factors = [

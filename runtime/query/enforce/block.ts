@@ -101,6 +101,8 @@ export interface Condition {
   readonly checksOutside: boolean;
   /** Which rows are outside, when that is not simply all others. */
   readonly outside?: string;
+  /** Of a value that is there: its rows are what a cell counts, as `count(x)` does. Absent: they are added up or not shown. */
+  readonly isCounted?: true;
 }
 
 export function keyName(index: number): string {
@@ -111,19 +113,30 @@ export function cellName(index: number): string {
   return `a${index}`;
 }
 
-/** Distinct conditions of the cells, in order of first use. */
+/**
+ * Distinct conditions of the cells, in order of first use. `count(x)` is `count(*) FILTER (WHERE x IS NOT NULL)`, and beside
+ * another FILTER it is taken as that: `count(*) FILTER (WHERE x IS NOT NULL OR name = 'rare')` less `count(x)` counts the rare.
+ */
 export function conditionsOf(block: Block): readonly Condition[] {
   const found = new Map<string, Condition>();
   for (const condition of block.cells.flatMap((cell) => cell.conditions)) {
     const known = found.get(condition.sql);
-    if (known === undefined || known.kind === 'present') {
-      found.set(condition.sql, {
-        ...condition,
-        checksOutside: condition.checksOutside || known?.checksOutside === true,
-      });
-    }
+    const isCounted = known?.isCounted === true || condition.isCounted === true;
+    const first = known !== undefined && known.kind === 'chosen' ? known : condition;
+    found.set(condition.sql, {
+      ...first,
+      checksOutside: condition.checksOutside || known?.checksOutside === true,
+      ...(isCounted ? { isCounted } : {}),
+    });
   }
-  return [...found.values()];
+  const conditions = [...found.values()];
+  if (!conditions.some(isChosenByName)) return conditions;
+  return conditions.map((one) => (one.isCounted === true ? { ...one, kind: 'chosen' as const } : one));
+}
+
+/** The rows of a FILTER or a branch of CASE, whichever others are left out beside them. */
+export function isChosenByName({ kind, outside }: Condition): boolean {
+  return kind === 'chosen' && outside === undefined;
 }
 
 /** The rows that a condition keeps out, as a condition. */

@@ -1,6 +1,6 @@
 import { printScope } from '../rows.ts';
 import { refuse } from '../refusal.ts';
-import { type Block, type Cell, cellName, type Condition } from './block.ts';
+import { type Block, type Cell, cellName, type Condition, isChosenByName } from './block.ts';
 import { big, bit, combinationsTable, MAX_SIBLINGS } from './combinations.ts';
 import { create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, table, unitsIn } from './parts.ts';
 
@@ -13,7 +13,7 @@ import { create, groupBy, joinGroups, keyNames, keysAs, predicates, sameKeys, ta
  * Which combinations are tried: see combinations.ts.
  */
 export function siblingsOf(conditions: readonly Condition[]): readonly Condition[] {
-  const found = conditions.filter(({ kind, outside }) => kind === 'chosen' && outside === undefined);
+  const found = conditions.filter((one) => isChosenByName(one) || (one.kind === 'chosen' && one.isCounted === true));
   if (found.length > MAX_SIBLINGS)
     refuse('query-too-large', `more than ${MAX_SIBLINGS} different conditions in aggregates`, null, 'group by them');
   return found.length < 2 ? [] : found;
