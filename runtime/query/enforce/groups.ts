@@ -98,7 +98,7 @@ const COLUMN_THERE = /^(r\d+\."(?:[^"]|"")+") IS NOT NULL$/;
 
 /** Nearly always every row has every value: one count over all conditions of that kind sees it. */
 function allPresent(conditions: readonly Condition[]): string[] {
-  const present = conditions.filter(({ kind }) => kind === 'present');
+  const present = conditions.filter(({ kind, isCounted }) => kind === 'present' || isCounted === true);
   if (present.length === 0) return [];
   const terms = present.map(({ sql, of }) => (of === null ? `(${sql})` : `((${of}) IS NOT TRUE OR (${sql}))`));
   // Of one column: counting its values costs less than picking the rows that have one.

@@ -52,6 +52,12 @@ const HONEST: readonly string[] = [
   'SELECT count(*), count(debt), avg(debt), count_if(debt > 20) FROM members',
 ];
 
+/** With subtotals, whose groups are looked at in another way. */
+const BESIDE: readonly string[] = [
+  "SELECT sex, count(debt) AS n, count(*) FILTER (WHERE city = 'Rome') AS f FROM members GROUP BY ROLLUP (sex)",
+  "SELECT sex, count(debt) AS n, count(CASE WHEN city = 'Rome' THEN 1 END) AS f, avg(income) FROM members GROUP BY CUBE (sex)",
+];
+
 describe('counts of values beside counts of rows', async () => {
   const club = await OpenWorld.open(CLUB);
   after(() => club.close());
@@ -66,6 +72,13 @@ describe('counts of values beside counts of rows', async () => {
         leaks.filter(({ kind }) => kind === 'isolated'),
         [],
       );
+    });
+
+  for (const sql of BESIDE)
+    it(`are answered with subtotals: ${sql}`, async () => {
+      const seen = await club.ask(sql);
+      assert.ok(seen.kind === 'answer', JSON.stringify(seen));
+      assert.ok(seen.rows.every(([, counted]) => counted !== null));
     });
 
   for (const sql of HONEST)
