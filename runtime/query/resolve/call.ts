@@ -137,11 +137,12 @@ function applyScalar(name: string, found: ScalarFunction, given: readonly Typed[
       refuse('wrong-arguments', `\`${name}\` needs a typed value`, at);
     type = first.type;
     if (second !== undefined && !found.args[1]?.endsWith('!')) args = [first, matchConstant(second, first.type, at)];
-    // Rounding a DECIMAL changes its scale in DuckDB; the cast back is exact and cannot fail.
+    // Rounding a DECIMAL changes its scale in DuckDB; the cast back is exact, and fails only for want of a 39th digit.
     if (type.kind === 'decimal') {
       const width = Math.min(38, type.width + 1);
+      const cast = width > type.width ? 'CAST' : 'TRY_CAST';
       type = { kind: 'decimal', width, scale: type.scale };
-      const sql = `CAST(${found.sql(...args.map(printTyped))} AS ${printType(type)})`;
+      const sql = `${cast}(${found.sql(...args.map(printTyped))} AS ${printType(type)})`;
       return { kind: 'call', name, args, type, digits: null, sql, at };
     }
   } else {
