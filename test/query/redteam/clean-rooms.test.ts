@@ -19,6 +19,14 @@ import {
   type Verdict,
   ZETASQL,
 } from './clean-rooms.ts';
+import {
+  AWS_MORE,
+  BIGQUERY_MORE,
+  DATASHIELD_MORE,
+  DIFFIX_MORE,
+  SCQL_MORE,
+  SNOWFLAKE_MORE,
+} from './clean-rooms-more.ts';
 import { compileDifferential } from '../../../runtime/query/differential/compile.ts';
 import { RELEASE } from '../differential-world.ts';
 import { PRACTICE } from './classes-world.ts';
@@ -57,7 +65,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'an aggregation rule of AWS Clean Rooms': {
     ...SHOP,
     policy: SHOP.policy.replace(/^( *)joins: required$/m, '$1consumerTables: onUnit'),
-    cases: AWS,
+    cases: [...AWS, ...AWS_MORE],
   },
   'an aggregation rule of AWS Clean Rooms that requires a join': {
     ...SHOP,
@@ -71,7 +79,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
         CASE WHEN i < 20 THEN 'TX' WHEN i < 37 THEN 'CA' ELSE 'WY' END AS state, (i * 7 % 50)::DECIMAL(10, 2) AS minutes FROM range(40) r(i)`,
     },
     small: /WY/,
-    cases: SNOWFLAKE,
+    cases: [...SNOWFLAKE, ...SNOWFLAKE_MORE],
   },
   'an analysis rule of BigQuery': {
     policy: documentOf(importBigQuery(source('bigquery-threshold.sql'))),
@@ -80,7 +88,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
         CASE WHEN i < 60 THEN 'TX' WHEN i < 110 THEN 'CA' ELSE 'WY' END AS state, ['A', 'B'][1 + i % 2] AS city FROM range(120) r(i)`,
     },
     small: /WY/,
-    cases: BIGQUERY,
+    cases: [...BIGQUERY, ...BIGQUERY_MORE],
   },
   'a column control list of SCQL': {
     policy: documentOf(
@@ -94,7 +102,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
         (20 + i % 4 * 12)::INTEGER AS age, i::INTEGER AS secret, 'n' || i AS note FROM range(60) r(i)`,
     },
     small: /^9$/,
-    cases: SCQL,
+    cases: [...SCQL, ...SCQL_MORE],
   },
   'the defaults of Diffix': {
     policy: `
@@ -115,7 +123,7 @@ allow:
         (i * 150)::INTEGER AS balance FROM range(40) r(i)`,
     },
     small: /Bari|^B$/,
-    cases: DIFFIX,
+    cases: [...DIFFIX, ...DIFFIX_MORE],
   },
   'the defaults of DataSHIELD': {
     policy: `
@@ -137,7 +145,7 @@ allow:
         (20 + i * 7 % 15)::DOUBLE AS bmi, (110 + i * 13 % 40)::DOUBLE AS sbp FROM range(50) r(i)`,
     },
     small: /two/,
-    cases: DATASHIELD,
+    cases: [...DATASHIELD, ...DATASHIELD_MORE],
   },
 };
 
