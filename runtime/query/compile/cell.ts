@@ -18,6 +18,7 @@ import {
   optional,
   countedRows,
   presence,
+  summedIn,
   restsOf,
   together,
 } from './hidden-conditions.ts';
@@ -341,6 +342,7 @@ function measureCell(
     rests,
     addends,
     measured: measuredIn(parts, known),
+    summed: weight === null ? [] : summedIn(parts),
     ...(cases === undefined ? {} : { branches: cases }),
   };
 }

@@ -2,7 +2,7 @@
  * What an aggregate hides in FILTER, CASE, missing values and zero products: each of them picks rows like WHERE, so each
  * is a condition of the cell.
  */
-import type { CellBranch, Condition, Factor, MeasuredColumn, Rest } from '../enforce/block.ts';
+import type { CellBranch, Condition, Factor, MeasuredColumn, Rest, Summed } from '../enforce/block.ts';
 import { printTyped } from '../print.ts';
 import { reference } from '../rows.ts';
 import { refuse } from '../refusal.ts';
@@ -142,6 +142,28 @@ export function measuredIn(
     }
   }
   return [...found].map(([there, rows]) => ({ there, rows: rows.map((one) => `(${one})`).join(' OR ') }));
+}
+
+/**
+ * What a sum adds up of which rows, for the dominance rule: by its column, whatever is calculated with it, and branches of a
+ * CASE that add the same column together.
+ */
+export function summedIn(
+  parts: readonly { readonly value: Typed; readonly within: string | null }[],
+): readonly Summed[] {
+  const found = new Map<string, (string | null)[]>();
+  for (const { value, within } of parts) {
+    const columns = new Map(columnsIn(value).map((column) => [column.sql, column]));
+    if (columns.size === 0) continue;
+    const [only, ...more] = columns.values();
+    const measure = only === undefined || more.length > 0 ? value : only;
+    const weight = `abs(CAST(CASE WHEN ${isThere(measure)} THEN ${printTyped(measure)} ELSE 0 END AS DOUBLE))`;
+    found.set(weight, [...(found.get(weight) ?? []), within]);
+  }
+  return [...found].map(([weight, rows]) => {
+    const kept = [...new Set(rows.filter((one) => one !== null))].toSorted();
+    return { weight, within: rows.includes(null) ? null : kept.map((one) => `(${one})`).join(' OR ') };
+  });
 }
 
 function columnsIn(arg: Typed): readonly (Typed & { readonly kind: 'column' })[] {

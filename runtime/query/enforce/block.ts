@@ -36,6 +36,8 @@ export interface Cell {
   readonly factors?: readonly Factor[];
   /** Values whose squared distances from their mean add up to the cell, for the dominance rule; absent: none. */
   readonly centred?: readonly string[];
+  /** What it adds up of which rows, where the dominance rule judges it; absent: nothing. */
+  readonly summed?: readonly Summed[];
   /** Relations of the columns whose values it adds up; absent: it adds up none, or what counts each row once. */
   readonly addends?: readonly number[];
   /** The branches of a CASE that add something; absent: all rows that the conditions keep. */
@@ -56,6 +58,14 @@ export interface MeasuredColumn {
   readonly there: string;
   /** The rows in which the column and the value are there. */
   readonly rows: string;
+}
+
+/** Values of one column that a cell adds up. */
+export interface Summed {
+  /** How large the value is in a row; the same for whatever is calculated with one column. */
+  readonly weight: string;
+  /** Rows that FILTER and CASE keep; null: all. */
+  readonly within: string | null;
 }
 
 /** Rows that a branch of a CASE picks, FILTER included, and those of them that have its value. */

@@ -5,6 +5,7 @@ import { leftHalf, leftOutStatements, prefix } from './left-out.ts';
 import { type Block, cellName, type Condition, conditionsOf, isRanked } from './block.ts';
 import { cuts, cutsFromTables, factorsOf, factorStatements, preparedSides } from './factors.ts';
 import { dominanceStatements } from './dominance.ts';
+import { dominatedDifferences } from './dominated-differences.ts';
 import { regionCount, siblingsOf, siblingStatements } from './siblings.ts';
 import { isSmall, quickVerdict, sampleOf } from './quick.ts';
 import type { Gate } from '../enforced.ts';
@@ -29,6 +30,7 @@ import { verdict, withEnough } from './verdict.ts';
  *   d  for the dominance rule, x  for smoothed min and max: values per unit.
  *   v, m, s, h  instead of t where cells have several conditions: see siblings.ts, which makes t of them.
  *   n  cells that rest on less than the rows that they keep: which are withheld for it; t is made again. See contributions.ts.
+ *   j  where there is a dominance rule: which sums are withheld for their differences; t is made again. See dominated-differences.ts.
  *   r  the small groups merged into one, where the policy wants that.
  *   z  how much was withheld, if that itself rests on enough units.
  *
@@ -45,7 +47,7 @@ export function statementsOf(
   const siblings = siblingsOf(conditions);
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
   const isAlone = !isMerged && !keepsGroups && beside.length === 0;
-  const contributed = contributionStatements(block);
+  const contributed = [...contributionStatements(block), ...dominatedDifferences(block)];
   if (isAlone && isCountedAtOnce(block, siblings))
     return { setup: [exactVerdict(block, conditions), ...contributed, ...treatment(block, conditions)], gate: null };
   // Of many groups a sample is large. Where the layout shows the sides of the factors, all rows cost less than that.
