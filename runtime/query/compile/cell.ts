@@ -17,6 +17,7 @@ import {
   measuredIn,
   optional,
   countedRows,
+  heldInAny,
   presence,
   summedIn,
   restsOf,
@@ -39,6 +40,7 @@ import type { Syntax } from '../syntax.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
 import { pairCell } from './pair-cell.ts';
+import { rangeOfWide } from './wide-values.ts';
 
 export type Call = Syntax & { kind: 'call' };
 
@@ -226,7 +228,7 @@ function countCell(
 function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suffix: string, known: Known): Cell {
   const within = around(chosen);
   const conditions = conditionsFor(chosen, null);
-  const rests: Rest[] = [];
+  let rests: Rest[] = [];
   let branches: CellBranch[] | undefined;
   const counted = (value: Typed, around: string | null): void => {
     const columns = distinctColumns(value);
@@ -244,6 +246,7 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
       counted(value, sql);
     }
     branches = found.map((one) => cellBranch(one, known));
+    rests = [heldInAny(rests, arg.at)];
   } else counted(arg, within);
   return {
     ...cell(`count(DISTINCT ${printTyped(arg)})${suffix}`, BIGINT, conditions, null, null),
@@ -327,10 +330,8 @@ function measureCell(
     check(arg, around(chosen));
   }
   const isPlain = arg.kind === 'column' && known.isComplete(arg);
-  const value =
-    isFloating(arg.type) && !isPlain
-      ? `(CASE WHEN isfinite(${printTyped(arg)}) THEN ${printTyped(arg)} END)`
-      : printTyped(arg);
+  const isOpen = !isPlain && (isFloating(arg.type) || rangeOfWide(arg) !== null);
+  const value = isOpen ? `(CASE WHEN ${isThere(arg)} THEN ${printTyped(arg)} END)` : printTyped(arg);
   const [sql, type] = printMeasure(name, value, { type: arg.type, suffix, isComplete: isPlain });
   const weight =
     name === 'sum' || name === 'avg' || name === 'mean' ? `abs(CAST(coalesce(${value}, 0) AS DOUBLE))` : null;

@@ -5,10 +5,11 @@
 import type { CellBranch, Condition, Factor, MeasuredColumn, Rest, Summed } from '../enforce/block.ts';
 import { printTyped } from '../print.ts';
 import { reference } from '../rows.ts';
-import { refuse } from '../refusal.ts';
+import { type Place, refuse } from '../refusal.ts';
 import type { Rights } from '../rights.ts';
 import { distinctColumns, partsOf, type Typed } from '../typed.ts';
 import { isFloating } from '../types.ts';
+import { rangeOfWide } from './wide-values.ts';
 import { type Known, knownOf, NOTHING_KNOWN } from './known.ts';
 
 export interface Branch {
@@ -170,8 +171,10 @@ function columnsIn(arg: Typed): readonly (Typed & { readonly kind: 'column' })[]
   return arg.kind === 'column' ? [arg] : partsOf(arg).flatMap(columnsIn);
 }
 
-/** Infinities and NaN count as no value: one of them would decide a whole sum. */
+/** Infinities and NaN count as no value, and what is too wide to be added up: one of them would decide a whole sum. */
 export function isThere(arg: Typed): string {
+  const wide = rangeOfWide(arg);
+  if (wide !== null) return wide.sql;
   return arg.type !== null && isFloating(arg.type) ? `isfinite(${printTyped(arg)})` : `${printTyped(arg)} IS NOT NULL`;
 }
 
@@ -266,6 +269,20 @@ export function restsOf(arg: Typed, within: string | null): Rest[] {
   return [arg, ...filled(arg)]
     .filter((part) => distinctColumns(part).length > 0 && !ALWAYS.isComplete(part))
     .map((part) => ({ there: isThere(part), within, value: null }));
+}
+
+/** A value that two branches of a CASE keep is counted once: it is held where any of them keeps it, not once in each. */
+export function heldInAny(rests: readonly Rest[], at: Place): Rest {
+  const [first, ...more] = rests;
+  if (first === undefined || more.some(({ value }) => value !== first.value))
+    return refuse(
+      'measure-not-allowed',
+      'count(DISTINCT CASE …) counts values of one column',
+      at,
+      'put the same column behind every THEN, or count in two columns',
+    );
+  const kept = [...new Set(rests.map(({ within }) => within))];
+  return { ...first, within: kept.length === 1 ? (kept[0] ?? null) : kept.map((one) => `(${one})`).join(' OR ') };
 }
 
 /** What the layout knows of every row. */

@@ -2,6 +2,7 @@ import { type CatalogueTable, keyColumnsOf } from '../catalogue.ts';
 import type { Typed } from '../typed.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import { isFloating } from '../types.ts';
+import { rangeOfWide } from './wide-values.ts';
 
 /**
  * What is known of values in every row that a block looks at: from the layout's exact facts of private columns, and from
@@ -37,6 +38,15 @@ export function knownOf(predicates: readonly Typed[], tables: readonly Catalogue
     if (expression.kind === 'column') {
       const { base, sql, type } = expression;
       if (base === null || base.table.isPublic) return false;
+      const wide = rangeOfWide(expression);
+      if (wide !== null) {
+        const {
+          isComplete: isNeverNull,
+          low,
+          high,
+        } = base.column.facts ?? { isComplete: false, low: null, high: null };
+        return isNeverNull && low !== null && high !== null && -low < wide.most && high < wide.most;
+      }
       // A comparison is true only of a value that is there; that does not make a floating one finite.
       return base.column.facts?.isComplete === true || (isDemanded(sql) && !isFloating(type));
     }

@@ -2,7 +2,7 @@ import type { SqlType } from '../catalogue.ts';
 import { literalType, printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Typed } from '../typed.ts';
-import { commonType, digitsOf, DOUBLE, familyOf, isFloating, printType, TEXT } from '../types.ts';
+import { commonType, digitsOf, DOUBLE, familyOf, isFloating, printType, TEXT, TIMESTAMP } from '../types.ts';
 import { matchConstant } from './constant.ts';
 
 /** Both sides in types that DuckDB compares without a cast that can fail. */
@@ -23,7 +23,30 @@ export function alignPair(left: Typed, right: Typed, at: Place): readonly [Typed
   }
   // Only a mix of wide numbers can overflow in DuckDB's own promotion; go through DOUBLE there, as DuckDB does for floats.
   const tight = type.kind === 'double' && digitsOf(typeA) !== null && digitsOf(typeB) !== null;
-  return tight ? [toDouble(a), toDouble(b)] : [a, b];
+  if (tight) return [toDouble(a), toDouble(b)];
+  return typeA.kind === 'date' ? asMoments(a, b) : typeB.kind === 'date' ? swapped(asMoments(b, a)) : [a, b];
+}
+
+const swapped = <A, B>([a, b]: readonly [A, B]): readonly [B, A] => [b, a];
+
+/**
+ * A day beside a moment. Days reach further than moments, and where the engine makes one of the other a far day fails; so it
+ * is NULL. The beginning of a day is that day, which needs no cast.
+ */
+function asMoments(day: Typed, other: Typed): readonly [Typed, Typed] {
+  if (other.type?.kind === 'date' || day.kind === 'constant') return [day, other];
+  if (other.kind === 'constant' && other.literal.kind === 'timestamp' && MIDNIGHT.test(other.literal.text)) {
+    const literal = { kind: 'date', text: other.literal.text.slice(0, 10) } as const;
+    return [day, { ...other, literal, type: literalType(literal) }];
+  }
+  return [toMoment(day), other];
+}
+
+const MIDNIGHT = /^\d{4}-\d{2}-\d{2} 00:00:00(?:\.0+)?$/;
+
+function toMoment(day: Typed): Typed {
+  const sql = `TRY_CAST(${printTyped(day)} AS TIMESTAMP)`;
+  return { kind: 'call', name: 'try_cast', args: [day], type: TIMESTAMP, digits: null, sql, at: day.at };
 }
 
 function toDouble(arg: Typed): Typed {
@@ -82,15 +105,17 @@ export function agree(args: readonly Typed[], at: Place): { type: SqlType; args:
     args: aligned.map((arg) =>
       sameType(arg) && arg.kind !== 'constant'
         ? arg
-        : ({
-            kind: 'call',
-            name: 'cast',
-            args: [arg],
-            type,
-            digits: null,
-            sql: `CAST(${printTyped(arg)} AS ${printType(type)})`,
-            at: arg.at,
-          } satisfies Typed),
+        : arg.kind !== 'constant' && arg.type?.kind === 'date' && type.kind === 'timestamp'
+          ? toMoment(arg)
+          : ({
+              kind: 'call',
+              name: 'cast',
+              args: [arg],
+              type,
+              digits: null,
+              sql: `CAST(${printTyped(arg)} AS ${printType(type)})`,
+              at: arg.at,
+            } satisfies Typed),
     ),
   };
 }

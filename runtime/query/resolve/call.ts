@@ -137,6 +137,11 @@ function applyScalar(name: string, found: ScalarFunction, given: readonly Typed[
       refuse('wrong-arguments', `\`${name}\` needs a typed value`, at);
     type = first.type;
     if (second !== undefined && !found.args[1]?.endsWith('!')) args = [first, matchConstant(second, first.type, at)];
+    const [left, right] = args;
+    if (familyOf(type) === 'date' && left !== undefined && right !== undefined) {
+      args = [...alignPair(left, right, at)];
+      type = args[0]?.type ?? type;
+    }
     // Rounding a DECIMAL changes its scale in DuckDB; the cast back is exact, and fails only for want of a 39th digit.
     if (type.kind === 'decimal') {
       const width = Math.min(38, type.width + 1);
@@ -195,8 +200,8 @@ function membership(name: string, args: readonly Typed[], at: Place): Typed {
     return alignPair(input, option, at)[1];
   });
   const list = [...new Set(aligned.map(printTyped))].toSorted().join(', ');
-  const left =
-    familyOf(type) === 'number' ? printTyped(alignPair(input, aligned[0] ?? input, at)[0]) : printTyped(input);
+  const beside = familyOf(type) === 'number' ? aligned[0] : aligned.find((option) => option.type?.kind === 'timestamp');
+  const left = printTyped(beside === undefined ? input : alignPair(input, beside, at)[0]);
   return {
     kind: 'call',
     name,

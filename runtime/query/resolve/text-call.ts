@@ -41,7 +41,7 @@ const TEXTS: Readonly<Record<string, TextFunction>> = {
   printf: { args: 'ca', result: TEXT, check: template, isReleased: true },
   regexp_matches: { args: 'tc', result: BOOLEAN, check: pattern },
   regexp_full_match: { args: 'tc', result: BOOLEAN, check: pattern },
-  regexp_extract: { args: 'tcn', optional: 1, result: TEXT, check: pattern },
+  regexp_extract: { args: 'tcn', optional: 1, result: TEXT, check: extracted },
   regexp_replace: { args: 'tccc', optional: 1, result: TEXT, check: replaced },
 };
 
@@ -104,8 +104,16 @@ function notGrowing([from = '', to = '']: readonly (string | number)[], [arg]: r
   if (String(to).length > String(from).length && arg !== undefined && grows(arg)) tooLong(at);
 }
 
-function padded([length = 0]: readonly (string | number)[], _args: readonly Typed[], at: Place): void {
+/** Nothing to pad with fails on the first text that is too short, which would tell that there is one. */
+function padded([length = 0, pad = '']: readonly (string | number)[], _args: readonly Typed[], at: Place): void {
   if (Number(length) < 0 || Number(length) > MAX_PADDED) refuse('wrong-arguments', 'padding goes from 0 to 1000', at);
+  if (pad === '') refuse('wrong-arguments', 'padding needs at least one character', at);
+}
+
+function extracted([text = '', group = 0]: readonly (string | number)[], _args: readonly Typed[], at: Place): void {
+  pattern([text], [], at);
+  if (Number(group) < 0 || Number(group) > 9)
+    refuse('wrong-arguments', 'groups of a pattern are numbered from 0 to 9', at);
 }
 
 function tooLong(at: Place): never {
@@ -121,7 +129,8 @@ function tooLong(at: Place): never {
 function pattern([text = '']: readonly (string | number)[], _args: readonly Typed[], at: Place): void {
   const source = String(text);
   const repeated = [...source.matchAll(/\{(\d+)(?:,(\d*))?\}/g)].flatMap(([, a, b]) => [Number(a), Number(b ?? 0)]);
-  const isOdd = /\(\?[^:]|\\[0-9pPkKQEACGXzZbB]/.test(source) || repeated.length > 2 || repeated.some((n) => n > 100);
+  const isOdd =
+    /\(\?[^:]|\\[0-9pPkKQEACGXzZbBuc]|\[\^?\]/.test(source) || repeated.length > 2 || repeated.some((n) => n > 100);
   try {
     if (!isOdd) return void new RegExp(source, 'u');
   } catch {
