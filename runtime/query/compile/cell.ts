@@ -237,7 +237,7 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
     if (value.kind !== 'column') rights.key(value);
     conditions.push(...optional(presence(value, around, value.kind !== 'column', known)));
     const sql = printTyped(value);
-    rests.push({ there: `${sql} IS NOT NULL`, within: around, value: sql, isUnit: known.isUnit(value) });
+    rests.push({ there: `${sql} IS NOT NULL`, within: around, value: sql, unit: known.unitOf(value) });
   };
   if (arg.kind === 'case') {
     const found = branchesOf(rights, arg, within, isNull);

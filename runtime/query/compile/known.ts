@@ -13,11 +13,11 @@ export interface Known {
   isComplete(expression: Typed): boolean;
   /** The value is zero in no row. */
   isNeverZero(expression: Typed): boolean;
-  /** Each privacy unit has one value of its own, at least where it is there. */
-  isUnit(expression: Typed): boolean;
+  /** The domain of the privacy unit of which each has one value of its own, at least where it is there; null: none. */
+  unitOf(expression: Typed): string | null;
 }
 
-export const NOTHING_KNOWN: Known = { isComplete: () => false, isNeverZero: () => false, isUnit: () => false };
+export const NOTHING_KNOWN: Known = { isComplete: () => false, isNeverZero: () => false, unitOf: () => null };
 
 interface Range {
   readonly low: number;
@@ -84,12 +84,13 @@ export function knownOf(predicates: readonly Typed[], tables: readonly Catalogue
       MAX_ROUNDING * Math.max(...[a.low, a.high, sum.low, sum.high].filter(Number.isFinite).map(Math.abs), 0);
     return a.low + sum.low > doubt || a.high + sum.high < -doubt;
   };
-  const isUnit = (expression: Typed): boolean => {
-    if (expression.kind !== 'column' || expression.base === null) return false;
+  const unitOf = (expression: Typed): string | null => {
+    if (expression.kind !== 'column' || expression.base === null) return null;
     const { table, column } = expression.base;
-    return table.units.some((unit) => keyColumnsOf(tables, table, unit).join('\n') === column.name);
+    const own = table.units.find((unit) => keyColumnsOf(tables, table, unit).join('\n') === column.name);
+    return own?.domain ?? null;
   };
-  return { isComplete, isNeverZero, isUnit };
+  return { isComplete, isNeverZero, unitOf };
 }
 
 /** Far more than doubles lose, far less than money cares about. */

@@ -87,8 +87,8 @@ export interface Rest {
   readonly within: string | null;
   /** Counted once, however many rows hold it: `count(DISTINCT value)`; null: every row adds. */
   readonly value: string | null;
-  /** Each unit has one such value. */
-  readonly isUnit?: boolean;
+  /** The domain of the unit of which each has one such value; null, absent: the values are others. */
+  readonly unit?: string | null;
 }
 
 /** A factor of a product over rows, looked at in the rows of `within` (null: all). */

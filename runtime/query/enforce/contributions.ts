@@ -5,6 +5,7 @@ import {
   all,
   create,
   groupBy,
+  isSomebody,
   inKeyOrder,
   joinGroups,
   keyNames,
@@ -44,7 +45,8 @@ function measuresOf(block: Block): readonly Measure[] {
   const setOf = setsOf(block);
   const whole = setOf({ within: null });
   const found = new Map<string, { readonly rest: Rest; readonly within: Set<string> }>();
-  const rests = block.cells.flatMap((cell) => cell.rests ?? []);
+  const own = restsIn(block);
+  const rests = block.cells.flatMap(own);
   for (const rest of rests.toSorted((a, b) => Number(a.within !== null) - Number(b.within !== null))) {
     const key = measureKey(rest);
     const known = found.get(key) ?? { rest, within: new Set<string>() };
@@ -62,6 +64,26 @@ function measuresOf(block: Block): readonly Measure[] {
           'group by them',
         );
       return { there, value, sets: [...within] };
+    });
+}
+
+/**
+ * What the cells of a block rest on. Columns that a join equates name the same units: `count(DISTINCT p.pid)` less
+ * `count(DISTINCT v.patient) FILTER (…)` is a difference of one measure, so where several columns name them, units stand for
+ * the values of each.
+ */
+function restsIn(block: Block): (cell: Cell) => readonly Rest[] {
+  const named = Map.groupBy(
+    block.cells.flatMap((cell) => cell.rests ?? []),
+    ({ unit }) => unit ?? null,
+  );
+  const isOneColumn = (domain: string): boolean => new Set(named.get(domain)?.map(({ value }) => value)).size < 2;
+  return ({ rests = [] }) =>
+    rests.map((rest) => {
+      const unit = block.units.find(({ domain }) => domain === rest.unit);
+      if (unit === undefined || rest.value === null || isOneColumn(unit.domain)) return rest;
+      const within = [...(rest.within === null ? [] : [`(${rest.within})`]), `${rest.value} IS NOT NULL`];
+      return { ...rest, there: isSomebody(unit.hash), value: unit.hash, within: within.join(' AND ') };
     });
 }
 
@@ -111,7 +133,7 @@ export function restsOnLess(block: Block, cell: Cell): boolean {
 
 function testsOf(block: Block, measures: readonly Measure[], cell: Cell): string[] {
   const setOf = setsOf(block);
-  return (cell.rests ?? []).flatMap((rest) => {
+  return restsIn(block)(cell).flatMap((rest) => {
     const index = measures.findIndex((one) => measureKey(one) === measureKey(rest));
     const at = measures[index]?.sets.indexOf(setOf(rest)) ?? -1;
     return at === -1 ? [] : [`(coalesce(n.h${index}, ${big(0)}) & ${big(bit(at))}) = ${big(0)}`];

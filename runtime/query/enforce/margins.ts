@@ -191,7 +191,7 @@ function cellsAbove(margin: Margin, below: Margin, made: readonly Margin[], isBe
 
 const isDistinct = (cell: Cell): boolean => cell.sql.startsWith('count(DISTINCT ');
 
-const isUnits = (cell: Cell): boolean => (cell.rests ?? []).some(({ isUnit }) => isUnit === true);
+const isUnits = (cell: Cell): boolean => (cell.rests ?? []).some(({ unit }) => unit != null);
 
 /** For each group of a margin, the counts of units that differ by few from one shown in a margin above or below it. */
 function nearlyAll(margin: Margin, other: Margin): string[] {
