@@ -226,6 +226,11 @@ function cell(pick: Choice, source: Source): string {
     pick.of(source.columns.filter(({ rights }) => rights.has('group') || rights.has('countDistinct'))).sql;
   const forms: (() => string)[] = [() => `count(*)${filter()}`, () => `count(${any()})${filter()}`];
   if (distinct.length > 0) forms.push(() => `count(DISTINCT ${pick.of(distinct).sql})${filter()}`);
+  if (distinct.length > 0 && filters.length > 0)
+    forms.push(() => {
+      const { sql } = pick.of(distinct);
+      return `count(DISTINCT CASE WHEN ${condition()} THEN ${sql} WHEN ${condition()} THEN ${sql} END)`;
+    });
   if (filters.length > 0) {
     forms.push(
       () => `sum(CASE WHEN ${condition()} THEN 1 ELSE 0 END)`,
@@ -244,6 +249,8 @@ function cell(pick: Choice, source: Source): string {
       () => `sum(${measure()} * ${pick.of(['2', '0.5', '1.1'])} + ${pick.of(['0', '1', '100'])})`,
       () => `sum(CASE WHEN ${condition()} THEN ${measure()} ${pick.of(['', 'ELSE 0 ', 'ELSE 1 '])}END)`,
       () => `avg(CASE WHEN ${condition()} THEN ${measure()} END)`,
+      () => `sum(CASE WHEN ${condition()} THEN ${measure()} WHEN ${condition()} THEN ${measure()} END)`,
+      () => `count(${measure()})${filter()}`,
       () => `sum(coalesce(${measure()}, ${pick.of(['0', '7'])}))`,
     );
     for (const [name, call] of [
