@@ -38,11 +38,12 @@ export function compileQuery(ast: unknown, sqlText: string, context: QueryContex
     // INVARIANT: what is told before a job says nothing about rows: its digest, whether it is refused for its length and what
     // is enforced in words are those of somebody who knows the schema and the policy alone. With what the runtime knows of
     // rows there is less to enforce, and that would tell whether a single value is missing.
-    const unaided = buckets === null ? permitted : compile(query, plain, buckets).permitted;
-    const aided = plain === context ? unaided : withFacts(query, context, unaided);
-    const { canonical } = permitted.enforced;
-    const { inWords } = unaided.enforced;
-    return { ...unaided, enforced: { ...aided.enforced, canonical, inWords } };
+    const compared = (): Permitted => (buckets === null ? permitted : compile(query, plain, buckets).permitted);
+    const fits = buckets === null || isShort(permitted.enforced);
+    const unaided = fits && plain !== context ? compared : always(compared());
+    const { enforced: run } = plain === context ? unaided() : withFacts(query, context, unaided);
+    const { canonical, inWords } = permitted.enforced;
+    return { ...permitted, isCompared: buckets !== null && shownBlocks > 0, enforced: { ...run, canonical, inWords } };
   } catch (error) {
     if (error instanceof Refusal) return denied(reasonOf(error, context.clause, sqlText));
     // A tree that is deeper than the stack or otherwise impossible is the sender's fault; nothing was computed.
@@ -62,8 +63,26 @@ function withoutFacts(context: QueryContext): QueryContext {
   return { ...context, tables };
 }
 
+const always =
+  <T>(value: T): (() => T) =>
+  () =>
+    value;
+
+/**
+ * Whether statements leave so much room that comparing their cells cannot fill it: two to three times as much, in a join of
+ * several tables some ten times. Then they need not be written out to know that they fit.
+ */
+function isShort(query: EnforcedQuery): boolean {
+  return lengthOf(query) <= MAX_STATEMENT_BYTES / MOST_ADDED && query.setup.length <= MAX_STATEMENTS / 4;
+}
+
+const MOST_ADDED = 24;
+
+const lengthOf = (query: EnforcedQuery): number =>
+  statementsToPlan(query).reduce((sum, { sql }) => sum + sql.length, 0);
+
 /** With what is known of rows, unless that is refused where the same query without it is not. */
-function withFacts(query: Query, context: QueryContext, unaided: Permitted): Permitted {
+function withFacts(query: Query, context: QueryContext, unaided: () => Permitted): Permitted {
   const { release } = context;
   try {
     // Where the policy does not ask for comparisons, what is known may show that there is nothing to compare.
@@ -72,7 +91,7 @@ function withFacts(query: Query, context: QueryContext, unaided: Permitted): Per
     const buckets = bucketsFor(context, alone?.shownBlocks ?? 0);
     return alone !== null && buckets === null ? alone.permitted : compile(query, context, buckets).permitted;
   } catch (error) {
-    if (error instanceof Refusal) return unaided;
+    if (error instanceof Refusal) return unaided();
     throw error;
   }
 }
@@ -104,7 +123,7 @@ function compile(
     kind: 'permitted',
     enforced: enforced(state, relation, query, release.maxRows, isOrdered),
     footprint: footprintOf(state),
-    isCompared: state.sketches !== null && state.sketches.blocks.length > 0,
+    isCompared: buckets !== null && state.shownBlocks > 0,
   };
   return { permitted, shownBlocks: state.shownBlocks };
 }
@@ -176,9 +195,9 @@ export function enforced(
 
 /** What is printed can be much longer than what was asked. */
 function checkSize(query: EnforcedQuery): void {
-  const statements = statementsToPlan(query).map(({ sql }) => sql);
   // Quotes and letters beyond ASCII take two bytes and more, so a short text needs no counting.
-  if (statements.reduce((sum, { length }) => sum + length, 0) <= MAX_STATEMENT_BYTES / 6) return;
+  if (lengthOf(query) <= MAX_STATEMENT_BYTES / 6) return;
+  const statements = statementsToPlan(query).map(({ sql }) => sql);
   if (Buffer.byteLength(JSON.stringify(statements)) <= MAX_STATEMENT_BYTES) return;
   refuse(
     'query-too-large',
