@@ -113,7 +113,7 @@ describe('both halves of very many groups', async () => {
             const compiled = await compileText(connection, sql, context);
             if (compiled.kind === 'denied') throw new Error(compiled.reasons[0]?.message);
             assert.equal(
-              compiled.enforced.setup.some((one) => one.includes('gb0_j')),
+              compiled.enforced.setup.some((one) => one.includes('gb0_o')),
               isLarge,
               sql,
             );
@@ -144,7 +144,7 @@ describe('both halves of very many groups', async () => {
       const sql = `SELECT a, b, sum(pay) FROM ${JOINED} WHERE ${condition} GROUP BY a, b`;
       const compiled = await compileText(connection, sql, context);
       if (compiled.kind === 'denied') continue;
-      const isMade = compiled.enforced.setup.some((one) => one.includes('gb0_j'));
+      const isMade = compiled.enforced.setup.some((one) => one.includes('gb0_o'));
       assert.equal(isMade, condition.startsWith('kind <>'), condition);
     }
   });

@@ -34,7 +34,7 @@ export interface Halves {
 /** The table of both halves. */
 export const HALVES = 'b';
 /** The copy of the public table, and its column that is added to a place. */
-const BESIDE = 'j';
+const BESIDE = 'o';
 const AWAY = quoteName('__gb_away');
 
 /** The engine lays out as many places, less two that it needs itself. */

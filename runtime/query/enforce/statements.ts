@@ -20,7 +20,7 @@ import { verdict, withEnough } from './verdict.ts';
  *
  *   g  every group: cell values, and for each unit a certificate. Each unit sets one of 64 bits chosen by its keyed
  *      hash, so the number of bits set never exceeds the number of units: enough bits prove the threshold.
- *   b  both halves of the rows, taken and left out, where one pass makes both, and j, which tells them apart: see halves.ts.
+ *   b  both halves of the rows, taken and left out, where one pass makes both, and o, which tells them apart: see halves.ts.
  *   p  some of the rows that WHERE left out; nearly always enough to find `minUnits` units.
  *   w  what WHERE left out, over all groups: none, or enough units? Everything is looked at only if p has too few.
  *   l  the same within each group: p, then bits, then exact counts, each only for groups still undecided.
