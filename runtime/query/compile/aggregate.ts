@@ -20,6 +20,7 @@ import { emitKeys } from './public-keys.ts';
 import { countingUnmatched } from './public-joins.ts';
 import { groupKeys, viaAlias } from './released.ts';
 import { finish } from './print-select.ts';
+import { withOutside } from './quantile-outside.ts';
 import { releasedWindow } from './released-calls.ts';
 import { condition, itemName } from './select.ts';
 import type { From } from './sources.ts';
@@ -213,6 +214,8 @@ function aggregateSight(needs: SightNeeds): Sight {
           return keys.findIndex((key) => printTyped(key.expression) === printed);
         });
       if (!isAggregateCall(syntax)) return null;
+      const calculated = withOutside(syntax, resolveRow);
+      if (calculated !== null) return resolve(calculated, sight);
       const cell = buildCell(state.rights, syntax, resolveRow, known);
       const same = (one: Cell): string => `${one.sql} ${JSON.stringify([one.extremum ?? null, one.quantile ?? null])}`;
       const earlier = cells.findIndex((one) => same(one) === same(cell));

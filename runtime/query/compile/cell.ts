@@ -31,14 +31,14 @@ import { type Known, NOTHING_KNOWN } from './known.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
-import { constantValue } from '../resolve/arithmetic.ts';
 import { buildCall } from '../resolve/call.ts';
 import { constant } from '../resolve/align.ts';
 import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights, shown } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
-import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
+import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating } from '../types.ts';
+import { extremumCell, quantileCell } from './ordered-cell.ts';
 import { pairCell } from './pair-cell.ts';
 import { rangeOfWide } from './wide-values.ts';
 
@@ -51,7 +51,7 @@ export function buildCell(
   resolveRow: (syntax: Syntax) => Typed,
   known: Known = NOTHING_KNOWN,
 ): Cell {
-  const syntax = withCase(written);
+  const syntax = withCase(written, resolveRow);
   const { name, at } = syntax;
   const wanted = Object.hasOwn(AGGREGATES, name) ? AGGREGATES[name] : undefined;
   if (wanted === undefined)
@@ -72,7 +72,7 @@ export function buildCell(
   const suffix = filter === null ? '' : ` FILTER (WHERE ${printTyped(filter)})`;
   if (name === 'count_star') return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
   const args = syntax.args.map(resolveRow);
-  if (wanted === 'quantile') return quantileCell(rights, name, args, chosen, syntax);
+  if (wanted === 'quantile') return quantileCell(rights, name, args, chosen, { syntax, known });
   if (Object.hasOwn(PAIR_RIGHTS, name)) return pairCell(rights, name, args, chosen, suffix, { syntax, known });
   const [arg] = args;
   if (arg === undefined || args.length !== 1) refuse('wrong-arguments', `\`${name}\` takes one value`, at);
@@ -135,45 +135,6 @@ function zeroOrOne(flag: Typed, known: Known): Typed {
   if (isNeverNull(flag, known)) return buildCase([yes], number(0n), flag.at);
   const no = { when: buildCall('not', [flag], 'rows', flag.at), value: number(0n) };
   return buildCase([yes, no], constant({ kind: 'null' }, flag.at), flag.at);
-}
-
-/** min and max tell one row; where the policy grants `extremum`, the value is the one that enough units reach. */
-function extremumCell(rights: Rights, name: string, arg: Typed, chosen: readonly Typed[]): Cell {
-  if (arg.kind !== 'column' || arg.base === null) {
-    refuse('measure-not-allowed', `\`${name}\` takes a plain column`, arg.at);
-  }
-  rights.require(arg.base, 'extremum', arg.at, `in ${name}`);
-  const present = presence(arg, around(chosen), false);
-  const value = isFloating(arg.type) ? `(CASE WHEN ${isThere(arg)} THEN ${arg.sql} END)` : arg.sql;
-  const sql = `CAST(NULL AS ${printType(arg.type)})`;
-  const extremum = { value, filter: around(chosen), isMax: name === 'max' };
-  return { ...cell(sql, arg.type, conditionsFor(chosen, present), null, null), extremum };
-}
-
-/**
- * A quantile is some row's own value; what is told instead is the mean of the block of rows around it, which holds at
- * least the minimum of units (see enforce/quantile.ts).
- */
-function quantileCell(
-  rights: Rights,
-  name: string,
-  [arg, fraction]: readonly Typed[],
-  chosen: readonly Typed[],
-  { at, distinct, args }: Call,
-): Cell {
-  if (arg === undefined || args.length !== (name === 'median' ? 1 : 2) || distinct)
-    refuse('wrong-arguments', `\`${name}\` takes ${name === 'median' ? 'one value' : 'a value and a fraction'}`, at);
-  if (arg.kind !== 'column' || arg.base === null || familyOf(arg.type) !== 'number')
-    refuse('measure-not-allowed', `\`${name}\` takes a plain column of numbers`, arg.at ?? at);
-  rights.measure(arg, 'quantile');
-  const q = fraction === undefined ? 0.5 : fraction.kind === 'constant' ? constantValue(fraction.literal) : null;
-  if (q === null || q < 0 || q > 1) refuse('wrong-arguments', `\`${name}\` needs a constant between 0 and 1`, at);
-  const within = around(chosen);
-  const quantile = { value: real(printTyped(arg)), filter: within, fraction: q };
-  return {
-    ...cell('CAST(NULL AS DOUBLE)', DOUBLE, conditionsFor(chosen, presence(arg, within, false)), null, null),
-    quantile,
-  };
 }
 
 function countCell(

@@ -9,6 +9,7 @@ import { MAX_COMPILED } from '../text.ts';
 import { familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
 import { compilePerUnit } from './per-unit.ts';
+import { withDeterminedKeys } from './determined.ts';
 import { asksForOrder, compileOrdered } from './unit-order.ts';
 import { compileReleased } from './released.ts';
 import { addConditions, checkPicks, conjuncts, type From, lookup, readFrom, tryLookup } from './sources.ts';
@@ -75,22 +76,19 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
     select.groups.length > 0 || select.groupAll || (select.distinct && !isFirst) || select.groupSets.length > 0;
   const calls = [...items.map((item) => item.expression), ...(select.having === null ? [] : [select.having])];
   if (aggregates || calls.some(hasAggregate)) {
+    const resolveRow = (syntax: Syntax): Typed => resolve(syntax, sight);
+    const asked = withDeterminedKeys({ ...select, items }, rows, resolveRow);
     if (state.noise !== undefined)
       return state.noise.aggregate({
         written: select,
-        select: { ...select, items },
+        select: asked,
         scope,
         from: { ...from, scope: rows },
-        resolveRow: (syntax) => resolve(syntax, sight),
+        resolveRow,
         isDerived: derived,
       });
-    const perUnit = derived
-      ? compilePerUnit(state, { ...select, items }, { ...from, scope: rows }, (syntax) => resolve(syntax, sight))
-      : null;
-    if (perUnit !== null) return perUnit;
-    return compileAggregate(state, { ...select, items }, scope, { ...from, scope: rows }, (syntax) =>
-      resolve(syntax, sight),
-    );
+    const perUnit = derived ? compilePerUnit(state, asked, { ...from, scope: rows }, resolveRow) : null;
+    return perUnit ?? compileAggregate(state, asked, scope, { ...from, scope: rows }, resolveRow);
   }
   if (derived && asksForOrder(select)) {
     const ordered = compileOrdered(

@@ -11,6 +11,8 @@
  * A minimum, a maximum or the value of the latest row is one row's own value. As a group key or in a condition it is what
  * the column is there (`min(day) < d` asks whether some day is before `d`); to be added up it needs `extremum` as well.
  *
+ * Quantiles of values per unit are those of a column of their own: means of blocks of at least the minimum of units.
+ *
  * FILTER and CASE per unit are conditions as everywhere, under `filter`. What they make is a group key or a condition, and
  * never added up: the rows that they leave out would have to be held to the minimum in each group of the outer query. A
  * flag of a unit (`bool_or(…)`, `max(CASE WHEN … THEN 1 ELSE 0 END)`) is a condition of the outer query, so to add up flags
@@ -20,7 +22,7 @@ import type { AggregateFunction, ColumnGrant, ColumnRight } from '../../policy/m
 import type { Rest } from '../enforce/block.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
-import { Refusal, refuse } from '../refusal.ts';
+import { refuse } from '../refusal.ts';
 import { constant } from '../resolve/align.ts';
 import { buildCall } from '../resolve/call.ts';
 import { buildCase, resolve, type Sight } from '../resolve/expression.ts';
@@ -33,6 +35,7 @@ import { restsOf } from './hidden-conditions.ts';
 import { condition } from './select.ts';
 import type { State } from './state.ts';
 import { hasAggregate, isAggregateCall } from './aggregate-calls.ts';
+import { resolvedOrNull } from './resolved-or-null.ts';
 
 /** A column of the inner query: what is computed of the rows of a unit, and what may be done with it. */
 export interface UnitColumn {
@@ -96,7 +99,7 @@ export function unitSight(state: State, needs: UnitNeeds): UnitSight {
     parameters: state.context.parameters,
     intercept: (syntax) => {
       if (['subquery', 'window', 'constant', 'parameter'].includes(syntax.kind) || hasAggregate(syntax)) return null;
-      const key = resolvedOrNull(resolveRow, syntax);
+      const key = resolvedOrNull(syntax, resolveRow);
       return key !== null && printed.has(printTyped(key)) ? keyed(key) : null;
     },
     column: (path, at) => {
@@ -149,15 +152,6 @@ export function unitSight(state: State, needs: UnitNeeds): UnitSight {
   };
 }
 
-function resolvedOrNull(resolveRow: (syntax: Syntax) => Typed, syntax: Syntax): Typed | null {
-  try {
-    return resolveRow(syntax);
-  } catch (error) {
-    if (error instanceof Refusal) return null;
-    throw error;
-  }
-}
-
 function unitValue(
   state: State,
   call: Call,
@@ -205,7 +199,8 @@ function unitValue(
   if (filter.length > 0) rests.push({ there: filter.map(printTyped).join(' AND '), within: null, value: null });
   const args = call.args.map(resolveRow);
   const given = passed([...args, ...filter].flatMap(distinctColumns));
-  const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions: OUTER }];
+  const functions = isOrderedAs(name, args.flatMap(distinctColumns)) ? [...OUTER, 'quantile' as const] : OUTER;
+  const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions }];
   return add({ sql: cell.sql, type: cell.type, grants, label });
 }
 
@@ -246,12 +241,28 @@ function ownValue(
   return add({ sql, type: value.type, grants: [added(given, value, by === undefined && filter.length === 0)], label });
 }
 
+/**
+ * Whether quantiles of values per unit may be asked: of what is made of values of columns whose quantiles may be, and of
+ * counts, which say of no value how large it is.
+ */
+function isOrderedAs(name: string, columns: readonly BaseColumn[]): boolean {
+  return (
+    name.startsWith('count') ||
+    name === 'approx_count_distinct' ||
+    columns.every(
+      ({ table, column }) =>
+        table.isPublic ||
+        column.grants.some(({ rights, functions }) => rights.includes('aggregate') && functions.includes('quantile')),
+    )
+  );
+}
+
 /** With `extremum` and `aggregate` a least or greatest value may be added up like the column itself. */
 function added(given: ColumnGrant, value: Typed, isPlain: boolean): ColumnGrant {
   if (!isPlain || value.kind !== 'column' || value.base === null) return given;
   const { grants } = value.base.column;
   if (!grants.some(({ rights }) => rights.includes('extremum'))) return given;
-  const functions = OUTER.filter((one) =>
+  const functions = [...OUTER, 'quantile' as const].filter((one) =>
     grants.some((grant) => grant.rights.includes('aggregate') && grant.functions.includes(one)),
   );
   return functions.length === 0 ? given : { ...given, rights: ['aggregate', ...given.rights], functions };

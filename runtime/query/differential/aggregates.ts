@@ -36,8 +36,8 @@ export interface AggregateNeeds {
 
 /** The mechanism that answers one aggregate call, its measures named in `needs.measures`. Throws Refusal. */
 export function aggregateOf(written: Call, needs: AggregateNeeds): DpAggregate {
-  const call = withCase(written);
   const { rights, measures, resolveRow } = needs;
+  const call = withCase(written, resolveRow);
   rights.note(call.name === 'count_star' ? 'count' : call.name);
   const filter = filterOf(call, needs);
   if (call.name === 'count_star')

@@ -63,6 +63,13 @@ export function repeatsRows(scope: RowScope, base: Base, rests: 'known' | 'bound
  */
 type Rests = 'known' | 'bounded' | 'ranked';
 
+/** Whether no value stands twice in a column, whatever the private rows are: what public rows and paths to units say. */
+export function isUniqueIn(scope: RowScope, base: Base, column: string): boolean {
+  if (!base.table.isPublic) return isUniqueKey(scope, base, column);
+  const most = base.table.columns.find(({ name }) => name === column)?.facts?.mostRepeats;
+  return most !== undefined && most <= 1;
+}
+
 interface Counted {
   /** Rows of a unit that the layout keeps in each table. */
   readonly kept: number;

@@ -101,7 +101,8 @@ function otherFunctions(query: Query, item: Item, offset: number): readonly Cand
   const comma = inside.findIndex(({ kind, text }) => kind === 'mark' && text === ',');
   const argument = comma === -1 ? inside : inside.slice(0, comma);
   const value = query.text.slice(first.start, argument.at(-1)?.end ?? last.end);
-  const column = columnOf(query, argument);
+  // A column of a sub-query has its rights from what it is made of: what is granted is seen when it is tried.
+  const column = columnOf(query, argument) ?? (isExtreme(name.text) ? UNKNOWN : undefined);
   if (column === undefined) return [];
   return functionsInstead(name.text, column).flatMap((make) =>
     apply(
@@ -111,6 +112,16 @@ function otherFunctions(query: Query, item: Item, offset: number): readonly Cand
     ),
   );
 }
+
+const isExtreme = (name: string): boolean => ['min', 'max', 'median'].includes(name);
+
+const UNKNOWN: KnownColumn = {
+  table: '',
+  name: '',
+  isPublic: false,
+  rights: new Set(),
+  functions: new Set(['quantile', 'avg']),
+};
 
 /** Leaves an output out; one that is alone becomes `count(*)`. A key of the same text goes with it. */
 function withoutOutput(query: Query, block: SelectBlock, { item, said }: Dropped): readonly Candidate[] {

@@ -23,8 +23,8 @@ describe('functions that say a condition', async () => {
       assert.deepEqual(linesOf(seen, 9).toSorted(), plainLinesOf((await world.plain(sql)).rows, 9).toSorted());
     });
 
-  it('need the right that the condition needs: `abs` and `nullif` of a column without `filter` are refused', async () => {
-    for (const sql of ['SELECT sum(abs(albumin)) FROM pbcseq', 'SELECT avg(nullif(albumin, 3.5)) FROM pbcseq']) {
+  it('need the right that the condition needs: `abs` of a difference and `nullif` of a column without `filter` are refused', async () => {
+    for (const sql of ['SELECT sum(abs(albumin - 3)) FROM pbcseq', 'SELECT avg(nullif(albumin, 3.5)) FROM pbcseq']) {
       const seen = await world.ask(sql);
       assert.equal(seen.kind, 'denied', sql);
       assert.match(seen.kind === 'denied' ? seen.message : '', /`filter`/);

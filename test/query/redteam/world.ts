@@ -112,7 +112,18 @@ export class OpenWorld {
       await plain.run(create.replace('CREATE TABLE', 'CREATE OR REPLACE TABLE'));
       await plain.run('USE memory');
     };
+    // Of public tables alone: attacks leave rows of private ones out, of which nothing may then be known.
+    const facts = new Map(
+      await Promise.all(
+        spec.tables
+          .filter(({ units }) => units.length === 0)
+          .map(async ({ name, columns }) => {
+            return [name, await learnColumns(plain, `"${name}"`, columns, { isPublic: true })] as const;
+          }),
+      ),
+    );
     const tables = catalogueTables({
+      facts,
       manifest,
       policies: policy.tables,
       consumer: world.consumer,

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { linesOf, plainLinesOf } from '../redteam/lines.ts';
+import { OpenWorld } from '../redteam/world.ts';
+import { BRANCH_BANK } from './trade-worlds.ts';
+
+const DIGITS = 9;
+
+/** Answered as DuckDB answers them. */
+const BANK_ASKS: readonly string[] = [
+  // The label of a key.
+  'SELECT b.branch_id, any_value(b.name) AS name, count(*) AS n FROM accounts a JOIN branches b USING (branch_id) GROUP BY b.branch_id',
+  'SELECT b.name, sum(a.balance) / any_value(b.staff) AS per_head FROM accounts a JOIN branches b USING (branch_id) GROUP BY b.name',
+  'SELECT first(b.name ORDER BY b.name) AS name, count(*) FROM accounts a LEFT JOIN branches b USING (branch_id) GROUP BY a.branch_id',
+  'SELECT t.country, any_value(c.zone) AS z, any_value(c.rate) * sum(t.amount) AS x FROM transactions t JOIN countries c USING (country) GROUP BY ALL HAVING any_value(c.rate) > 0.5 ORDER BY any_value(c.zone), x',
+  'SELECT seg, avg(n) FROM (SELECT a.customer_id, any_value(c.segment) AS seg, count(*) AS n FROM accounts a JOIN customers c USING (customer_id) GROUP BY a.customer_id) GROUP BY seg',
+  // What declared bounds say.
+  'SELECT avg(abs(amount)), sum(abs(fee)), avg(greatest(fee, 0)), sum(least(amount, 6000)), avg(nullif(amount, -1)), sum(abs(amount + fee)), sum(abs(amount * fee)) FROM transactions',
+];
+
+/** Answered by the mean of a block of rows around what DuckDB answers. */
+const NEARLY: readonly string[] = [
+  'SELECT median(n) AS typical, quantile_cont(n, 0.9) AS p90 FROM (SELECT a.customer_id, count(*) AS n FROM accounts a JOIN transactions t USING (account_id) GROUP BY a.customer_id)',
+  'SELECT quantile_cont(total, 0.5) FROM (SELECT customer_id, sum(balance) AS total FROM accounts GROUP BY customer_id)',
+  'SELECT segment, median(n) FROM (SELECT c.customer_id, c.segment, count(*) AS n FROM customers c JOIN accounts a USING (customer_id) JOIN transactions t USING (account_id) GROUP BY 1, 2) GROUP BY segment ORDER BY segment',
+  "SELECT median(coalesce(v.n, 0)) FROM customers c LEFT JOIN (SELECT customer_id, count(*) AS n FROM accounts WHERE product = 'card' GROUP BY 1) v USING (customer_id)",
+  'SELECT median(2024 - born), quantile_cont(2024 - born, 0.9), median(income / 1000), quantile_cont(-income, 0.1), max(income * 2 + 1), min(-income) FROM customers',
+  "SELECT median(closed - opened), quantile_cont(date_diff('day', opened, closed), 0.75), median(date_diff('day', opened, DATE '2025-01-01')) FROM accounts",
+  'SELECT product, median(CASE WHEN closed IS NULL THEN balance END), median(balance::DOUBLE) FROM accounts GROUP BY product ORDER BY product',
+];
+
+describe('an analyst of a bank with branches', async () => {
+  const open = await OpenWorld.open(BRANCH_BANK());
+  after(() => open.close());
+
+  for (const sql of BANK_ASKS) {
+    it(`gets what the engine says: ${sql}`, async () => {
+      const seen = await open.ask(sql);
+      assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? `${seen.code}: ${seen.message}` : '');
+      if (seen.kind !== 'answer') return;
+      const got = linesOf(seen, DIGITS);
+      assert.deepEqual(got.toSorted(), plainLinesOf((await open.plain(sql)).rows, DIGITS).toSorted());
+      assert.ok(got.length > 0);
+    });
+  }
+
+  for (const sql of NEARLY) {
+    it(`gets nearly what the engine says: ${sql}`, async () => {
+      const seen = await open.ask(sql);
+      assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? `${seen.code}: ${seen.message}` : '');
+      if (seen.kind !== 'answer') return;
+      const cells = (lines: readonly string[]): string[] => lines.flatMap((line) => line.split(' | '));
+      const expected = cells(plainLinesOf((await open.plain(sql)).rows, DIGITS));
+      const got = cells(linesOf(seen, DIGITS));
+      assert.equal(got.length, expected.length);
+      for (const [index, cell] of got.entries()) {
+        const exact = Number(expected[index]);
+        if (Number.isNaN(exact)) assert.equal(cell, expected[index]);
+        else assert.ok(Math.abs(Number(cell) - exact) <= 0.05 * Math.abs(exact) + 0.5, `${cell} for ${exact}`);
+      }
+    });
+  }
+
+  it('one value of a column is told where the keys do not decide it: no', async () => {
+    for (const sql of [
+      'SELECT b.region, any_value(b.name) FROM accounts a JOIN branches b USING (branch_id) GROUP BY b.region',
+      'SELECT a.product, any_value(b.name) FROM accounts a JOIN branches b USING (branch_id) GROUP BY a.product',
+      "SELECT any_value(segment) FROM customers WHERE segment = 'retail'",
+    ]) {
+      const seen = await open.ask(sql);
+      assert.equal(seen.kind === 'denied' ? seen.code : seen.kind, 'aggregate-not-allowed', sql);
+    }
+  });
+});
