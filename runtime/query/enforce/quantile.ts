@@ -11,6 +11,10 @@ import type { Block, Cell } from './block.ts';
  * a group together are means of disjoint blocks of at least `minUnits` units each. Overlapping windows around each
  * quantile would not do: two neighbouring ones subtract to two single values. The size of the blocks is `minUnits` times
  * the mean number of rows of a unit, which no single unit decides.
+ *
+ * A mean is rounded to an eighth or a quarter of how far the values of its block lie apart. Under another condition the same
+ * rows are cut otherwise, and blocks that differ by one row would subtract to its value: with n times the rounding as error
+ * what is left of a block of n rows is no nearer to a value than that it lies in the block, which is told anyhow.
  */
 export function quantileStatement(block: Block, quantile: NonNullable<Cell['quantile']>): string {
   const { value, filter, fraction } = quantile;
@@ -27,7 +31,7 @@ export function quantileStatement(block: Block, quantile: NonNullable<Cell['quan
   const place = `CAST(floor(CAST(${fraction} AS DOUBLE) * (s.n - 1)) AS BIGINT)`;
   const chosen = `SELECT q.* FROM q JOIN s ON (${same('q', 's')}) WHERE (q.i * s.blocks) // s.n = (${place} * s.blocks) // s.n`;
   const enough = hashes.map((hash) => `${unitsIn(hash)} >= ${k}`);
-  const mean = `SELECT ${[...names, 'fsum(v) / count(v) AS v'].join(', ')} FROM b${groupBy(names)} HAVING ${all(enough)}`;
+  const mean = `SELECT ${[...names, `${ROUNDED} AS v`].join(', ')} FROM b${groupBy(names)} HAVING ${all(enough)}`;
   const shares =
     dominance === null
       ? []
@@ -46,3 +50,9 @@ export function quantileStatement(block: Block, quantile: NonNullable<Cell['quan
   ];
   return `WITH ${parts.join(', ')} SELECT ${[...keyNames(block, 'm.'), 'm.v AS v'].join(', ')} FROM m${shares.join('')}`;
 }
+
+/** The mean of a block, to a power of two between an eighth and a quarter of its spread; equal values are told as they are. */
+const MEAN = 'fsum(v) / count(v)';
+const STEP = 'pow(2, floor(log2(nullif(max(v) - min(v), 0))) - 2)';
+const ON_GRID = `round(${MEAN} / nullif(${STEP}, 0)) * ${STEP}`;
+const ROUNDED = `CASE WHEN isfinite(${ON_GRID}) THEN ${ON_GRID} ELSE ${MEAN} END`;

@@ -71,4 +71,26 @@ describe('an analyst of a bank with branches', async () => {
       assert.equal(seen.kind === 'denied' ? seen.code : seen.kind, 'aggregate-not-allowed', sql);
     }
   });
+
+  it('blocks that a condition cuts otherwise do not subtract to the value of one row', async () => {
+    const where = 'WHERE overdraft = 500';
+    const { rows } = await open.plain(`SELECT balance FROM accounts ${where} ORDER BY 1 LIMIT 20`);
+    const balances = rows.map(([value]) => Number(String(value)));
+    let compared = 0;
+    for (let below = 30_000; below <= 90_000; below += 5_000) {
+      const seen = await open.ask(
+        `SELECT quantile_cont(balance, 0), quantile_cont(balance, 0) FILTER (WHERE balance < ${below}) FROM accounts ${where}`,
+      );
+      if (seen.kind !== 'answer') continue;
+      const [whole, part] = (seen.rows[0] ?? []).map(Number);
+      if (whole === undefined || part === undefined) continue;
+      compared++;
+      // Blocks of n and n + 1 rows of the same least ones would leave what the one more row holds.
+      for (let n = 5; n < balances.length; n++) {
+        const left = [(n + 1) * part - n * whole, (n + 1) * whole - n * part];
+        assert.ok(left.every((value) => Math.abs(value - (balances[n] ?? 0)) > 0.01));
+      }
+    }
+    assert.ok(compared > 5);
+  });
 });

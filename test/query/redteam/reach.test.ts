@@ -97,7 +97,7 @@ describe('what a join, a moment, a list of keys and a quantile tell', async () =
     ]);
   });
 
-  it('quantiles of all fractions together are means of disjoint blocks of enough people', async () => {
+  it('quantiles of all fractions together are rounded means of disjoint blocks of enough people', async () => {
     const fractions = Array.from({ length: 41 }, (_, i) => i / 40);
     const sql = `SELECT ${fractions.map((q) => `quantile_cont(income, ${q}) AS q${q * 1000}`).join(', ')} FROM people`;
     const [row = []] = await answer(town, sql);
@@ -105,7 +105,10 @@ describe('what a join, a moment, a list of keys and a quantile tell', async () =
     const different = [...new Set(row.map(Number))];
     assert.equal(different.length, 10);
     const blocks = Map.groupBy(incomes, (_, i) => Math.floor((i * 10) / 31));
-    const means = [...blocks.values()].map((block) => block.reduce((sum, one) => sum + one, 0) / block.length);
+    const means = [...blocks.values()].map((block) => {
+      const step = 2 ** (Math.floor(Math.log2(Math.max(...block) - Math.min(...block))) - 2);
+      return Math.round(block.reduce((sum, one) => sum + one, 0) / block.length / step) * step;
+    });
     assert.ok([...blocks.values()].every((block) => block.length >= 3));
     assert.deepEqual(different.map((one) => one.toFixed(6)).toSorted(), means.map((one) => one.toFixed(6)).toSorted());
   });
@@ -149,7 +152,7 @@ describe('what a join, a moment, a list of keys and a quantile tell', async () =
       'function-not-allowed',
       /longer/,
     ],
-    ['SELECT median(income + 1) FROM patients', 'measure-not-allowed', /plain column/],
+    ['SELECT median(income + income) FROM patients', 'measure-not-allowed', /one column/],
     ['SELECT median(cost) FROM visits', 'aggregate-not-granted', /quantile/],
     ['SELECT bool_or(cost > 5) FROM visits', 'column-right-missing', /filter/],
     ['SELECT avg((cost > 5)::INT) FROM visits', 'column-right-missing', /filter/],
