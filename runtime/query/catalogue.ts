@@ -75,6 +75,8 @@ export interface CatalogueTable {
   readonly listed?: readonly (readonly Typed[])[];
   /** A table that the consumer uploaded: its values are no secret to it, and all of them are chosen by it. */
   readonly brought?: true;
+  /** A query made it of public tables, one row for each value of the one column of which facts are known: its other values are chosen by who asks. */
+  readonly isDerived?: true;
   /** Where consumers' own tables may be joined; absent: nowhere. */
   readonly consumerTables?: 'columns' | 'unit';
   /** Some rule of its policy gives exact answers that are not compared with each other; absent: all are. */

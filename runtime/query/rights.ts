@@ -18,6 +18,7 @@ export class Rights {
   require(base: BaseColumn, right: ColumnRight, at: Place, purpose: string): void {
     this.#note(base, right);
     if (base.table.brought === true && right === 'extremum') notAdded(base, at);
+    if (base.table.isDerived === true && right === 'extremum') notMeasured(base, at);
     if (base.table.isPublic || has(base, right)) return;
     refuse(
       'column-right-missing',
@@ -74,6 +75,9 @@ export class Rights {
   /** The two sides of a join condition. */
   join(left: BaseColumn, right: BaseColumn, at: Place): void {
     for (const side of [left, right]) this.require(side, 'join', at, 'to join');
+    // What a sub-query computed is compared with, as in a condition.
+    if ([left, right].some(({ table, column }) => table.isDerived === true && column.facts === undefined))
+      for (const side of [left, right]) this.require(side, 'compare', at, 'in a comparison of columns');
   }
 
   /**
@@ -85,6 +89,7 @@ export class Rights {
     for (const base of distinctColumns(expression)) {
       this.#note(base, wanted);
       if (base.table.brought === true) notAdded(base, expression.at);
+      if (base.table.isDerived === true) notMeasured(base, expression.at);
       const isGranted =
         base.table.isPublic ||
         base.column.grants.some((grant) => grant.rights.includes('aggregate') && grant.functions.includes(wanted));
@@ -202,6 +207,15 @@ function notAdded(base: BaseColumn, at: Place): never {
   return refuse(
     'consumer-table-measure',
     `\`${shown(base)}\` of a table of yours cannot be aggregated over private rows`,
+    at,
+    'use it as a group key or in a condition, and calculate with the released values',
+  );
+}
+
+function notMeasured(base: BaseColumn, at: Place): never {
+  return refuse(
+    'measure-not-allowed',
+    `\`${shown(base)}\` of a sub-query over public tables cannot be aggregated with private rows`,
     at,
     'use it as a group key or in a condition, and calculate with the released values',
   );

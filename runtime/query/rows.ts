@@ -116,6 +116,28 @@ export function privateBases(scope: RowScope): readonly Base[] {
 export function checkJoins(scope: RowScope): void {
   checkOnce(scope.bases);
   checkLinks(scope);
+  for (const base of scope.bases.filter(({ table }) => table.isDerived === true)) checkOneRow(scope, base);
+}
+
+/** A sub-query over public tables repeats no row: it is joined on the column of which each value has one row. */
+function checkOneRow(scope: RowScope, base: Base): void {
+  const isKey = (own: BaseColumn, other: BaseColumn): boolean =>
+    own.relation === base.relation &&
+    own.column.facts !== undefined &&
+    other.relation !== base.relation &&
+    own.column.type.kind === other.column.type.kind;
+  const isOn = (a: BaseColumn, b: BaseColumn): boolean => isKey(a, b) || isKey(b, a);
+  const isOnLeft = (base.leftOn ?? []).some((on) => {
+    const [a, b] = on.kind === 'call' && on.name === '=' ? on.args : [];
+    return a?.kind === 'column' && b?.kind === 'column' && a.base !== null && b.base !== null && isOn(a.base, b.base);
+  });
+  if (isOnLeft || (base.leftOn === null && scope.equalities.some(({ left, right }) => isOn(left, right)))) return;
+  refuse(
+    'join-with-released',
+    'a sub-query over public tables is joined to private rows on the column by which it is grouped',
+    base.at ?? { words: ['join'] },
+    'link it by `column = column` with its one group key',
+  );
 }
 
 export function checkOnce(all: readonly Base[]): void {

@@ -221,10 +221,10 @@ function countable(rights: Rights, arg: Typed): void {
   if (arg.kind === 'case') refuse('measure-not-allowed', 'CASE inside CASE is not offered in an aggregate', arg.at);
   for (const base of distinctColumns(arg)) {
     // Which rows have a value is the consumer's choice; said as a condition, it is held to what conditions are.
-    if (base.table.brought === true) {
+    if (base.table.brought === true || base.table.isDerived === true) {
       refuse(
-        'consumer-table-measure',
-        `\`${shown(base)}\` of a table of yours cannot be counted over private rows`,
+        base.table.brought === true ? 'consumer-table-measure' : 'measure-not-allowed',
+        `\`${shown(base)}\` of a ${base.table.brought === true ? 'table of yours' : 'sub-query over public tables'} cannot be counted over private rows`,
         arg.at,
         'count(*) FILTER (WHERE column IS NOT NULL)',
       );

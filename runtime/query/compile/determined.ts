@@ -9,9 +9,10 @@
 import { isUniqueIn } from '../differential/fan-out.ts';
 import { printTyped } from '../print.ts';
 import type { Base, RowScope } from '../rows.ts';
-import type { Select, SelectItem, Syntax } from '../syntax.ts';
+import type { Select, Syntax } from '../syntax.ts';
 import type { BaseColumn, Typed } from '../typed.ts';
 import { isFloating } from '../types.ts';
+import { mapCalls, mapSelect } from './map-calls.ts';
 import { groupKeys } from './released.ts';
 import { resolvedOrNull } from './resolved-or-null.ts';
 
@@ -29,20 +30,14 @@ export function withDeterminedKeys(select: Select, scope: RowScope, resolveRow: 
   const added = new Map<string, Syntax>();
   const found = (call: Syntax & { kind: 'call' }): Syntax | null => {
     const [arg] = call.args;
-    if (arg === undefined || call.args.length !== 1 || call.filter !== null || call.distinct) return null;
+    if (!SHOWN.has(call.name) || arg === undefined || call.args.length !== 1 || call.filter !== null || call.distinct)
+      return null;
     const typed = resolvedOrNull(arg, resolveRow);
     if (typed?.kind !== 'column' || typed.base === null || !known(typed.base)) return null;
     if (!keys.some((key) => printTyped(key) === printTyped(typed))) added.set(printTyped(typed), arg);
     return arg;
   };
-  const replaced = (syntax: Syntax): Syntax => replaceShown(syntax, found);
-  const made: Select = {
-    ...select,
-    items: select.items.map((item): SelectItem => ({ ...item, expression: replaced(item.expression) })),
-    orders: select.orders.map((one) => ({ ...one, expression: replaced(one.expression) })),
-    having: select.having === null ? null : replaced(select.having),
-    qualify: select.qualify === null ? null : replaced(select.qualify),
-  };
+  const made = mapSelect(select, found);
   return { ...made, groups: [...groups, ...added.values()], groupAll: false, groupSets: [] };
 }
 
@@ -94,44 +89,9 @@ function areAlike(left: BaseColumn, right: BaseColumn): boolean {
 
 function holdsShown(syntax: Syntax): boolean {
   let holds = false;
-  replaceShown(syntax, () => {
-    holds = true;
+  mapCalls(syntax, ({ name }) => {
+    if (SHOWN.has(name)) holds = true;
     return null;
   });
   return holds;
-}
-
-/** The expression with calls of those aggregates as `found` says; it leaves what it answers null to. */
-function replaceShown(syntax: Syntax, found: (call: Syntax & { kind: 'call' }) => Syntax | null): Syntax {
-  const inside = (one: Syntax): Syntax => replaceShown(one, found);
-  switch (syntax.kind) {
-    case 'call': {
-      const instead = SHOWN.has(syntax.name) ? found(syntax) : null;
-      return instead ?? { ...syntax, args: syntax.args.map(inside) };
-    }
-    case 'cast':
-      return { ...syntax, arg: inside(syntax.arg) };
-    case 'case':
-      return {
-        ...syntax,
-        whens: syntax.whens.map(({ when, value }) => ({ when: inside(when), value: inside(value) })),
-        otherwise: syntax.otherwise === null ? null : inside(syntax.otherwise),
-      };
-    case 'window': {
-      const { window } = syntax;
-      const orders = window.orders.map((one) => ({ ...one, expression: inside(one.expression) }));
-      return {
-        ...syntax,
-        window: { ...window, args: window.args.map(inside), partitions: window.partitions.map(inside), orders },
-      };
-    }
-    case 'constant':
-    case 'parameter':
-    case 'column':
-    case 'star':
-    case 'subquery':
-      return syntax;
-    default:
-      return syntax satisfies never;
-  }
 }

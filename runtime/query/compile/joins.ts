@@ -35,7 +35,8 @@ export function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds):
   };
   const isTest = source.type === 'semi' || source.type === 'anti';
   const hasPrivate = both.scope.bases.some((base) => !base.table.isPublic);
-  if (hasPrivate && !isTest && !isListed(right)) checkNoneGiven(both.scope);
+  const isListFirst = isListed(left) && !isListed(right) && source.type === 'inner';
+  if (hasPrivate && !isTest && !isListed(right) && !isListFirst) checkNoneGiven(both.scope);
   if (hasPrivate && both.scope.predicates.some(isPickedBy))
     refuse(
       'join-with-released',
@@ -56,6 +57,12 @@ export function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds):
     const found = hasPartner(needs.state, right, conditions, { at, isJoin: true });
     const test = source.type === 'semi' ? found : buildCall('not', [found], over, source.at);
     return { ...left, scope: addConditions(left.scope, [test]) };
+  }
+  if (hasPrivate && isListFirst) {
+    const swapped = { left: right, right: left, both };
+    const asCase = joinList(swapped, conditions, { isLeft: false, at: source.at });
+    if (asCase !== null) return asCase;
+    checkNoneGiven(both.scope);
   }
   if (hasPrivate && isListed(right)) {
     const isLeft = source.type === 'left';

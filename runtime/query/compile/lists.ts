@@ -142,6 +142,7 @@ interface List {
 function listOf({ rows, columns, alias, listed: constants }: List, needs: SourceNeeds, at: Place): From {
   const names = columns.map((_, c) => `"c${c}"`).join(', ');
   const relation = needs.state.nextRelation++;
+  needs.state.listed += 1;
   const nulls = columns.map(({ type }) => `CAST(NULL AS ${printType(type)})`).join(', ');
   const listed = rows.map((row) => `(${row.join(', ')})`).join(', ');
   const physical =

@@ -16,6 +16,7 @@ export function newState(context: QueryContext, terms: AggregateRelease, buckets
     words: [],
     reads: new Set(),
     brought: 0,
+    listed: 0,
     borrowed: [],
     nextRelation: 0,
     nextBlock: 0,

@@ -8,9 +8,10 @@
  */
 import { printTyped } from '../print.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
-import type { Syntax } from '../syntax.ts';
+import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { familyOf, isFloating } from '../types.ts';
+import { mapCalls, mapSelect } from './map-calls.ts';
 import { resolvedOrNull } from './resolved-or-null.ts';
 
 type Call = Syntax & { readonly kind: 'call' };
@@ -41,6 +42,15 @@ export function withOutside(call: Call, resolveRow: (syntax: Syntax) => Typed): 
   if (q === null) return null;
   const rest: Syntax = { kind: 'constant', literal: { kind: 'double', text: String(roundOff(1 - q)) }, at: call.at };
   return around({ ...call, args: [inner, rest] });
+}
+
+/** A SELECT with all that is calculated in quantiles outside of them. */
+export function allOutside(select: Select, resolveRow: (syntax: Syntax) => Typed): Select {
+  const found = (call: Call): Syntax | null => {
+    const outside = withOutside(call, resolveRow);
+    return outside === null ? null : mapCalls(outside, found);
+  };
+  return mapSelect(select, found);
 }
 
 /** `median(CASE WHEN c THEN x END)` as `median(x) FILTER (WHERE c)`. */

@@ -15,6 +15,7 @@ import { type Named, finish } from './print-select.ts';
 import { hasAggregate, isAggregateCall } from './aggregate-calls.ts';
 import { subqueryOverReleased } from './sub-query.ts';
 import { asReleased } from './joins.ts';
+import { isUniqueIn } from '../differential/fan-out.ts';
 
 /**
  * SELECT over values that were released already or are public. Nothing is protected here any more: whatever is computed
@@ -55,6 +56,7 @@ export function compileReleased(
       sql: named?.sql ?? printTyped(typed ?? keys[0] ?? refuse('wrong-arguments', 'empty output')),
     };
   });
+  const plainKey = grouped || select.distinct ? keyAsItStands(select, items, keys, base) : keyOfOne(from, items, base);
   const certificates = combine(from.released.flatMap((source) => source.certificates)).map((one) => ({
     ...one,
     sql: grouped
@@ -64,17 +66,20 @@ export function compileReleased(
   const having = select.having === null ? [] : [printTyped(condition(resolve(select.having, sight)))];
   const groups = groupsOf(select, keys.map(printTyped));
   if (apart === null)
-    return finish({
-      select,
-      items,
-      outputs,
-      certificates,
-      sight,
-      from: printFrom(from),
-      where: where.map(printTyped),
-      groups,
-      having,
-    });
+    return {
+      ...finish({
+        select,
+        items,
+        outputs,
+        certificates,
+        sight,
+        from: printFrom(from),
+        where: where.map(printTyped),
+        groups,
+        having,
+      }),
+      ...plainKey,
+    };
   // Aggregates that only these clauses name must be made as well.
   for (const { expression } of select.orders) if (expression.kind !== 'constant') resolve(expression, sight);
   for (const on of select.distinctOn ?? []) if (on.kind !== 'constant') resolve(on, sight);
@@ -86,7 +91,7 @@ export function compileReleased(
   ];
   const kept = where.length === 0 ? '' : ` WHERE ${where.map(printTyped).join(' AND ')}`;
   const by = groups.length === 0 ? '' : ` GROUP BY ${groups.join(', ')}`;
-  return finish({
+  const parts = {
     select,
     items,
     outputs,
@@ -96,7 +101,35 @@ export function compileReleased(
     where: having,
     groups: [],
     having: [],
+  };
+  return { ...finish(parts), ...plainKey };
+}
+
+/** The output that shows the column of which the one table in FROM has each value once, as it stands. */
+function keyOfOne(from: From, items: readonly SelectItem[], sight: Sight): Pick<ReleasedRelation, 'oneRowFor'> {
+  const [base, ...others] = from.scope.bases;
+  if (base === undefined || others.length + from.released.length > 0) return {};
+  const index = items.findIndex(({ expression }) => {
+    const shown = expression.kind === 'column' ? resolve(expression, sight) : null;
+    return shown?.kind === 'column' && shown.base !== null && isUniqueIn(from.scope, base, shown.base.column.name);
   });
+  return index === -1 ? {} : { oneRowFor: index };
+}
+
+/** The output that shows the one column by which is grouped, or which DISTINCT leaves, as it stands. */
+function keyAsItStands(
+  select: Select,
+  items: readonly SelectItem[],
+  keys: readonly Typed[],
+  sight: Sight,
+): Pick<ReleasedRelation, 'oneRowFor'> {
+  const shown = items.map(({ expression }) => (expression.kind === 'column' ? resolve(expression, sight) : null));
+  const [key] = keys.length > 0 ? keys : select.distinct && select.distinctOn === undefined ? shown : [];
+  const isOne = keys.length === 1 || (keys.length === 0 && items.length === 1);
+  if (!isOne || select.groupSets.length > 1 || key?.kind !== 'column' || key.base === null) return {};
+  if (key.base.table.isDerived === true && key.base.column.facts === undefined) return {};
+  const index = shown.findIndex((one) => one !== null && printTyped(one) === printTyped(key));
+  return index === -1 ? {} : { oneRowFor: index };
 }
 
 /** Where keys and aggregates are made ahead of the SELECT that calculates with them. */

@@ -48,7 +48,10 @@ export function hasPartner(
   const where = [...inside.map(printTyped), ...partners.map((sql) => `${sql} IS NOT NULL`)];
   const tables = right.scope.bases.map(({ table }) => table);
   const isPublic =
-    right.released.length === 0 && tables.every(({ given, brought }) => given === undefined && brought === undefined);
+    right.released.length === 0 &&
+    tables.every(
+      ({ given, brought, isDerived }) => given === undefined && brought === undefined && isDerived === undefined,
+    );
   const isPicked =
     tables.some(({ brought }) => brought === true) || (state.noise !== undefined && right.released.length > 0);
   const isPlain = outer.every((one) => one.kind === 'column');

@@ -4,10 +4,11 @@ import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { buildCall, NO_CLOCK } from '../resolve/call.ts';
 import { alias, type Base, baseColumn, type Equality, mergeScopes, type RowScope } from '../rows.ts';
-import type { Source, Syntax } from '../syntax.ts';
+import type { Query, Source, Syntax } from '../syntax.ts';
 import { releasedColumn, type Typed } from '../typed.ts';
 import { readSeries, readValues } from './lists.ts';
 import { unpivot } from './unpivot.ts';
+import { derivedTable, fromDerived } from './derived-table.ts';
 import type { Certificate, Column, Relation, Scope, State } from './state.ts';
 import { type Digits, digitsOf } from '../types.ts';
 import { readJoin } from './joins.ts';
@@ -39,7 +40,7 @@ export const EMPTY: RowScope = { bases: [], equalities: [], predicates: [] };
 export interface SourceNeeds {
   readonly state: State;
   readonly scope: Scope;
-  readonly compile: (query: import('../syntax.ts').Query, scope: Scope) => Relation;
+  readonly compile: (query: Query, scope: Scope) => Relation;
   readonly resolveIn: (from: From, syntax: Syntax, over: 'rows' | 'released') => Typed;
 }
 
@@ -52,8 +53,12 @@ export function readFrom(source: Source, needs: SourceNeeds): From {
     case 'values':
       return readValues(source, needs);
     case 'derived': {
-      const relation = needs.compile(source.query, needs.scope);
-      return fromRelation(relation, source.alias, source.columns, needs, source.at);
+      return fromQuery(
+        source.query,
+        needs.scope,
+        { name: source.alias, renamed: source.columns, at: source.at },
+        needs,
+      );
     }
     case 'series':
       return readSeries(source, needs);
@@ -69,8 +74,8 @@ export function readFrom(source: Source, needs: SourceNeeds): From {
 function readTable(source: Source & { kind: 'table' }, needs: SourceNeeds): From {
   const common = source.schema === '' ? needs.scope.tables.get(source.name.toLowerCase()) : undefined;
   if (common !== undefined) {
-    const relation = needs.compile(common.table.query, common.scope);
-    return fromRelation(relation, source.alias || source.name, common.table.columns, needs, source.at);
+    const named = { name: source.alias || source.name, renamed: common.table.columns, at: source.at };
+    return fromQuery(common.table.query, common.scope, named, needs);
   }
   const table = findTable(needs.state, source);
   needs.state.reads.add(table.physical);
@@ -127,13 +132,26 @@ function isCalled(name: string, wanted: string): boolean {
   return known === wanted || known.replaceAll('/', '.') === wanted;
 }
 
-function fromRelation(
-  relation: Relation,
-  name: string,
-  renamed: readonly string[],
-  needs: SourceNeeds,
-  at: Place,
-): From {
+interface Naming {
+  readonly name: string;
+  readonly renamed: readonly string[];
+  readonly at: Place;
+}
+
+function fromQuery(query: Query, scope: Scope, naming: Naming, needs: SourceNeeds): From {
+  const before = restsOn(needs.state);
+  const relation = needs.compile(query, scope);
+  const isOfPublic = before === restsOn(needs.state);
+  const table = relation.kind === 'released' && isOfPublic ? derivedTable(relation, naming.name) : null;
+  return table === null ? fromRelation(relation, naming, needs) : fromDerived(table, naming, needs);
+}
+
+/** What grows with everything that is not public: released answers, lists of constants and tables of the consumer. */
+function restsOn({ nextBlock, borrowed, brought, listed, noise }: State): string {
+  return [nextBlock, borrowed.length, brought, listed, noise?.uses].join();
+}
+
+function fromRelation(relation: Relation, { name, renamed, at }: Naming, needs: SourceNeeds): From {
   if (renamed.length > relation.columns.length) refuse('wrong-arguments', 'more column names than columns', at);
   const named = (index: number, own: string): string => renamed[index] ?? own;
   if (relation.kind === 'rows') {

@@ -21,6 +21,8 @@ export interface State {
   readonly reads: Set<string>;
   /** How often FROM named a table that the consumer brought. */
   brought: number;
+  /** How often FROM held a list of constants. */
+  listed: number;
   /** Certificates of released values that sub-queries in expressions bring in. */
   readonly borrowed: Certificate[];
   /** Sketches of the blocks so far, with this many buckets; null: none are asked for. */
@@ -93,6 +95,8 @@ export interface ReleasedRelation {
   }[];
   /** Domains of the certificate columns, in order. */
   readonly domains: readonly string[];
+  /** The output, a public column as it stands, of which each value has one row; absent: none is known to. */
+  readonly oneRowFor?: number;
 }
 
 /** Names that WITH gave to queries; inner ones hide outer ones. */

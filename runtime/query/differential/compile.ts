@@ -13,6 +13,8 @@ import { resolve } from '../resolve/expression.ts';
 import type { RowScope } from '../rows.ts';
 import type { Query, Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
+import { withDeterminedKeys } from '../compile/determined.ts';
+import { allOutside } from '../compile/quantile-outside.ts';
 import { aggregateOf } from './aggregates.ts';
 import { type Answer, compileAnswer } from './answer.ts';
 import { compileComposed, type ComposedQuery } from './compose.ts';
@@ -79,10 +81,12 @@ function compileOne(query: Query, context: QueryContext, release: DifferentialPr
   const state = noisyState(context);
   const { from, scope, resolveRow } = rowsOf(state, query);
   const { rowsPerUnit, unitHash } = boundRows(state, scope, release);
-  const items = expandStars(query.items, from);
-  const groups = keysOf(state, { ...query, items }, resolveRow);
+  const written = { ...query, items: expandStars(query.items, from) };
+  const asked = allOutside(withDeterminedKeys(written, scope, resolveRow), resolveRow);
+  const { items } = asked;
+  const groups = keysOf(state, asked, resolveRow);
   const measures = new Measures();
-  const answer = compileAnswer(query, {
+  const answer = compileAnswer(asked, {
     from,
     items,
     groups,
@@ -103,7 +107,7 @@ function compileOne(query: Query, context: QueryContext, release: DifferentialPr
     aggregates: answer.aggregates,
     keys: groups.map((expression, index) => ({ name: names[index] ?? `key${index}`, expression })),
   });
-  const marginal = marginalOf({ ...query, items }, { context, scope, groups, answer, resolveRow });
+  const marginal = marginalOf(asked, { context, scope, groups, answer, resolveRow });
   return { kind: 'permitted', ...block, footprint: footprintOf(state), marginal, ...answer };
 }
 

@@ -70,7 +70,10 @@ export function boundRows(
 ): { readonly rowsPerUnit: number; readonly unitHash: string } {
   // INVARIANT: only tables of the layout carry a rank; what another step made bounds its rows per unit itself, or has no bound.
   if (
-    scope.bases.some(({ table }) => !state.context.tables.includes(table) && table.rowsPerUnit === undefined) ||
+    scope.bases.some(
+      ({ table }) =>
+        !state.context.tables.includes(table) && table.rowsPerUnit === undefined && table.isDerived !== true,
+    ) ||
     (scope.guards ?? []).length > 0
   )
     refuse(

@@ -4,6 +4,7 @@ import type { DpAggregate } from '../../release/mechanisms/aggregate.ts';
 import type { SqlType } from '../catalogue.ts';
 import { groupingCall, groupingSets } from '../compile/grouping-sets.ts';
 import { finish } from '../compile/print-select.ts';
+import { allOutside } from '../compile/quantile-outside.ts';
 import { viaAlias } from '../compile/released.ts';
 import { releasedWindow } from '../compile/released-calls.ts';
 import { condition, itemName } from '../compile/select.ts';
@@ -36,7 +37,8 @@ interface Needs {
 
 /** Adds the releases that it needs to `blocks`. Throws Refusal. */
 export function compileNoisy({ state, release, blocks }: Needs, part: NoisePart): ReleasedRelation {
-  const { select, from, resolveRow } = part;
+  const { from, resolveRow } = part;
+  const select = allOutside(part.select, resolveRow);
   const { rowsPerUnit, unitHash } = boundRows(state, from.scope, release);
   const groups = keysOf(state, select, resolveRow);
   const keys = [
@@ -55,7 +57,7 @@ export function compileNoisy({ state, release, blocks }: Needs, part: NoisePart)
   const aggregates: { name: string; aggregate: DpAggregate }[] = [];
   const alias = `n${state.nextRelation++}`;
   const sight = sightOver(
-    { ...part, state, alias, keys, sets },
+    { ...part, select, state, alias, keys, sets },
     (call) => {
       const aggregate = aggregateOf(call, { resolveRow, rights: state.rights, measures, unitHash });
       if (aggregate.kind === 'histogram')

@@ -12,10 +12,12 @@ export function linkLists(
   if (from.kind !== 'join' || from.type === 'right' || from.type === 'full') return { from, where };
   const under = linkLists(from.left, where);
   const source: Source = { ...from, left: under.from };
-  const list = nameOfList(from.right);
+  const [last, first] = [nameOfList(from.right), nameOfList(from.left)];
+  const list = last ?? first;
   if (from.type !== 'cross' || list === null || under.where === null) return { from: source, where: under.where };
   const terms = termsOf(under.where);
-  const link = terms.find((term) => isLink(term, list, relationsOf(from.left)));
+  const others = relationsOf(last === null ? from.right : from.left);
+  const link = terms.find((term) => isLink(term, list, others));
   if (link === undefined) return { from: source, where: under.where };
   return { from: { ...source, type: 'inner', condition: link }, where: joined(terms.filter((one) => one !== link)) };
 }

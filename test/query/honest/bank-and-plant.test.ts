@@ -14,6 +14,16 @@ const BANK_ASKS: readonly string[] = [
   'SELECT first(b.name ORDER BY b.name) AS name, count(*) FROM accounts a LEFT JOIN branches b USING (branch_id) GROUP BY a.branch_id',
   'SELECT t.country, any_value(c.zone) AS z, any_value(c.rate) * sum(t.amount) AS x FROM transactions t JOIN countries c USING (country) GROUP BY ALL HAVING any_value(c.rate) > 0.5 ORDER BY any_value(c.zone), x',
   'SELECT seg, avg(n) FROM (SELECT a.customer_id, any_value(c.segment) AS seg, count(*) AS n FROM accounts a JOIN customers c USING (customer_id) GROUP BY a.customer_id) GROUP BY seg',
+  // Aggregates of public tables beside private rows, and lists that stand first.
+  'SELECT b.region, sum(a.balance) / r.staff AS per_head FROM accounts a JOIN branches b USING (branch_id) JOIN (SELECT region, sum(staff) AS staff FROM branches GROUP BY region) r ON r.region = b.region GROUP BY b.region, r.staff',
+  'WITH reg AS (SELECT region, sum(staff) AS staff FROM branches GROUP BY region) SELECT b.region, count(*) AS n FROM accounts a JOIN branches b ON a.branch_id = b.branch_id JOIN reg ON reg.region = b.region WHERE reg.staff > 20 GROUP BY b.region',
+  "WITH reg AS (SELECT region, sum(staff) AS staff FROM branches GROUP BY region) SELECT CASE WHEN reg.staff > 30 THEN 'large' ELSE 'small' END AS size, count(*) AS n, avg(a.balance) FROM accounts a JOIN branches b ON a.branch_id = b.branch_id LEFT JOIN reg ON reg.region = b.region GROUP BY size",
+  'WITH zones AS (SELECT zone, count(*) AS countries FROM countries GROUP BY zone) SELECT z.countries, count(DISTINCT a.customer_id) FROM transactions t JOIN accounts a USING (account_id) JOIN countries c USING (country) JOIN zones z USING (zone) GROUP BY 1',
+  'WITH r AS (SELECT region, sum(staff) AS staff FROM branches GROUP BY region), top AS (SELECT region, rank() OVER (ORDER BY staff DESC) AS rk FROM r) SELECT count(*) FROM accounts a JOIN branches b USING (branch_id) JOIN top t ON t.region = b.region WHERE t.rk = 1',
+  'WITH top3 AS (SELECT branch_id, name, staff FROM branches ORDER BY staff DESC LIMIT 3) SELECT t.name, count(*), avg(balance) FROM accounts JOIN top3 t USING (branch_id) GROUP BY 1',
+  'WITH r AS (SELECT region, sum(staff) AS staff FROM branches GROUP BY region), n AS (SELECT b.region, count(*) AS n FROM accounts a JOIN branches b USING (branch_id) GROUP BY 1) SELECT r.region, n.n / r.staff FROM r FULL JOIN n ON r.region = n.region',
+  "SELECT v.label, b.region, count(*) FROM (VALUES ('giro', 'pay'), ('card', 'pay'), ('savings', 'save')) v(product, label) JOIN accounts a USING (product) JOIN branches b USING (branch_id) GROUP BY ALL",
+  "SELECT label, count(*) FROM (VALUES ('giro', 'pay'), ('card', 'pay'), ('savings', 'save')) v(product, label), accounts a WHERE a.product = v.product GROUP BY label",
   // What declared bounds say.
   'SELECT avg(abs(amount)), sum(abs(fee)), avg(greatest(fee, 0)), sum(least(amount, 6000)), avg(nullif(amount, -1)), sum(abs(amount + fee)), sum(abs(amount * fee)) FROM transactions',
 ];
@@ -69,6 +79,67 @@ describe('an analyst of a bank with branches', async () => {
     ]) {
       const seen = await open.ask(sql);
       assert.equal(seen.kind === 'denied' ? seen.code : seen.kind, 'aggregate-not-allowed', sql);
+    }
+  });
+
+  it('a sub-query over public tables neither weighs private rows nor picks values of columns that may not be compared', async () => {
+    for (const [sql, code] of [
+      // Ten rows for one product and a thousand for another would tell two counts in one.
+      [
+        "WITH r AS (SELECT branch_id, 'giro' AS product FROM branches GROUP BY branch_id) SELECT count(*) FROM accounts a JOIN r ON a.product = r.product",
+        'join-with-released',
+      ],
+      [
+        "WITH r AS (SELECT branch_id, 'giro' AS product FROM branches GROUP BY branch_id) SELECT count(*) FROM accounts a JOIN r ON a.product = r.product AND a.branch_id = r.branch_id",
+        'column-right-missing',
+      ],
+      [
+        'WITH r AS (SELECT branch_id + 1 AS branch_id, count(*) AS x FROM branches GROUP BY 1) SELECT count(*) FROM accounts a JOIN r USING (branch_id)',
+        'join-with-released',
+      ],
+      [
+        'WITH r AS (SELECT branch_id, power(1000, branch_id) AS w FROM (SELECT branch_id FROM branches GROUP BY 1)) SELECT sum(a.overdraft * r.w) FROM accounts a JOIN r USING (branch_id)',
+        'measure-not-allowed',
+      ],
+      [
+        'WITH r AS (SELECT b.branch_id FROM branches b, countries c ORDER BY 1 LIMIT 7) SELECT count(*) FROM accounts JOIN r USING (branch_id)',
+        'join-with-released',
+      ],
+      [
+        'WITH r AS (SELECT branch_id, max(staff) AS s FROM branches GROUP BY 1) SELECT max(r.s) FROM accounts JOIN r USING (branch_id)',
+        'measure-not-allowed',
+      ],
+      [
+        'WITH r AS (SELECT branch_id, v.w FROM branches, (VALUES (1), (2)) v(w)) SELECT count(*) FROM accounts JOIN r USING (branch_id)',
+        'values-beside-rows',
+      ],
+    ] as const) {
+      const seen = await open.ask(sql);
+      assert.equal(seen.kind === 'denied' ? seen.code : seen.kind, code, sql);
+    }
+  });
+
+  it('whom a sub-query over public tables leaves out is nobody or enough', async () => {
+    const sql =
+      'WITH r AS (SELECT name, max(staff) AS s FROM branches WHERE name <> $$Markt$$ GROUP BY 1) SELECT count(*) FROM tiny t JOIN r USING (name)';
+    const world = BRANCH_BANK();
+    const tiny = await OpenWorld.open({
+      ...world,
+      policy: world.policy.replace(
+        '  branches:',
+        '  tiny:\n    privacyUnit: [who]\n    columns:\n      who: { rights: [countDistinct] }\n      name: { rights: [join] }\n  branches:',
+      ),
+      tables: {
+        ...world.tables,
+        tiny: "SELECT i::INTEGER AS who, CASE WHEN i < 3 THEN 'Markt' ELSE 'See' END AS name FROM range(40) r(i)",
+      },
+    });
+    try {
+      const seen = await tiny.ask(sql);
+      assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? seen.message : '');
+      if (seen.kind === 'answer') assert.deepEqual(seen.rows, []);
+    } finally {
+      await tiny.close();
     }
   });
 

@@ -105,6 +105,14 @@ export const NOISY_HOSPITAL_ASKS: readonly NoisyAsk[] = [
 
 export const NOISY_BANK_ASKS: readonly NoisyAsk[] = [
   ask(2, 'SELECT segment, arm, count(*) AS n, avg(income) AS income FROM customers GROUP BY segment, arm ORDER BY ALL'),
+  ask(
+    2,
+    'SELECT c.region, any_value(r.country) AS land, count(*) AS n FROM customers c JOIN regions r USING (region) GROUP BY c.region',
+  ),
+  ask(
+    1,
+    'WITH k AS (SELECT country, count(*) AS parts FROM regions GROUP BY country) SELECT k.parts, count(*) AS n FROM customers c JOIN regions r USING (region) JOIN k ON k.country = r.country GROUP BY 1',
+  ),
   ask(1, 'SELECT channel, 100.0 * count_if(fraud) / count(*) AS fraud_percent FROM payments GROUP BY channel'),
   ask(
     1,
