@@ -12,7 +12,7 @@ import type { Base, RowScope } from '../rows.ts';
 import type { Select, Syntax } from '../syntax.ts';
 import type { BaseColumn, Typed } from '../typed.ts';
 import { isFloating } from '../types.ts';
-import { mapCalls, mapSelect } from './map-calls.ts';
+import { mapSelect, mapSyntax } from './map-syntax.ts';
 import { groupKeys } from './released.ts';
 import { resolvedOrNull } from './resolved-or-null.ts';
 
@@ -28,10 +28,10 @@ export function withDeterminedKeys(select: Select, scope: RowScope, resolveRow: 
   const keys = groups.map(resolveRow);
   const known = determinedBy(keys, scope);
   const added = new Map<string, Syntax>();
-  const found = (call: Syntax & { kind: 'call' }): Syntax | null => {
+  const found = (call: Syntax): Syntax | null => {
+    if (call.kind !== 'call' || !SHOWN.has(call.name)) return null;
     const [arg] = call.args;
-    if (!SHOWN.has(call.name) || arg === undefined || call.args.length !== 1 || call.filter !== null || call.distinct)
-      return null;
+    if (arg === undefined || call.args.length !== 1 || call.filter !== null || call.distinct) return null;
     const typed = resolvedOrNull(arg, resolveRow);
     if (typed?.kind !== 'column' || typed.base === null || !known(typed.base)) return null;
     if (!keys.some((key) => printTyped(key) === printTyped(typed))) added.set(printTyped(typed), arg);
@@ -89,8 +89,8 @@ function areAlike(left: BaseColumn, right: BaseColumn): boolean {
 
 function holdsShown(syntax: Syntax): boolean {
   let holds = false;
-  mapCalls(syntax, ({ name }) => {
-    if (SHOWN.has(name)) holds = true;
+  mapSyntax(syntax, (one) => {
+    if (one.kind === 'call' && SHOWN.has(one.name)) holds = true;
     return null;
   });
   return holds;

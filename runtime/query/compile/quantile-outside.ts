@@ -11,7 +11,7 @@ import { constantValue } from '../resolve/arithmetic.ts';
 import type { Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { familyOf, isFloating } from '../types.ts';
-import { mapCalls, mapSelect } from './map-calls.ts';
+import { mapSelect, mapSyntax } from './map-syntax.ts';
 import { resolvedOrNull } from './resolved-or-null.ts';
 
 type Call = Syntax & { readonly kind: 'call' };
@@ -46,9 +46,9 @@ export function withOutside(call: Call, resolveRow: (syntax: Syntax) => Typed): 
 
 /** A SELECT with all that is calculated in quantiles outside of them. */
 export function allOutside(select: Select, resolveRow: (syntax: Syntax) => Typed): Select {
-  const found = (call: Call): Syntax | null => {
-    const outside = withOutside(call, resolveRow);
-    return outside === null ? null : mapCalls(outside, found);
+  const found = (one: Syntax): Syntax | null => {
+    const outside = one.kind === 'call' ? withOutside(one, resolveRow) : null;
+    return outside === null ? null : mapSyntax(outside, found);
   };
   return mapSelect(select, found);
 }

@@ -9,6 +9,7 @@ import { MAX_COMPILED } from '../text.ts';
 import { familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
 import { compilePerUnit } from './per-unit.ts';
+import { LOOKED_UP, withLookups } from './correlated.ts';
 import { withDeterminedKeys } from './determined.ts';
 import { asksForOrder, compileOrdered } from './unit-order.ts';
 import { compileReleased } from './released.ts';
@@ -51,11 +52,13 @@ export function withTables(state: State, query: Query, outer: Scope): Scope {
   return scope;
 }
 
-function compileSelect(state: State, select: Select, scope: Scope, derived: boolean): Relation {
+function compileSelect(state: State, written: Select, scope: Scope, derived: boolean): Relation {
+  const looked = withLookups(written);
   const compile = (query: Query, within: Scope): Relation => compileAny(state, query, within, true);
   const resolveIn = (from: From, syntax: Syntax, over: Over): Typed =>
     resolve(syntax, rowSight(state, scope, from, [], over));
-  const from = readFrom(select.from, { state, scope, compile, resolveIn });
+  const from = readFrom(looked.from, { state, scope, compile, resolveIn });
+  const select = looked !== written && isWithheldLookup(from) ? withLookups(written, 'withheld') : looked;
   const bases = privateBases(from.scope);
   if (bases.length === 0) {
     return (derived ? plainRows(state, select, scope, from) : null) ?? compileReleased(state, select, scope, from);
@@ -80,7 +83,7 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
     const asked = withDeterminedKeys({ ...select, items }, rows, resolveRow);
     if (state.noise !== undefined)
       return state.noise.aggregate({
-        written: select,
+        written,
         select: asked,
         scope,
         from: { ...from, scope: rows },
@@ -118,6 +121,15 @@ function compileSelect(state: State, select: Select, scope: Scope, derived: bool
     role: 'derived' as const,
   }));
   return { kind: 'rows', scope: rows, columns };
+}
+
+/** Whether a value that is looked up may be missing because few are behind it. */
+function isWithheldLookup(from: From): boolean {
+  const looked = from.visible.filter(({ names }) => names.some((name) => name.startsWith(LOOKED_UP)));
+  const isReleased = looked.some(({ columns }) =>
+    columns.some(({ expression }) => expression.kind === 'column' && expression.base === null),
+  );
+  return isReleased && from.released.some(({ certificates }) => certificates.length > 0);
 }
 
 /**

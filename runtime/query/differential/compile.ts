@@ -13,6 +13,7 @@ import { resolve } from '../resolve/expression.ts';
 import type { RowScope } from '../rows.ts';
 import type { Query, Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
+import { withLookups } from '../compile/correlated.ts';
 import { withDeterminedKeys } from '../compile/determined.ts';
 import { allOutside } from '../compile/quantile-outside.ts';
 import { aggregateOf } from './aggregates.ts';
@@ -69,7 +70,8 @@ function compile(
 /** Refusals that speak of the form of the question alone. */
 const SHAPES: readonly string[] = ['differential-shape', 'rows-not-released'];
 
-function compileOne(query: Query, context: QueryContext, release: DifferentialPrivacyRelease): DifferentialQuery {
+function compileOne(asWritten: Query, context: QueryContext, release: DifferentialPrivacyRelease): DifferentialQuery {
+  const query = asWritten.kind === 'select' ? withLookups(asWritten) : asWritten;
   if (
     query.kind !== 'select' ||
     query.qualify !== null ||

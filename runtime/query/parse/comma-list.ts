@@ -43,7 +43,7 @@ function isLink(term: Syntax, list: string, before: readonly string[]): boolean 
 }
 
 /** What the sources of a FROM are called. */
-function relationsOf(source: Source): readonly string[] {
+export function relationsOf(source: Source): readonly string[] {
   if (source.kind === 'join') return [...relationsOf(source.left), ...relationsOf(source.right)];
   const alias = 'alias' in source && source.alias !== '' ? source.alias : null;
   const name = alias ?? (source.kind === 'table' ? source.name : null);
@@ -51,11 +51,11 @@ function relationsOf(source: Source): readonly string[] {
 }
 
 /** Conditions that all must hold; `and` of the parser is flat or nested. */
-function termsOf(condition: Syntax): readonly Syntax[] {
+export function termsOf(condition: Syntax): readonly Syntax[] {
   return condition.kind === 'call' && condition.name === 'and' ? condition.args.flatMap(termsOf) : [condition];
 }
 
-function joined(terms: readonly Syntax[]): Syntax | null {
+export function joined(terms: readonly Syntax[]): Syntax | null {
   const [first] = terms;
   if (first === undefined || terms.length === 1) return first ?? null;
   return { kind: 'call', name: 'and', args: terms, distinct: false, filter: null, at: first.at };

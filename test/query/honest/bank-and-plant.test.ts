@@ -24,6 +24,17 @@ const BANK_ASKS: readonly string[] = [
   'WITH r AS (SELECT region, sum(staff) AS staff FROM branches GROUP BY region), n AS (SELECT b.region, count(*) AS n FROM accounts a JOIN branches b USING (branch_id) GROUP BY 1) SELECT r.region, n.n / r.staff FROM r FULL JOIN n ON r.region = n.region',
   "SELECT v.label, b.region, count(*) FROM (VALUES ('giro', 'pay'), ('card', 'pay'), ('savings', 'save')) v(product, label) JOIN accounts a USING (product) JOIN branches b USING (branch_id) GROUP BY ALL",
   "SELECT label, count(*) FROM (VALUES ('giro', 'pay'), ('card', 'pay'), ('savings', 'save')) v(product, label), accounts a WHERE a.product = v.product GROUP BY label",
+  // Values that are looked up for each row.
+  'SELECT count(*) FROM customers c WHERE (SELECT count(*) FROM accounts a WHERE a.customer_id = c.customer_id) >= 2',
+  'SELECT segment, avg((SELECT count(*) FROM accounts a WHERE a.customer_id = c.customer_id)) FROM customers c GROUP BY segment',
+  "SELECT segment, avg((SELECT sum(a.balance) FROM accounts a WHERE a.customer_id = c.customer_id AND a.product = 'giro')) FROM customers c GROUP BY segment",
+  'SELECT (SELECT b.region FROM branches b WHERE b.branch_id = a.branch_id) AS region, count(*), avg(balance) FROM accounts a GROUP BY 1 ORDER BY 2 DESC',
+  'SELECT c.city, count(*) FROM customers c WHERE (SELECT avg(a.balance) FROM accounts a WHERE a.customer_id = c.customer_id) > (SELECT avg(balance) FROM accounts) GROUP BY c.city',
+  "SELECT c.segment, count(*) FILTER (WHERE (SELECT count(*) FROM accounts a WHERE a.customer_id = c.customer_id AND a.product = 'card') = 0) AS without, count(*) FROM customers c GROUP BY 1",
+  'SELECT (SELECT c.segment FROM customers c WHERE c.customer_id = a.customer_id) AS seg, count(*) FROM accounts a GROUP BY 1',
+  'SELECT b.name, (SELECT count(*) FROM accounts a WHERE a.branch_id = b.branch_id) AS n FROM branches b',
+  'SELECT a.branch_id, (SELECT b.name FROM branches b WHERE b.branch_id = a.branch_id) AS name, sum(a.balance) / (SELECT b.staff FROM branches b WHERE b.branch_id = a.branch_id) AS per_head FROM accounts a GROUP BY a.branch_id ORDER BY 1',
+  'SELECT region, (SELECT sum(staff) FROM branches x WHERE x.region = b.region) AS s FROM branches b GROUP BY region',
   // What declared bounds say.
   'SELECT avg(abs(amount)), sum(abs(fee)), avg(greatest(fee, 0)), sum(least(amount, 6000)), avg(nullif(amount, -1)), sum(abs(amount + fee)), sum(abs(amount * fee)) FROM transactions',
 ];
@@ -80,6 +91,24 @@ describe('an analyst of a bank with branches', async () => {
       const seen = await open.ask(sql);
       assert.equal(seen.kind === 'denied' ? seen.code : seen.kind, 'aggregate-not-allowed', sql);
     }
+  });
+
+  it('a count that is looked up is none where few are withheld, and not 0', async () => {
+    const seen = await open.ask(
+      "SELECT b.branch_id, (SELECT count(*) FROM accounts a WHERE a.branch_id = b.branch_id AND a.customer_id IN (SELECT customer_id FROM customers WHERE born < 1942 AND city = 'Bern')) AS n FROM branches b ORDER BY 1",
+    );
+    assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? seen.message : '');
+    if (seen.kind === 'answer') assert.ok(seen.rows.length === 6 && seen.rows.every(([, n]) => n !== 0n && n !== 0));
+  });
+
+  it('a value that is looked up by more than equal columns is refused with the join to write', async () => {
+    const seen = await open.ask(
+      'SELECT count(*) FROM customers c WHERE (SELECT count(*) FROM accounts a WHERE a.customer_id = c.customer_id AND a.opened > c.joined) >= 2',
+    );
+    assert.deepEqual(
+      [seen.kind, seen.kind === 'denied' && seen.message],
+      ['denied', 'a value is looked up by `its column = a column outside` alone'],
+    );
   });
 
   it('a sub-query over public tables neither weighs private rows nor picks values of columns that may not be compared', async () => {

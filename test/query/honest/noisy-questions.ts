@@ -113,6 +113,10 @@ export const NOISY_BANK_ASKS: readonly NoisyAsk[] = [
     1,
     'WITH k AS (SELECT country, count(*) AS parts FROM regions GROUP BY country) SELECT k.parts, count(*) AS n FROM customers c JOIN regions r USING (region) JOIN k ON k.country = r.country GROUP BY 1',
   ),
+  ask(
+    1,
+    'SELECT segment, avg((SELECT count(*) FROM payments p WHERE p.customer = c.customer)) AS mean FROM customers c GROUP BY segment',
+  ),
   ask(1, 'SELECT channel, 100.0 * count_if(fraud) / count(*) AS fraud_percent FROM payments GROUP BY channel'),
   ask(
     1,

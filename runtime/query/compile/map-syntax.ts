@@ -1,10 +1,10 @@
 import type { Select, SelectItem, Syntax } from '../syntax.ts';
 
-type Replace = (call: Syntax & { kind: 'call' }) => Syntax | null;
+type Replace = (one: Syntax) => Syntax | null;
 
-/** What a SELECT puts out, asks of groups and orders by, with calls as `found` says; it leaves what it answers null to. */
+/** What a SELECT puts out, asks of groups and orders by, with parts as `found` says; it leaves what it answers null to. */
 export function mapSelect(select: Select, found: Replace): Select {
-  const mapped = (syntax: Syntax): Syntax => mapCalls(syntax, found);
+  const mapped = (syntax: Syntax): Syntax => mapSyntax(syntax, found);
   return {
     ...select,
     items: select.items.map((item): SelectItem => ({ ...item, expression: mapped(item.expression) })),
@@ -15,11 +15,17 @@ export function mapSelect(select: Select, found: Replace): Select {
 }
 
 /** The same of one expression, not looking into sub-queries. */
-export function mapCalls(syntax: Syntax, found: Replace): Syntax {
-  const inside = (one: Syntax): Syntax => mapCalls(one, found);
+export function mapSyntax(syntax: Syntax, found: Replace): Syntax {
+  const inside = (one: Syntax): Syntax => mapSyntax(one, found);
+  const instead = found(syntax);
+  if (instead !== null) return instead;
   switch (syntax.kind) {
     case 'call':
-      return found(syntax) ?? { ...syntax, args: syntax.args.map(inside) };
+      return {
+        ...syntax,
+        args: syntax.args.map(inside),
+        filter: syntax.filter === null ? null : inside(syntax.filter),
+      };
     case 'cast':
       return { ...syntax, arg: inside(syntax.arg) };
     case 'case':
