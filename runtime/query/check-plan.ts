@@ -60,7 +60,7 @@ const FUNCTIONS = new Set(
    date_diff date_sub strftime row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
    replace translate string_split reverse strip_accents ascii strpos lpad rpad
    regexp_matches regexp_full_match regexp_extract regexp_replace
-   normalized_interval time_bucket make_date make_timestamp epoch format printf string_agg arg_min row
+   normalized_interval time_bucket make_date make_timestamp epoch epoch_us format printf string_agg arg_min row
    covar_pop covar_samp regr_intercept regr_r2 regr_count regr_avgx regr_avgy regr_sxx regr_syy regr_sxy
    strlen skewness kurtosis kurtosis_pop geomean geometric_mean product mad sem entropy bit_and bit_xor ~~~
    mode last concat_ws not_like_escape ilike_escape not_ilike_escape

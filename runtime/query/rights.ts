@@ -185,10 +185,26 @@ export class Rights {
       'measure-not-allowed',
       `${wordFor(expression.name)} cannot be used inside an aggregate`,
       expression.at,
-      'aggregate columns, their sums and products',
+      (Object.hasOwn(UNCUT, expression.name) ? UNCUT[expression.name] : undefined) ??
+        'aggregate columns, their sums and products',
     );
   }
 }
+
+const SPAN =
+  'what is cut off picks rows: avg(epoch(b) - epoch(a)) / 3600 for hours between moments, avg(b - a) for days';
+const OF_YEARS = "what is cut off picks rows: avg(DATE '2025-01-01' - x) / 365.25 for years since a day";
+/** What to write in place of functions that cut off. */
+const UNCUT: Readonly<Record<string, string>> = {
+  date_diff: SPAN,
+  datediff: SPAN,
+  date_sub: SPAN,
+  datesub: SPAN,
+  epoch: SPAN,
+  year: OF_YEARS,
+  month: OF_YEARS,
+  date_part: OF_YEARS,
+};
 
 /** How a call is named to who wrote it: some of ours have no name in SQL. */
 export function wordFor(name: string): string {

@@ -45,7 +45,6 @@ export const DENIED: Readonly<Record<string, readonly string[]>> = {
     'SELECT (SELECT ward FROM visits LIMIT 1)',
     'SELECT ward FROM wards WHERE ward IN (SELECT ward FROM visits)',
     'SELECT ward FROM wards w WHERE EXISTS (SELECT 1 FROM visits v WHERE v.ward = w.ward)',
-    'SELECT ward, (SELECT count(*) FROM visits v WHERE v.ward = w.ward) FROM wards w',
     'SELECT * FROM wards w, LATERAL (SELECT count(*) FROM visits v WHERE v.ward = w.ward) x',
     'SELECT unnest(list(ward)) FROM visits',
     'VALUES (1)',

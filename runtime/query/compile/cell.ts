@@ -248,7 +248,12 @@ function measureCell(
   const flag = flagIn(given);
   const arg = flag === null ? given : zeroOrOne(flag, known);
   if (arg.type === null || familyOf(arg.type) !== 'number')
-    refuse('type-mismatch', `\`${name}\` needs a number`, arg.at);
+    refuse(
+      'type-mismatch',
+      `\`${name}\` needs a number`,
+      arg.at,
+      arg.type?.kind === 'interval' ? `${name}(epoch(b - a)) / 60 is in minutes` : null,
+    );
   const conditions = conditionsFor(chosen, null);
   const factors: Factor[] = [];
   const rests: Rest[] = [];

@@ -10,6 +10,7 @@ import { DOUBLE, familyOf, isFloating, printType } from '../types.ts';
 import { type Call, cell, real } from './cell.ts';
 import { around, conditionsFor, filledIn, isThere, presence, together } from './hidden-conditions.ts';
 import type { Known } from './known.ts';
+import { isInOrder, spanOf } from './quantile-outside.ts';
 
 /** min and max tell one row; where the policy grants `extremum`, the value is the one that enough units reach. */
 export function extremumCell(rights: Rights, name: string, arg: Typed, chosen: readonly Typed[]): Cell {
@@ -40,7 +41,7 @@ export function quantileCell(
   if (!isOrderable(arg) || familyOf(arg.type) !== 'number')
     refuse(
       'measure-not-allowed',
-      `\`${name}\` takes one column of numbers, or the days between two dates`,
+      `\`${name}\` takes one column of numbers, or the time between two moments`,
       arg.at ?? at,
       'calculate with constants, or with the quantiles of each column',
     );
@@ -58,7 +59,7 @@ export function quantileCell(
 }
 
 /**
- * What rows are put in order by: one column, with a constant where it has no value, or the days between two dates. Of other
+ * What rows are put in order by: one column, with a constant where it has no value, or the time between two moments. Of other
  * calculations with several columns one would choose the blocks, whose means another one makes.
  */
 function isOrderable(arg: Typed): arg is Typed & { readonly type: SqlType } {
@@ -66,9 +67,8 @@ function isOrderable(arg: Typed): arg is Typed & { readonly type: SqlType } {
   if (arg.kind !== 'call' || arg.type === null) return false;
   const [first, second, ...more] = arg.args.map(withoutCast);
   if (first === undefined || second === undefined || more.length > 0) return false;
-  const kinds = [first.kind, second.kind];
-  if (arg.name === '-' && first.type?.kind === 'date' && second.type?.kind === 'date')
-    return kinds.includes('column') && kinds.every((kind) => kind === 'column' || kind === 'constant');
+  const span = spanOf(arg);
+  if (span !== null) return isInOrder(span);
   return (arg.name === 'coalesce' || arg.name === 'ifnull') && first.kind === 'column' && second.kind === 'constant';
 }
 

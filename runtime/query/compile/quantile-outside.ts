@@ -79,18 +79,10 @@ function peel(arg: Syntax, typedOf: (syntax: Syntax) => Typed | null): Peeled | 
   const negated = (value: Syntax): Syntax => ({ ...arg, name: '-', args: [value] });
   if (arg.name === '-' && b === undefined)
     return isNumber(typedOf(a)) ? { inner: a, around: negated, isReversed: true } : null;
-  const days = daysOf(arg);
-  if (days !== null) {
-    const [left, right] = days.map(typedOf);
-    if (left?.type?.kind === 'date' && right?.type?.kind === 'date') {
-      const isOpposite =
-        left.kind === 'constant' || (right.kind !== 'constant' && printTyped(left) > printTyped(right));
-      const [from, to] = isOpposite ? [days[1], days[0]] : days;
-      const inner: Syntax = { ...arg, name: '-', args: [from, to] };
-      if (isOpposite) return { inner, around: negated, isReversed: true };
-      return arg.name === '-' ? null : { inner, around: (value) => value, isReversed: false };
-    }
-    if (arg.name !== '-') return null;
+  const span = spanOf(typedOf(arg));
+  if (span !== null) {
+    const swapped = isInOrder(span) ? null : swappedSpan(arg);
+    return swapped === null ? null : { inner: swapped, around: negated, isReversed: true };
   }
   if (b === undefined || arg.args.length > 2) return null;
   const [left, right] = [typedOf(a), typedOf(b)];
@@ -121,12 +113,33 @@ function peel(arg: Syntax, typedOf: (syntax: Syntax) => Typed | null): Peeled | 
   }
 }
 
-/** `a - b`, and date_diff('day', b, a); null for anything else. */
-function daysOf({ name, args }: Call): readonly [Syntax, Syntax] | null {
+type Span = Typed & { readonly kind: 'call' };
+
+/** The days or seconds between two moments; null for anything else. */
+export function spanOf(typed: Typed | null): Span | null {
+  if (typed?.kind !== 'call' || typed.name !== '-' || typed.args.length !== 2) return null;
+  const isMoment = ({ kind, type }: Typed): boolean =>
+    type !== null && familyOf(type) === 'date' && (kind === 'column' || kind === 'constant');
+  return typed.args.every(isMoment) ? typed : null;
+}
+
+/** Whether it is written in the one order in which its rows are cut into blocks. */
+export function isInOrder({ args: [left, right] }: Span): boolean {
+  if (left === undefined || right === undefined || right.kind === 'constant') return true;
+  return left.kind !== 'constant' && printTyped(left) <= printTyped(right);
+}
+
+/** `b - a` for `a - b`, in the ways in which the time between two moments is written; null for another one. */
+function swappedSpan(syntax: Syntax): Syntax | null {
+  if (syntax.kind !== 'call') return null;
+  const { name, args } = syntax;
   const [a, b, c] = args;
-  if (name === '-' && args.length === 2 && a !== undefined && b !== undefined) return [a, b];
-  if ((name !== 'date_diff' && name !== 'datediff') || a?.kind !== 'constant' || a.literal.kind !== 'text') return null;
-  return /^days?$/i.test(a.literal.value) && b !== undefined && c !== undefined ? [c, b] : null;
+  if (name === '-' && a !== undefined && b !== undefined) return { ...syntax, args: [b, a] };
+  if ((name === 'date_diff' || name === 'datediff') && a !== undefined && b !== undefined && c !== undefined)
+    return { ...syntax, args: [a, c, b] };
+  const inside = args.at(-1);
+  const swapped = inside === undefined ? null : swappedSpan(inside);
+  return swapped === null ? null : { ...syntax, args: [...args.slice(0, -1), swapped] };
 }
 
 function isNumber(typed: Typed | null): typed is Typed {

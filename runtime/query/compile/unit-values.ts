@@ -12,6 +12,7 @@
  * the column is there (`min(day) < d` asks whether some day is before `d`); to be added up it needs `extremum` as well.
  *
  * Quantiles of values per unit are those of a column of their own: means of blocks of at least the minimum of units.
+ * Correlations are those of two such columns.
  *
  * FILTER and CASE per unit are conditions as everywhere, under `filter`. What they make is a group key or a condition, and
  * never added up: the rows that they leave out would have to be held to the minimum in each group of the outer query. A
@@ -51,6 +52,8 @@ type Call = Syntax & { kind: 'call' };
 
 /** What the outer query may compute of a value per unit, e.g. the mean number of visits of a patient. */
 const OUTER: readonly AggregateFunction[] = ['sum', 'avg', 'count', 'variance', 'stddev'];
+
+const FURTHER: readonly AggregateFunction[] = ['quantile', 'correlation', 'regressionSlope'];
 
 /** What else may be done with a value of columns that all grant it. */
 const PASSED: readonly ColumnRight[] = ['group', 'filter', 'order', 'compare'];
@@ -199,7 +202,7 @@ function unitValue(
   if (filter.length > 0) rests.push({ there: filter.map(printTyped).join(' AND '), within: null, value: null });
   const args = call.args.map(resolveRow);
   const given = passed([...args, ...filter].flatMap(distinctColumns));
-  const functions = isOrderedAs(name, args.flatMap(distinctColumns)) ? [...OUTER, 'quantile' as const] : OUTER;
+  const functions = [...OUTER, ...further(name, args.flatMap(distinctColumns))];
   const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions }];
   return add({ sql: cell.sql, type: cell.type, grants, label });
 }
@@ -242,18 +245,19 @@ function ownValue(
 }
 
 /**
- * Whether quantiles of values per unit may be asked: of what is made of values of columns whose quantiles may be, and of
- * counts, which say of no value how large it is.
+ * Further functions of values per unit: those that all columns grant of which they are made; of counts all, for they say of
+ * no value how large it is.
  */
-function isOrderedAs(name: string, columns: readonly BaseColumn[]): boolean {
-  return (
-    name.startsWith('count') ||
-    name === 'approx_count_distinct' ||
-    columns.every(
-      ({ table, column }) =>
-        table.isPublic ||
-        column.grants.some(({ rights, functions }) => rights.includes('aggregate') && functions.includes('quantile')),
-    )
+function further(name: string, columns: readonly BaseColumn[]): AggregateFunction[] {
+  const isCount = name.startsWith('count') || name === 'approx_count_distinct';
+  return FURTHER.filter(
+    (one) =>
+      isCount ||
+      columns.every(
+        ({ table, column }) =>
+          table.isPublic ||
+          column.grants.some(({ rights, functions }) => rights.includes('aggregate') && functions.includes(one)),
+      ),
   );
 }
 
@@ -262,7 +266,7 @@ function added(given: ColumnGrant, value: Typed, isPlain: boolean): ColumnGrant 
   if (!isPlain || value.kind !== 'column' || value.base === null) return given;
   const { grants } = value.base.column;
   if (!grants.some(({ rights }) => rights.includes('extremum'))) return given;
-  const functions = [...OUTER, 'quantile' as const].filter((one) =>
+  const functions = [...OUTER, ...FURTHER].filter((one) =>
     grants.some((grant) => grant.rights.includes('aggregate') && grant.functions.includes(one)),
   );
   return functions.length === 0 ? given : { ...given, rights: ['aggregate', ...given.rights], functions };

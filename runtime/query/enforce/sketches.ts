@@ -122,6 +122,21 @@ function repeatedBases(block: Block, cell: Cell): readonly Base[] {
   return bases.every((base) => isRepeated(base) && !isApart(base)) ? bases : [];
 }
 
+/**
+ * A table that a join repeats for the rows of another one, which it repeats nowhere, beside a cell that counts those rows or
+ * adds up their columns alone: `sum(f.cost)` of faults joined with their machines. The cell follows from the rows of the other
+ * table, which have a series. Who has some of them is no part of it: otherwise the costs by line were held against the
+ * hours of all machines by line, of which one may have no fault.
+ */
+function isBystander({ scope, units }: Block, cell: Cell, base: Base): boolean {
+  const isCounted = cell.addends === undefined && cell.sql.startsWith('count(*)');
+  const isApart = isCounted || cell.addends?.includes(base.relation) === false;
+  if (!isApart || units.length > 1 || base.table.physical.startsWith('(')) return false;
+  const isRepeated = (one: Base): boolean => repeatsRows(scope, one, 'bounded');
+  const isOther = (one: Base): boolean => one !== base && !one.table.physical.startsWith('(') && !isRepeated(one);
+  return isRepeated(base) && privateBases(scope).some(isOther);
+}
+
 function seriesOf(block: Block, buckets: number): Series[] {
   const found = new Map<string, Series & { cells: number[] }>();
   const add = (one: Omit<Series, 'cells'>, cell: number): void => {
@@ -140,7 +155,7 @@ function seriesOf(block: Block, buckets: number): Series[] {
     const present = of('present');
     const there = branches === undefined ? [...chosen, ...present] : any(branches.map((one) => one.there));
     for (const unit of block.units) {
-      for (const base of privateBases(block.scope)) {
+      for (const base of privateBases(block.scope).filter((one) => !isBystander(block, cell, one))) {
         // What moves from one branch to another changes the cell, too.
         const apart = branches === undefined || branches.length < 2 ? [] : branches.map((one) => `(${one.rows})`);
         // Values that are missing here and there make cells of one measure differ, not cells of different ones.

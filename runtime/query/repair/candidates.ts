@@ -51,7 +51,7 @@ function atPlace(query: Query, offset: number | null): readonly Candidate[] {
   const dropped = { clause: clause.name, item, said };
   switch (clause.name) {
     case 'select':
-      return [...otherFunctions(query, item, offset), ...withoutOutput(query, block, dropped)];
+      return [...spans(query, item), ...otherFunctions(query, item, offset), ...withoutOutput(query, block, dropped)];
     case 'where':
       return drop(query, block, [{ clause, item }], `without the condition \`${said}\``);
     case 'group':
@@ -84,6 +84,44 @@ interface Dropped {
   readonly clause: ClauseName;
   readonly item: Item;
   readonly said: string;
+}
+
+const SECONDS: Readonly<Record<string, number>> = { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 };
+const DAYS: Readonly<Record<string, number>> = { week: 7, month: 30.4375, quarter: 91.3125, year: 365.25 };
+const PART = String.raw`\s*([^(),]+(?:\([^()]*\))?)\s*`;
+const DIFFERENCE = new RegExp(String.raw`\b(?:date_?diff|date_?sub)\s*\(\s*'(\w+?)s?'\s*,${PART},${PART}\)`, 'i');
+
+const SUBTRACTED = /\b(?:avg|sum|median|stddev)\s*\(\s*([\w.]+\s*-\s*[\w.]+)\s*\)/i;
+
+/** Time between moments that is not cut off, in place of whole hours or years. */
+function spans(query: Query, item: Item): readonly Candidate[] {
+  const written = query.text.slice(item.start, item.end);
+  const [call, unit = '', from = '', to = ''] = DIFFERENCE.exec(written) ?? [];
+  if (call === undefined) {
+    const between = SUBTRACTED.exec(written);
+    const by = `epoch(${between?.[1] ?? ''})`;
+    const at = item.start + (between?.index ?? 0) + (between?.[0].indexOf(between[1] ?? '') ?? 0);
+    return between?.[1] === undefined
+      ? []
+      : apply(
+          query,
+          [{ start: at, end: at + between[1].length, by }],
+          `\`${by}\`, in seconds, in place of a span of time`,
+        );
+  }
+  const [seconds, days] = [SECONDS[unit.toLowerCase()], DAYS[unit.toLowerCase()]];
+  const made = [
+    ...(seconds === undefined ? [] : [`epoch(${to.trim()} - ${from.trim()}) / ${seconds}`]),
+    ...(days === undefined ? [] : [`date_diff('day', ${from.trim()}, ${to.trim()}) / ${days}`]),
+  ];
+  const start = item.start + written.indexOf(call);
+  return made.flatMap((by) =>
+    apply(
+      query,
+      [{ start, end: start + call.length, by }],
+      `\`${by}\`, which cuts nothing off, in place of \`${shortText(call)}\``,
+    ),
+  );
 }
 
 /** `min(cost)` → `quantile_cont(cost, 0.05)`, `avg(cost)`, … as far as the policy grants them on that column. */

@@ -60,6 +60,10 @@ export function buildDateCall(name: string, args: readonly Typed[], at: Place): 
       return done(BIGINT, `TRY(${real}('${unit}', ${from}, ${to}))`);
     }
     case 'epoch': {
+      const [span] = args;
+      const [later, earlier] = span?.kind === 'call' && span.name === '-' ? span.args : [];
+      if (span?.type?.kind === 'interval' && later !== undefined && earlier !== undefined && args.length === 1)
+        return secondsBetween(later, earlier, at);
       needs(args[0], 'date', name, at);
       return done(DOUBLE, `TRY(epoch(CAST(${printTyped(argument(args, 0))} AS TIMESTAMP)))`);
     }
@@ -170,6 +174,10 @@ function partName(args: readonly Typed[], known: readonly string[], name: string
 
 /** date ± whole days, date ± interval, date - date (days). Far dates become NULL, not errors. */
 export function operateOnDates(operator: Operator, left: Typed, right: Typed, at: Place): Typed | null {
+  const [later, earlier] = [left, right].map((side) =>
+    operator === '-' && side.kind === 'call' && side.name === 'epoch' ? side.args[0] : undefined,
+  );
+  if (later !== undefined && earlier !== undefined) return secondsBetween(later, earlier, at);
   const families = [left, right].map((side) => (side.type === null ? null : familyOf(side.type)));
   if (!families.includes('date') || (operator !== '+' && operator !== '-')) return null;
   const done = (type: SqlType, sql: string): Typed => ({
@@ -204,6 +212,16 @@ export function operateOnDates(operator: Operator, left: Typed, right: Typed, at
   if (operator === '-' && families[1] === 'date')
     return done({ kind: 'interval' }, `TRY((${asTimestamp(left, at)} - ${asTimestamp(right, at)}))`);
   return refuse('type-mismatch', `\`${operator}\` cannot combine these types`, at);
+}
+
+/**
+ * `epoch(ended) - epoch(began)`, `epoch(ended - began)`: the seconds between two moments, exact to the microsecond. It cuts
+ * nothing off, so an aggregate may add it up like the days between two dates.
+ */
+function secondsBetween(later: Typed, earlier: Typed, at: Place): Typed {
+  const [to, from] = [asTimestamp(later, at), asTimestamp(earlier, at)];
+  const sql = `TRY((CAST((epoch_us(${to}) - epoch_us(${from})) AS DOUBLE) / 1000000))`;
+  return { kind: 'call', name: '-', args: [later, earlier], type: DOUBLE, digits: null, sql, at };
 }
 
 function smallDays(arg: Typed, at: Place): void {

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import type { Reason } from '../../../runtime/policy/reason.ts';
+import { compileQuery } from '../../../runtime/query/compile.ts';
+import type { KnownColumn } from '../../../runtime/query/repair/known-columns.ts';
+import { repairQuery } from '../../../runtime/query/repair/repair.ts';
 import { linesOf, plainLinesOf } from '../redteam/lines.ts';
 import { OpenWorld } from '../redteam/world.ts';
-import { BRANCH_BANK } from './trade-worlds.ts';
+import { BRANCH_BANK, PLANT } from './trade-worlds.ts';
 
 const DIGITS = 9;
 
@@ -39,6 +43,35 @@ const BANK_ASKS: readonly string[] = [
   'SELECT avg(abs(amount)), sum(abs(fee)), avg(greatest(fee, 0)), sum(least(amount, 6000)), avg(nullif(amount, -1)), sum(abs(amount + fee)), sum(abs(amount * fee)) FROM transactions',
 ];
 
+const PLANT_ASKS: readonly string[] = [
+  // Time between moments.
+  'SELECT avg(epoch(ended) - epoch(began)) / 60 AS minutes FROM faults',
+  'SELECT code, avg(extract(epoch FROM ended) - extract(epoch FROM began)) / 60 AS m, sum(epoch(ended - began)) / 3600.0 AS h FROM faults GROUP BY code',
+  "SELECT avg(date_part('epoch', ended - began)), sum((epoch(ended) - epoch(began)) * severity) FROM faults",
+  'SELECT floor(epoch(ended - began) / 3600) AS h, count(*) FROM faults GROUP BY 1',
+  // One figure of those who have faults, beside another of all machines.
+  'WITH f AS (SELECT m.line, sum(f.cost) AS cost FROM faults f JOIN machines m USING (machine) GROUP BY 1), h AS (SELECT line, sum(hours) AS hours FROM machines GROUP BY 1) SELECT line, cost, hours, cost / hours AS per_hour FROM f JOIN h USING (line) ORDER BY line',
+  'WITH f AS (SELECT m.line, avg(f.minutes) AS mean FROM faults f JOIN machines m USING (machine) GROUP BY 1), h AS (SELECT line, count(*) AS machines FROM machines GROUP BY 1) SELECT line, mean, machines FROM f JOIN h USING (line) ORDER BY line',
+  // Two values of each machine.
+  'SELECT corr(n, t), regr_slope(t, n) FROM (SELECT machine, count(*) AS n, avg(minutes) AS t FROM faults GROUP BY machine)',
+  'SELECT m.model, any_value(mo.maker) AS maker, max(mo.power) AS power, avg(r.temp) FROM readings r JOIN machines m USING (machine) JOIN models mo USING (model) GROUP BY m.model',
+  'SELECT m.line, count(*) FILTER (WHERE r.temp > mo.max_temp) AS over, count(*) AS n FROM readings r JOIN machines m USING (machine) JOIN models mo USING (model) GROUP BY m.line',
+];
+
+/** Refused questions, and the one that is offered in place of each. */
+const REPAIRED: readonly (readonly [string, string])[] = [
+  ["SELECT avg(date_diff('minute', began, ended)) FROM faults", 'SELECT avg(epoch(ended - began) / 60) FROM faults'],
+  ['SELECT avg(ended - began) FROM faults', 'SELECT avg(epoch(ended - began)) FROM faults'],
+  [
+    "SELECT avg(date_diff('year', installed, DATE '2024-06-01')) AS age FROM machines",
+    "SELECT avg(date_diff('day', installed, DATE '2024-06-01') / 365.25) AS age FROM machines",
+  ],
+  [
+    'SELECT max(n) FROM (SELECT machine, count(*) AS n FROM faults GROUP BY machine)',
+    'SELECT quantile_cont(n, 0.95) FROM (SELECT machine, count(*) AS n FROM faults GROUP BY machine)',
+  ],
+];
+
 /** Answered by the mean of a block of rows around what DuckDB answers. */
 const NEARLY: readonly string[] = [
   'SELECT median(n) AS typical, quantile_cont(n, 0.9) AS p90 FROM (SELECT a.customer_id, count(*) AS n FROM accounts a JOIN transactions t USING (account_id) GROUP BY a.customer_id)',
@@ -49,6 +82,59 @@ const NEARLY: readonly string[] = [
   "SELECT median(closed - opened), quantile_cont(date_diff('day', opened, closed), 0.75), median(date_diff('day', opened, DATE '2025-01-01')) FROM accounts",
   'SELECT product, median(CASE WHEN closed IS NULL THEN balance END), median(balance::DOUBLE) FROM accounts GROUP BY product ORDER BY product',
 ];
+
+describe('an analyst of a plant', async () => {
+  const open = await OpenWorld.open(PLANT());
+  after(() => open.close());
+
+  for (const sql of PLANT_ASKS) {
+    it(`gets what the engine says: ${sql}`, async () => {
+      const seen = await open.ask(sql);
+      assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? `${seen.code}: ${seen.message}` : '');
+      if (seen.kind !== 'answer') return;
+      const got = linesOf(seen, DIGITS);
+      assert.deepEqual(got.toSorted(), plainLinesOf((await open.plain(sql)).rows, DIGITS).toSorted());
+      assert.ok(got.length > 0);
+    });
+  }
+
+  it('how many machines have no fault is not told by two counts', async () => {
+    const seen = await open.ask(
+      'WITH f AS (SELECT m.line, count(DISTINCT machine) AS n FROM faults f JOIN machines m USING (machine) GROUP BY 1), h AS (SELECT line, count(*) AS machines FROM machines GROUP BY 1) SELECT line, machines - n AS without FROM f JOIN h USING (line)',
+    );
+    assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? seen.message : '');
+    if (seen.kind === 'answer') assert.ok(linesOf(seen, DIGITS).every((line) => line.endsWith(' | 0')));
+  });
+
+  it('the time between two moments is cut into the same blocks in whichever order it is written', async () => {
+    const seen = await open.ask(
+      'SELECT median(epoch(ended - began)) + median(epoch(began) - epoch(ended)), quantile_cont(epoch(ended - began), 0.9) + quantile_cont(epoch(began - ended), 0.1) FROM faults',
+    );
+    assert.equal(seen.kind, 'answer', seen.kind === 'denied' ? seen.message : '');
+    if (seen.kind === 'answer') assert.deepEqual(linesOf(seen, DIGITS), ['0 | 0']);
+  });
+
+  const columns: readonly KnownColumn[] = open.context.tables.flatMap(({ names, columns: all, isPublic }) =>
+    all.map(({ name, grants }) => ({
+      table: names[0] ?? '',
+      name,
+      isPublic,
+      rights: new Set(grants.flatMap(({ rights }) => rights)),
+      functions: new Set(grants.flatMap(({ functions }) => functions)),
+    })),
+  );
+  const judge = async (text: string): Promise<readonly Reason[] | null> => {
+    const compiled = compileQuery(await open.ast(text), text, open.context);
+    return compiled.kind === 'denied' ? compiled.reasons : null;
+  };
+  for (const [sql, instead] of REPAIRED) {
+    it(`is offered another question: ${sql}`, async () => {
+      const reasons = await judge(sql);
+      assert.ok(reasons !== null);
+      assert.equal((await repairQuery(sql, reasons, columns, judge))?.text, instead);
+    });
+  }
+});
 
 describe('an analyst of a bank with branches', async () => {
   const open = await OpenWorld.open(BRANCH_BANK());

@@ -98,7 +98,7 @@ export const PLANT = (release: string = RELEASE): World => ({
     privacyUnit: { columns: [machine], via: machine -> machines.machine }
     columns:
       machine:   { rights: [join, countDistinct] }
-      at:        { rights: [group, filter, compare, order] }
+      at_time:   { rights: [group, filter, compare, order] }
       temp:      { rights: [aggregate, group, filter, compare], ${ALL}, bounds: [0, 150] }
       pressure:  { rights: [aggregate, filter], ${ALL}, bounds: [0, 20] }
       vibration: { rights: [aggregate, group, filter], ${ALL}, bounds: [-5, 5] }
@@ -107,8 +107,8 @@ export const PLANT = (release: string = RELEASE): World => ({
     privacyUnit: { columns: [machine], via: machine -> machines.machine }
     columns:
       machine:  { rights: [join, countDistinct] }
-      began:    { rights: [group, filter, compare, order] }
-      ended:    { rights: [group, filter, compare] }
+      began:    { rights: [group, filter, compare, order, aggregate], functions: [sum, avg, count, quantile] }
+      ended:    { rights: [group, filter, compare, aggregate], functions: [sum, avg, count, quantile] }
       code:     { rights: [group, filter, join] }
       severity: { rights: [group, filter, aggregate], ${ALL}, bounds: [1, 5] }
       minutes:  { rights: [aggregate, group, filter], ${ALL}, bounds: [0, 600] }
@@ -139,7 +139,7 @@ export const PLANT = (release: string = RELEASE): World => ({
   tables: {
     machines: `SELECT i::INTEGER AS machine, ['X1','X2','Z9'][1 + ${dice('i', 1, 3)}] AS model, ['A','B','C','D'][1 + ${dice('i', 2, 4)}] AS line,
       DATE '2015-01-01' + (${dice('i', 3, 3000)})::INTEGER AS installed, (100 + ${dice('i', 4, 30000)})::INTEGER AS hours FROM range(240) r(i)`,
-    readings: `SELECT (${dice('i', 5, 240)})::INTEGER AS machine, TIMESTAMP '2024-05-01 00:00:00' + to_minutes(${dice('i', 6, 43200)}) AS at,
+    readings: `SELECT (${dice('i', 5, 240)})::INTEGER AS machine, TIMESTAMP '2024-05-01 00:00:00' + to_minutes(${dice('i', 6, 43200)}) AS at_time,
       (40 + ${dice('i', 7, 600)} / 10.0)::DOUBLE AS temp, (2 + ${dice('i', 8, 100)} / 10.0)::DOUBLE AS pressure, (${dice('i', 9, 400)} / 100.0 - 2)::DOUBLE AS vibration,
       ['run','idle','stop'][1 + ${dice('i', 10, 3)}] AS state FROM range(8000) r(i)`,
     faults: `SELECT (${dice('i', 11, 240)})::INTEGER AS machine, TIMESTAMP '2024-05-01 00:00:00' + to_minutes(${dice('i', 12, 43200)}) AS began,
