@@ -10,7 +10,7 @@ const LOOKING: readonly string[] = ['contains', 'list_contains', 'array_contains
 export function listLookedIn(name: string, args: readonly Syntax[]): readonly Syntax[] | null {
   const [within, value, ...others] = args;
   if (!LOOKING.includes(name) || value === undefined || others.length > 0) return null;
-  const options = constantsOf(within);
+  const options = valuesOf(within, isConstant);
   return options === null ? null : [value, ...options];
 }
 
@@ -24,12 +24,17 @@ export function listUnnested(query: Query): readonly Syntax[] | null {
     [query.where, query.having, query.qualify, query.limit, query.offset, item.expression.filter].every(
       (one) => one === null,
     ) && [query.groups, query.orders, query.commonTables].every(({ length }) => length === 0);
-  return isBare && item.expression.args.length === 1 ? constantsOf(item.expression.args[0]) : null;
+  return isBare && item.expression.args.length === 1 ? valuesOf(item.expression.args[0], isGiven) : null;
 }
 
-function constantsOf(list: Syntax | undefined): readonly Syntax[] | null {
+function valuesOf(list: Syntax | undefined, test: (one: Syntax) => boolean): readonly Syntax[] | null {
   if (list?.kind !== 'call' || list.name !== 'list_value' || list.args.length === 0) return null;
-  return list.args.every(isConstant) ? list.args : null;
+  return list.args.every(test) ? list.args : null;
+}
+
+/** A parameter may be NULL: `= ANY` answers NULL then, as IN does. */
+function isGiven(one: Syntax): boolean {
+  return one.kind === 'cast' ? !one.isTry && isGiven(one.arg) : one.kind === 'parameter' || isConstant(one);
 }
 
 function isConstant(one: Syntax): boolean {
