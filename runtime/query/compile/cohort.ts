@@ -122,8 +122,10 @@ function equalityOf({ outer, inner }: Link, at: Place): readonly Equality[] {
 function notLinked(inner: Base | null, outer: Base | null, at: Place): never {
   const [mine, theirs] = [outer, inner].map((base) => base?.table.units[0]?.keyColumns ?? []);
   const name = (base: Base | null): string => base?.table.names[0] ?? 'the table';
-  const example =
-    mine !== undefined && theirs !== undefined && mine.length === 1 && theirs.length === 1
+  const isOfAnother = inner !== null && outer !== null && inner.table.dataset !== outer.table.dataset;
+  const example = isOfAnother
+    ? `the units of two datasets are two: join \`${name(outer)}\` and \`${name(inner)}\` on the unit, and count(DISTINCT …) whom you mean`
+    : mine !== undefined && theirs !== undefined && mine.length === 1 && theirs.length === 1
       ? `link them by the unit: \`${name(outer)}.${mine[0]} = ${name(inner)}.${theirs[0]}\``
       : 'link the two by the privacy unit: `unit IN (SELECT unit FROM … WHERE …)`, or aggregate it in a sub-query first';
   return refuse(

@@ -108,7 +108,12 @@ export function joinUnitValues(
   };
   const linked = unitsOf({ bases: [base, filled], equalities, predicates: [] });
   if (linked.length !== base.table.units.length)
-    refuse('outer-join-private', 'values per unit can be LEFT JOINed where their unit is that of the left table', at);
+    refuse(
+      'outer-join-private',
+      'values per unit can be LEFT JOINed where their unit is that of the left table',
+      at,
+      'use an inner join: of another dataset it is another unit, and who is missing there is not told',
+    );
   return { ...both, scope };
 }
 
