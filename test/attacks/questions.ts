@@ -128,6 +128,7 @@ SELECT COUNT(*) FROM colon; `,
     `SELECT if(sex=1,'M','F') sex, count(*) FROM colon GROUP BY ALL`,
   ],
   bank: [
+    'SELECT c.segment, count(l.loan_id) FROM customers c LEFT JOIN loans l ON l.customer_id = c.customer_id GROUP BY c.segment',
     "SELECT split_part(segment, 'a', 1) AS head, count(*) FROM customers GROUP BY head",
     'SELECT segment, avg(nullif(l.days_late, 0)) AS late, sum(nullif(l.days_late, 0)) FROM loans l JOIN customers USING (customer_id) GROUP BY segment',
     'SELECT sum(greatest(days_late, 30)) AS billed, avg(least(days_late, 60)), avg(greatest(20, days_late)) FROM loans',
@@ -387,7 +388,7 @@ export const NOT_OFFERED: Readonly<Record<string, readonly (readonly [string, st
     [`SELECT age(DATE '2024-01-01', joined) FROM customers`, 'function-not-allowed'],
     ['SELECT customer_id % 10, count(*) FROM loans GROUP BY 1', 'column-right-missing'],
     [
-      'SELECT c.segment, count(l.loan_id) FROM customers c LEFT JOIN loans l ON l.customer_id = c.customer_id GROUP BY c.segment',
+      'SELECT c.segment, sum(c.income) FROM customers c LEFT JOIN loans l ON l.customer_id = c.customer_id GROUP BY c.segment',
       'outer-join-private',
     ],
     ['SELECT extract(epoch FROM opened) FROM loans', 'rows-not-released'],

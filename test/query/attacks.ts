@@ -225,7 +225,6 @@ export const DENIED: Readonly<Record<string, readonly string[]>> = {
     'SELECT count(*) FROM visits v JOIN patients p ON v.cost = p.income',
     'SELECT count(*) FROM visits v JOIN patients p ON v.age = p.id',
     'SELECT count(*) FROM visits v JOIN patients p ON true',
-    'SELECT count(*) FROM visits v LEFT JOIN patients p ON v.patient = p.id',
     'SELECT count(*) FROM visits v RIGHT JOIN wards w ON v.ward = w.ward',
     'SELECT count(*) FROM visits v FULL JOIN wards w ON v.ward = w.ward',
     'SELECT count(*) FROM wards w LEFT JOIN visits v ON v.ward = w.ward',

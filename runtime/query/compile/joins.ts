@@ -151,7 +151,7 @@ function readLeftJoin(
       'outer-join-private',
       'LEFT JOIN is offered to one public table at a time, and to values per unit',
       at,
-      'use an inner join, or LEFT JOIN (SELECT unit, count(*) … GROUP BY unit) on the unit',
+      'use an inner join, LEFT JOIN (SELECT unit, count(*) … GROUP BY unit) on the unit, or NOT EXISTS for who has none',
     );
   }
   if (base !== undefined) {

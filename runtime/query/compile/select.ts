@@ -9,6 +9,7 @@ import { MAX_COMPILED } from '../text.ts';
 import { familyOf, printType } from '../types.ts';
 import { compileAggregate } from './aggregate.ts';
 import { compilePerUnit } from './per-unit.ts';
+import { withUnitValues } from './left-rows.ts';
 import { LOOKED_UP, withLookups } from './correlated.ts';
 import { withDeterminedKeys } from './determined.ts';
 import { asksForOrder, compileOrdered } from './unit-order.ts';
@@ -53,7 +54,7 @@ export function withTables(state: State, query: Query, outer: Scope): Scope {
 }
 
 function compileSelect(state: State, written: Select, scope: Scope, derived: boolean): Relation {
-  const looked = withLookups(written);
+  const looked = withLookups(withUnitValues(written, state.context.tables, scope));
   const compile = (query: Query, within: Scope): Relation => compileAny(state, query, within, true);
   const resolveIn = (from: From, syntax: Syntax, over: Over): Typed =>
     resolve(syntax, rowSight(state, scope, from, [], over));

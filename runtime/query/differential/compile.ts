@@ -14,6 +14,7 @@ import type { RowScope } from '../rows.ts';
 import type { Query, Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { withLookups } from '../compile/correlated.ts';
+import { withUnitValues } from '../compile/left-rows.ts';
 import { withDeterminedKeys } from '../compile/determined.ts';
 import { allOutside } from '../compile/quantile-outside.ts';
 import { aggregateOf } from './aggregates.ts';
@@ -71,7 +72,11 @@ function compile(
 const SHAPES: readonly string[] = ['differential-shape', 'rows-not-released'];
 
 function compileOne(asWritten: Query, context: QueryContext, release: DifferentialPrivacyRelease): DifferentialQuery {
-  const query = asWritten.kind === 'select' ? withLookups(asWritten) : asWritten;
+  const state = noisyState(context);
+  const query =
+    asWritten.kind === 'select'
+      ? withLookups(withUnitValues(asWritten, context.tables, withTables(state, asWritten, NO_TABLES)))
+      : asWritten;
   if (
     query.kind !== 'select' ||
     query.qualify !== null ||
@@ -80,7 +85,6 @@ function compileOne(asWritten: Query, context: QueryContext, release: Differenti
     query.groupSets.length > 1
   )
     return refuse('differential-shape', 'more than one plain aggregation');
-  const state = noisyState(context);
   const { from, scope, resolveRow } = rowsOf(state, query);
   const { rowsPerUnit, unitHash } = boundRows(state, scope, release);
   const written = { ...query, items: expandStars(query.items, from) };

@@ -39,6 +39,16 @@ const BANK_ASKS: readonly string[] = [
   'SELECT b.name, (SELECT count(*) FROM accounts a WHERE a.branch_id = b.branch_id) AS n FROM branches b',
   'SELECT a.branch_id, (SELECT b.name FROM branches b WHERE b.branch_id = a.branch_id) AS name, sum(a.balance) / (SELECT b.staff FROM branches b WHERE b.branch_id = a.branch_id) AS per_head FROM accounts a GROUP BY a.branch_id ORDER BY 1',
   'SELECT region, (SELECT sum(staff) FROM branches x WHERE x.region = b.region) AS s FROM branches b GROUP BY region',
+  // Rows of a private table beside everybody.
+  'SELECT c.segment, count(a.account_id) FROM customers c LEFT JOIN accounts a USING (customer_id) GROUP BY 1',
+  "SELECT c.segment, count(DISTINCT a.customer_id) * 100.0 / count(DISTINCT c.customer_id) AS pct FROM customers c LEFT JOIN accounts a ON a.customer_id = c.customer_id AND a.product = 'giro' GROUP BY c.segment ORDER BY pct",
+  "SELECT c.segment, count(*) AS without FROM customers c LEFT JOIN accounts a ON a.customer_id = c.customer_id AND a.product = 'giro' WHERE a.customer_id IS NULL GROUP BY c.segment",
+  "SELECT count(a.customer_id), count(*) FROM customers c LEFT JOIN accounts a ON a.customer_id = c.customer_id AND a.product = 'card'",
+  "SELECT count(*), count(total), avg(total) FROM (SELECT c.customer_id, sum(a.balance) AS total FROM customers c LEFT JOIN accounts a ON a.customer_id = c.customer_id AND a.product = 'card' GROUP BY 1)",
+  "SELECT count(*), avg(n) FROM (SELECT c.customer_id AS id, count(a.customer_id) AS n FROM customers c LEFT JOIN accounts a ON a.customer_id = c.customer_id AND a.product = 'card' GROUP BY ALL)",
+  'SELECT seg, avg(n) FROM (SELECT c.customer_id, c.segment AS seg, count(a.customer_id) AS n FROM customers c LEFT JOIN accounts a ON a.customer_id = c.customer_id GROUP BY c.customer_id, c.segment) GROUP BY seg',
+  "SELECT n, count(*) AS customers FROM (SELECT c.customer_id, count(a.customer_id) AS n FROM customers c LEFT OUTER JOIN accounts a ON c.customer_id = a.customer_id AND a.product <> 'card' GROUP BY c.customer_id) WHERE n < 4 GROUP BY n ORDER BY n",
+  'SELECT b.name, count(a.branch_id) FROM branches b LEFT JOIN accounts a USING (branch_id) GROUP BY b.name',
   // What declared bounds say.
   'SELECT avg(abs(amount)), sum(abs(fee)), avg(greatest(fee, 0)), sum(least(amount, 6000)), avg(nullif(amount, -1)), sum(abs(amount + fee)), sum(abs(amount * fee)) FROM transactions',
 ];
@@ -176,6 +186,19 @@ describe('an analyst of a bank with branches', async () => {
     ]) {
       const seen = await open.ask(sql);
       assert.equal(seen.kind === 'denied' ? seen.code : seen.kind, 'aggregate-not-allowed', sql);
+    }
+  });
+
+  it('rows of a private table beside everybody are refused where values per unit do not say the same', async () => {
+    for (const sql of [
+      'SELECT c.segment, sum(c.income) FROM customers c LEFT JOIN accounts a USING (customer_id) GROUP BY 1',
+      'SELECT a.product, count(*) FROM customers c LEFT JOIN accounts a USING (customer_id) GROUP BY 1',
+      'SELECT count(*) FROM customers c LEFT JOIN accounts a ON a.customer_id = c.customer_id WHERE a.closed IS NULL',
+      'SELECT count(*) FROM customers c LEFT JOIN accounts a ON a.customer_id = c.customer_id AND a.opened > c.joined',
+      'SELECT c.customer_id, a.product FROM customers c LEFT JOIN accounts a USING (customer_id)',
+    ]) {
+      const seen = await open.ask(sql);
+      assert.equal(seen.kind === 'denied' ? seen.code : seen.kind, 'outer-join-private', sql);
     }
   });
 

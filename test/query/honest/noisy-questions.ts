@@ -117,6 +117,10 @@ export const NOISY_BANK_ASKS: readonly NoisyAsk[] = [
     1,
     'SELECT segment, avg((SELECT count(*) FROM payments p WHERE p.customer = c.customer)) AS mean FROM customers c GROUP BY segment',
   ),
+  ask(
+    1,
+    "SELECT segment, count(DISTINCT p.customer) AS n FROM customers c LEFT JOIN payments p ON p.customer = c.customer AND p.channel = 'app' GROUP BY segment",
+  ),
   ask(1, 'SELECT channel, 100.0 * count_if(fraud) / count(*) AS fraud_percent FROM payments GROUP BY channel'),
   ask(
     1,
