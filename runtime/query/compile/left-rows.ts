@@ -8,6 +8,7 @@
 import type { CatalogueTable } from '../catalogue.ts';
 import { joined, termsOf } from '../parse/comma-list.ts';
 import { type Select, type SelectItem, type Source, type Syntax, wordsOf } from '../syntax.ts';
+import { BIGINT } from '../types.ts';
 import { isAggregateCall } from './aggregate-calls.ts';
 import { mapSelect, mapSyntax } from './map-syntax.ts';
 import type { Scope } from './state.ts';
@@ -20,7 +21,12 @@ const VALUES = '__of_each';
 const ROWS = '__n';
 
 /** The SELECT over values per unit; the same object where it is another one, or says more than they can. */
-export function withUnitValues(select: Select, tables: readonly CatalogueTable[], scope: Scope): Select {
+export function withUnitValues(
+  select: Select,
+  tables: readonly CatalogueTable[],
+  scope: Scope,
+  sums: 'exact' | 'noisy',
+): Select {
   const { from } = select;
   if (from.kind !== 'join' || from.type !== 'left' || from.right.kind !== 'table' || from.isNatural === true)
     return select;
@@ -50,7 +56,7 @@ export function withUnitValues(select: Select, tables: readonly CatalogueTable[]
   ];
   const links = terms.flatMap((term) => linkOf(term, isOwn));
   const inside = terms.filter((term) => linkOf(term, isOwn).length === 0);
-  if (links.length === 0 || !inside.every((term) => speaksOnlyOf(term, isOwn))) return select;
+  if (links.length === 0 || !inside.every((term) => speaksOnlyOf(term, isOwn) || isConstant(term))) return select;
   const isLink = (one: Syntax): boolean => isOwn(one) && links.some((link) => nameIn(link.own) === nameIn(one));
   const none = withoutPartner(select, { from, links: isLink, isOwn });
   if (none !== null) return none;
@@ -75,7 +81,7 @@ export function withUnitValues(select: Select, tables: readonly CatalogueTable[]
   const instead = (one: Syntax): Syntax | null => {
     if (one.kind === 'subquery' || one.kind === 'window') isOther = true;
     if (one.kind === 'call' && isAggregateCall(one)) {
-      const meant = ofUnits(one, { isOwn, isLink, value, rows: column([VALUES, ROWS]), links, isOfUnits });
+      const meant = ofUnits(one, { isOwn, isLink, value, rows: column([VALUES, ROWS]), links, isOfUnits, sums });
       if (meant === null) isOther = true;
       return meant ?? one;
     }
@@ -200,15 +206,21 @@ interface Parts {
   readonly links: readonly { readonly own: Column; readonly other: Column }[];
   /** Each row on the left is a group of its own: nothing is added up. */
   readonly isOfUnits: boolean;
+  readonly sums: 'exact' | 'noisy';
 }
 
 /** An aggregate of the joined rows as one of the values of units; null for what they do not say. */
-function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits }: Parts): Syntax | null {
+function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits, sums }: Parts): Syntax | null {
   const { name, args, distinct, filter } = aggregate;
   const [arg] = args;
   const sum = (one: Syntax): Syntax => (isOfUnits ? one : call('sum', one));
+  // A count is a whole number of 64 bits; a noisy one is shown as it is.
+  const count = (one: Syntax): Syntax =>
+    isOfUnits || sums === 'noisy'
+      ? sum(one)
+      : { kind: 'cast', arg: sum(one), type: BIGINT, isTry: true, at: aggregate.at };
   if (filter !== null) return null;
-  if (name === 'count_star') return sum(call('coalesce', rows, number(1n)));
+  if (name === 'count_star') return count(call('coalesce', rows, number(1n)));
   if (arg === undefined || args.length !== 1) return null;
   const isOfRight = speaksOnlyOf(arg, isOwn);
   if (distinct) {
@@ -218,8 +230,8 @@ function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits
     return link === undefined ? null : { ...aggregate, args: [link.other], filter: call('is not null', rows) };
   }
   if (!isOfRight) return null;
-  if (name === 'count' && isLink(arg)) return sum(call('coalesce', rows, number(0n)));
-  if (name === 'count') return sum(call('coalesce', value(aggregate), number(0n)));
+  if (name === 'count' && isLink(arg)) return count(call('coalesce', rows, number(0n)));
+  if (name === 'count') return count(call('coalesce', value(aggregate), number(0n)));
   if (name === 'sum') return sum(value(aggregate));
   if (isOfUnits && (name === 'avg' || name === 'min' || name === 'max')) return value(aggregate);
   return null;
@@ -270,6 +282,9 @@ function linkOf(
   if (a?.kind !== 'column' || b?.kind !== 'column' || isOwn(a) === isOwn(b)) return [];
   return [isOwn(a) ? { own: a, other: b } : { own: b, other: a }];
 }
+
+/** TRUE, as generated text says it. */
+const isConstant = (term: Syntax): boolean => !names(term, ({ kind }) => kind === 'column' || kind === 'star');
 
 /** Whether some column is named, and each that is passes. */
 function speaksOnlyOf(syntax: Syntax, test: (one: Syntax) => boolean): boolean {

@@ -54,7 +54,9 @@ export function withTables(state: State, query: Query, outer: Scope): Scope {
 }
 
 function compileSelect(state: State, written: Select, scope: Scope, derived: boolean): Relation {
-  const looked = withLookups(withUnitValues(written, state.context.tables, scope));
+  const looked = withLookups(
+    withUnitValues(written, state.context.tables, scope, state.noise === undefined ? 'exact' : 'noisy'),
+  );
   const compile = (query: Query, within: Scope): Relation => compileAny(state, query, within, true);
   const resolveIn = (from: From, syntax: Syntax, over: Over): Typed =>
     resolve(syntax, rowSight(state, scope, from, [], over));

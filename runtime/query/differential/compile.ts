@@ -75,7 +75,7 @@ function compileOne(asWritten: Query, context: QueryContext, release: Differenti
   const state = noisyState(context);
   const query =
     asWritten.kind === 'select'
-      ? withLookups(withUnitValues(asWritten, context.tables, withTables(state, asWritten, NO_TABLES)))
+      ? withLookups(withUnitValues(asWritten, context.tables, withTables(state, asWritten, NO_TABLES), 'noisy'))
       : asWritten;
   if (
     query.kind !== 'select' ||

@@ -131,7 +131,6 @@ const CLASSES: Readonly<Record<string, Attacks>> = {
       `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n')} v ON p.person < v.person`,
       `SELECT count(*) AS a0 FROM people p LEFT JOIN ${perUnit('count(*) AS n', 'HAVING bool_or(flag)')} v USING (person)`,
       `SELECT count(*) AS a0 FROM towns t LEFT JOIN ${perUnit('count(*) AS n')} v ON t.town = v.person`,
-      'SELECT count(*) AS a0 FROM people p LEFT JOIN visits v USING (person)',
       `SELECT p.person AS k0, v.n AS a0 FROM ${beside('count(*) AS n')}`,
       `SELECT sum(v.n) AS a0 FROM ${beside('sum(cost) AS n')} WHERE v.n IS NULL`,
     ],
