@@ -1,4 +1,5 @@
-const OF_ONE_ROW = 'what single rows hold is not told: count, sum or avg over a group of them is';
+const ONE_OF =
+  'of columns that the group keys decide alone; others hold several values in a group: add the column to GROUP BY, or count and average it';
 export const BY_GROUP = 'group by the column: its values are the rows of the answer';
 const EXACT = 'sum(x): floating-point columns are added up in this way already';
 const MOMENT = 'avg, variance, stddev and quantile_cont are offered, where the policy grants them';
@@ -9,10 +10,10 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   approx_top_k: 'count(*) with GROUP BY the column, ORDER BY count(*) DESC LIMIT 10',
   entropy: 'count(*) AS n with GROUP BY the column in a sub-query, and entropy(n) of that by your own formula',
   histogram: 'count(*) with GROUP BY floor(x / width), where the column may be grouped by',
-  first: OF_ONE_ROW,
-  last: OF_ONE_ROW,
-  any_value: OF_ONE_ROW,
-  arbitrary: OF_ONE_ROW,
+  first: ONE_OF,
+  last: ONE_OF,
+  any_value: ONE_OF,
+  arbitrary: ONE_OF,
   arg_max: 'group by the column and ORDER BY the aggregate DESC LIMIT 1',
   arg_min: 'group by the column and ORDER BY the aggregate LIMIT 1',
   max_by: 'group by the column and ORDER BY the aggregate DESC LIMIT 1',

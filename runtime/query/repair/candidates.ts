@@ -51,7 +51,12 @@ function atPlace(query: Query, offset: number | null): readonly Candidate[] {
   const dropped = { clause: clause.name, item, said };
   switch (clause.name) {
     case 'select':
-      return [...spans(query, item), ...otherFunctions(query, item, offset), ...withoutOutput(query, block, dropped)];
+      return [
+        ...asKeyOrText(query, block, item, offset),
+        ...spans(query, item),
+        ...otherFunctions(query, item, offset),
+        ...withoutOutput(query, block, dropped),
+      ];
     case 'where':
       return drop(query, block, [{ clause, item }], `without the condition \`${said}\``);
     case 'group':
@@ -84,6 +89,35 @@ interface Dropped {
   readonly clause: ClauseName;
   readonly item: Item;
   readonly said: string;
+}
+
+const ONE_OF: ReadonlySet<string> = new Set(['any_value', 'arbitrary', 'first', 'last']);
+const LISTS: ReadonlySet<string> = new Set(['list', 'array_agg']);
+
+/** `any_value(name)` as the key `name`; `list(x ORDER BY y)` of what is released as one text. */
+function asKeyOrText(query: Query, block: SelectBlock, item: Item, offset: number): readonly Candidate[] {
+  const at = item.tokens.findLastIndex(
+    ({ kind, start }, index) => kind === 'word' && item.tokens[index + 1]?.text === '(' && start <= offset,
+  );
+  const [name, first] = [item.tokens[at], item.tokens[at + 2]];
+  const close = closing(item.tokens, at + 1);
+  const [last, end] = [item.tokens[close - 1], item.tokens[close]?.end];
+  if (name === undefined || first === undefined || last === undefined || end === undefined) return [];
+  const inside = query.text.slice(first.start, last.end);
+  const said = shortText(query.text.slice(name.start, end));
+  if (LISTS.has(name.text)) {
+    const order = /\s+order\s+by\s.*$/is.exec(inside)?.[0] ?? '';
+    const value = order === '' ? inside : inside.slice(0, -order.length);
+    const by = `string_agg(CAST(${value} AS VARCHAR), ', '${order === '' ? ` ORDER BY ${value}` : order})`;
+    return apply(query, [{ start: name.start, end, by }], `one text, \`${by}\`, in place of \`${said}\``);
+  }
+  const group = clauseOf(block, 'group');
+  if (!ONE_OF.has(name.text) || group === undefined) return [];
+  const edits = [
+    { start: name.start, end, by: inside },
+    { start: group.end, end: group.end, by: `, ${inside}` },
+  ];
+  return apply(query, edits, `the key \`${inside}\` in place of \`${said}\``);
 }
 
 const SECONDS: Readonly<Record<string, number>> = { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 };

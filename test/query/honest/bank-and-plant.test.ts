@@ -77,6 +77,14 @@ const REPAIRED: readonly (readonly [string, string])[] = [
     "SELECT avg(date_diff('day', installed, DATE '2024-06-01') / 365.25) AS age FROM machines",
   ],
   [
+    'SELECT line, any_value(model) AS m, count(*) FROM machines GROUP BY line ORDER BY 3',
+    'SELECT line, model AS m, count(*) FROM machines GROUP BY line, model ORDER BY 3',
+  ],
+  [
+    'SELECT list(line ORDER BY n DESC) FROM (SELECT line, count(*) AS n FROM machines GROUP BY line)',
+    "SELECT string_agg(CAST(line AS VARCHAR), ', ' ORDER BY n DESC) FROM (SELECT line, count(*) AS n FROM machines GROUP BY line)",
+  ],
+  [
     'SELECT max(n) FROM (SELECT machine, count(*) AS n FROM faults GROUP BY machine)',
     'SELECT quantile_cont(n, 0.95) FROM (SELECT machine, count(*) AS n FROM faults GROUP BY machine)',
   ],

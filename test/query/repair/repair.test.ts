@@ -53,8 +53,8 @@ const REPAIRS: Readonly<Record<string, string>> = {
   'select ward, count(*) from vists group by ward': 'select ward, count(*) from visits group by ward',
   'select ward, cost, count(*) from visits': 'select ward, avg(cost), count(*) from visits group by ward',
   'select ward from visits': 'select ward, count(*) from visits group by ward',
-  'select v.ward, count(*) from visits v left join patients p on v.patient = p.id group by 1':
-    'select v.ward, count(*) from visits v join patients p on v.patient = p.id group by 1',
+  'select v.ward, avg(v.cost) from visits v left join patients p on v.patient = p.id group by 1':
+    'select v.ward, avg(v.cost) from visits v join patients p on v.patient = p.id group by 1',
   'with x as (select ward, max(cost) m from visits group by ward) select * from x':
     'with x as (select ward, quantile_cont(cost, 0.95) m from visits group by ward) select * from x',
   'select diagnosis, count(*) from visits group by diagnosis having min(cost) > 3 and count(*) > 5':
