@@ -20,7 +20,6 @@ export const REFUSED: Readonly<Record<string, readonly string[]>> = {
     'SELECT country FROM countries EXCEPT ALL SELECT country FROM customers',
     'SELECT country FROM countries WHERE country IN (SELECT country FROM customers)',
     'SELECT country FROM countries c WHERE EXISTS (FROM customers k WHERE k.country = c.country)',
-    'SELECT c.country, (SELECT count(*) FROM customers k WHERE k.country = c.country) FROM countries c',
     'SELECT * FROM countries c, LATERAL (SELECT count(*) FROM customers k WHERE k.country = c.country)',
     'SELECT * FROM countries NATURAL JOIN customers',
     'SELECT * FROM countries SEMI JOIN customers USING (country)',
@@ -284,6 +283,7 @@ export const GUARDED: Readonly<Record<string, readonly string[]>> = {
     'SELECT length(product) AS p, count(*) FROM loans GROUP BY p',
     'SELECT a.product, b.product FROM (SELECT product, count(*) AS n FROM loans GROUP BY product) a FULL JOIN (SELECT product, count(*) AS n FROM loans WHERE defaulted GROUP BY product) b USING (product)',
     'SELECT co.country, t.n FROM countries co LEFT JOIN (SELECT country, count(*) AS n FROM customers GROUP BY country) t USING (country)',
+    'SELECT c.country, (SELECT count(*) FROM customers k WHERE k.country = c.country) FROM countries c',
     'SELECT t.country, co.region FROM countries co RIGHT JOIN (SELECT country, count(*) AS n FROM customers GROUP BY country) t USING (country)',
   ],
   'conditions that leave one customer out': [

@@ -65,9 +65,11 @@ export function withUnitValues(
   const isByUnit = keys.some(
     (key) => isUnitKey(known, key) || links.some(({ other }) => nameIn(other) === nameIn(key)),
   );
-  if (!isByUnit && onlyOfRight(select, isOwn)) return { ...select, from: { ...from, type: 'inner' } };
+  const isOfPublic = known.every((one) => one?.isPublic === true);
+  if ((isOfPublic || (!isByUnit && !isCounted(select, isLink))) && onlyOfRight(select, isOwn))
+    return { ...select, from: { ...from, type: 'inner' } };
   // What is summed up of groups that were released would take those that were withheld for none.
-  if (known.every((one) => one?.isPublic === true)) return select;
+  if (isOfPublic) return select;
   const made: { readonly words: string; readonly expression: Syntax; readonly name: string }[] = [];
   const value = (expression: Call): Syntax => {
     const words = wordsOf(expression);
@@ -138,6 +140,19 @@ function withoutPartner(
   const all = [...select.items.map(({ expression }) => expression), ...rest, ...select.groups, ...orders];
   if ([...all, select.having, select.qualify].some((one) => one !== null && names(one, isOwn))) return null;
   return { ...select, from: { ...from, type: 'anti' }, where: joined(rest) };
+}
+
+/** Whether the rows of each unit are counted and nothing else: then those who have none count as well. */
+function isCounted(select: Select, isLink: (one: Syntax) => boolean): boolean {
+  let isOther = false;
+  mapSelect(select, (one) => {
+    if (one.kind !== 'call' || !isAggregateCall(one)) return null;
+    const [arg] = one.args;
+    const isCount = one.name === 'count_star' || (one.name === 'count' && arg !== undefined && isLink(arg));
+    if (!isCount || one.filter !== null) isOther = true;
+    return one;
+  });
+  return !isOther;
 }
 
 /** Whether every aggregate takes columns of the right side alone: whoever has no row there adds nothing to any of them. */
