@@ -198,7 +198,7 @@ const refused: readonly (readonly [string, string])[] = [
   ['select count(*) from visits where ward in (select town from patients where age > 3)', 'rows-not-released'],
   ['select count(*) from visits where patient in (select age from patients)', 'rows-not-released'],
   ['select count(*) from visits where stay > (select avg(stay) from visits)', 'differential-shape'],
-  ['select count(*) from patients left join visits on patient = id', 'outer-join-private'],
+  ['select sum(age) from patients left join visits on patient = id', 'outer-join-private'],
   ['select sum(cost * cost) from visits', 'measure-not-allowed'],
   ['select sum(floor(cost)) from visits', 'measure-not-allowed'],
   ['select sum(1e30 * cost * 1e30) from visits', 'constant-too-large'],
