@@ -8,7 +8,7 @@ const SECONDS: Readonly<
   Record<BenchSection, { readonly quick: number; readonly fixed: number; readonly each: number }>
 > = {
   'end-to-end': { quick: 40, fixed: 90, each: 0.9 },
-  sql: { quick: 10, fixed: 15, each: 0.8 },
+  sql: { quick: 12, fixed: 35, each: 1 },
   sandbox: { quick: 15, fixed: 20, each: 0.5 },
   homomorphic: { quick: 45, fixed: 300, each: 0 },
   ledger: { quick: 5, fixed: 25, each: 0 },

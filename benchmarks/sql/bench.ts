@@ -6,6 +6,7 @@ import { measurement, type Measurement, pairedRatio } from '../measurement.ts';
 import { PlainDuckDb } from '../world/plain-duckdb.ts';
 import { prepareWorld } from '../world/setup.ts';
 import { Enforcement } from './enforcement.ts';
+import { benchNoise } from './noise.ts';
 
 /** What the threshold costs inside the engine, formulation by formulation; no gateway, no worker, no network. */
 export async function benchSql(options: {
@@ -23,6 +24,7 @@ export async function benchSql(options: {
     options.progress(`query ${query.name}`);
     measurements.push(...(await formulations(query, enforcement, plain, options)));
   }
+  measurements.push(...(await benchNoise(world.data, options)));
   measurements.push(await compiling(enforcement, plain, options.isQuick ? 20 : 200));
   return { measurements };
 }
@@ -30,7 +32,8 @@ export async function benchSql(options: {
 interface Formulation {
   readonly name: string;
   readonly run: () => Promise<unknown>;
-  readonly isGoal: boolean;
+  /** The CPU ratio that is promised; null: none is. */
+  readonly goal: number | null;
 }
 
 async function formulations(
@@ -40,25 +43,27 @@ async function formulations(
   { rows, runs, progress }: { readonly rows: number; readonly runs: number; readonly progress: (text: string) => void },
 ): Promise<readonly Measurement[]> {
   const enforced = await enforcement.compile(query.sql);
+  const guarded = await enforcement.compile(query.sql, { isGuarded: true });
   const answer = await enforcement.answer(enforced);
   const checked = checkRows(`query ${query.name}`, answer, await plain.rows(query.expected));
   const onLayout = query.sql.replaceAll(/\b(from|join) (visits|shops)\b/g, '$1 d0.$2');
   const list: readonly Formulation[] = [
-    { name: 'no threshold, on the layout', run: () => enforcement.query(onLayout), isGoal: false },
+    { name: 'no threshold, on the layout', run: () => enforcement.query(onLayout), goal: null },
     {
       name: 'bits of a keyed hash alone',
       run: () => enforcement.query(`${onLayout} having bit_count(bit_or(${UNIT_ONE_HOT(0)})) >= ${MIN_UNITS}`),
-      isGoal: false,
+      goal: null,
     },
-    { name: 'as Glovebox runs it', run: () => enforcement.run(enforced), isGoal: true },
+    { name: 'as Glovebox runs it', run: () => enforcement.run(enforced), goal: GOAL_RATIO },
+    { name: 'with the differencing guard', run: () => enforcement.run(guarded), goal: GOAL_GUARDED },
     {
       name: 'count(distinct unit), exact',
       run: () => enforcement.query(`${onLayout} having count(distinct ${UNIT_HASH(0)}) >= ${MIN_UNITS}`),
-      isGoal: false,
+      goal: null,
     },
   ];
   const measured: Measurement[] = [];
-  for (const { name, run, isGoal } of list) {
+  for (const { name, run, goal } of list) {
     await run();
     const [wall, cpu, floorWall, floorCpu]: [number[], number[], number[], number[]] = [[], [], [], []];
     for (let round = 0; round < runs; round += 1) {
@@ -84,10 +89,10 @@ async function formulations(
         floor: { name: 'the same text in DuckDB, no threshold, no layout', runs: floorWall },
         cpuRatio,
         goal:
-          isGoal && rows >= GOAL_ROWS
-            ? { text: `CPU ${cpuRatio.toFixed(2)}× ≤ ${GOAL_RATIO}×`, isMet: cpuRatio <= GOAL_RATIO }
+          goal !== null && rows >= GOAL_ROWS
+            ? { text: `CPU ${cpuRatio.toFixed(2)}× ≤ ${goal}×`, isMet: cpuRatio <= goal }
             : null,
-        checked: isGoal ? checked : 'not an answer that leaves: only its cost counts',
+        checked: goal !== null ? checked : 'not an answer that leaves: only its cost counts',
       }),
     );
   }
@@ -97,6 +102,7 @@ async function formulations(
 /** On fewer rows the fixed cost of a statement decides. */
 const GOAL_ROWS = 10_000_000;
 const GOAL_RATIO = 1.2;
+const GOAL_GUARDED = 1.6;
 const GOAL_COMPILE_MS = 8;
 
 /** From text to our own statements, against the engine's own parsing and planning of the same text. */

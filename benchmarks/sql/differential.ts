@@ -7,14 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import { makeLayout } from '../../runtime/dataset/make-layout.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../runtime/dataset/engine.ts';
-import { layoutSpecOf, catalogueTables } from '../../runtime/dataset/catalogue.ts';
-import type { DatasetManifest } from '../../runtime/dataset/metadata.ts';
-import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
-import { compileDifferential } from '../../runtime/query/differential/compile.ts';
-import { parseLossless } from '../../runtime/query/lossless-json.ts';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { NoisyLayout } from './noisy-layout.ts';
 
 const { values } = parseArgs({
   options: { rows: { type: 'string', default: '10000000' }, repeats: { type: 'string', default: '7' } },
@@ -57,9 +51,8 @@ const QUERIES: Readonly<Record<string, string>> = {
 };
 
 const folder = mkdtempSync(join(tmpdir(), 'glovebox-dp-bench-'));
-const limits = { ...DEFAULT_ENGINE_LIMITS, memoryMiB: Math.max(DEFAULT_ENGINE_LIMITS.memoryMiB, 4096) };
 try {
-  const instance = await DuckDBInstance.create(join(folder, 'plain.duckdb'), { threads: String(limits.threads) });
+  const instance = await DuckDBInstance.create(':memory:');
   const connection = await instance.connect();
   const files = { facts: join(folder, 'facts.parquet'), places: join(folder, 'places.parquet') };
   // About ten rows a person, a few with hundreds.
@@ -69,93 +62,30 @@ try {
   await connection.run(
     `COPY (SELECT CAST(range AS INTEGER) AS place, 'region ' || CAST(range % 52 AS VARCHAR) AS region FROM range(1000)) TO '${files.places}' (FORMAT parquet)`,
   );
-  const copy = await cpuMs(async () => {
-    await connection.run(`CREATE TABLE facts AS SELECT * FROM read_parquet('${files.facts}')`);
-    await connection.run(`CREATE TABLE places AS SELECT * FROM read_parquet('${files.places}')`);
-    await connection.run('CHECKPOINT');
-  });
-
-  const parsed = parsePolicy(POLICY, 'bench.yaml');
-  if (parsed.kind === 'complaints') throw new Error(`the policy is not valid: ${JSON.stringify(parsed.complaints)}`);
-  const { policy } = parsed;
-  const manifest = await manifestOf(connection, files);
-  const spec = layoutSpecOf(manifest, policy.tables, 10, false);
-  const outFile = join(folder, 'layout.duckdb');
-  const records = manifest.tables.map(({ name, columns }) => ({
-    name,
-    columns,
-    path: join(folder, `${name}.parquet`),
-  }));
-  let laidOut: Awaited<ReturnType<typeof makeLayout>> | null = null;
-  const ingest = await cpuMs(async () => {
-    laidOut = await makeLayout({ spec, scopes: [null, null], records, hashKeyHex: '5'.repeat(64), outFile, limits });
-  });
-  tell({ what: 'ingest', rows, plainCpuMs: copy, ourCpuMs: ingest, ratio: ingest / copy });
-
-  await connection.run(`ATTACH '${outFile}' AS d0 (READ_ONLY)`);
-  const tables = catalogueTables({
-    manifest,
-    policies: policy.tables,
-    consumer: 'bench',
-    alias: 'd0',
-    rowCounts: new Map([['facts', rows]]),
-    facts: new Map(
-      (laidOut as unknown as Awaited<ReturnType<typeof makeLayout>>).tables.map(({ name, columns }) => [name, columns]),
-    ),
-  });
-  const release = policy.allow[0]?.release;
-  if (release === undefined) throw new Error('the policy allows nothing');
+  connection.closeSync();
+  instance.closeSync();
+  using layout = await NoisyLayout.make(files, folder, POLICY);
+  const ingest = { plainCpuMs: layout.copied.cpuMs, ourCpuMs: layout.laidOut.cpuMs };
+  tell({ what: 'ingest', rows, ...ingest, ratio: ingest.ourCpuMs / ingest.plainCpuMs });
   for (const [what, sql] of Object.entries(QUERIES)) {
-    const tree = (await connection.runAndReadAll('select json_serialize_sql($1::varchar)', [sql])).getRows()[0]?.[0];
-    const context = { consumer: 'bench', tables, release, clause: 'bench', parameters: {} };
-    const query = compileDifferential(parseLossless(String(tree)), sql, context);
-    if (query.kind === 'denied') throw new Error(`refused: ${query.reasons[0]?.message ?? ''}`);
-    const [block] = query.kind === 'composed' ? query.blocks : [query];
-    if (block === undefined) throw new Error('nothing is noised');
+    const ours = await layout.exactPartOf(sql);
     const pairs: (readonly [number, number])[] = [];
     for (let i = 0; i <= repeats; i++) {
-      const plain = await cpuMs(async () => void (await connection.runAndReadAll(sql)));
-      const ours = await cpuMs(async () => void (await connection.runAndReadAll(block.enforced.result)));
+      const pair = [(await layout.plain(sql)).cpuMs, (await ours.run()).cpuMs] as const;
       // The first pair warms the files up.
-      if (i > 0) pairs.push([plain, ours]);
+      if (i > 0) pairs.push(pair);
     }
     const median = (of: readonly number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? Number.NaN;
     tell({
       what,
       rows,
       plainCpuMs: median(pairs.map(([plain]) => plain)),
-      ourCpuMs: median(pairs.map(([, ours]) => ours)),
-      ratio: median(pairs.map(([plain, ours]) => ours / plain)),
+      ourCpuMs: median(pairs.map(([, one]) => one)),
+      ratio: median(pairs.map(([plain, one]) => one / plain)),
     });
   }
-  connection.closeSync();
-  instance.closeSync();
 } finally {
   rmSync(folder, { recursive: true, force: true });
-}
-
-async function manifestOf(
-  connection: DuckDBConnection,
-  files: Readonly<Record<string, string>>,
-): Promise<DatasetManifest> {
-  const tables = [];
-  for (const [name, path] of Object.entries(files)) {
-    const described = (await connection.runAndReadAll(`DESCRIBE SELECT * FROM read_parquet('${path}')`)).getRows();
-    const columns = described.map(([column, type]) => ({
-      name: String(column),
-      type: String(type) === 'VARCHAR' ? { kind: 'text' } : { kind: 'integer', bits: 32, isSigned: true },
-      nullable: true,
-    }));
-    tables.push({ name, file: `${name}.parquet`, digest: '', columns, rowCount: rows });
-  }
-  return { dataset: 'bench', version: 1, digest: '', tables } as unknown as DatasetManifest;
-}
-
-async function cpuMs(work: () => Promise<void>): Promise<number> {
-  const before = process.cpuUsage();
-  await work();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
 }
 
 function tell(figure: Readonly<Record<string, string | number>>): void {

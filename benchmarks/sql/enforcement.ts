@@ -81,21 +81,25 @@ export class Enforcement implements Disposable {
   }
 
   /** Parses, checks and rewrites a query; throws when it is refused. */
-  async compile(sql: string): Promise<EnforcedQuery> {
+  async compile(sql: string, { isGuarded = false } = {}): Promise<EnforcedQuery> {
     const reader = await this.#parser.runAndReadAll(`SELECT json_serialize_sql('${sql.replaceAll("'", "''")}')`);
     const tree = reader.getRowsJson()[0]?.[0];
     if (typeof tree !== 'string') throw new TypeError('the engine answered no tree');
-    const compiled = compileQuery(parseLossless(tree), sql, this.#context);
+    const { release } = this.#context;
+    const guarded = release.mode === 'aggregate' ? { ...release, differencingGuard: isGuarded } : release;
+    const compiled = compileQuery(parseLossless(tree), sql, { ...this.#context, release: guarded });
     if (compiled.kind === 'denied') throw new Error(`refused: ${compiled.reasons[0]?.message ?? ''}`);
     return compiled.enforced;
   }
 
-  /** Runs the job as a worker does, from the first statement to the summary. */
+  /** Runs the job as a worker does, from the first statement to the summary; a guard finds nothing to withhold. */
   async run(enforced: EnforcedQuery): Promise<void> {
-    const { setup, gates = [], result, summary } = enforced;
-    const job = { ...this.#engine, setup, gates, result, summary, columns: resultSchemaOf(enforced) };
+    const { setup, gates = [], guard, result, summary } = enforced;
+    const guarded = guard === undefined ? {} : { guard };
+    const job = { ...this.#engine, setup, gates, ...guarded, result, summary, columns: resultSchemaOf(enforced) };
     const never = { isStopped: false, using: (): void => undefined };
-    await executeJob(new ReadyConnections(this.#instance), job, never, async () => undefined);
+    const send = async (): Promise<void> => undefined;
+    await executeJob(new ReadyConnections(this.#instance), job, never, send, async () => []);
   }
 
   /** The rows of the answer without certificates; of statements behind a gate none is left out. */
