@@ -30,6 +30,8 @@ allow:
   - { id: private, mode: differentialPrivacy, release: { epsilonPerJob: 1, epsilonTotal: 10, delta: 1e-6, maxRowsPerUnit: 10 } }
 `;
 
+/** Groups of the floor that bounding rows leaves there. */
+const LEAST_SHARE = 0.99;
 /** Ratios of CPU that are promised for as many rows. */
 const GOALS = { rows: 10_000_000, query: 1, ingest: 10 };
 
@@ -63,7 +65,8 @@ export async function benchNoise(
       progress(`query ${name} behind noise`);
       const ours = await layout.exactPartOf(sql);
       const [expected, found] = [await layout.groupsOf(sql), await ours.groups()];
-      if (found !== expected)
+      // Of units with many rows some are left out, and of groups with a row or two then all.
+      if (found > expected || found < expected * LEAST_SHARE)
         throw new WrongAnswer(`query ${name} behind noise: ${found} groups instead of ${expected}`);
       const [plain, noisy] = [[await layout.plain(sql)], [await ours.run()]];
       for (let round = 0; round < runs; round += 1) {
@@ -83,7 +86,7 @@ export async function benchNoise(
           floor: { name: 'the same text in DuckDB, no noise, no bounds', runs: of(plain, 'ms') },
           cpuRatio,
           goal: goalOf(cpuRatio, GOALS.query),
-          checked: `${expected} groups as in the floor; bounded rows add up to other sums`,
+          checked: `${found} groups of ${expected} in the floor; bounded rows add up to other sums`,
         }),
       );
     }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { readEntry } from '../../runtime/evidence/entry.ts';
 import { verifyLog } from '../../runtime/evidence/verify-log.ts';
+import type { RecordFilter } from '../../runtime/store/records.ts';
 import { openStore, type Store } from '../../runtime/store/store.ts';
 import { dataDirectory, EPSILON, NOW } from './world.ts';
 
@@ -78,7 +79,7 @@ async function runUntilKilled(
 async function checkAfterCrash(t: TestContext, path: string, said: readonly string[]): Promise<void> {
   const store = await openStore({ path, clock: () => NOW });
   t.after(() => store.close());
-  const jobs = new Map((await store.jobs()).map((job) => [job.id, job]));
+  const jobs = new Map((await everyOne((filter) => store.jobs(filter))).map((job) => [job.id, job]));
   const logged = await loggedReleases(store);
   for (const line of said) {
     const [word, id = ''] = line.split(' ');
@@ -94,12 +95,12 @@ async function checkAfterCrash(t: TestContext, path: string, said: readonly stri
       `${job.id}: a release is in the log exactly when it happened`,
     );
   }
-  const tickets = await store.list<{ job: string }>('ticket');
+  const tickets = await everyOne((filter) => store.list<{ job: string }>('ticket', filter));
   for (const ticket of tickets) assert.ok(logged.has(ticket.body.job), `ticket of ${ticket.body.job} without evidence`);
   assert.equal(tickets.length, logged.size);
-  assert.equal((await store.list('usage')).length, logged.size);
+  assert.equal((await everyOne((filter) => store.list('usage', filter))).length, logged.size);
 
-  const reservations = await store.list('reservation');
+  const reservations = await everyOne((filter) => store.list('reservation', filter));
   const committed = reservations.filter((one) => one.state === 'committed');
   assert.deepEqual(await store.balance(EPSILON), { spent: BigInt(committed.length), held: 0n, toppedUp: 0n });
   for (const one of reservations) {
@@ -109,6 +110,19 @@ async function checkAfterCrash(t: TestContext, path: string, said: readonly stri
   await store.publishEvidence();
   const read = (file: string): Uint8Array | undefined => readOrNothing(join(path, 'evidence', file));
   assert.equal(verifyLog(read, store.verifierKey).kind, 'verified');
+}
+
+/** All pages: a fast machine runs thousands of jobs before the log is published. */
+async function everyOne<One extends { readonly atMs: number; readonly id: string }>(
+  list: (filter: RecordFilter) => Promise<readonly One[]>,
+): Promise<readonly One[]> {
+  const found: One[] = [];
+  for (;;) {
+    const last = found.at(-1);
+    const page = await list(last === undefined ? {} : { before: { atMs: last.atMs, id: last.id } });
+    if (page.length === 0) return found;
+    found.push(...page);
+  }
 }
 
 async function loggedReleases(store: Store): Promise<Set<string>> {
