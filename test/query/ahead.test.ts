@@ -21,7 +21,7 @@ import { fc } from '../property.ts';
 const STAYS = (
   seed: number,
   patients: number,
-): string => `CREATE OR REPLACE TABLE stays AS SELECT *, ${UNIT_COLUMNS('patient')} FROM (
+): string => `CREATE OR REPLACE TABLE stays AS SELECT *, ${UNIT_COLUMNS('patient')}, hash(patient, place, day, pay, dose) AS __gb_t0 FROM (
   SELECT (h % ${patients})::INTEGER AS patient, CASE WHEN h // 7 % 40 < 12 THEN h // 7 % 40 END::INTEGER AS place, (h // 300 % 4)::INTEGER AS day,
     (h // 11 % 50)::INTEGER AS pay, (h // 13 % 9 / 4)::DECIMAL(9, 2) AS fee, (h // 17 % 9 / 4)::DOUBLE AS dose
   FROM (SELECT (hash(i, ${seed}) & 1048575)::INTEGER AS h FROM range(400) r(i)))`;
@@ -65,30 +65,34 @@ const AS_ROWS: readonly string[] = [
 ];
 
 describe('sums ahead of a join', async () => {
-  const connection = await openClinic(PLACES);
+  const connection = await openClinic(
+    `${PLACES}; CREATE TABLE spots AS SELECT DISTINCT ON (place) * FROM places ORDER BY place, zone`,
+  );
 
-  const contextWith = (rowCount: bigint): ReturnType<typeof contextOf> => {
+  const contextWith = (rowCount: bigint, { isGuarded = false, isKnown = true } = {}): ReturnType<typeof contextOf> => {
     const rest = { joins: 'allowed' as const, dataset: 'hospital/stays' };
-    const unit = { keyColumns: ['patient'], domain: 'patient', hash: '__gb_u0', oneHot: '__gb_b0' };
+    const unit = { keyColumns: ['patient'], domain: 'patient', hash: '__gb_u0', oneHot: '__gb_b0', tag: '__gb_t0' };
     const stays = {
       names: ['stays'],
       physical: '"main"."stays"',
       isPublic: false,
-      columns: COLUMNS,
+      columns: isKnown ? COLUMNS : COLUMNS.map(({ distinctValues: _, ...one }) => one),
       units: [unit],
       rowCount,
     };
-    const known = PUBLIC.map((one) => ({ ...one, distinctValues: 4 }));
+    const facts = { isComplete: true, low: null, high: null, mostRepeats: isGuarded ? 1 : 2 };
+    const known = PUBLIC.map((one) => ({ ...one, distinctValues: 4, ...(one.name === 'place' ? { facts } : {}) }));
     const places = {
       names: ['places'],
-      physical: '"main"."places"',
+      // The guard sketches rows that a join repeats in a pass of its own.
+      physical: isGuarded ? '"main"."spots"' : '"main"."places"',
       isPublic: true,
       columns: known,
       units: [],
       rowCount: 10n,
     };
     const tables: readonly CatalogueTable[] = [stays, places].map((one) => ({ ...rest, ...one }));
-    return contextOf({ minUnits: 4 }, { tables });
+    return contextOf({ minUnits: 4, differencingGuard: isGuarded }, { tables });
   };
 
   async function isAhead(sql: string, rowCount: bigint): Promise<boolean> {
@@ -118,6 +122,33 @@ describe('sums ahead of a join', async () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  it('show the differencing guard the same rows and units', async () => {
+    for (const sql of QUERIES.slice(0, 4)) {
+      await connection.run(STAYS(7, 60));
+      const shown = [];
+      for (const isKnown of [true, false]) {
+        const context = contextWith(4_000_000n, { isGuarded: true, isKnown });
+        const compiled = await compileText(connection, sql, context);
+        const guard = compiled.kind === 'denied' ? undefined : compiled.enforced.guard;
+        if (compiled.kind === 'denied' || guard === undefined) throw new Error(sql);
+        const { setup } = compiled.enforced;
+        assert.equal(
+          setup.some((one) => one.includes('sum(r0."n")') && one.includes('bit_xor(r0."gx0")')),
+          isKnown,
+          sql,
+        );
+        for (const statement of [...setup, ...guard.setup])
+          await connection.run(statement.replace('CREATE TEMP TABLE', 'CREATE OR REPLACE TEMP TABLE'));
+        const sketches: string[] = [];
+        for (const select of guard.sketches)
+          sketches.push(...comparable((await connection.runAndReadAll(select)).getRows()));
+        shown.push(sketches.toSorted());
+      }
+      assert.ok((shown[0]?.length ?? 0) > 0, sql);
+      assert.deepEqual(shown[0], shown[1], sql);
+    }
   });
 
   it('are made of whole numbers of one table only', async () => {

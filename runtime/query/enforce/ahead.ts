@@ -18,13 +18,18 @@ const MOST_SUMS = 65_536;
 /** The number of distinct values is an estimate, sometimes too low by that much. */
 const ESTIMATE_MARGIN = 1.2;
 
-/** The groups with their keys, cells and numbers of rows; null where it does not apply, or is likely to spare nothing. */
-export function addedAhead(block: Block): string | null {
+/**
+ * The groups with their keys, cells, numbers of rows and whatever else is `wanted` of each; null where it does not apply, or
+ * is likely to spare nothing.
+ */
+export function addedAhead(block: Block, wanted: readonly string[] = []): string | null {
   const { scope } = block;
   const [base, ...others] = privateBases(scope);
   if (base === undefined || others.length > 0 || scope.bases.length < 2 || base.leftOn !== null) return null;
   if (base.table.rowCount < LEAST_ROWS || base.table.physical.startsWith('(')) return null;
   if (conditionsOf(block).length > 0 || !block.cells.every((cell) => isSumOf(cell, base))) return null;
+  const more = wanted.map((column) => partOf(column, base));
+  if (more.includes(null)) return null;
   const own = scope.predicates.filter((term) => isOnly(term, base));
   const rest = scope.predicates.filter((term) => !own.includes(term));
   const links = linksOf(block, base, rest);
@@ -32,7 +37,7 @@ export function addedAhead(block: Block): string | null {
   const names = links.map(({ name }) => reference(base.relation, name));
   const cells = block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`);
   const where = own.length === 0 ? '' : ` WHERE ${own.map(printTyped).toSorted().join(' AND ')}`;
-  const sums = `(SELECT ${[...names, ...cells, 'count(*) AS n'].join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where}${groupBy(names)})`;
+  const sums = `(SELECT ${[...names, ...cells, 'count(*) AS n', ...wanted].join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where}${groupBy(names)})`;
   const sum = (name: string): string => `sum(${reference(base.relation, name)})`;
   const columns = [
     ...keysAs(block),
@@ -41,6 +46,7 @@ export function addedAhead(block: Block): string | null {
       return `${isCount(cell) ? `CAST(${sum(name)} AS BIGINT)` : sum(name)} AS ${name}`;
     }),
     `CAST(${sum('n')} AS BIGINT) AS n`,
+    ...more,
   ];
   const from = printScope(scope, rest.map(printTyped).toSorted(), '', { relation: base.relation, sql: sums });
   return `SELECT ${columns.join(', ')} ${from}${groupBy(block.keys.map((key) => printTyped(key.expression)))}`;
@@ -48,19 +54,25 @@ export function addedAhead(block: Block): string | null {
 
 const isCount = ({ sql }: Cell): boolean => sql === 'count(*)';
 
+/** A count or a XOR of this table's rows (see lanes.ts) out of those by the joining columns; null for anything else. */
+function partOf(column: string, base: Base): string | null {
+  const [, call = '', name = ''] = /^(count\(\*\)|bit_xor\(.*\)) AS (\w+)$/s.exec(column) ?? [];
+  if (name === '' || !isOfRows(call, base)) return null;
+  const part = reference(base.relation, name);
+  return call === 'count(*)' ? `CAST(sum(${part}) AS BIGINT) AS ${name}` : `bit_xor(${part}) AS ${name}`;
+}
+
+/** Whether printed SQL speaks of no other table. */
+function isOfRows(sql: string, base: Base): boolean {
+  return [...sql.matchAll(/\br(\d+)\./g)].every(([, relation]) => Number(relation) === base.relation);
+}
+
 /** Whether a cell counts rows, or adds up exact numbers of this table's rows. */
 function isSumOf(cell: Cell, base: Base): boolean {
   if (isCount(cell)) return true;
   const { sql, type, weighed, factors = [] } = cell;
   const isExact = type.kind === 'integer' || type.kind === 'decimal';
-  const relations = [...sql.matchAll(/\br(\d+)\./g)].map(([, relation]) => Number(relation));
-  return (
-    isExact &&
-    /^sum\(.*\)$/s.test(sql) &&
-    weighed === null &&
-    factors.length === 0 &&
-    relations.every((relation) => relation === base.relation)
-  );
+  return isExact && /^sum\(.*\)$/s.test(sql) && weighed === null && factors.length === 0 && isOfRows(sql, base);
 }
 
 /** Columns by which its rows are told apart further on; null: they are likely to tell too many apart. */

@@ -79,7 +79,7 @@ export function groups(
   const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
   const from = isKept ? `sq${beside}` : `(${looked}) AS sq${beside}`;
   const sampled = `SELECT ${[...keyNames(block), ...bits].join(', ')} FROM ${from}${groupBy(keyNames(block))}`;
-  const ahead = regions === 0 && wanted.length === 0 ? addedAhead(block) : null;
+  const ahead = regions === 0 ? addedAhead(block, wanted) : null;
   const select = ahead ?? `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
   const parts = isKept ? [`sq AS MATERIALIZED (${looked})`, ...sp] : sp;
