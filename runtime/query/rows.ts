@@ -78,7 +78,7 @@ export function mergeScopes(left: RowScope, right: RowScope): RowScope {
 export function printScope(
   scope: RowScope,
   extra: readonly string[] = [],
-  joined = '',
+  joined: string | readonly string[] = '',
   instead: { readonly relation: number; readonly sql: string } | null = null,
 ): string {
   const demanded = scope.bases.filter(({ found }) => found !== undefined && extra.includes(printTyped(found)));
@@ -91,8 +91,9 @@ export function printScope(
     return ` LEFT JOIN ${base.table.physical} AS ${alias(base.relation)} ON (${on})`;
   });
   // Ahead of the LEFT JOINs where it speaks of none of them, so that nothing is read when it is empty.
-  const isAhead = left.every((base) => !joined.includes(`${alias(base.relation)}.`));
-  const joins = isAhead ? [joined, ...lefts] : [...lefts, joined];
+  const isAhead = (join: string): boolean => left.every((base) => !join.includes(`${alias(base.relation)}.`));
+  const all = typeof joined === 'string' ? [joined] : joined;
+  const joins = [...all.filter(isAhead), ...lefts, ...all.filter((join) => !isAhead(join))];
   const met = demanded.map(({ found }) => found && printTyped(found));
   const where = [
     ...scope.equalities.map((one) => printTyped(one.expression)),

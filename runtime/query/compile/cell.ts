@@ -1,6 +1,6 @@
 import type { AggregateFunction } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
-import type { Cell, CellBranch, Condition, Factor, Rest } from '../enforce/block.ts';
+import type { Added, Cell, CellBranch, Condition, Factor, Rest } from '../enforce/block.ts';
 import { INSTEAD } from '../instead.ts';
 import {
   around,
@@ -25,6 +25,7 @@ import {
 } from './hidden-conditions.ts';
 import { AGGREGATES, COMPARISONS } from '../functions.ts';
 import { PAIR_RIGHTS } from '../pair-rights.ts';
+import { addedIn, countOf, flagged } from './added.ts';
 import { withCase } from './measure-as-case.ts';
 import { checkScale } from './scale.ts';
 import { type Known, NOTHING_KNOWN } from './known.ts';
@@ -70,7 +71,11 @@ export function buildCell(
   }
   const chosen = filter === null ? [] : [filter];
   const suffix = filter === null ? '' : ` FILTER (WHERE ${printTyped(filter)})`;
-  if (name === 'count_star') return cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', around(chosen));
+  if (name === 'count_star')
+    return {
+      ...cell(`count(*)${suffix}`, BIGINT, conditionsFor(chosen, null), '1', around(chosen)),
+      added: countOf(around(chosen)),
+    };
   const args = syntax.args.map(resolveRow);
   if (wanted === 'quantile') return quantileCell(rights, name, args, chosen, { syntax, known });
   if (Object.hasOwn(PAIR_RIGHTS, name)) return pairCell(rights, name, args, chosen, suffix, { syntax, known });
@@ -159,6 +164,8 @@ function countCell(
       return [chosenRows(sql, around(chosen)), ...optional(countedRows(presence(value, sql, true, known)))];
     });
     const weight = `(CASE WHEN ${printTyped(arg)} IS NULL THEN 0 ELSE 1 END)`;
+    const [only] = branches;
+    const isOne = branches.length === 1 && only?.value.kind === 'constant';
     return {
       ...cell(sql, BIGINT, [...conditionsFor(chosen, null), ...conditions], weight, around(chosen)),
       rests,
@@ -167,6 +174,7 @@ function countCell(
         known,
       ),
       branches: branches.map((one) => cellBranch(one, known)),
+      ...(isOne ? { added: countOf(only.sql) } : {}),
     };
   }
   countable(rights, arg);
@@ -260,6 +268,7 @@ function measureCell(
   const addends: number[] = [];
   const parts: { readonly value: Typed; readonly within: string | null }[] = [];
   let cases: CellBranch[] | undefined;
+  let added: Added | null = null;
   const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
     addends.push(...relationsOf(value));
@@ -279,7 +288,9 @@ function measureCell(
   };
   if (flag !== null) {
     rights.condition(flag);
-    conditions.push(...sidesOf(flag, around(chosen), known));
+    const [holds, ...unknown] = sidesOf(flag, around(chosen), known);
+    conditions.push(...optional(holds ?? null), ...unknown);
+    if (holds !== undefined && unknown.length === 0) added = flagged(name, holds.sql, around(chosen));
   } else if (arg.kind === 'case') {
     // Adding 0 changes no sum, but a mean and every other moment.
     const branches = branchesOf(rights, arg, around(chosen), name === 'sum' ? isBlank : isNull);
@@ -295,6 +306,7 @@ function measureCell(
   } else {
     check(arg, around(chosen));
   }
+  added ??= addedIn(name, arg, parts, { filter: around(chosen), known });
   const isPlain = arg.kind === 'column' && known.isComplete(arg);
   const isOpen = !isPlain && (isFloating(arg.type) || rangeOfWide(arg) !== null);
   const value = isOpen ? `(CASE WHEN ${isThere(arg)} THEN ${printTyped(arg)} END)` : printTyped(arg);
@@ -310,6 +322,7 @@ function measureCell(
     addends,
     measured: measuredIn(parts, known),
     summed: weight === null ? [] : summedIn(parts),
+    ...(added === null ? {} : { added }),
     ...(cases === undefined ? {} : { branches: cases }),
   };
 }

@@ -1,8 +1,10 @@
 import { printTyped } from '../print.ts';
 import { alias, type Base, isOnly, printScope, privateBases, reference } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
-import { type Block, type Cell, cellName, conditionsOf } from './block.ts';
-import { keysAs, groupBy } from './parts.ts';
+import { type AddedUp, MASK, OURS } from './added-up.ts';
+import type { Block } from './block.ts';
+import { groupBy, keyNames, keysAs, predicates } from './parts.ts';
+import { groupsOf, valuesIn } from './quick.ts';
 
 /**
  * Sums of one large table by what joined tables say of its rows (`GROUP BY shops.city`): its rows are added up by the
@@ -14,69 +16,74 @@ import { keysAs, groupBy } from './parts.ts';
 const LEAST_ROWS = 262_144n;
 /** There are to be many more rows than sums, and few sums. */
 const ROWS_PER_SUM = 64;
-const MOST_SUMS = 65_536;
-/** The number of distinct values is an estimate, sometimes too low by that much. */
-const ESTIMATE_MARGIN = 1.2;
+const MOST_SUMS = 262_144;
 
-/**
- * The groups with their keys, cells, numbers of rows and whatever else is `wanted` of each; null where it does not apply, or
- * is likely to spare nothing.
- */
-export function addedAhead(block: Block, wanted: readonly string[] = []): string | null {
+export interface Sums {
+  readonly added: AddedUp;
+  /** What else is wanted of every group: numbers and XORs of rows. */
+  readonly wanted: readonly string[];
+}
+
+/** The groups with their keys, cells and numbers of rows; null where it does not apply, or is likely to spare nothing. */
+export function addedAhead(block: Block, { added, wanted }: Sums): string | null {
   const { scope } = block;
   const [base, ...others] = privateBases(scope);
   if (base === undefined || others.length > 0 || scope.bases.length < 2 || base.leftOn !== null) return null;
   if (base.table.rowCount < LEAST_ROWS || base.table.physical.startsWith('(')) return null;
-  if (conditionsOf(block).length > 0 || !block.cells.every((cell) => isSumOf(cell, base))) return null;
-  const more = wanted.map((column) => partOf(column, base));
-  if (more.includes(null)) return null;
+  const sums = [...added.sums, ...(added.mask === null ? [] : [`${added.mask} AS ${MASK}`])];
+  const more = wanted.map((column) => partOf(column, `${alias(base.relation)}.`));
+  if (more.includes(null) || ![...sums, ...wanted].every((sql) => isOfRows(sql, base))) return null;
   const own = scope.predicates.filter((term) => isOnly(term, base));
   const rest = scope.predicates.filter((term) => !own.includes(term));
-  const links = linksOf(block, base, rest);
+  const links = linksOf(block, base, rest, added.masks);
   if (links === null) return null;
   const names = links.map(({ name }) => reference(base.relation, name));
-  const cells = block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`);
   const where = own.length === 0 ? '' : ` WHERE ${own.map(printTyped).toSorted().join(' AND ')}`;
-  const sums = `(SELECT ${[...names, ...cells, 'count(*) AS n', ...wanted].join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where}${groupBy(names)})`;
-  const sum = (name: string): string => `sum(${reference(base.relation, name)})`;
-  const columns = [
-    ...keysAs(block),
-    ...block.cells.map((cell, i) => {
-      const name = cellName(i);
-      return `${isCount(cell) ? `CAST(${sum(name)} AS BIGINT)` : sum(name)} AS ${name}`;
-    }),
-    `CAST(${sum('n')} AS BIGINT) AS n`,
-    ...more,
-  ];
-  const from = printScope(scope, rest.map(printTyped).toSorted(), '', { relation: base.relation, sql: sums });
+  const by = groupBy([...names, ...(added.mask === null ? [] : [added.mask])]);
+  const few = `(SELECT ${[...names, ...sums, ...wanted.map(asOurs)].join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where}${by})`;
+  const columns = [...keysAs(block), ...added.groups(`${alias(base.relation)}.`), ...more];
+  const from = printScope(scope, rest.map(printTyped).toSorted(), '', { relation: base.relation, sql: few });
   return `SELECT ${columns.join(', ')} ${from}${groupBy(block.keys.map((key) => printTyped(key.expression)))}`;
 }
 
-const isCount = ({ sql }: Cell): boolean => sql === 'count(*)';
-
-/** A count or a XOR of this table's rows (see lanes.ts) out of those by the joining columns; null for anything else. */
-function partOf(column: string, base: Base): string | null {
-  const [, call = '', name = ''] = /^(count\(\*\)|bit_xor\(.*\)) AS (\w+)$/s.exec(column) ?? [];
-  if (name === '' || !isOfRows(call, base)) return null;
-  const part = reference(base.relation, name);
-  return call === 'count(*)' ? `CAST(sum(${part}) AS BIGINT) AS ${name}` : `bit_xor(${part}) AS ${name}`;
+/**
+ * The same where no table is joined, or none that spares anything: rows are added up by the keys and by which conditions they
+ * meet. null: there are no conditions, or too many sums.
+ */
+export function addedByMask(block: Block, { added, wanted }: Sums): string | null {
+  const [base] = privateBases(block.scope);
+  const more = wanted.map((column) => partOf(column, ''));
+  if (base === undefined || added.mask === null || more.includes(null)) return null;
+  const sums = groupsOf(block) * added.masks;
+  if (sums > MOST_SUMS || sums * ROWS_PER_SUM > Number(base.table.rowCount)) return null;
+  const by = groupBy([...block.keys.map((key) => printTyped(key.expression)), added.mask]);
+  const columns = [...keysAs(block), `${added.mask} AS ${MASK}`, ...added.sums, ...wanted.map(asOurs)];
+  const few = `SELECT ${columns.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
+  return `SELECT ${[...keyNames(block), ...added.groups(''), ...more].join(', ')} FROM (${few})${groupBy(keyNames(block))}`;
 }
+
+/** A count or a XOR of rows (see lanes.ts) out of those of the sums; null for anything else. */
+function partOf(column: string, prefix: string): string | null {
+  const [, call = '', name = ''] = /^(count\(\*\)|bit_xor\().* AS (\w+)$/s.exec(column) ?? [];
+  if (name === '') return null;
+  const part = `${prefix}${OURS}${name}`;
+  return call === 'bit_xor(' ? `bit_xor(${part}) AS ${name}` : `CAST(sum(${part}) AS BIGINT) AS ${name}`;
+}
+
+const asOurs = (column: string): string => column.replace(/ AS (\w+)$/, ` AS ${OURS}$1`);
 
 /** Whether printed SQL speaks of no other table. */
 function isOfRows(sql: string, base: Base): boolean {
   return [...sql.matchAll(/\br(\d+)\./g)].every(([, relation]) => Number(relation) === base.relation);
 }
 
-/** Whether a cell counts rows, or adds up exact numbers of this table's rows. */
-function isSumOf(cell: Cell, base: Base): boolean {
-  if (isCount(cell)) return true;
-  const { sql, type, weighed, factors = [] } = cell;
-  const isExact = type.kind === 'integer' || type.kind === 'decimal';
-  return isExact && /^sum\(.*\)$/s.test(sql) && weighed === null && factors.length === 0 && isOfRows(sql, base);
-}
-
 /** Columns by which its rows are told apart further on; null: they are likely to tell too many apart. */
-function linksOf(block: Block, base: Base, rest: readonly Typed[]): readonly { readonly name: string }[] | null {
+function linksOf(
+  block: Block,
+  base: Base,
+  rest: readonly Typed[],
+  masks: number,
+): readonly { readonly name: string }[] | null {
   const expressions = [
     ...block.keys.map(({ expression }) => expression),
     ...block.scope.equalities.map(({ expression }) => expression),
@@ -85,8 +92,7 @@ function linksOf(block: Block, base: Base, rest: readonly Typed[]): readonly { r
   ];
   const columns = expressions.flatMap(distinctColumns).filter(({ relation }) => relation === base.relation);
   const links = new Map(columns.map(({ column }) => [column.name, column]));
-  const values = [...links.values()].map(({ distinctValues = Infinity }) => distinctValues * ESTIMATE_MARGIN);
-  const sums = values.reduce((product, one) => product * one, 1);
+  const sums = [...links.values()].reduce((product, column) => product * valuesIn(column), masks);
   const isFew = links.size > 0 && sums <= MOST_SUMS && sums * ROWS_PER_SUM <= Number(base.table.rowCount);
   return isFew ? [...links.values()] : null;
 }

@@ -46,10 +46,25 @@ export interface Cell {
   readonly measured?: readonly MeasuredColumn[];
   /** What it rests on besides its conditions, see contributions.ts; absent: all rows that they keep. */
   readonly rests?: readonly Rest[];
+  /** What it is as a sum over the rows of one condition; absent: it is none, or not of exact numbers that are always there. */
+  readonly added?: Added;
   /** A quantile: the mean of a block of rows around it, which another table finds. */
   readonly quantile?: { readonly value: string; readonly filter: string | null; readonly fraction: number };
   /** min or max: the value itself would be one row's, so another table finds the one that enough units reach. */
   readonly extremum?: { readonly value: string; readonly filter: string | null; readonly isMax: boolean };
+}
+
+/** A count, sum or mean that follows from those of its rows in parts, to the last bit. */
+export interface Added {
+  readonly as: 'count' | 'sum' | 'mean';
+  /** What a row adds; null: one. */
+  readonly value: string | null;
+  /** The rows that add it: all, or those of one of the cell's conditions, by its text. */
+  readonly within: string | null;
+  /** Of a mean: the rows that it is taken over, likewise. */
+  readonly per: string | null;
+  /** Of a mean of constants: the one that each row adds instead of one. */
+  readonly each?: { readonly unscaled: bigint; readonly scale: number };
 }
 
 /** A column with gaps among those that a value is made of. */

@@ -4,6 +4,7 @@ import { type Block, type Cell, cellName, type Rest, splitPredicates } from './b
 import {
   all,
   create,
+  gate,
   groupBy,
   isSomebody,
   inKeyOrder,
@@ -17,6 +18,9 @@ import {
   table,
 } from './parts.ts';
 import { big, bit, combinationsTable, MAX_SIBLINGS } from './combinations.ts';
+import { halvesOf } from './halves.ts';
+import { somethingMissing } from './left-out.ts';
+import { isSmall } from './quick.ts';
 import { byMask } from './siblings.ts';
 import { refuse } from '../refusal.ts';
 
@@ -163,8 +167,16 @@ interface Few {
 const hiddenBy = (names: readonly string[], index: number): string =>
   `SELECT ${[...names, `${index} AS measure`, 'bit_or(last) AS hidden'].join(', ')} FROM n_s${index}${groupBy(names)}`;
 
+/** Lets no row through where all that is kept less is what WHERE leaves out, and it leaves out nothing. */
+function ifSomethingIsMissing(block: Block, sets: readonly string[]): string {
+  const isWhole = sets.length === 1 && sets[0] === setsOf(block)({ within: null });
+  const missing = isWhole && !isSmall(block) && halvesOf(block) === null ? somethingMissing(block) : [];
+  return missing.length === 0 ? '' : gate(block, `SELECT 1 AS open WHERE ${all(missing)}`);
+}
+
 /** By bits, and what they leave open by exact counts. */
 function fewRows(block: Block, { there, sets }: Measure, index: number): Few {
+  const some = ifSomethingIsMissing(block, sets);
   const k = block.terms.minUnits;
   const names = keyNames(block);
   const where = [...splitPredicates(block).ofKeys.map(printTyped), ...(there === null ? [] : [there])];
@@ -174,7 +186,7 @@ function fewRows(block: Block, { there, sets }: Measure, index: number): Few {
   const again = [...keyNames(block, 'p.'), ...COMBINATION];
   const open = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM n_q${index}`);
   const parts = [
-    `n_m${index} AS MATERIALIZED (${byMask(block, printScope(block.scope, where), maskOf(sets))})`,
+    `n_m${index} AS MATERIALIZED (${byMask(block, printScope(block.scope, where, some), maskOf(sets))})`,
     `n_q${index} AS MATERIALIZED (SELECT ${by.join(', ')} FROM n_m${index} AS m CROSS JOIN ${listed(sets)} WHERE ${carried('m.mask')} GROUP BY ${by.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(m.b${u}))`))})`,
     `n_d${index} AS MATERIALIZED (SELECT DISTINCT ${[...keysAs(block), `${maskOf(sets)} AS mask`, ...hashes].join(', ')} ${printScope(block.scope, where, open)})`,
     `n_s${index} AS MATERIALIZED (SELECT ${again.join(', ')} FROM n_q${index} AS p JOIN n_d${index} AS d ON (${sameKeys(block, 'p', 'd')}) WHERE ${carried('d.mask')} GROUP BY ${again.join(', ')} HAVING ${few(block.units.map((_, u) => unitsIn(`d.h${u}`)))})`,
@@ -187,6 +199,7 @@ function fewRows(block: Block, { there, sets }: Measure, index: number): Few {
  * enough. Who holds which value is counted for groups alone of which the bits leave something open.
  */
 function fewHolders(block: Block, { there, sets }: Measure, counted: string, index: number): Few {
+  const some = ifSomethingIsMissing(block, sets);
   const k = block.terms.minUnits;
   const names = keyNames(block);
   const where = [...splitPredicates(block).ofKeys.map(printTyped), ...(there === null ? [] : [there])];
@@ -199,7 +212,7 @@ function fewHolders(block: Block, { there, sets }: Measure, counted: string, ind
   const again = [...keyNames(block, 'p.'), ...COMBINATION];
   const open = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM n_q${index}`);
   const held = `${sameKeys(block, 'd', 'e')} AND d.value = e.value`;
-  const rows = `SELECT ${[...values, ...hot, `${maskOf(sets)} AS mask`].join(', ')} ${printScope(block.scope, where)}`;
+  const rows = `SELECT ${[...values, ...hot, `${maskOf(sets)} AS mask`].join(', ')} ${printScope(block.scope, where, some)}`;
   const holders = block.units.map((_, u) => unitsIn(`d.h${u}`));
   const parts = [
     `n_e${index} AS MATERIALIZED (SELECT ${[...names, 'value', 'bit_or(mask) AS mask', ...bits].join(', ')} FROM (${rows})${groupBy([...names, 'value'])})`,

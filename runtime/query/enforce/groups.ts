@@ -1,6 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
-import { addedAhead } from './ahead.ts';
+import { addedUp } from './added-up.ts';
+import { addedAhead, addedByMask } from './ahead.ts';
 import { type Block, cellName, type Condition } from './block.ts';
 import { cutBits, isPacked, preparedBits, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
@@ -63,7 +64,10 @@ export function groups(
   if (halves !== null) {
     const columns = [...sums, ...bitsOver(lookAtRows(block, conditions))];
     const both = `SELECT ${[`${halves.place} AS place`, ...columns].join(', ')} ${halves.from(beside)}${groupBy([halves.place])}`;
-    const tables = [halves.beside, create(block, HALVES, `${withParts(sp)}${both}`)];
+    const tables = [
+      ...(halves.beside === undefined ? [] : [halves.beside]),
+      create(block, HALVES, `${withParts(sp)}${both}`),
+    ];
     return { before: tables, ahead: [], select: counted(halves.half('taken', columns.map(nameOf))) };
   }
   if (sample === null) {
@@ -79,8 +83,9 @@ export function groups(
   const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
   const from = isKept ? `sq${beside}` : `(${looked}) AS sq${beside}`;
   const sampled = `SELECT ${[...keyNames(block), ...bits].join(', ')} FROM ${from}${groupBy(keyNames(block))}`;
-  const ahead = regions === 0 ? addedAhead(block, wanted) : null;
-  const select = ahead ?? `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
+  const added = addedUp(block, conditions, regions === 0 ? [] : siblings);
+  const few = added === null ? null : (addedAhead(block, { added, wanted }) ?? addedByMask(block, { added, wanted }));
+  const select = few ?? `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
   const parts = isKept ? [`sq AS MATERIALIZED (${looked})`, ...sp] : sp;
   return { before: [], ahead: parts, select: counted(joined) };
@@ -106,10 +111,4 @@ function allPresent(conditions: readonly Condition[]): string[] {
   const column = present.length === 1 && only?.of === null ? COLUMN_THERE.exec(only.sql)?.[1] : undefined;
   if (column !== undefined) return [`count(${column}) AS na`];
   return [`count(*) FILTER (WHERE ${[...new Set(terms)].join(' AND ')}) AS na`];
-}
-
-/** The rows that the groups hold when nothing was left out: those of the one table there is. null: not to be told so. */
-export function rowsOfAll(block: Block): bigint | null {
-  const [base, ...more] = block.scope.bases;
-  return base === undefined || more.length > 0 || base.table.rowCount === 0n ? null : base.table.rowCount;
 }

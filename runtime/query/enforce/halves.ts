@@ -1,24 +1,26 @@
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope, privateBases } from '../rows.ts';
 import type { Typed } from '../typed.ts';
+import { constantValue } from '../resolve/arithmetic.ts';
 import { printType } from '../types.ts';
 import { type Block, conditionsOf, keyName, splitPredicates } from './block.ts';
 import { factorsOf, preparedSides } from './factors.ts';
 import { create, table } from './parts.ts';
-import { hasManyGroups } from './quick.ts';
+import { fewRowsOf } from './left-out.ts';
+import { hasManyGroups, type QuickParts } from './quick.ts';
 
 /**
- * Very many groups behind a condition on a small public table (`shops.kind <> 'kiosk'`): the rows that it takes and those
- * that it leaves out are grouped in one pass over both, by the group and by the half. To ask of each row of a large table
- * whether its partner is wanted, and to pick the rows out, costs more than to add all of them up; and what was left out
- * needs no second pass with the same join.
+ * Very many groups behind a condition on a small public table (`shops.kind <> 'kiosk'`) or on the large table itself: the
+ * rows that it takes and those that it leaves out are grouped in one pass over both, by the group and by the half. To ask of
+ * each row of a large table whether its partner is wanted, and to pick the rows out, costs more than to add all of them up;
+ * and what was left out needs no second pass with the same join.
  *
  * The keys are whole numbers of which the layout knows the ends, so a group and its half have one number, its place: the
  * engine uses it as a place in an array (see dataset/group-bits.ts).
  */
 export interface Halves {
-  /** Makes a copy of the public table with a column that tells which half its rows belong to. */
-  readonly beside: string;
+  /** Makes a copy of the public table with a column that tells which half its rows belong to; absent: the rows tell. */
+  readonly beside?: string;
   /** A row's place. */
   readonly place: string;
   /** What else WHERE demands of a row of a group: it is met by the rows of both halves. */
@@ -69,7 +71,18 @@ export function halvesOf(block: Block): Halves | null {
   const places = keys.reduce((product, { values }) => product * values, 1);
   if (keys.length < block.keys.length || 2 * places > MOST_PLACES) return null;
   const [split, ...more] = block.scope.bases.flatMap((base) => splitBy(block, base) ?? []);
-  return split === undefined || more.length > 0 ? null : halves(block, split, keys);
+  if (split !== undefined) return more.length > 0 ? null : halves(block, split, keys);
+  const [own, ...others] = privateBases(block.scope);
+  const within = own === undefined || others.length > 0 ? null : splitWithin(block, own);
+  return within === null ? null : halves(block, within, keys);
+}
+
+/** Conditions on the large table itself that are likely to take most of its rows. */
+function splitWithin(block: Block, base: Base): Split | null {
+  if (base.leftOn !== null || base.table.physical.startsWith('(')) return null;
+  const terms = splitPredicates(block).others.filter((term) => isOnly(term, base));
+  const share = terms.reduce((product, term) => product * shareOf(term), 1);
+  return terms.length > 0 && share >= LEAST_SHARE ? { base, terms } : null;
 }
 
 /** A whole number that is there in every row, between ends that the layout knows. */
@@ -104,7 +117,7 @@ function splitBy(block: Block, base: Base): Split | null {
   return isInner(block, base) && terms.length > 0 && share >= LEAST_SHARE ? { base, terms } : null;
 }
 
-/** The share of a public table's rows that a condition is likely to take; 0: nothing is known. */
+/** The share of a table's rows that a condition is likely to take; 0: nothing is known. */
 function shareOf(term: Typed): number {
   if (term.kind === 'column') return 1 / 2;
   if (term.kind !== 'call') return 0;
@@ -115,9 +128,22 @@ function shareOf(term: Typed): number {
   const columns = term.args.filter(({ kind }) => kind === 'column');
   const values = of?.kind === 'column' || constants.length === 1 ? distinctValuesOf(columns) : null;
   if (values === null || columns.length + constantsOf(term.args) !== term.args.length) return 0;
+  if (term.name.startsWith('<') && term.name !== '<>') return shareBelow(term.args);
+  if (term.name.startsWith('>')) return shareBelow(term.args.toReversed());
   const picked = Math.min(1, (term.args.length - 1) / values);
   if (term.name === '=' || term.name === 'in') return picked;
   return term.name === '<>' || term.name === 'not in' ? 1 - picked : 0;
+}
+
+/** The share of the range of a column that `column < constant` or `constant < column` takes. */
+function shareBelow([left, right]: readonly Typed[]): number {
+  const column = left?.kind === 'column' ? left : right;
+  const limit = column === left ? right : left;
+  const { low, high } = (column?.kind === 'column' && column.base?.column.facts) || { low: null, high: null };
+  const at = limit?.kind === 'constant' ? constantValue(limit.literal) : null;
+  if (low === null || high === null || at === null || low === high) return 0;
+  const below = Math.min(1, Math.max(0, (at - low) / (high - low)));
+  return column === left ? below : 1 - below;
 }
 
 const constantsOf = (args: readonly Typed[]): number => args.filter(({ kind }) => kind === 'constant').length;
@@ -132,8 +158,9 @@ function distinctValuesOf([column, ...more]: readonly Typed[]): number | null {
  * How a group finds its other half. Where that is not there, nothing was left out, unless the remaining conditions left
  * something out as well.
  */
-export function byPlace({ rest }: Halves): { readonly place: string; readonly nothing: string | null } {
-  return { place: 'place', nothing: rest.length === 0 ? 'a.place IS NULL' : null };
+export function byPlace(block: Block, { rest }: Halves): Pick<QuickParts, 'place' | 'nothing' | 'few'> {
+  const isAll = rest.length === 0;
+  return { place: 'place', nothing: isAll ? 'a.place IS NULL' : null, few: isAll ? fewRowsOf(block) : null };
 }
 
 function halves(block: Block, { base, terms }: Split, keys: readonly Key[]): Halves {
@@ -141,7 +168,8 @@ function halves(block: Block, { base, terms }: Split, keys: readonly Key[]): Hal
   const name = alias(base.relation);
   const places = keys.reduce((product, { values }) => product * values, 1);
   const isTaken = terms.map(printTyped).join(' AND ');
-  const away = `CAST(CASE WHEN ${isTaken} THEN 0 ELSE ${places} END AS INTEGER) AS ${AWAY}`;
+  const isCopied = base.table.isPublic;
+  const away = `CAST(CASE WHEN ${isTaken} THEN 0 ELSE ${places} END AS INTEGER)`;
   const columns = base.table.columns.map((column) => `${name}.${quoteName(column.name)}`);
   const rest = others.filter((term) => !terms.includes(term));
   const number = keys.reduce((sum, { sql, low, values }) => {
@@ -153,14 +181,24 @@ function halves(block: Block, { base, terms }: Split, keys: readonly Key[]): Hal
       ? `SELECT * FROM ${table(block, HALVES)} WHERE place < ${places}`
       : `SELECT * REPLACE (place - ${places} AS place) FROM ${table(block, HALVES)} WHERE place >= ${places}`;
   return {
-    beside: create(block, BESIDE, `SELECT ${[...columns, away].join(', ')} FROM ${base.table.physical} AS ${name}`),
-    place: `(${number} + ${name}.${AWAY})`,
+    ...(isCopied
+      ? {
+          beside: create(
+            block,
+            BESIDE,
+            `SELECT ${[...columns, `${away} AS ${AWAY}`].join(', ')} FROM ${base.table.physical} AS ${name}`,
+          ),
+        }
+      : {}),
+    place: `(${number} + ${isCopied ? `${name}.${AWAY}` : away})`,
     rest,
     from: (joined) =>
-      printScope(block.scope, [...ofKeys, ...rest].map(printTyped), joined, {
-        relation: base.relation,
-        sql: table(block, BESIDE),
-      }),
+      printScope(
+        block.scope,
+        [...ofKeys, ...rest].map(printTyped),
+        joined,
+        isCopied ? { relation: base.relation, sql: table(block, BESIDE) } : null,
+      ),
     half: (which, wanted) => {
       const decoded = keys.map(({ type, low, values }, i) => {
         const stride = keys.slice(i + 1).reduce((product, key) => product * key.values, 1);

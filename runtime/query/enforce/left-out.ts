@@ -2,7 +2,8 @@ import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope, privateBases } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { type Block, keyName, splitPredicates } from './block.ts';
-import { groupsOf, hasManyGroups, rowsPerGroup } from './quick.ts';
+import { repeatsRows } from '../differential/fan-out.ts';
+import { groupsOf, hasManyGroups, isByJoined, isSmall, rowsPerGroup, UNEVEN } from './quick.ts';
 import { folded, preparedSides, wholeFromSides } from './factors.ts';
 import type { Halves } from './halves.ts';
 import {
@@ -45,12 +46,42 @@ const byBits = (block: Block): string[] =>
 const best = (block: Block, from: readonly string[]): string[] =>
   block.units.map((_, u) => `greatest(${from.map((one) => `coalesce(${one}.x${u}, 0)`).join(', ')}) AS x${u}`);
 
-const manyRows = (block: Block): number => Math.ceil(groupsOf(block) * rowsPerGroup(block, 'whole'));
+const manyRows = (block: Block): number =>
+  Math.ceil(groupsOf(block) * rowsPerGroup(block, 'whole') * (isByJoined(block) ? UNEVEN : 1));
 
 /** True for a group of which nothing is among what was left out; only where all of that was looked at can that be told. */
 export function nothingLeftOut(block: Block, w: string): string | null {
   return hasManyGroups(block) ? `(a.m0 IS NULL AND ${w}.looked < ${manyRows(block)})` : null;
 }
+
+/**
+ * The rows that the groups hold when nothing was left out: those of the one private table there is, if no join repeats them.
+ * null: that cannot be told.
+ */
+export function rowsOfAll({ scope }: Block): bigint | null {
+  const [base, ...more] = privateBases(scope);
+  // Of rows that a sub-query made it is not known how many there are.
+  if (base === undefined || more.length > 0 || base.table.rowCount === 0n || base.table.physical.startsWith('('))
+    return null;
+  return repeatsRows(scope, base, 'bounded') ? null : base.table.rowCount;
+}
+
+/** Fewer rows in all groups than there are: where every row is in a group there is nothing to look for. */
+export function somethingMissing(block: Block): string[] {
+  const rows = rowsOfAll(block);
+  return rows === null ? [] : [`${rowsInGroups(block)} <> ${rows}`];
+}
+
+const rowsInGroups = (block: Block): string => `(SELECT coalesce(sum(n), 0) FROM ${table(block, 'g')})`;
+
+/** True for a group of which so few rows are left out that they are too few units; only where all of them were looked at. */
+export function tooFewLeftOut(block: Block, w: string): string | null {
+  return hasManyGroups(block) ? `(${fewRowsOf(block)} AND ${w}.looked < ${manyRows(block)})` : null;
+}
+
+/** The same of the other half of the rows, of which all are looked at. */
+export const fewRowsOf = (block: Block): string =>
+  `coalesce(a.looked BETWEEN 1 AND ${block.terms.minUnits - 1}, FALSE)`;
 
 /** How many rows were looked at, as a column `looked`; null: not told. */
 export function rowsLookedAt(block: Block): string | null {
@@ -92,14 +123,19 @@ export function prefix(block: Block): string {
  * where rows without one may be dropped. The others only if those are too few, because then nothing may be left out of a group.
  */
 function manyMissed(block: Block, ofKeys: readonly Typed[], others: readonly Typed[]): string {
-  const seen = (terms: readonly string[], joined = ''): string =>
-    lookedAt(block, [...ofKeys.map(printTyped), ...terms], joined);
+  const some = isSmall(block) ? [] : somethingMissing(block);
+  const seen = (
+    terms: readonly string[],
+    joined = some.length === 0 ? '' : gate(block, `SELECT 1 AS open WHERE ${all(some)}`),
+  ): string => lookedAt(block, [...ofKeys.map(printTyped), ...terms], joined);
   const terms = others.map(printTyped);
   const found = block.scope.bases.flatMap((base) => (base.found === undefined ? [] : [printTyped(base.found)]));
   const demanded = terms.filter((term) => found.includes(term));
   const chosen = terms.filter((term) => !found.includes(term));
   if (demanded.length === 0 || chosen.length === 0) return seen([missed(terms)]);
-  const few = `SELECT 1 AS open FROM (SELECT coalesce(sum(looked), 0) AS n FROM a) WHERE n < ${manyRows(block)}`;
+  const rows = isSmall(block) ? null : rowsOfAll(block);
+  const more = rows === null ? [] : [`looked + ${rowsInGroups(block)} <> ${rows}`];
+  const few = `SELECT 1 AS open FROM (SELECT coalesce(sum(looked), 0) AS looked FROM a) WHERE ${all([`looked < ${manyRows(block)}`, ...more])}`;
   const parts = [
     `a AS MATERIALIZED (${seen([...demanded, missed(chosen)])})`,
     `b AS MATERIALIZED (${seen([missed(demanded)], gate(block, few))})`,
@@ -135,7 +171,7 @@ export const leftHalf = (block: Block, { left }: Halves): string => left(bitsOfH
 function bitsOfHalf(block: Block): string[] {
   const isDerived = preparedSides(block) !== null;
   const bits = block.units.map((_, u) => `${isDerived ? wholeFromSides(u) : `m${u}`} AS m${u}`);
-  return [...bits, 'CAST(0 AS BIGINT) AS looked'];
+  return [...bits, 'n AS looked'];
 }
 
 /**
@@ -188,7 +224,7 @@ function overall(block: Block): string {
   const counts = foundIn(block);
   const outside = missed(predicates(block));
   const gated = (columns: readonly string[], from: string): string =>
-    `SELECT ${columns.join(', ')} ${printScope(block.scope, [outside], gate(block, `SELECT 1 AS open FROM ${from} WHERE ${few(block)}`))}`;
+    `SELECT ${columns.join(', ')} ${printScope(block.scope, [outside], gate(block, `SELECT 1 AS open FROM ${from} WHERE ${all([`(${few(block)})`, ...somethingMissing(block)])}`))}`;
   const parts = [
     `a AS MATERIALIZED (SELECT ${counts.join(', ')} FROM ${table(block, 'p')})`,
     `m AS MATERIALIZED (${gated(['count(*) AS n', ...byBits(block)], 'a')})`,
@@ -210,10 +246,13 @@ function withinGroups(block: Block): string {
     block.keys.map((_, i) => `g.${keyName(i)} IS NOT DISTINCT FROM ${as}.${keyName(i)}`).join(' AND ');
   const groups = table(block, 'g');
   const counts = foundIn(block);
-  const uncertain = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${groups} AS g LEFT JOIN a ON (${on('a')}) WHERE g.n >= ${block.terms.minUnits} AND (${few(block, 'a.')})`;
+  const uncertain = `SELECT ${[...keyNames(block, 'g.'), '1 AS open'].join(', ')} FROM ${groups} AS g LEFT JOIN a ON (${on('a')}) WHERE ${all([`g.n >= ${block.terms.minUnits} AND (${few(block, 'a.')})`, ...somethingMissing(block)])}`;
   const stillOpen = `SELECT ${[...names, '1 AS open'].join(', ')} FROM m WHERE ${few(block)}`;
+  // Groups that a LEFT JOIN finds are joined after it, so that of none all rows would be read: a gate stands ahead of it.
+  const some = (select: string): string[] =>
+    block.scope.bases.length === 1 ? [] : [gate(block, `SELECT 1 AS open FROM (${select}) LIMIT 1`, 'o')];
   const counted = (columns: readonly string[], select: string): string =>
-    `SELECT ${[...keyNames(block, 'f.'), ...columns].join(', ')} ${printScope(block.scope, [outside], joinGroups(block, select))}${groupBy(keyNames(block, 'f.'))}`;
+    `SELECT ${[...keyNames(block, 'f.'), ...columns].join(', ')} ${printScope(block.scope, [outside], [...some(select), joinGroups(block, select)])}${groupBy(keyNames(block, 'f.'))}`;
   const parts = [
     `a AS MATERIALIZED (SELECT ${[...names, ...counts].join(', ')} FROM ${table(block, 'p')}${groupBy(names)})`,
     `m AS MATERIALIZED (${counted(byBits(block), uncertain)})`,

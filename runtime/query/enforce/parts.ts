@@ -34,9 +34,9 @@ export function joinGroups(block: Block, select: string): string {
  * Lets rows through only if `select` yields one. An equality that every row meets, so that the engine joins by hash and
  * stops at once when the other side is empty; a cross join would read everything first.
  */
-export function gate(block: Block, select: string): string {
-  const on = block.units.map((unit) => `(${unit.oneHot} & CAST(0 AS UBIGINT)) = f.open`);
-  return ` JOIN (SELECT CAST(0 AS UBIGINT) AS open FROM (${select})) AS f ON (${on.join(' AND ')})`;
+export function gate(block: Block, select: string, as = 'f'): string {
+  const on = block.units.map((unit) => `(${unit.oneHot} & CAST(0 AS UBIGINT)) = ${as}.open`);
+  return ` JOIN (SELECT CAST(0 AS UBIGINT) AS open FROM (${select})) AS ${as} ON (${on.join(' AND ')})`;
 }
 
 /** Whether two rows are of the same group. */

@@ -1,11 +1,11 @@
+import type { CatalogueColumn } from '../catalogue.ts';
 import { alias, isOnly, printScope, privateBases, reference } from '../rows.ts';
 import { printTyped } from '../print.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
-import { type Block, cellName, type Condition, outsideOf, splitPredicates } from './block.ts';
+import { type Block, cellName, type Condition, conditionsOf, outsideOf, splitPredicates } from './block.ts';
 import { factorsOf, isPacked, openFactors } from './factors.ts';
-import { foundIn, nothingLeftOut, rowsLookedAt } from './left-out.ts';
+import { foundIn, nothingLeftOut, rowsLookedAt, rowsOfAll, tooFewLeftOut } from './left-out.ts';
 import { openRegions, regionsOf, siblingsOf } from './siblings.ts';
-import { rowsOfAll } from './groups.ts';
 import { create, inKeyOrder, keyNames, keysAs, predicates } from './parts.ts';
 import { cellTests, isOutsideLookedAt, openConditions } from './verdict.ts';
 
@@ -20,6 +20,10 @@ const MOST_PER_GROUP = 160;
 const STRAYING = { factor: 1.5, rows: 12, deviations: 4.5 };
 /** The number of distinct values is an estimate, sometimes too low by that much. */
 const ESTIMATE_MARGIN = 1.2;
+/** Groups by what a joined table says of the rows, as cities by their shops, are much more uneven than others. */
+export const UNEVEN = 2;
+/** Of the rows of FILTER and CASE there are fewer, and of those that meet several fewer still. */
+const CHOSEN = 4;
 /** Fewer rows than this are all looked at: a second look would cost more. */
 const MIN_ROWS_TO_SAMPLE = 262_144;
 /** Smaller tables cost nothing to join to a sample. */
@@ -79,10 +83,17 @@ function apart(block: Block, relation: number): string[] {
 /** Rows that nearly always prove every group; null when that is unknown, or too many. */
 function rowsToLookAt(block: Block, rowCount: number): number | null {
   const groups = groupsOf(block);
-  const few = Math.max(SAMPLE.least, groups * ROWS_PER_GROUP);
+  const times = conditionsOf(block).some(({ kind }) => kind === 'chosen') ? CHOSEN : 1;
+  const few = Math.max(SAMPLE.least, groups * ROWS_PER_GROUP * times);
   if (few <= SAMPLE.most) return few;
-  const many = Math.ceil(groups * rowsPerGroup(block, 'sides'));
+  const many = Math.ceil(groups * rowsPerGroup(block, 'sides') * Math.max(times, isByJoined(block) ? UNEVEN : 1));
   return many <= rowCount * MANY_SHARE ? many : null;
+}
+
+export function isByJoined({ keys, scope }: Block): boolean {
+  const isJoined = (relation: number): boolean =>
+    scope.bases.some(({ relation: own, table }) => own === relation && table.isPublic);
+  return keys.some(({ expression }) => distinctColumns(expression).some(({ relation }) => isJoined(relation)));
 }
 
 /**
@@ -118,12 +129,14 @@ export function hasManyGroups(block: Block): boolean {
 
 /** How many values a key can take, as far as is known. */
 function valuesOf(key: Typed): number {
-  return distinctColumns(key).reduce((product, { column }) => {
-    const { distinctValues, facts, type } = column;
-    const within = (facts?.high ?? Infinity) - (facts?.low ?? -Infinity) + 1;
-    const most = type.kind === 'integer' ? within : Infinity;
-    return product * Math.min((distinctValues ?? Infinity) * ESTIMATE_MARGIN, most);
-  }, 1);
+  return distinctColumns(key).reduce((product, { column }) => product * valuesIn(column), 1);
+}
+
+/** How many values a column can have, as far as is known. */
+export function valuesIn({ distinctValues, facts, type }: CatalogueColumn): number {
+  const within = (facts?.high ?? Infinity) - (facts?.low ?? -Infinity) + 1;
+  const most = type.kind === 'integer' ? within : Infinity;
+  return Math.min((distinctValues ?? Infinity) * ESTIMATE_MARGIN, most);
 }
 
 /** How the parts of a block that bits are made of are called where they are looked at. */
@@ -213,6 +226,8 @@ export interface QuickParts {
   readonly place?: string;
   /** Whether nothing was left out of a group; null: that cannot be told. Absent: it follows from how many rows were looked at. */
   readonly nothing?: string | null;
+  /** Whether too few rows were left out of it, likewise. */
+  readonly few?: string | null;
 }
 
 /**
@@ -223,7 +238,7 @@ export function quickVerdict(
   block: Block,
   conditions: readonly Condition[],
   regions: number,
-  { ahead, g, p, place, nothing = nothingLeftOut(block, 'w') }: QuickParts,
+  { ahead, g, p, place, nothing = nothingLeftOut(block, 'w'), few = tooFewLeftOut(block, 'w') }: QuickParts,
 ): string {
   const k = block.terms.minUnits;
   const hasFilter = block.scope.predicates.length > 0;
@@ -249,6 +264,7 @@ export function quickVerdict(
     leftOut.length === 0 ? 'TRUE' : `(${whole === null ? '' : `y.rows = ${whole} OR `}(${leftOut.join(' AND ')}))`;
   const proven = [...block.units.map((_, u) => `g.u${u} >= ${k}`), outside].join(' AND ');
   const ok = [`g.n >= ${k}`, proven, ...(block.scope.guards ?? [])].join(' AND ');
+  // Whoever has no row is no unit, and of few rows there are few units: whether there are any more need not be counted.
   const undecided = [
     `NOT (${proven})`,
     ...openConditions(block, conditions, 'g.'),
@@ -263,7 +279,8 @@ export function quickVerdict(
   const certificates = block.units.map((_, u) => `CAST(least(g.u${u}, ${k}) AS BIGINT) AS c${u}`);
   const kept = [...cells, ...certificates, `coalesce(${ok}, FALSE) AS ok`];
   const masks = block.units.map((_, u) => `g.m${u} AS m${u}`);
-  const open = `(g.n >= ${k} AND (${undecided})) AS undecided`;
+  const decided = !inGroups || few === null ? '' : ` AND NOT ${few}`;
+  const open = `(g.n >= ${k}${decided} AND (${undecided})) AS undecided`;
   const order = place === undefined ? inKeyOrder(block, 'v.') : ` ORDER BY v.${place}`;
   const v = `SELECT ${[...keyNames(block, 'g.'), ...(place === undefined ? [] : [`g.${place}`]), ...kept, 'g.n AS n', ...masks, open].join(', ')} FROM ${from.join('')}`;
   const dropped = block.units.map((_, u) => `coalesce(bit_count(bit_or(m${u}) FILTER (WHERE NOT ok)), 0)`);

@@ -84,7 +84,12 @@ export function statementsOf(
   const whole = { ahead: [], g: table(block, 'g'), p: table(block, 'p') };
   const ahead =
     looked === undefined ? [] : [`pp AS MATERIALIZED (${halves === null ? prefix(block) : leftHalf(block, halves)})`];
-  const one = { ahead: [...made.ahead, gg, ...ahead], g: 'gg', p: 'pp', ...(halves === null ? {} : byPlace(halves)) };
+  const one = {
+    ahead: [...made.ahead, gg, ...ahead],
+    g: 'gg',
+    p: 'pp',
+    ...(halves === null ? {} : byPlace(block, halves)),
+  };
   const first = [
     ...made.before,
     ...(isOne ? [] : [...seen, ...before]),

@@ -1,0 +1,78 @@
+import type { Added } from '../enforce/block.ts';
+import type { SqlType } from '../catalogue.ts';
+import { isBlank } from './hidden-conditions.ts';
+import type { Known } from './known.ts';
+import { printTyped } from '../print.ts';
+import type { Typed } from '../typed.ts';
+import { isFloating } from '../types.ts';
+import { rangeOfWide } from './wide-values.ts';
+
+/** How many rows there are: all, or those of a condition. */
+export function countOf(within: string | null): Added {
+  return { as: 'count', value: null, within, per: null };
+}
+
+/** Sum or mean of a flag: how many rows it is true of; null for other moments. */
+export function flagged(name: string, holds: string, per: string | null): Added | null {
+  if (name === 'sum') return { as: 'sum', value: null, within: holds, per: null };
+  return isMean(name) ? { as: 'mean', value: null, within: holds, per } : null;
+}
+
+interface Part {
+  readonly value: Typed;
+  readonly within: string | null;
+}
+
+/**
+ * The sum or mean of an exact number that every row has, or of the one branch of a CASE that adds something; null for
+ * anything else. Of DOUBLE the order of adding would show, and means of wider numbers are rounded otherwise.
+ *
+ * @param parts what is added, with the rows that add it.
+ */
+export function addedIn(
+  name: string,
+  arg: Typed,
+  parts: readonly Part[],
+  { filter, known }: { readonly filter: string | null; readonly known: Known },
+): Added | null {
+  const [part, ...more] = parts.filter(({ value }) => arg.kind !== 'case' || !isBlank(value));
+  if (part === undefined || more.length > 0 || arg.type === null || isFloating(arg.type)) return null;
+  const { value, within } = part;
+  const { type } = value;
+  if (!isExactLike(type, arg.type) || rangeOfWide(arg) !== null) return null;
+  if (!isNumber(value) && !known.isComplete(value)) return null;
+  const added = { value: isOne(value) ? null : printTyped(value), within };
+  if (name === 'sum') return { as: 'sum', ...added, per: null };
+  if (!isMean(name)) return null;
+  // A second branch that adds nothing is the ELSE of the only WHEN, so that together they are all rows.
+  if (parts.length > 1 && (arg.kind !== 'case' || arg.whens.length > 1)) return null;
+  const per = parts.length > 1 ? filter : within;
+  const { literal } = constantIn(value) ?? {};
+  if (literal?.kind === 'decimal') return { as: 'mean', value: null, within, per, each: literal };
+  return type?.kind === 'integer' && type.bits <= 32 ? { as: 'mean', ...added, per } : null;
+}
+
+const isMean = (name: string): boolean => name === 'avg' || name === 'mean';
+
+/** Whether both are whole numbers, or decimals of one scale: the sums are of one type. */
+function isExactLike(type: SqlType | null, other: SqlType): boolean {
+  if (type?.kind === 'decimal') return other.kind === 'decimal' && other.scale === type.scale;
+  return type?.kind === 'integer' && other.kind === 'integer';
+}
+
+function isNumber(value: Typed): boolean {
+  const kind = constantIn(value)?.literal.kind ?? 'null';
+  return kind !== 'null';
+}
+
+function isOne(value: Typed): boolean {
+  const { literal } = constantIn(value) ?? {};
+  return literal?.kind === 'integer' && literal.value === 1n;
+}
+
+/** The constant that is written, if need be with a type. */
+function constantIn(value: Typed): (Typed & { kind: 'constant' }) | null {
+  const [inner] = value.kind === 'call' && value.name === 'cast' ? value.args : [];
+  if (inner !== undefined) return constantIn(inner);
+  return value.kind === 'constant' ? value : null;
+}

@@ -1,0 +1,86 @@
+import { type Added, type Block, cellName, type Condition } from './block.ts';
+import { big, bit } from './combinations.ts';
+
+/**
+ * Cells that are sums over rows, in two steps: rows are added up by their keys and by which conditions they meet, all of
+ * these together being one small number, and the few sums are added up to cells. Each row is then looked at once, not once
+ * for every FILTER and every CASE, and once more for how many rows meet it. All numbers are exact, so the cells are the same.
+ */
+export interface AddedUp {
+  /** Columns of the sums: how many rows, and what they add; to be grouped by `mask` as well, if there is one. */
+  readonly sums: readonly string[];
+  /** Which conditions a row meets, as an expression over the rows; null: there are no conditions. */
+  readonly mask: string | null;
+  /** How many different ones there can be. */
+  readonly masks: number;
+  /** Columns of the groups out of those of the sums: cells, numbers of rows, and regions that have rows. */
+  readonly groups: (prefix: string) => readonly string[];
+}
+
+/** Names that no column of a table has: they stand beside those by which tables are joined. */
+export const MASK = '__gb_mask';
+export const OURS = '__gb_';
+/** More conditions make more sums than rows are spared. */
+const MOST_CONDITIONS = 6;
+
+/** null: not every cell is such a sum. `siblings`: the conditions of which regions are told apart. */
+export function addedUp(
+  block: Block,
+  conditions: readonly Condition[],
+  siblings: readonly Condition[],
+): AddedUp | null {
+  const cells = block.cells.map(({ added }) => added);
+  const known = conditions.map(({ sql }) => sql);
+  const isKnown = (rows: string | null): boolean => rows === null || known.includes(rows);
+  const isPlain = conditions.every(
+    ({ kind, outside, isCounted }) => kind === 'chosen' && outside === undefined && isCounted !== true,
+  );
+  if (conditions.length > MOST_CONDITIONS || !isPlain) return null;
+  if (!cells.every((one) => one !== undefined && isKnown(one.within) && isKnown(one.per))) return null;
+  const values = [...new Set(cells.flatMap((one) => one?.value ?? []))];
+  // Not UBIGINT: the engine numbers groups by whole-number keys only where it knows how large they get.
+  const flags = known.map((sql, i) => `(CASE WHEN ${sql} THEN ${bit(i)} ELSE 0 END)`);
+  return {
+    sums: [`count(*) AS ${OURS}n`, ...values.map((value, i) => `sum(${value}) AS ${OURS}v${i}`)],
+    mask: flags.length === 0 ? null : `(${flags.join(' + ')})`,
+    masks: 2 ** flags.length,
+    groups: (prefix) => {
+      const of = (name: string, rows: string | null): string =>
+        rows === null
+          ? `${prefix}${OURS}${name}`
+          : `CASE WHEN ${meets(prefix, known.indexOf(rows))} THEN ${prefix}${OURS}${name} END`;
+      const counted = (rows: string | null): string => `CAST(coalesce(sum(${of('n', rows)}), 0) AS BIGINT)`;
+      const total = ({ value, within }: Added): string =>
+        value === null ? `CAST(${counted(within)} AS HUGEINT)` : `sum(${of(`v${values.indexOf(value)}`, within)})`;
+      const cell = (one: Added): string => {
+        if (one.as === 'count') return counted(one.within);
+        if (one.as === 'sum') return total(one);
+        const { unscaled, scale } = one.each ?? { unscaled: 1n, scale: 0 };
+        // As the engine takes means of decimals: whole numbers, by how many there are times the power of ten.
+        if (scale > 0)
+          return `(CAST(${total(one)} * ${unscaled} AS DOUBLE) / (CAST(${counted(one.per)} AS DOUBLE) * 1e${scale}))`;
+        return `(${total(one)} / ${counted(one.per)})`;
+      };
+      return [
+        ...cells.flatMap((one, i) => (one === undefined ? [] : [`${cell(one)} AS ${cellName(i)}`])),
+        `${counted(null)} AS n`,
+        ...known.map((sql, c) => `${counted(sql)} AS n${c}`),
+        ...occupied(
+          prefix,
+          siblings.map(({ sql }) => known.indexOf(sql)),
+        ),
+      ];
+    },
+  };
+}
+
+const meets = (prefix: string, condition: number): string => `(${prefix}${MASK} & ${bit(condition)}) <> 0`;
+
+/** The regions that have rows, see siblings.ts: a bit for each mask of the siblings alone. */
+function occupied(prefix: string, siblings: readonly number[]): string[] {
+  if (siblings.length === 0) return [];
+  const own = siblings.map(
+    (condition, i) => `(CASE WHEN ${meets(prefix, condition)} THEN ${big(bit(i))} ELSE ${big(0)} END)`,
+  );
+  return [`bit_or(${big(1)} << (${own.join(' + ')})) AS occ`];
+}
