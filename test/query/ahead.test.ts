@@ -77,6 +77,8 @@ const CELLS: readonly string[] = [
   'avg(CASE WHEN place < 9 THEN 1.25 END)',
   'avg(CASE WHEN day = 2 THEN 0 ELSE pay + 1 END)',
   'sum(CASE WHEN day = 3 THEN fee ELSE 0 END) FILTER (WHERE pay > 10)',
+  'avg(CASE WHEN place > 4 THEN 1.0 ELSE 0 END)',
+  'sum(CASE WHEN place > 4 THEN pay ELSE fee END)',
 ];
 const WAYS = [
   'FROM stays',

@@ -38,17 +38,23 @@ export function addedUp(
   if (conditions.length > MOST_CONDITIONS || !isPlain) return null;
   if (!cells.every((one) => one !== undefined && isKnown(one.within) && isKnown(one.per))) return null;
   const values = [...new Set(cells.flatMap((one) => one?.value ?? []))];
+  // What a condition leaves out is where its bit is not set.
+  const isLeft = (sql: string): boolean => known.some((one) => sql === leftBy(one));
+  const bits = known.filter((sql) => !known.some((one) => sql === leftBy(one) && !isLeft(one)));
+  const meets = (prefix: string, rows: string): string => {
+    const own = bits.findIndex((one) => one === rows);
+    const at = own === -1 ? bits.findIndex((one) => rows === leftBy(one)) : own;
+    return `(${prefix}${MASK} & ${bit(at)}) ${own === -1 ? '=' : '<>'} 0`;
+  };
   // Not UBIGINT: the engine numbers groups by whole-number keys only where it knows how large they get.
-  const flags = known.map((sql, i) => `(CASE WHEN ${sql} THEN ${bit(i)} ELSE 0 END)`);
+  const flags = bits.map((sql, i) => `(CASE WHEN ${sql} THEN ${bit(i)} ELSE 0 END)`);
   return {
     sums: [`count(*) AS ${OURS}n`, ...values.map((value, i) => `sum(${value}) AS ${OURS}v${i}`)],
     mask: flags.length === 0 ? null : `(${flags.join(' + ')})`,
     masks: 2 ** flags.length,
     groups: (prefix) => {
       const of = (name: string, rows: string | null): string =>
-        rows === null
-          ? `${prefix}${OURS}${name}`
-          : `CASE WHEN ${meets(prefix, known.indexOf(rows))} THEN ${prefix}${OURS}${name} END`;
+        rows === null ? `${prefix}${OURS}${name}` : `CASE WHEN ${meets(prefix, rows)} THEN ${prefix}${OURS}${name} END`;
       const counted = (rows: string | null): string => `CAST(coalesce(sum(${of('n', rows)}), 0) AS BIGINT)`;
       const total = ({ value, within }: Added): string =>
         value === null ? `CAST(${counted(within)} AS HUGEINT)` : `sum(${of(`v${values.indexOf(value)}`, within)})`;
@@ -65,22 +71,17 @@ export function addedUp(
         ...cells.flatMap((one, i) => (one === undefined ? [] : [`${cell(one)} AS ${cellName(i)}`])),
         `${counted(null)} AS n`,
         ...known.map((sql, c) => `${counted(sql)} AS n${c}`),
-        ...occupied(
-          prefix,
-          siblings.map(({ sql }) => known.indexOf(sql)),
-        ),
+        ...occupied(siblings.map(({ sql }) => meets(prefix, sql))),
       ];
     },
   };
 }
 
-const meets = (prefix: string, condition: number): string => `(${prefix}${MASK} & ${bit(condition)}) <> 0`;
+const leftBy = (rows: string): string => `(${rows} IS NOT TRUE)`;
 
 /** The regions that have rows, see siblings.ts: a bit for each mask of the siblings alone. */
-function occupied(prefix: string, siblings: readonly number[]): string[] {
+function occupied(siblings: readonly string[]): string[] {
   if (siblings.length === 0) return [];
-  const own = siblings.map(
-    (condition, i) => `(CASE WHEN ${meets(prefix, condition)} THEN ${big(bit(i))} ELSE ${big(0)} END)`,
-  );
+  const own = siblings.map((isMet, i) => `(CASE WHEN ${isMet} THEN ${big(bit(i))} ELSE ${big(0)} END)`);
   return [`bit_or(${big(1)} << (${own.join(' + ')})) AS occ`];
 }
