@@ -1,5 +1,6 @@
 import { type Added, type Block, cellName, type Condition } from './block.ts';
 import { big, bit } from './combinations.ts';
+import { regionsOf } from './siblings.ts';
 
 /**
  * Cells that are sums over rows, in two steps: rows are added up by their keys and by which conditions they meet, all of
@@ -23,11 +24,14 @@ export const OURS = '__gb_';
 /** More conditions make more sums than rows are spared. */
 const MOST_CONDITIONS = 6;
 
-/** null: not every cell is such a sum. `siblings`: the conditions of which regions are told apart. */
+/**
+ * null: not every cell is such a sum. `siblings`: the conditions of which regions are told apart. `hasBits`: with the bits of
+ * the units of each group, of both sides of each condition and of each region, as quick.ts finds them in a sample.
+ */
 export function addedUp(
   block: Block,
   conditions: readonly Condition[],
-  siblings: readonly Condition[],
+  { siblings, hasBits = false }: { readonly siblings: readonly Condition[]; readonly hasBits?: boolean },
 ): AddedUp | null {
   const cells = block.cells.map(({ added }) => added);
   const known = conditions.map(({ sql }) => sql);
@@ -44,12 +48,29 @@ export function addedUp(
   const meets = (prefix: string, rows: string): string => {
     const own = bits.findIndex((one) => one === rows);
     const at = own === -1 ? bits.findIndex((one) => rows === leftBy(one)) : own;
-    return `(${prefix}${MASK} & ${bit(at)}) ${own === -1 ? '=' : '<>'} 0`;
+    return `((${prefix}${MASK} & ${bit(at)}) ${own === -1 ? '=' : '<>'} 0)`;
   };
   // Not UBIGINT: the engine numbers groups by whole-number keys only where it knows how large they get.
   const flags = bits.map((sql, i) => `(CASE WHEN ${sql} THEN ${bit(i)} ELSE 0 END)`);
+  const bitsOf = (prefix: string, u: number): string[] => {
+    const own = `${prefix}${OURS}o${u}`;
+    const bitsWhere = (test: string): string => `coalesce(bit_count(bit_or(CASE WHEN ${test} THEN ${own} END)), 0)`;
+    const regions = siblings.length === 0 ? [] : regionsOf(siblings.map(({ sql }) => meets(prefix, sql)));
+    return [
+      `bit_or(${own}) AS m${u}`,
+      ...known.flatMap((sql, c) => [
+        `${bitsWhere(meets(prefix, sql))} AS i${c}_${u}`,
+        `${bitsWhere(`NOT ${meets(prefix, sql)}`)} AS o${c}_${u}`,
+      ]),
+      ...regions.map((region, r) => `${bitsWhere(region)} AS x${r}_${u}`),
+    ];
+  };
   return {
-    sums: [`count(*) AS ${OURS}n`, ...values.map((value, i) => `sum(${value}) AS ${OURS}v${i}`)],
+    sums: [
+      `count(*) AS ${OURS}n`,
+      ...values.map((value, i) => `sum(${value}) AS ${OURS}v${i}`),
+      ...(hasBits ? block.units.map(({ oneHot }, u) => `bit_or(${oneHot}) AS ${OURS}o${u}`) : []),
+    ],
     mask: flags.length === 0 ? null : `(${flags.join(' + ')})`,
     masks: 2 ** flags.length,
     groups: (prefix) => {
@@ -72,6 +93,7 @@ export function addedUp(
         `${counted(null)} AS n`,
         ...known.map((sql, c) => `${counted(sql)} AS n${c}`),
         ...occupied(siblings.map(({ sql }) => meets(prefix, sql))),
+        ...(hasBits ? block.units.flatMap((_, u) => bitsOf(prefix, u)) : []),
       ];
     },
   };

@@ -1,3 +1,4 @@
+import type { CatalogueColumn } from '../catalogue.ts';
 import { printTyped } from '../print.ts';
 import { alias, type Base, isOnly, printScope, privateBases, reference } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
@@ -14,18 +15,24 @@ import { groupsOf, valuesIn } from './quick.ts';
 
 /** Of fewer rows the join costs next to nothing. */
 const LEAST_ROWS = 262_144n;
-/** There are to be many more rows than sums, and few sums. */
+/** There are to be many more rows than sums. */
 const ROWS_PER_SUM = 64;
-const MOST_SUMS = 262_144;
+/** More sums are made quickly only where their keys number them (see dataset/group-bits.ts), in so many bits at most. */
+const FEW_SUMS = 16_384;
+const MOST_BITS = 18;
 
 export interface Sums {
   readonly added: AddedUp;
-  /** What else is wanted of every group: numbers and XORs of rows. */
+  /** What else is wanted of every group: numbers of rows, XORs and ORs. */
   readonly wanted: readonly string[];
 }
 
 /** The groups with their keys, cells and numbers of rows; null where it does not apply, or is likely to spare nothing. */
-export function addedAhead(block: Block, { added, wanted }: Sums): string | null {
+export function addedFirst(block: Block, sums: Sums): string | null {
+  return addedAhead(block, sums) ?? addedByMask(block, sums);
+}
+
+function addedAhead(block: Block, { added, wanted }: Sums): string | null {
   const { scope } = block;
   const [base, ...others] = privateBases(scope);
   if (base === undefined || others.length > 0 || scope.bases.length < 2 || base.leftOn !== null) return null;
@@ -50,24 +57,24 @@ export function addedAhead(block: Block, { added, wanted }: Sums): string | null
  * The same where no table is joined, or none that spares anything: rows are added up by the keys and by which conditions they
  * meet. null: there are no conditions, or too many sums.
  */
-export function addedByMask(block: Block, { added, wanted }: Sums): string | null {
+function addedByMask(block: Block, { added, wanted }: Sums): string | null {
   const [base] = privateBases(block.scope);
   const more = wanted.map((column) => partOf(column, ''));
   if (base === undefined || added.mask === null || more.includes(null)) return null;
-  const sums = groupsOf(block) * added.masks;
-  if (sums > MOST_SUMS || sums * ROWS_PER_SUM > Number(base.table.rowCount)) return null;
+  const { rowCount } = base.table;
+  if (rowCount < LEAST_ROWS || groupsOf(block) * added.masks * ROWS_PER_SUM > Number(rowCount)) return null;
   const by = groupBy([...block.keys.map((key) => printTyped(key.expression)), added.mask]);
   const columns = [...keysAs(block), `${added.mask} AS ${MASK}`, ...added.sums, ...wanted.map(asOurs)];
   const few = `SELECT ${columns.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   return `SELECT ${[...keyNames(block), ...added.groups(''), ...more].join(', ')} FROM (${few})${groupBy(keyNames(block))}`;
 }
 
-/** A count or a XOR of rows (see lanes.ts) out of those of the sums; null for anything else. */
+/** A count of rows, or a XOR or OR of words of theirs (see lanes.ts, factors.ts), out of those of the sums; null for anything else. */
 function partOf(column: string, prefix: string): string | null {
-  const [, call = '', name = ''] = /^(count\(\*\)|bit_xor\().* AS (\w+)$/s.exec(column) ?? [];
+  const [, call = '', name = ''] = /^(count\(\*\)|bit_xor\(|bit_or\().* AS (\w+)$/s.exec(column) ?? [];
   if (name === '') return null;
   const part = `${prefix}${OURS}${name}`;
-  return call === 'bit_xor(' ? `bit_xor(${part}) AS ${name}` : `CAST(sum(${part}) AS BIGINT) AS ${name}`;
+  return call === 'count(*)' ? `CAST(sum(${part}) AS BIGINT) AS ${name}` : `${call}${part}) AS ${name}`;
 }
 
 const asOurs = (column: string): string => column.replace(/ AS (\w+)$/, ` AS ${OURS}$1`);
@@ -93,6 +100,16 @@ function linksOf(
   const columns = expressions.flatMap(distinctColumns).filter(({ relation }) => relation === base.relation);
   const links = new Map(columns.map(({ column }) => [column.name, column]));
   const sums = [...links.values()].reduce((product, column) => product * valuesIn(column), masks);
-  const isFew = links.size > 0 && sums <= MOST_SUMS && sums * ROWS_PER_SUM <= Number(base.table.rowCount);
+  const bits = [...links.values()].reduce((total, column) => total + bitsOf(column), bitsFor(masks));
+  const isQuick = sums <= FEW_SUMS || bits <= MOST_BITS;
+  const isFew = links.size > 0 && isQuick && sums * ROWS_PER_SUM <= Number(base.table.rowCount);
   return isFew ? [...links.values()] : null;
 }
+
+/** Bits of a whole number between known ends, and of its absence. */
+function bitsOf({ facts, type }: CatalogueColumn): number {
+  const { low, high } = facts ?? { low: null, high: null };
+  return type.kind !== 'integer' || low === null || high === null ? Infinity : bitsFor(high - low + 1);
+}
+
+const bitsFor = (values: number): number => (values === 1 ? 0 : Math.ceil(Math.log2(values + 1)));

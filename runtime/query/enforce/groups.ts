@@ -1,7 +1,7 @@
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { addedUp } from './added-up.ts';
-import { addedAhead, addedByMask } from './ahead.ts';
+import { addedFirst } from './ahead.ts';
 import { type Block, cellName, type Condition } from './block.ts';
 import { cutBits, isPacked, preparedBits, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
@@ -13,7 +13,7 @@ interface GroupsParts {
   readonly conditions: readonly Condition[];
   readonly siblings: readonly Condition[];
   readonly regions: number;
-  readonly sample: { readonly from: string } | null;
+  readonly sample: { readonly from: string; readonly isSmall: boolean } | null;
   /** Yields the cuts of the factors; null: there are none to make. */
   readonly cut: string | null;
   /** Words of the layout that show the sides of the factors; null: they are cut here, or there are none. */
@@ -70,6 +70,18 @@ export function groups(
     ];
     return { before: tables, ahead: [], select: counted(halves.half('taken', columns.map(nameOf))) };
   }
+  const told = regions === 0 ? [] : siblings;
+  if (conditions.length > 0 && sample?.isSmall !== true && cut === null && prepared === null) {
+    // Of many groups and the sides of conditions a sample would be nearly as large as the table.
+    const added = addedUp(block, conditions, { siblings: told, hasBits: true });
+    const few = added === null ? null : addedFirst(block, { added, wanted });
+    if (few !== null) return { before: [], ahead: [], select: counted(few) };
+  }
+  if (prepared !== null && sp.length === 0 && conditions.length === 0) {
+    const added = addedUp(block, conditions, { siblings: [] });
+    const few = added === null ? null : addedFirst(block, { added, wanted: [...wanted, ...preparedBits(prepared)] });
+    if (few !== null) return { before: [], ahead: [], select: counted(few) };
+  }
   if (sample === null) {
     const where = printScope(block.scope, predicates(block), beside);
     const select = `SELECT ${[...rows, ...bitsOver(lookAtRows(block, conditions))].join(', ')} ${where}${by}`;
@@ -83,8 +95,8 @@ export function groups(
   const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
   const from = isKept ? `sq${beside}` : `(${looked}) AS sq${beside}`;
   const sampled = `SELECT ${[...keyNames(block), ...bits].join(', ')} FROM ${from}${groupBy(keyNames(block))}`;
-  const added = addedUp(block, conditions, regions === 0 ? [] : siblings);
-  const few = added === null ? null : (addedAhead(block, { added, wanted }) ?? addedByMask(block, { added, wanted }));
+  const added = addedUp(block, conditions, { siblings: told });
+  const few = added === null ? null : addedFirst(block, { added, wanted });
   const select = few ?? `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;
   const parts = isKept ? [`sq AS MATERIALIZED (${looked})`, ...sp] : sp;
