@@ -122,7 +122,7 @@ describe('both halves of very many groups', async () => {
             const compiled = await compileText(connection, sql, context);
             if (compiled.kind === 'denied') throw new Error(compiled.reasons[0]?.message);
             assert.equal(
-              compiled.enforced.setup.some((one) => one.includes(AHEAD.includes(sql) ? '__gb_q0_0' : 'gb0_b')),
+              compiled.enforced.setup.some((one) => one.includes(AHEAD.includes(sql) ? '__gb_w0' : 'gb0_b')),
               rowCount > 1_000_000n,
               sql,
             );

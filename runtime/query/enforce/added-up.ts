@@ -14,6 +14,8 @@ export interface AddedUp {
   readonly mask: string | null;
   /** How many different ones there can be. */
   readonly masks: number;
+  /** The sums that meet a condition of the cells, or several; null: it is another condition. */
+  readonly test: (prefix: string, rows: string) => string | null;
   /** Columns of the groups out of those of the sums: cells, numbers of rows, and regions that have rows. */
   readonly groups: (prefix: string) => readonly string[];
 }
@@ -73,6 +75,7 @@ export function addedUp(
     ],
     mask: flags.length === 0 ? null : `(${flags.join(' + ')})`,
     masks: 2 ** flags.length,
+    test: (prefix, rows) => testsOf(known, (sql) => meets(prefix, sql)).get(rows) ?? null,
     groups: (prefix) => {
       const of = (name: string, rows: string | null): string =>
         rows === null ? `${prefix}${OURS}${name}` : `CASE WHEN ${meets(prefix, rows)} THEN ${prefix}${OURS}${name} END`;
@@ -97,6 +100,21 @@ export function addedUp(
       ];
     },
   };
+}
+
+/** Tests of the conditions, and of all and any of two or three, by how others write them (see sketches.ts). */
+function testsOf(known: readonly string[], meets: (sql: string) => string): ReadonlyMap<string, string> {
+  const tests = new Map<string, string>();
+  const sets = known.flatMap((a, i) => [
+    [a],
+    ...known.slice(0, i).flatMap((b, j) => [[a, b], ...known.slice(0, j).map((c) => [a, b, c])]),
+  ]);
+  for (const set of sets) {
+    const all = set.map((sql) => `(${sql})`).toSorted();
+    tests.set(all.join(' AND '), set.map(meets).join(' AND '));
+    tests.set(`(${set.toSorted().join(' OR ')})`, set.map(meets).join(' OR '));
+  }
+  return tests;
 }
 
 const leftBy = (rows: string): string => `(${rows} IS NOT TRUE)`;

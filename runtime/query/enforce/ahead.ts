@@ -6,6 +6,7 @@ import { type AddedUp, MASK, OURS } from './added-up.ts';
 import type { Block } from './block.ts';
 import { groupBy, keyNames, keysAs, predicates } from './parts.ts';
 import { groupsOf, valuesIn } from './quick.ts';
+import { printTogether, printWanted, type Wanted } from './wanted.ts';
 
 /**
  * Sums of one large table by what joined tables say of its rows (`GROUP BY shops.city`): its rows are added up by the
@@ -24,7 +25,7 @@ const MOST_BITS = 18;
 export interface Sums {
   readonly added: AddedUp;
   /** What else is wanted of every group: numbers of rows, XORs and ORs. */
-  readonly wanted: readonly string[];
+  readonly wanted: readonly Wanted[];
 }
 
 /** The groups with their keys, cells and numbers of rows; null where it does not apply, or is likely to spare nothing. */
@@ -37,9 +38,10 @@ function addedAhead(block: Block, { added, wanted }: Sums): string | null {
   const [base, ...others] = privateBases(scope);
   if (base === undefined || others.length > 0 || scope.bases.length < 2 || base.leftOn !== null) return null;
   if (base.table.rowCount < LEAST_ROWS || base.table.physical.startsWith('(')) return null;
-  const sums = [...added.sums, ...(added.mask === null ? [] : [`${added.mask} AS ${MASK}`])];
-  const more = wanted.map((column) => partOf(column, `${alias(base.relation)}.`));
-  if (more.includes(null) || ![...sums, ...wanted].every((sql) => isOfRows(sql, base))) return null;
+  const prefix = `${alias(base.relation)}.`;
+  const more = inTwoSteps(wanted, added, prefix);
+  const sums = [...added.sums, ...(added.mask === null ? [] : [`${added.mask} AS ${MASK}`]), ...more.parts];
+  if (!sums.every((sql) => isOfRows(sql, base))) return null;
   const own = scope.predicates.filter((term) => isOnly(term, base));
   const rest = scope.predicates.filter((term) => !own.includes(term));
   const links = linksOf(block, base, rest, added.masks);
@@ -47,8 +49,8 @@ function addedAhead(block: Block, { added, wanted }: Sums): string | null {
   const names = links.map(({ name }) => reference(base.relation, name));
   const where = own.length === 0 ? '' : ` WHERE ${own.map(printTyped).toSorted().join(' AND ')}`;
   const by = groupBy([...names, ...(added.mask === null ? [] : [added.mask])]);
-  const few = `(SELECT ${[...names, ...sums, ...wanted.map(asOurs)].join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where}${by})`;
-  const columns = [...keysAs(block), ...added.groups(`${alias(base.relation)}.`), ...more];
+  const few = `(SELECT ${[...names, ...sums].join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where}${by})`;
+  const columns = [...keysAs(block), ...added.groups(prefix), ...more.together];
   const from = printScope(scope, rest.map(printTyped).toSorted(), '', { relation: base.relation, sql: few });
   return `SELECT ${columns.join(', ')} ${from}${groupBy(block.keys.map((key) => printTyped(key.expression)))}`;
 }
@@ -59,25 +61,35 @@ function addedAhead(block: Block, { added, wanted }: Sums): string | null {
  */
 function addedByMask(block: Block, { added, wanted }: Sums): string | null {
   const [base] = privateBases(block.scope);
-  const more = wanted.map((column) => partOf(column, ''));
-  if (base === undefined || added.mask === null || more.includes(null)) return null;
+  if (base === undefined || added.mask === null) return null;
   const { rowCount } = base.table;
   if (rowCount < LEAST_ROWS || groupsOf(block) * added.masks * ROWS_PER_SUM > Number(rowCount)) return null;
   const by = groupBy([...block.keys.map((key) => printTyped(key.expression)), added.mask]);
-  const columns = [...keysAs(block), `${added.mask} AS ${MASK}`, ...added.sums, ...wanted.map(asOurs)];
+  const more = inTwoSteps(wanted, added, '');
+  const columns = [...keysAs(block), `${added.mask} AS ${MASK}`, ...added.sums, ...more.parts];
   const few = `SELECT ${columns.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
-  return `SELECT ${[...keyNames(block), ...added.groups(''), ...more].join(', ')} FROM (${few})${groupBy(keyNames(block))}`;
+  return `SELECT ${[...keyNames(block), ...added.groups(''), ...more.together].join(', ')} FROM (${few})${groupBy(keyNames(block))}`;
 }
 
-/** A count of rows, or a XOR or OR of words of theirs (see lanes.ts, factors.ts), out of those of the sums; null for anything else. */
-function partOf(column: string, prefix: string): string | null {
-  const [, call = '', name = ''] = /^(count\(\*\)|bit_xor\(|bit_or\().* AS (\w+)$/s.exec(column) ?? [];
-  if (name === '') return null;
-  const part = `${prefix}${OURS}${name}`;
-  return call === 'count(*)' ? `CAST(sum(${part}) AS BIGINT) AS ${name}` : `${call}${part}) AS ${name}`;
+/** What is wanted of the sums, each word once, and of the groups out of these: of rows that the sums do not tell apart by itself. */
+function inTwoSteps(
+  wanted: readonly Wanted[],
+  added: AddedUp,
+  prefix: string,
+): { readonly parts: readonly string[]; readonly together: readonly string[] } {
+  const parts = new Map<string, string>();
+  const together = wanted.map((one) => {
+    const test = one.rows === null ? null : added.test(prefix, one.rows);
+    const rows = one.rows === null || test !== null ? null : one.rows;
+    if (one.call === 'count' && one.value === null && rows === null)
+      return printTogether(one, `${prefix}${OURS}n`, test);
+    const key = JSON.stringify([one.call, one.value, rows]);
+    const name = `${OURS}w${[...parts.keys(), key].indexOf(key)}`;
+    parts.set(key, printWanted({ ...one, name, rows }));
+    return printTogether(one, `${prefix}${name}`, test);
+  });
+  return { parts: [...parts.values()], together };
 }
-
-const asOurs = (column: string): string => column.replace(/ AS (\w+)$/, ` AS ${OURS}$1`);
 
 /** Whether printed SQL speaks of no other table. */
 function isOfRows(sql: string, base: Base): boolean {

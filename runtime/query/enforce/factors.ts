@@ -1,3 +1,4 @@
+import type { Wanted } from './wanted.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope } from '../rows.ts';
 import { type Block, conditionsOf, type Factor } from './block.ts';
@@ -96,8 +97,10 @@ function hasManyRows(block: Block): boolean {
 }
 
 /** The bits of `cutBits`, out of words that the layout prepared. */
-export function preparedBits(words: readonly (readonly string[])[]): string[] {
-  return words.flatMap((own, f) => own.map((word, u) => `bit_or(${word}) AS q${f}_${u}`));
+export function preparedBits(words: readonly (readonly string[])[]): Wanted[] {
+  return words.flatMap((own, f) =>
+    own.map((word, u): Wanted => ({ name: `q${f}_${u}`, call: 'bit_or', value: word, rows: null })),
+  );
 }
 
 /** Up to so many units both sides of a cut fit into one column: half of its 64 bits each, which few units seldom share. */

@@ -7,6 +7,7 @@ import { cutBits, isPacked, preparedBits, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
 import { bitColumns, type Look, lookAtRows, lookAtSample } from './quick.ts';
 import { type Halves, HALVES } from './halves.ts';
+import { printWanted, type Wanted } from './wanted.ts';
 import { create, keysAs, keyNames, groupBy, predicates, sameKeys } from './parts.ts';
 
 interface GroupsParts {
@@ -19,7 +20,7 @@ interface GroupsParts {
   /** Words of the layout that show the sides of the factors; null: they are cut here, or there are none. */
   readonly prepared: readonly (readonly string[])[] | null;
   /** What else is wanted of every group. */
-  readonly beside: readonly string[];
+  readonly beside: readonly Wanted[];
   /** Whether the sample is read twice. */
   readonly isKept: boolean;
 }
@@ -45,7 +46,7 @@ export function groups(
     ),
     ...allPresent(conditions),
     ...occupied(siblings, regions),
-    ...wanted,
+    ...wanted.map(printWanted),
   ];
   const rows = [...keysAs(block), ...sums];
   const by = groupBy(block.keys.map((key) => printTyped(key.expression)));
@@ -59,7 +60,7 @@ export function groups(
   const sp = cut === null ? [] : [`sp AS MATERIALIZED (${cut})`];
   const bitsOver = (look: Look): string[] => [
     ...bitColumns(block, conditions, look, { hasRegions: regions > 0, hasWhole: !isDerived }),
-    ...(prepared !== null ? preparedBits(prepared) : cut === null ? [] : cutBits(block, look)),
+    ...(prepared !== null ? preparedBits(prepared).map(printWanted) : cut === null ? [] : cutBits(block, look)),
   ];
   if (halves !== null) {
     const columns = [...sums, ...bitsOver(lookAtRows(block, conditions))];

@@ -5,6 +5,7 @@ import type { CatalogueTable } from '../catalogue.ts';
 import { alias, type Base, printScope, reference, type RowScope, type ScopeUnit } from '../rows.ts';
 import type { Block } from './block.ts';
 import { groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
+import { printWanted, type Wanted } from './wanted.ts';
 
 /**
  * Sketches of the contributors to cells of large tables: see release/lanes.ts for what they are. Where no join can repeat
@@ -69,22 +70,19 @@ interface Parts {
   readonly rows: string | null;
 }
 
-function columns(s: number, { condition, tag, oneHot, rows }: Parts): string[] {
-  const isAll = condition === 'TRUE';
-  const filter = isAll ? '' : ` FILTER (WHERE ${condition})`;
-  // Not FILTER: selecting rows for each aggregate costs more than adding nothing.
-  const xor = (sql: string): string =>
-    `bit_xor(${isAll ? sql : `CASE WHEN ${condition} THEN ${sql} ELSE ${big('0')} END`})`;
+function columns(s: number, { condition, tag, oneHot, rows }: Parts): Wanted[] {
+  const picked = condition === 'TRUE' ? null : condition;
+  const xor = (name: string, value: string): Wanted => ({ name: `${name}${s}`, call: 'bit_xor', value, rows: picked });
   return [
-    `${rows === null ? 'count(*)' : `sum(${rows})`}${filter} AS gn${s}`,
-    `${xor(tag)} AS gx${s}`,
-    `${xor(`(${oneHot} & ${tag})`)} AS ga${s}`,
-    `${xor(`(${oneHot} & (${tag} >> ${big('1')}))`)} AS gb${s}`,
+    { name: `gn${s}`, call: 'count', value: rows, rows: picked },
+    xor('gx', tag),
+    xor('ga', `(${oneHot} & ${tag})`),
+    xor('gb', `(${oneHot} & (${tag} >> ${big('1')}))`),
   ];
 }
 
-/** Columns of the pass that makes the groups. */
-export function lanesBeside(series: readonly LaneSeries[]): string[] {
+/** What the pass that makes the groups adds to them. */
+export function lanesBeside(series: readonly LaneSeries[]): Wanted[] {
   return series.flatMap((one) => {
     const rows = isPerUnit(one.base) ? reference(one.base.relation, UNIT_ROWS) : null;
     return columns(one.s, { condition: one.condition, tag: tagIn(one), oneHot: one.unit.oneHot, rows });
@@ -103,7 +101,7 @@ function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
   const by = [...block.keys.map((_, i) => `k${i}`), row, unit.hash];
   const once = `SELECT ${[...keysAs(block), ...parts].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy(by)}`;
   const sums = series.flatMap(({ s }) =>
-    columns(s, { condition: `f${s}`, tag: 'gt', oneHot: 'gh', rows: rows.length === 0 ? null : 'gn' }),
+    columns(s, { condition: `f${s}`, tag: 'gt', oneHot: 'gh', rows: rows.length === 0 ? null : 'gn' }).map(printWanted),
   );
   return `(SELECT ${[...keyNames(block), ...sums].join(', ')} FROM (${once})${groupBy(keyNames(block))})`;
 }

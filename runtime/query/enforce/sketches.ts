@@ -6,6 +6,7 @@ import { printTyped, quoteName } from '../print.ts';
 import { distinctColumns } from '../typed.ts';
 import { areBeside, formsOf, lanesBeside, laneSketches, type LaneSeries, tagIn, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
 import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
+import type { Wanted } from './wanted.ts';
 
 /**
  * Statements that sketch the contributors of a block's shown cells, for the differencing guard, and that take out what the
@@ -78,7 +79,7 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
 }
 
 /** What the pass that makes the groups adds to them, so that sketches need no pass of their own. */
-export function sketchedBeside(block: Block, buckets: number): string[] {
+export function sketchedBeside(block: Block, buckets: number): Wanted[] {
   const series = seriesOf(block, buckets).map((one, s) => ({ ...one, s }));
   return lanesBeside(
     series.flatMap(withBase).filter(({ form, base }) => form === 'lanes' && areBeside(block.scope, base)),

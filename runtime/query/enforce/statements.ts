@@ -14,6 +14,7 @@ import { byPlace, halvesOf } from './halves.ts';
 import { table, create } from './parts.ts';
 import { remainder } from './remainder.ts';
 import { verdict, withEnough } from './verdict.ts';
+import type { Wanted } from './wanted.ts';
 
 /**
  * The statements that turn rows into cells under the release terms. Each writes one small temporary table:
@@ -41,7 +42,7 @@ import { verdict, withEnough } from './verdict.ts';
  */
 export function statementsOf(
   block: Block,
-  { keepsGroups = false, beside = [] }: { readonly keepsGroups?: boolean; readonly beside?: readonly string[] } = {},
+  { keepsGroups = false, beside = [] }: { readonly keepsGroups?: boolean; readonly beside?: readonly Wanted[] } = {},
 ): { readonly setup: readonly string[]; readonly gate: Gate | null } {
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
