@@ -40,7 +40,7 @@ export function addedIn(
   const { value, within } = part;
   const { type } = value;
   if (!isExactLike(type, arg.type) || rangeOfWide(arg) !== null) return null;
-  if (!isNumber(value) && !known.isComplete(value)) return null;
+  if (!isNumber(value) && !isComplete(value, known)) return null;
   const added = { value: isOne(value) ? null : printTyped(value), within };
   if (name === 'sum') return { as: 'sum', ...added, per: null };
   if (!isMean(name)) return null;
@@ -58,6 +58,12 @@ const isMean = (name: string): boolean => name === 'avg' || name === 'mean';
 function isExactLike(type: SqlType | null, other: SqlType): boolean {
   if (type?.kind === 'decimal') return other.kind === 'decimal' && other.scale === type.scale;
   return type?.kind === 'integer' && other.kind === 'integer';
+}
+
+/** In every row, whatever type it is given beside other branches; TRY_CAST would leave some out. */
+function isComplete(value: Typed, known: Known): boolean {
+  if (value.kind !== 'call' || value.name !== 'cast' || !value.sql.startsWith('CAST(')) return known.isComplete(value);
+  return value.args[0] !== undefined && isComplete(value.args[0], known);
 }
 
 function isNumber(value: Typed): boolean {
