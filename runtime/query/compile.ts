@@ -212,9 +212,9 @@ function guardOf({ sketches }: State): { readonly guard?: GuardPlan } {
   const { buckets, blocks } = sketches;
   const guard: GuardPlan = {
     buckets,
-    setup: [CREATE_HIDE, ...blocks.flatMap(({ setup }) => setup)],
+    setup: blocks.flatMap(({ setup }) => setup),
     sketches: blocks.flatMap((block) => block.sketches),
-    apply: blocks.flatMap(({ apply }) => apply),
+    apply: [CREATE_HIDE, ...blocks.flatMap(({ apply }) => apply)],
     blocks: blocks.map(({ guarded }) => guarded),
   };
   return { guard };

@@ -47,7 +47,7 @@ export interface GuardPlan {
    * group, key and which value the group has in it. For the gateway only: never part of an answer.
    */
   readonly sketches: readonly string[];
-  /** Run when the guard withholds something, after the worker wrote what into `gb_hide`. */
+  /** Run when the guard withholds something. The first one makes `gb_hide`, into which the worker then writes what. */
   readonly apply: readonly string[];
   readonly blocks: readonly GuardedBlock[];
 }

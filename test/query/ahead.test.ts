@@ -23,11 +23,12 @@ const STAYS = (
   patients: number,
 ): string => `CREATE OR REPLACE TABLE stays AS SELECT *, ${UNIT_COLUMNS('patient')}, hash(patient, place, day, pay, dose) AS __gb_t0 FROM (
   SELECT (h % ${patients})::INTEGER AS patient, CASE WHEN h // 7 % 40 < 12 THEN h // 7 % 40 END::INTEGER AS place, (h // 300 % 4)::INTEGER AS day,
-    (h // 11 % 50)::INTEGER AS pay, (h // 19 % 8)::INTEGER AS slot, (h // 13 % 9 / 4)::DECIMAL(9, 2) AS fee, (h // 17 % 9 / 4)::DOUBLE AS dose
+    (h // 11 % 50)::INTEGER AS pay, (h // 19 % 8)::INTEGER AS slot, CASE WHEN h // 23 % 7 < h // 6000 % 8 THEN (h // 29 % 40)::SMALLINT END AS gap, (h // 13 % 9 / 4)::DECIMAL(9, 2) AS fee, (h // 17 % 9 / 4)::DOUBLE AS dose
   FROM (SELECT (hash(i, ${seed}) & 1048575)::INTEGER AS h FROM range(400) r(i)))`;
 const PLACES = `CREATE TABLE places AS SELECT * FROM (VALUES (0, 'ward', 1), (1, 'ward', 2), (2, 'home', 1), (2, 'bath', 2), (3, NULL, 1),
   (4, 'home', 2), (5, 'ward', 1), (6, 'ward', 1), (7, 'bath', 2), (8, 'home', 1)) t(place, kind, zone)`;
 
+const SMALL = { kind: 'integer', bits: 16, isSigned: true } as const;
 const MONEY = { kind: 'decimal', width: 9, scale: 2 } as const;
 const few = { distinctValues: 4 };
 const COLUMNS: readonly CatalogueColumn[] = [
@@ -41,6 +42,7 @@ const COLUMNS: readonly CatalogueColumn[] = [
     column('pay', INTEGER, measure(['sum', 'avg', 'count']), grant(['filter'])),
     column('fee', MONEY, measure(['sum'])),
   ].map((one) => ({ ...one, facts: { isComplete: true, low: 0, high: 60 } })),
+  { ...column('gap', SMALL, measure(['sum', 'avg', 'count']), grant(['filter'])), distinctValues: 40 },
   { ...column('dose', DOUBLE, measure(['sum'])), facts: { isComplete: true, low: 0, high: 3 } },
 ];
 const PUBLIC = [
@@ -79,6 +81,17 @@ const CELLS: readonly string[] = [
   'avg(CASE WHEN place < 9 THEN 1.25 END)',
   'avg(CASE WHEN day = 2 THEN 0 ELSE pay + 1 END)',
   'sum(CASE WHEN day = 3 THEN fee ELSE 0 END) FILTER (WHERE pay > 10)',
+  'sum(gap)',
+  'avg(gap)',
+  'count(gap)',
+  'sum(gap) FILTER (WHERE pay > 20)',
+  'avg(gap) FILTER (WHERE pay > 20)',
+  'count(gap) FILTER (WHERE day = 1)',
+  'avg(CASE WHEN pay > 20 THEN gap END)',
+  'sum(CASE WHEN pay > 20 THEN gap ELSE 0 END)',
+  'avg(CASE WHEN pay > 20 THEN gap ELSE 0 END)',
+  'sum(gap + pay)',
+  'sum(gap) FILTER (WHERE gap > 10)',
   'avg(CASE WHEN place > 4 THEN 1.0 ELSE 0 END)',
   'sum(CASE WHEN place > 4 THEN pay ELSE fee END)',
 ];

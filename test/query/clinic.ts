@@ -218,9 +218,9 @@ async function planOf(connection: DuckDBConnection, statement: string): Promise<
 }
 
 async function dropTables(connection: DuckDBConnection, { setup, guard }: EnforcedQuery): Promise<void> {
-  for (const statement of [...setup, ...(guard?.setup ?? [])]) {
+  for (const statement of [...setup, ...(guard?.setup ?? []), ...(guard?.apply ?? [])]) {
     const name = /^CREATE (?:OR REPLACE )?TEMP TABLE ("[a-z0-9_]+")/.exec(statement)?.[1];
-    await connection.run(`DROP TABLE IF EXISTS temp.${name}`);
+    if (name !== undefined) await connection.run(`DROP TABLE IF EXISTS temp.${name}`);
   }
 }
 

@@ -175,8 +175,8 @@ async function obeyGuard(
   if (hide.length === 0) return;
   // Whole numbers only: hideOf saw to that on both sides.
   const values = hide.map(({ block, group }) => `(${block}, ${group})`);
-  await connection.run(`INSERT INTO temp."${HIDE_TABLE}" VALUES ${values.join(', ')}`);
-  for (const statement of guard.apply) {
+  const [makeTable = '', ...statements] = guard.apply;
+  for (const statement of [makeTable, `INSERT INTO temp."${HIDE_TABLE}" VALUES ${values.join(', ')}`, ...statements]) {
     refuseWhenStopped(stop);
     await connection.run(statement);
   }

@@ -1,6 +1,6 @@
 import type { Added } from '../enforce/block.ts';
 import type { SqlType } from '../catalogue.ts';
-import { isBlank } from './hidden-conditions.ts';
+import { isBlank, presence } from './hidden-conditions.ts';
 import type { Known } from './known.ts';
 import { printTyped } from '../print.ts';
 import type { Typed } from '../typed.ts';
@@ -24,8 +24,8 @@ interface Part {
 }
 
 /**
- * The sum or mean of an exact number that every row has, or of the one branch of a CASE that adds something; null for
- * anything else. Of DOUBLE the order of adding would show, and means of wider numbers are rounded otherwise.
+ * The sum or mean of an exact number, or of the one branch of a CASE that adds something; null for anything else. Of DOUBLE
+ * the order of adding would show, and means of wider numbers are rounded otherwise.
  *
  * @param parts what is added, with the rows that add it.
  */
@@ -40,13 +40,16 @@ export function addedIn(
   const { value, within } = part;
   const { type } = value;
   if (!isExactLike(type, arg.type) || rangeOfWide(arg) !== null) return null;
-  if (!isNumber(value) && !isComplete(value, known)) return null;
+  // What it adds nothing to, because it is missing, is no part of a mean.
+  const there =
+    isNumber(value) || isComplete(value, known) ? null : (presence(value, within, false, known)?.sql ?? null);
   const added = { value: isOne(value) ? null : printTyped(value), within };
   if (name === 'sum') return { as: 'sum', ...added, per: null };
   if (!isMean(name)) return null;
   // A second branch that adds nothing is the ELSE of the only WHEN, so that together they are all rows.
   if (parts.length > 1 && (arg.kind !== 'case' || arg.whens.length > 1)) return null;
-  const per = parts.length > 1 ? filter : within;
+  if (parts.length > 1 && there !== null) return null;
+  const per = parts.length > 1 ? filter : (there ?? within);
   const { literal } = constantIn(value) ?? {};
   if (literal?.kind === 'decimal') return { as: 'mean', value: null, within, per, each: literal };
   return type?.kind === 'integer' && type.bits <= 32 ? { as: 'mean', ...added, per } : null;

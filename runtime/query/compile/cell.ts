@@ -187,7 +187,8 @@ function countCell(
     [...chosen.map(printTyped), `${printTyped(arg)} IS NOT NULL`].join(' AND '),
   );
   const measured = measuredIn([{ value: arg, within: around(chosen) }], known);
-  return { ...own, rests: restsOf(arg, around(chosen)), measured };
+  const added = countOf(present?.sql ?? around(chosen));
+  return { ...own, rests: restsOf(arg, around(chosen)), measured, added };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type Added, type Block, cellName, type Condition } from './block.ts';
 import { big, bit } from './combinations.ts';
-import { regionsOf } from './siblings.ts';
+import { flags, regionsOf } from './siblings.ts';
 
 /**
  * Cells that are sums over rows, in two steps: rows are added up by their keys and by which conditions they meet, all of
@@ -38,10 +38,7 @@ export function addedUp(
   const cells = block.cells.map(({ added }) => added);
   const known = conditions.map(({ sql }) => sql);
   const isKnown = (rows: string | null): boolean => rows === null || known.includes(rows);
-  const isPlain = conditions.every(
-    ({ kind, outside, isCounted }) => kind === 'chosen' && outside === undefined && isCounted !== true,
-  );
-  if (conditions.length > MOST_CONDITIONS || !isPlain) return null;
+  if (conditions.length > MOST_CONDITIONS || !conditions.every((one) => isLeftKnown(one, known))) return null;
   if (!cells.every((one) => one !== undefined && isKnown(one.within) && isKnown(one.per))) return null;
   const values = [...new Set(cells.flatMap((one) => one?.value ?? []))];
   // What a condition leaves out is where its bit is not set.
@@ -52,20 +49,29 @@ export function addedUp(
     const at = own === -1 ? bits.findIndex((one) => rows === leftBy(one)) : own;
     return `((${prefix}${MASK} & ${bit(at)}) ${own === -1 ? '=' : '<>'} 0)`;
   };
-  // Not UBIGINT: the engine numbers groups by whole-number keys only where it knows how large they get.
-  const flags = bits.map((sql, i) => `(CASE WHEN ${sql} THEN ${bit(i)} ELSE 0 END)`);
   const bitsOf = (prefix: string, u: number): string[] => {
     const own = `${prefix}${OURS}o${u}`;
     const bitsWhere = (test: string): string => `coalesce(bit_count(bit_or(CASE WHEN ${test} THEN ${own} END)), 0)`;
+    const left = ({ sql, of, outside }: Condition): string =>
+      `${outside === undefined || of === null ? '' : `${meets(prefix, of)} AND `}NOT ${meets(prefix, sql)}`;
     const regions = siblings.length === 0 ? [] : regionsOf(siblings.map(({ sql }) => meets(prefix, sql)));
     return [
       `bit_or(${own}) AS m${u}`,
-      ...known.flatMap((sql, c) => [
-        `${bitsWhere(meets(prefix, sql))} AS i${c}_${u}`,
-        `${bitsWhere(`NOT ${meets(prefix, sql)}`)} AS o${c}_${u}`,
+      ...conditions.flatMap((one, c) => [
+        `${bitsWhere(meets(prefix, one.sql))} AS i${c}_${u}`,
+        `${bitsWhere(left(one))} AS o${c}_${u}`,
       ]),
       ...regions.map((region, r) => `${bitsWhere(region)} AS x${r}_${u}`),
     ];
+  };
+  // How many rows have all of the values.
+  const allPresent = (prefix: string): string[] => {
+    const present = conditions.filter(({ kind, isCounted }) => kind === 'present' || isCounted === true);
+    const terms = present.map(({ sql, of }) =>
+      of === null ? meets(prefix, sql) : `(NOT ${meets(prefix, of)} OR ${meets(prefix, sql)})`,
+    );
+    if (terms.length === 0) return [];
+    return [`CAST(coalesce(sum(CASE WHEN ${terms.join(' AND ')} THEN ${prefix}${OURS}n END), 0) AS BIGINT) AS na`];
   };
   return {
     sums: [
@@ -73,8 +79,8 @@ export function addedUp(
       ...values.map((value, i) => `sum(${value}) AS ${OURS}v${i}`),
       ...(hasBits ? block.units.map(({ oneHot }, u) => `bit_or(${oneHot}) AS ${OURS}o${u}`) : []),
     ],
-    mask: flags.length === 0 ? null : `(${flags.join(' + ')})`,
-    masks: 2 ** flags.length,
+    mask: bits.length === 0 ? null : flags(bits),
+    masks: 2 ** bits.length,
     test: (prefix, rows) => testsOf(known, (sql) => meets(prefix, sql)).get(rows) ?? null,
     groups: (prefix) => {
       const of = (name: string, rows: string | null): string =>
@@ -94,12 +100,22 @@ export function addedUp(
       return [
         ...cells.flatMap((one, i) => (one === undefined ? [] : [`${cell(one)} AS ${cellName(i)}`])),
         `${counted(null)} AS n`,
-        ...known.map((sql, c) => `${counted(sql)} AS n${c}`),
+        ...conditions.flatMap(({ kind, sql }, c) => (kind === 'present' ? [] : [`${counted(sql)} AS n${c}`])),
+        ...allPresent(prefix),
         ...occupied(siblings.map(({ sql }) => meets(prefix, sql))),
         ...(hasBits ? block.units.flatMap((_, u) => bitsOf(prefix, u)) : []),
       ];
     },
   };
+}
+
+/** Whether what a condition leaves out follows from its bit and that of the condition that it narrows. */
+function isLeftKnown({ sql, of, outside }: Condition, known: readonly string[]): boolean {
+  if (outside === undefined) return true;
+  const inside = of === null ? '' : `${of} AND `;
+  if (!sql.startsWith(inside) || (of !== null && !known.includes(of))) return false;
+  const there = sql.slice(inside.length);
+  return outside === `${inside}(${there}) IS NOT TRUE` || outside === `${inside}${there} IS NOT TRUE`;
 }
 
 /** Tests of the conditions, and of all and any of two or three, by how others write them (see sketches.ts). */

@@ -186,7 +186,7 @@ function fewRows(block: Block, { there, sets }: Measure, index: number): Few {
   const again = [...keyNames(block, 'p.'), ...COMBINATION];
   const open = joinGroups(block, `SELECT DISTINCT ${[...names, '1 AS open'].join(', ')} FROM n_q${index}`);
   const parts = [
-    `n_m${index} AS MATERIALIZED (${byMask(block, printScope(block.scope, where, some), maskOf(sets))})`,
+    `n_m${index} AS MATERIALIZED (${byMask(block, printScope(block.scope, where, some), sets)})`,
     `n_q${index} AS MATERIALIZED (SELECT ${by.join(', ')} FROM n_m${index} AS m CROSS JOIN ${listed(sets)} WHERE ${carried('m.mask')} GROUP BY ${by.join(', ')} HAVING ${few(block.units.map((_, u) => `bit_count(bit_or(m.b${u}))`))})`,
     `n_d${index} AS MATERIALIZED (SELECT DISTINCT ${[...keysAs(block), `${maskOf(sets)} AS mask`, ...hashes].join(', ')} ${printScope(block.scope, where, open)})`,
     `n_s${index} AS MATERIALIZED (SELECT ${again.join(', ')} FROM n_q${index} AS p JOIN n_d${index} AS d ON (${sameKeys(block, 'p', 'd')}) WHERE ${carried('d.mask')} GROUP BY ${again.join(', ')} HAVING ${few(block.units.map((_, u) => unitsIn(`d.h${u}`)))})`,

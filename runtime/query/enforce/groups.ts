@@ -72,8 +72,11 @@ export function groups(
     return { before: tables, ahead: [], select: counted(halves.half('taken', columns.map(nameOf))) };
   }
   const told = regions === 0 ? [] : siblings;
-  if (conditions.length > 0 && sample?.isSmall !== true && cut === null && prepared === null) {
-    // Of many groups and the sides of conditions a sample would be nearly as large as the table.
+  // Of many groups and the sides of conditions a sample would be nearly as large as the table; and values that some rows of a
+  // condition lack may be so few that a small one shows too little.
+  const isRare = new Set(conditions.map(({ kind }) => kind)).size > 1;
+  const isChosen = conditions.some(({ kind }) => kind === 'chosen');
+  if (isChosen && (sample?.isSmall !== true || isRare) && cut === null && prepared === null) {
     const added = addedUp(block, conditions, { siblings: told, hasBits: true });
     const few = added === null ? null : addedFirst(block, { added, wanted });
     if (few !== null) return { before: [], ahead: [], select: counted(few) };
@@ -96,7 +99,9 @@ export function groups(
   const looked = `SELECT ${columns.join(', ')} ${sample.from}`;
   const from = isKept ? `sq${beside}` : `(${looked}) AS sq${beside}`;
   const sampled = `SELECT ${[...keyNames(block), ...bits].join(', ')} FROM ${from}${groupBy(keyNames(block))}`;
-  const added = addedUp(block, conditions, { siblings: told });
+  // Where values are only missing, one count tells whether any is.
+  const isPresent = conditions.length > 0 && conditions.every(({ kind }) => kind === 'present');
+  const added = isPresent ? null : addedUp(block, conditions, { siblings: told });
   const few = added === null ? null : addedFirst(block, { added, wanted });
   const select = few ?? `SELECT ${rows.join(', ')} ${printScope(block.scope, predicates(block))}${by}`;
   const joined = `SELECT ${['g.*', ...seen].join(', ')} FROM (${select}) AS g LEFT JOIN (${sampled}) AS s ON (${on})`;

@@ -22,7 +22,7 @@ const STRAYING = { factor: 1.5, rows: 12, deviations: 4.5 };
 const ESTIMATE_MARGIN = 1.2;
 /** Groups by what a joined table says of the rows, as cities by their shops, are much more uneven than others. */
 export const UNEVEN = 2;
-/** Of the rows of FILTER and CASE there are fewer, and of those that meet several fewer still. */
+/** Of the rows of FILTER and CASE there are fewer, of those that meet several fewer still, and few lack a value. */
 const CHOSEN = 4;
 /** Fewer rows than this are all looked at: a second look would cost more. */
 const MIN_ROWS_TO_SAMPLE = 262_144;
@@ -83,10 +83,11 @@ function apart(block: Block, relation: number): string[] {
 /** Rows that nearly always prove every group; null when that is unknown, or too many. */
 function rowsToLookAt(block: Block, rowCount: number): number | null {
   const groups = groupsOf(block);
-  const times = conditionsOf(block).some(({ kind }) => kind === 'chosen') ? CHOSEN : 1;
-  const few = Math.max(SAMPLE.least, groups * ROWS_PER_GROUP * times);
+  const conditions = conditionsOf(block);
+  const few = Math.max(SAMPLE.least, groups * ROWS_PER_GROUP * (conditions.length > 0 ? CHOSEN : 1));
   if (few <= SAMPLE.most) return few;
-  const many = Math.ceil(groups * rowsPerGroup(block, 'sides') * Math.max(times, isByJoined(block) ? UNEVEN : 1));
+  const times = Math.max(conditions.some(({ kind }) => kind === 'chosen') ? CHOSEN : 1, isByJoined(block) ? UNEVEN : 1);
+  const many = Math.ceil(groups * rowsPerGroup(block, 'sides') * times);
   return many <= rowCount * MANY_SHARE ? many : null;
 }
 

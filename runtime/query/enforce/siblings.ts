@@ -73,7 +73,11 @@ export function siblingStatements(block: Block, siblings: readonly Condition[]):
   const k = block.terms.minUnits;
   const names = keyNames(block);
   const mask = shownBits(siblings.map(({ sql }) => sql));
-  const met = byMask(block, printScope(block.scope, predicates(block)), mask);
+  const met = byMask(
+    block,
+    printScope(block.scope, predicates(block)),
+    siblings.map(({ sql }) => sql),
+  );
   const on = (left: string, right: string): string => sameKeys(block, left, right);
   const value = (of: string, from: string): string =>
     `(${from}.whole + bit_count(${of} & ${from}.plus) - bit_count(${of} & ${from}.minus))`;
@@ -116,14 +120,25 @@ function shownCells(block: Block, siblings: readonly Condition[], on: string): s
 }
 
 /**
- * Rows by group and mask: how many, and the bits of their units. Grouped outside of the rows, where a name can only be one
- * of ours: a table may well have a column `mask`.
+ * Rows by group and by which conditions they meet, as bits of `mask`: how many, and the bits of their units. Grouped outside
+ * of the rows, where a name can only be one of ours: a table may well have a column `mask`.
  */
-export function byMask(block: Block, rows: string, mask: string): string {
+export function byMask(block: Block, rows: string, conditions: readonly string[]): string {
   const hot = block.units.map((unit, u) => `${unit.oneHot} AS o${u}`);
   const bits = block.units.map((_, u) => `bit_or(o${u}) AS b${u}`);
   const names = [...keyNames(block), 'mask'];
-  return `SELECT ${[...names, 'count(*) AS n', ...bits].join(', ')} FROM (SELECT ${[...keysAs(block), `${mask} AS mask`, ...hot].join(', ')} ${rows})${groupBy(names)}`;
+  // The engine numbers groups by small whole numbers, which takes half the time, but never by an UBIGINT.
+  const isFew = conditions.length <= MOST_FLAGS;
+  const mask = isFew ? flags(conditions) : shownBits(conditions);
+  const wide = isFew ? 'CAST(mask AS UBIGINT) AS mask' : 'mask';
+  return `SELECT ${[...keyNames(block), wide, 'count(*) AS n', ...bits].join(', ')} FROM (SELECT ${[...keysAs(block), `${mask} AS mask`, ...hot].join(', ')} ${rows})${groupBy(names)}`;
+}
+
+const MOST_FLAGS = 16;
+
+/** The conditions that a row meets, as bits of a small whole number. */
+export function flags(conditions: readonly string[]): string {
+  return `(${conditions.map((sql, i) => `(CASE WHEN ${sql} THEN ${bit(i)} ELSE 0 END)`).join(' + ')})`;
 }
 
 export function bitsOf(cell: Cell, siblings: readonly Condition[]): bigint {

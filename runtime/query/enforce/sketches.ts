@@ -65,7 +65,7 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
       })),
     },
     setup: [create(block, 'i', shownGroups(block, series, verdict))],
-    sketches: [
+    sketches: inFew([
       ...(hasPlaces ? [places(block, index)] : []),
       ...wanted.map((one) => {
         const own = numbered.filter((other) => sourceOf(other) === sourceOf(one));
@@ -73,9 +73,17 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
           ? laneSketches(block, index, own.flatMap(withBase))
           : select(block, index, own, buckets);
       }),
-    ],
+    ]),
     apply: applied(block, index, verdict),
   };
+}
+
+/** Each statement costs about a millisecond, which is more than reading what was found already takes. */
+function inFew(statements: readonly string[]): string[] {
+  const isLong = (sql: string): boolean => sql.includes('MATERIALIZED');
+  const brief = statements.filter((sql) => !isLong(sql));
+  const together = brief.length < 2 ? brief : [brief.map((sql) => `SELECT * FROM (${sql})`).join(' UNION ALL ')];
+  return [...together, ...statements.filter(isLong)];
 }
 
 /** What the pass that makes the groups adds to them, so that sketches need no pass of their own. */
