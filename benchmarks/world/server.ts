@@ -85,10 +85,11 @@ async function readiness(child: ChildProcess): Promise<Ready> {
   let text = '';
   child.stdout?.on('data', (chunk: Buffer) => {
     text += chunk.toString();
-    const end = text.indexOf('\n');
-    if (end >= 0) resolve(JSON.parse(text.slice(0, end)) as Ready);
+    // What it has to say of a failure takes several lines.
+    const end = text.indexOf('}\n');
+    if (text.startsWith('{"') && end >= 0) resolve(JSON.parse(text.slice(0, end + 1)) as Ready);
   });
-  child.once('exit', (code) => reject(new Error(`it ended with code ${code}`)));
+  child.once('close', (code) => reject(new Error(`it ended with code ${code}: ${text}`)));
   child.once('error', reject);
   const timer = setTimeout(() => reject(new Error('it was not ready in time')), START_TIMEOUT_MS);
   try {

@@ -1,10 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
 import { registerFiles } from '../../runtime/client/upload.ts';
+import { openDataDirectory } from '../../runtime/gateway/data-directory.ts';
+import { trustImages } from '../../runtime/gateway/image-seals.ts';
+import { loadImage } from '../../runtime/sandbox/image.ts';
 import { prepareData, type BenchData } from './data.ts';
 import { startServer } from './server.ts';
 
@@ -64,10 +67,18 @@ export async function prepareWorld(cache: string, rows: number, progress: (text:
     }
     await writeFile(done, JSON.stringify(active), { mode: 0o600 });
   }
+  await trustAgain(directory);
   const consumers = JSON.parse(readFileSync(done, 'utf8')) as readonly BenchConsumer[];
   const local = consumers.at(-1);
   if (local === undefined) throw new Error(`\`${done}\` is damaged: delete it`);
   return { data: large, smallData: small, directory, consumers: consumers.slice(0, -1), local };
+}
+
+/** The code of the workers may have changed since the directory was made: nobody else's runtime lives there. */
+async function trustAgain(directory: string): Promise<void> {
+  const root = join(import.meta.dirname, '..', '..');
+  const names = readdirSync(join(root, 'sandbox-images'));
+  await trustImages(await openDataDirectory(directory), await Promise.all(names.map((name) => loadImage(root, name))));
 }
 
 async function admitConsumers(operator: Glovebox, directory: string): Promise<readonly string[]> {
