@@ -80,7 +80,12 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
     parse: async (text, signal) => {
       const answer = await inParser(signal, (link) => parseInWorker(link, text));
       if (answer.kind === 'refused')
-        return { kind: 'invalid', message: 'the query is too long or too deep to be read', at: startOf(text) };
+        return {
+          kind: 'invalid',
+          message: 'the query is too long or too deep to be read',
+          at: startOf(text),
+          remedy: null,
+        };
       const ast = parseLossless(answer.value);
       const {
         error,
@@ -88,8 +93,13 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
         position,
       } = ast as { error?: unknown; error_message?: unknown; position?: unknown };
       // Without a place of the parser's own the whole text is meant.
-      if (error === true)
-        return { kind: 'invalid', message: syntaxMessage(message), at: placeAt(text, position) ?? startOf(text) };
+      if (error === true && !isUnwritable(message))
+        return {
+          kind: 'invalid',
+          message: syntaxMessage(message),
+          at: placeAt(text, position) ?? startOf(text),
+          remedy: spelledElsewhere(text, message),
+        };
       return { kind: 'ast', ast };
     },
     plan: async (enforced, tables, signal) => {
@@ -287,9 +297,19 @@ export const guestPathOf = (database: string): string => `/data/${database}.duck
 function syntaxMessage(message: unknown): string {
   const text = typeof message === 'string' ? (message.split('\n')[0] ?? '') : 'the query cannot be read';
   if (text === 'Only SELECT statements can be serialized to json!') return 'only one SELECT statement is accepted';
-  // The parser's word for a form that its own grammar knows and nothing behind it does, e.g. BETWEEN SYMMETRIC.
+  // The parser's word for a form that its own grammar knows and nothing behind it does.
   if (/^Expression type T_\w+ \(\d+\)$/.test(text)) return 'a form of expression that is not SQL as DuckDB speaks it';
   return text.slice(0, 300);
+}
+
+/** BETWEEN SYMMETRIC: the parser reads it and cannot write it down. Whoever reads the tree says what to write. */
+const isUnwritable = (message: unknown): boolean => String(message).startsWith('Expression type T_List');
+
+/** What to write in place of statements and words that other dialects, or DuckDB itself, have for it. */
+function spelledElsewhere(text: string, message: unknown): string | null {
+  if (/^\s*pivot\b/i.test(text)) return 'FROM table PIVOT (count(*) FOR column IN (…) GROUP BY key)';
+  if (/^\s*select\s+(?:distinct\s+)?top\s+\(?\d/i.test(text)) return 'LIMIT at the end';
+  return String(message).startsWith('Only SELECT') ? 'send a single SELECT' : null;
 }
 
 /** Where the first word stands. */

@@ -31,7 +31,8 @@ export function prepareSql(
     const opening = openAll(engine, permits, job.asker);
     opening.catch(() => undefined);
     const parsed = await texts.parse(party, text, signal);
-    if (parsed.kind === 'invalid') return denied(reason('sql-syntax', parsed.message, { at: parsed.at }));
+    if (parsed.kind === 'invalid')
+      return denied(reason('sql-syntax', parsed.message, { at: parsed.at, remedy: parsed.remedy }));
     const open = await opening;
     if ('kind' in open) return open;
     const brought = (await engine.bring?.(party, tableNamesIn(parsed.ast))) ?? [];

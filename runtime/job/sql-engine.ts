@@ -32,7 +32,7 @@ export type AskGuard = (sketches: readonly ColumnBatch[]) => Promise<readonly Hi
 
 export type ParsedSql =
   | { readonly kind: 'ast'; readonly ast: unknown }
-  | { readonly kind: 'invalid'; readonly message: string; readonly at: Reason['at'] };
+  | { readonly kind: 'invalid'; readonly message: string; readonly at: Reason['at']; readonly remedy: string | null };
 
 export interface OpenDataset {
   readonly kind: 'open';

@@ -1,5 +1,5 @@
 const ONE_OF =
-  'of columns that the group keys decide alone; others hold several values in a group: add the column to GROUP BY, or count and average it';
+  'add the column to GROUP BY, or count and average it: a group holds several of its values; this is for columns that the group keys decide';
 export const BY_GROUP = 'group by the column: its values are the rows of the answer';
 const EXACT = 'sum(x): floating-point columns are added up in this way already';
 const MOMENT = 'avg, variance, stddev and quantile_cont are offered, where the policy grants them';

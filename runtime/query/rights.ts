@@ -273,7 +273,7 @@ function remedyFor(base: BaseColumn, right: ColumnRight): string {
   const mine = `\`${shown(base)}\` may be used for: ${rights.join(', ') || 'nothing'}${functions.length > 0 ? ` (${functions.join(', ')})` : ''}`;
   const perUnit =
     right === 'group' && base.table.units.some(({ keyColumns }) => keyColumns.includes(base.column.name))
-      ? `; a sub-query over this table alone may group by it, for what is then aggregated again`
+      ? '; a sub-query in FROM may group by it, for what is then aggregated again'
       : '';
   return others.length === 0
     ? `${mine}${perUnit}`

@@ -343,7 +343,7 @@ export const NOT_OFFERED: Readonly<Record<string, readonly (readonly [string, st
     ['SELECT * EXCLUDE (id) FROM colon', 'rows-not-released'],
     ['SELECT * EXCLUDE (nope) FROM (SELECT rx, count(*) AS n FROM colon GROUP BY ALL)', 'column-unknown'],
     ['SELECT avg(age) FROM (SELECT * REPLACE (id AS age) FROM colon)', 'aggregate-not-granted'],
-    ['SELECT count(*) FROM colon WHERE age BETWEEN SYMMETRIC 70 AND 50', 'sql-syntax'],
+    ['SELECT count(*) FROM colon WHERE age BETWEEN SYMMETRIC 70 AND 50', 'sql-not-allowed'],
     ['DELETE FROM colon', 'sql-syntax'],
     ['SELECT count(*) FROM colon; SELECT 1', 'sql-several-statements'],
     ['SELECT rx, count(*) n FROM colon GROUP BY rx ORDER BY n LIMIT 50%', 'sql-not-allowed'],

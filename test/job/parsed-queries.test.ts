@@ -10,7 +10,7 @@ function counted(): { readonly queries: ParsedQueries; readonly parsed: string[]
     parsed.push(text);
     return Promise.resolve(
       text.startsWith('bad')
-        ? { kind: 'invalid', message: 'no', at: null }
+        ? { kind: 'invalid', message: 'no', at: null, remedy: null }
         : { kind: 'ast', ast: { text, parts: [{ deep: text.length }] } },
     );
   });

@@ -149,7 +149,7 @@ function readLeftJoin(
   if (!isOne || !isPlain || base?.table.isPublic === false || (hasPrivate && base === undefined)) {
     refuse(
       'outer-join-private',
-      'LEFT JOIN is offered to one public table at a time, and to values per unit',
+      'LEFT JOIN, and a sub-query for each row, is offered to one public table at a time, and to values per unit',
       at,
       'use an inner join, LEFT JOIN (SELECT unit, count(*) … GROUP BY unit) on the unit, or NOT EXISTS for who has none',
     );

@@ -199,7 +199,7 @@ function sightOver(
         'column-not-grouped',
         `\`${printable(path.join('.'))}\` is neither a group key nor aggregated`,
         at,
-        'add it to GROUP BY if the policy grants `group`, or aggregate it',
+        'add it to GROUP BY if the policy grants `group`, or aggregate it; a condition on rows stands in WHERE',
       );
     },
     special: (syntax) => {

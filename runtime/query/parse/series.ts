@@ -16,7 +16,7 @@ export function readSeries(node: Json, reading: Reading, at: Place): Source {
       'sql-not-allowed',
       `the table function \`${printable(name)}\` is not offered`,
       at,
-      'range(…), generate_series(…), and a list of constants, (VALUES (1), (2)) AS t(n), are',
+      'tables of the agreement; range(…), generate_series(…), or a list of constants, (VALUES (1), (2)) AS t(n)',
     );
   checkShape(call, shape, name);
   checkShape(object(call['order_bys']), shapes.NO_ORDER, 'ORDER BY inside a function');

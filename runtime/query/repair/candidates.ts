@@ -93,8 +93,11 @@ interface Dropped {
 
 const ONE_OF: ReadonlySet<string> = new Set(['any_value', 'arbitrary', 'first', 'last']);
 const LISTS: ReadonlySet<string> = new Set(['list', 'array_agg']);
+const TEXTS: ReadonlySet<string> = new Set(['string_agg', 'group_concat', 'listagg']);
+/** Other databases' names of calls that take the same arguments. */
+const SAME_CALL: Readonly<Record<string, string>> = { nvl: 'coalesce', ifnull: 'coalesce', isnull: 'coalesce' };
 
-/** `any_value(name)` as the key `name`; `list(x ORDER BY y)` of what is released as one text. */
+/** `any_value(name)` or `list(name)` of rows as the key `name`; `list(x ORDER BY y)` of what is released as one text. */
 function asKeyOrText(query: Query, block: SelectBlock, item: Item, offset: number): readonly Candidate[] {
   const at = item.tokens.findLastIndex(
     ({ kind, start }, index) => kind === 'word' && item.tokens[index + 1]?.text === '(' && start <= offset,
@@ -105,19 +108,31 @@ function asKeyOrText(query: Query, block: SelectBlock, item: Item, offset: numbe
   if (name === undefined || first === undefined || last === undefined || end === undefined) return [];
   const inside = query.text.slice(first.start, last.end);
   const said = shortText(query.text.slice(name.start, end));
-  if (LISTS.has(name.text)) {
+  const same = SAME_CALL[name.text];
+  if (same !== undefined)
+    return apply(query, [{ start: name.start, end: name.end, by: same }], `\`${same}\` in place of \`${name.text}\``);
+  const makesText = TEXTS.has(name.text) || LISTS.has(name.text);
+  const isOfRows = makesText && readsTable(query, block);
+  if (LISTS.has(name.text) && !isOfRows) {
     const order = /\s+order\s+by\s.*$/is.exec(inside)?.[0] ?? '';
     const value = order === '' ? inside : inside.slice(0, -order.length);
     const by = `string_agg(CAST(${value} AS VARCHAR), ', '${order === '' ? ` ORDER BY ${value}` : order})`;
     return apply(query, [{ start: name.start, end, by }], `one text, \`${by}\`, in place of \`${said}\``);
   }
   const group = clauseOf(block, 'group');
-  if (!ONE_OF.has(name.text) || group === undefined) return [];
+  if (!(ONE_OF.has(name.text) || isOfRows) || group === undefined) return [];
+  const key = /^(?:distinct\s+)?(\S+?)(?:\s*,.*|\s+order\s+by\s.*)?$/is.exec(inside)?.[1] ?? inside;
   const edits = [
-    { start: name.start, end, by: inside },
-    { start: group.end, end: group.end, by: `, ${inside}` },
+    { start: name.start, end, by: key },
+    { start: group.end, end: group.end, by: `, ${key}` },
   ];
-  return apply(query, edits, `the key \`${inside}\` in place of \`${said}\``);
+  return apply(query, edits, `the key \`${key}\` in place of \`${said}\``);
+}
+
+/** Whether a block reads a table of the policy and not what a sub-query or WITH released. */
+function readsTable(query: Query, block: SelectBlock): boolean {
+  const [first] = clauseOf(block, 'from')?.items[0]?.tokens ?? [];
+  return query.columns.some(({ table }) => table.toLowerCase() === first?.text.toLowerCase());
 }
 
 const SECONDS: Readonly<Record<string, number>> = { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 };

@@ -107,7 +107,7 @@ function notGrowing([from = '', to = '']: readonly (string | number)[], [arg]: r
 /** Nothing to pad with fails on the first text that is too short, which would tell that there is one. */
 function padded([length = 0, pad = '']: readonly (string | number)[], _args: readonly Typed[], at: Place): void {
   if (Number(length) < 0 || Number(length) > MAX_PADDED) refuse('wrong-arguments', 'padding goes from 0 to 1000', at);
-  if (pad === '') refuse('wrong-arguments', 'padding needs at least one character', at);
+  if (pad === '') refuse('wrong-arguments', 'padding needs at least one character', at, "lpad(x, 10, ' ')");
 }
 
 function extracted([text = '', group = 0]: readonly (string | number)[], _args: readonly Typed[], at: Place): void {

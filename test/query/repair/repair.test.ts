@@ -55,6 +55,12 @@ const REPAIRS: Readonly<Record<string, string>> = {
   'select ward from visits': 'select ward, count(*) from visits group by ward',
   'select v.ward, avg(v.cost) from visits v left join patients p on v.patient = p.id group by 1':
     'select v.ward, avg(v.cost) from visits v join patients p on v.patient = p.id group by 1',
+  "select ward, string_agg(distinct diagnosis, ', ') from visits group by ward":
+    'select ward, diagnosis from visits group by ward, diagnosis',
+  'select ward, list(diagnosis order by cost) from visits group by ward':
+    'select ward, diagnosis from visits group by ward, diagnosis',
+  "select nvl(ward, 'none'), count(*) from visits group by 1":
+    "select coalesce(ward, 'none'), count(*) from visits group by 1",
   'with x as (select ward, max(cost) m from visits group by ward) select * from x':
     'with x as (select ward, quantile_cont(cost, 0.95) m from visits group by ward) select * from x',
   'select diagnosis, count(*) from visits group by diagnosis having min(cost) > 3 and count(*) > 5':
