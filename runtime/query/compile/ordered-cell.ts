@@ -15,7 +15,12 @@ import { isInOrder, spanOf } from './quantile-outside.ts';
 /** min and max tell one row; where the policy grants `extremum`, the value is the one that enough units reach. */
 export function extremumCell(rights: Rights, name: string, arg: Typed, chosen: readonly Typed[]): Cell {
   if (arg.kind !== 'column' || arg.base === null) {
-    refuse('measure-not-allowed', `\`${name}\` takes a plain column`, arg.at);
+    refuse(
+      'measure-not-allowed',
+      `\`${name}\` takes a plain column`,
+      arg.at,
+      'bool_or(condition) says whether a group has such a row, count_if(condition) how many',
+    );
   }
   rights.require(arg.base, 'extremum', arg.at, `in ${name}`);
   const present = presence(arg, around(chosen), false);

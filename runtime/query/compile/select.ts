@@ -214,7 +214,7 @@ export function rowSight(state: State, scope: Scope, from: From, items: readonly
         'window-over-rows',
         'a window cannot look at private rows',
         at,
-        'aggregate in a subquery, then use the window on its result',
+        'aggregate in a sub-query, then use the window on its result; in FROM, PARTITION BY the privacy unit with ORDER BY looks at the rows of each',
       ),
     subquery: (syntax) => {
       // Written twice, in the output and in GROUP BY, it is one condition.

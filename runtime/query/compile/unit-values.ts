@@ -133,7 +133,7 @@ export function unitSight(state: State, needs: UnitNeeds): UnitSight {
         'window-over-rows',
         'a window cannot look at values per unit',
         at,
-        'aggregate in a subquery, then use the window on its result',
+        'aggregate in a sub-query, then use the window on its result',
       ),
     subquery: ({ at }) =>
       refuse(

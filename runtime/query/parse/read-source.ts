@@ -22,7 +22,7 @@ export function readSource(value: unknown, reading: Reading): Source {
         'sql-not-allowed',
         'DESCRIBE, SUMMARIZE and SHOW are not offered',
         at ?? { words: ['describe', 'summarize', 'show'] },
-        'the catalogue shows tables, columns and what may be done with each',
+        '`dataset show` lists tables, columns and what may be done with each',
       );
     if (shape === undefined) refuse('sql-not-allowed', `${printable(type)} after FROM is not offered`, at);
     checkShape(node, shape, type === 'JOIN' ? 'JOIN' : 'FROM');

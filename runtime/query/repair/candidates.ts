@@ -191,7 +191,9 @@ function otherFunctions(query: Query, item: Item, offset: number): readonly Cand
   // A column of a sub-query has its rights from what it is made of: what is granted is seen when it is tried.
   const column = columnOf(query, argument) ?? (isExtreme(name.text) ? UNKNOWN : undefined);
   if (column === undefined) return [];
-  return functionsInstead(name.text, column).flatMap((make) =>
+  const isDistinct = item.tokens[at + 2]?.text === 'distinct' && name.text !== 'count';
+  const plain = isDistinct ? [(one: string) => `${name.text}(${one})`] : [];
+  return [...plain, ...functionsInstead(name.text, column)].flatMap((make) =>
     apply(
       query,
       [{ start: name.start, end, by: make(value) }],

@@ -112,7 +112,7 @@ function itemsOf(
   for (const [index, token] of tokens.entries()) {
     const isTop = depths[index] === depth;
     if (isTop && by === 'and' && token.text === 'or' && token.kind === 'word') return [itemOf(tokens)];
-    if (isTop && token.kind === 'word' && token.text === 'between') isBetween = true;
+    if (isTop && by === 'and' && token.kind === 'word' && token.text === 'between') isBetween = true;
     if (isTop && token.kind !== 'quoted' && token.kind !== 'text' && token.text === by) {
       if (isBetween) isBetween = false;
       else {

@@ -61,6 +61,9 @@ const REPAIRS: Readonly<Record<string, string>> = {
     'select ward, diagnosis from visits group by ward, diagnosis',
   "select nvl(ward, 'none'), count(*) from visits group by 1":
     "select coalesce(ward, 'none'), count(*) from visits group by 1",
+  'select ward, avg(distinct cost) from visits group by ward': 'select ward, avg(cost) from visits group by ward',
+  'select age between 40 and 50, min(patient), count(*) from visits group by 1':
+    'select age between 40 and 50, count(*) from visits group by 1',
   'with x as (select ward, max(cost) m from visits group by ward) select * from x':
     'with x as (select ward, quantile_cont(cost, 0.95) m from visits group by ward) select * from x',
   'select diagnosis, count(*) from visits group by diagnosis having min(cost) > 3 and count(*) > 5':
