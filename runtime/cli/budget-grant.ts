@@ -33,12 +33,13 @@ export function addBudgetGrant(budget: Command): void {
         out.answer(
           { budget: name, toppedUp },
           () =>
-            `added ${text} to ${name}; added in all: ${kind === 'count' ? toppedUp : Number(toppedUp) / 10 ** DIGITS[kind]}`,
+            `added ${text} ${WORDS[kind]} ${consumer === '' ? 'for all consumers together' : `for ${consumer} under ${mode}`} over ${dataset}; added in all: ${kind === 'count' ? toppedUp : Number(toppedUp) / 10 ** DIGITS[kind]}`,
         );
       }),
     );
 }
 
+const WORDS = { microEpsilon: 'epsilon', nanoRho: 'rho', count: 'uses' } as const;
 /** Decimals of the whole units in which a loss is counted. */
 const DIGITS = { microEpsilon: 6, nanoRho: 9 } as const;
 

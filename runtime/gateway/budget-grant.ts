@@ -28,21 +28,34 @@ export async function grantBudget(
   return { budget, toppedUp: await applyTopUp(needs, caller, { ...request, budget }) };
 }
 
-/** A loss that adds up as rho is limited in rho: epsilon would be added to a budget that limits nothing. */
+/** A grant to a budget that limits nothing would be signed, on record, and worth nothing. */
 function checkMeasure(needs: GatewayNeeds, { dataset, consumer, mode, kind }: GrantBudgetRequest): void {
-  if (kind !== 'microEpsilon' || consumer === '') return;
-  const rules = needs.store
+  if (consumer === '') return;
+  const all = needs.store
     .peekAll<AgreementBody>('agreement')
     .filter(({ state, body }) => state === 'active' && body.dataset === dataset && body.consumer === consumer)
     .flatMap(({ body }) => {
       const policy = pinnedPolicy(needs, body);
-      return policy === undefined ? [] : policyOf(policy.body).allow.filter((rule) => rule.mode === mode);
+      return policy === undefined ? [] : policyOf(policy.body).allow;
     });
+  const rules = all.filter((rule) => rule.mode === mode);
+  if (all.length > 0 && rules.length === 0) {
+    const modes = [...new Set(all.map((rule) => rule.mode))].join(', ');
+    throw new Fault(
+      'argument-not-valid',
+      `\`${consumer}\` uses \`${dataset}\` under no rule of mode \`${mode}\`, so there is nothing to enlarge: name one of ${modes}`,
+    );
+  }
   const isConcentrated = ({ release }: AllowRule): boolean => 'accounting' in release && release.accounting === 'zcdp';
-  if (rules.length > 0 && rules.every(isConcentrated))
+  if (kind === 'microEpsilon' && rules.length > 0 && rules.every(isConcentrated))
     throw new Fault(
       'argument-not-valid',
       `losses of \`${consumer}\` under \`${mode}\` add up as rho (\`accounting: zcdp\`), which epsilon does not enlarge: grant rho`,
+    );
+  if (kind === 'nanoRho' && rules.length > 0 && !rules.some(isConcentrated))
+    throw new Fault(
+      'argument-not-valid',
+      `losses of \`${consumer}\` under \`${mode}\` add up as epsilon, which rho does not enlarge: grant epsilon`,
     );
 }
 

@@ -47,7 +47,10 @@ export async function* datasetTwin(
     const found =
       request.table === '' && tables.length === 1 ? tables[0] : tables.find(({ name }) => name === request.table);
     if (found !== undefined) return found;
-    throw new Fault('argument-not-valid', `name one of the tables ${tables.map(({ name }) => name).join(', ')}`);
+    throw new Fault(
+      'argument-not-valid',
+      `name one of the tables ${tables.map(({ name }) => name).join(', ')}: \`--table\``,
+    );
   };
   const policy = policyOf(record.body);
   // One row tells names and types.

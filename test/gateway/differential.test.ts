@@ -165,7 +165,14 @@ describe('SQL with differential privacy, over the wire', () => {
     assert.equal(toppedUp, 1_000_000n);
     const denied = await run(acme, 'select count(*) from visits');
     assert.equal(denied.state, 'denied', 'its own budget is still spent');
-    await hospital.budgets.topUp({ ...grant, consumer: 'acme', mode: 'differentialPrivacy', amount: 500_000n });
+    const own = { ...grant, consumer: 'acme', mode: 'differentialPrivacy', amount: 500_000n };
+    // A budget that limits nothing would be enlarged on record, and for nothing.
+    for (const idle of [
+      { ...own, mode: 'aggregate' },
+      { ...own, kind: 'nanoRho' },
+    ] as const)
+      await assert.rejects(hospital.budgets.topUp(idle), { code: 'argument-not-valid' }, idle.kind);
+    await hospital.budgets.topUp(own);
     assert.equal((await run(acme, 'select count(*) from visits')).state, 'released');
     assert.equal((await run(acme, 'select count(*) from visits')).state, 'denied');
   });
