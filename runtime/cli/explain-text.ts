@@ -65,8 +65,11 @@ function wouldNot({ reasons, clauseOrigins, repaired, repairs }: ExplainJobRespo
     'would be refused:',
     reasonLines(reasons),
     ...new Set(origins),
+    // Only what a query says has a place in it; of agreements and budgets no other query knows better.
     ...(repaired === ''
-      ? ['no query near it was found that would pass']
+      ? reasons.some(({ at }) => at !== null)
+        ? ['no query near it was found that would pass']
+        : []
       : ['this would pass:', ...repairs.map((change) => `  # ${change}`), repaired]),
   ].join('\n');
 }
