@@ -168,7 +168,10 @@ function partInWords({ block, plan, shared }: Part, index: number, of: number): 
   const { budget } = plan;
   const price = budget.kind === 'laplace' ? `epsilon ${budget.microEpsilon / 1e6}` : `rho ${budget.nanoRho / 1e9}`;
   const asked = block.aggregates.map(({ name }) => name).join(', ');
-  const by = block.keys.length === 0 ? 'over everything' : `by ${block.keys.length} group keys`;
+  const by =
+    block.keys.length === 0
+      ? 'over everything'
+      : `by ${block.keys.length === 1 ? 'one group key' : `${block.keys.length} group keys`}`;
   const share = of === 1 ? [] : [`noisy answer ${index + 1} of ${of} (${asked} ${by}): ${price} of the job's budget`];
   return [...(index === 0 ? block.enforced.inWords : []), ...share, ...noiseInWords(block, plan, shared)];
 }

@@ -98,7 +98,7 @@ export class Rights {
           'aggregate-not-granted',
           `\`${wanted}\` of \`${shown(base)}\` is not granted`,
           expression.at,
-          remedyFor(base, 'aggregate'),
+          remedyFor(base, 'aggregate', wanted),
         );
       }
     }
@@ -264,18 +264,25 @@ export function has(base: BaseColumn, right: ColumnRight): boolean {
   return base.column.grants.some((grant) => grant.rights.includes(right));
 }
 
-function remedyFor(base: BaseColumn, right: ColumnRight): string {
+function remedyFor(base: BaseColumn, right: ColumnRight, wanted?: AggregateFunction): string {
   const rights = [...new Set(base.column.grants.flatMap((grant) => grant.rights))];
   const functions = [...new Set(base.column.grants.flatMap((grant) => grant.functions))];
   const others = base.table.columns
-    .filter((column) => column.grants.some((grant) => grant.rights.includes(right)))
+    .filter((column) =>
+      column.grants.some(
+        (grant) => grant.rights.includes(right) && (wanted === undefined || grant.functions.includes(wanted)),
+      ),
+    )
     .map((column) => column.label ?? column.name);
-  const mine = `\`${shown(base)}\` may be used for: ${rights.join(', ') || 'nothing'}${functions.length > 0 ? ` (${functions.join(', ')})` : ''}`;
+  const uses = rights.map((one) =>
+    one === 'aggregate' && functions.length > 0 ? `${one} (${functions.join(', ')})` : one,
+  );
+  const mine = `\`${shown(base)}\` may be used for: ${uses.join(', ') || 'nothing'}`;
   const perUnit =
     right === 'group' && base.table.units.some(({ keyColumns }) => keyColumns.includes(base.column.name))
       ? '; a sub-query in FROM may group by it, for what is then aggregated again'
       : '';
   return others.length === 0
     ? `${mine}${perUnit}`
-    : `${mine}; \`${right}\` is granted on: ${others.join(', ')}${perUnit}`;
+    : `${mine}; \`${wanted ?? right}\` is granted on: ${others.join(', ')}${perUnit}`;
 }

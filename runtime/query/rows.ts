@@ -149,7 +149,7 @@ export function checkOnce(all: readonly Base[]): void {
         'self-join',
         'a private table can stand in a query once',
         base.at,
-        'use conditional aggregates instead of a self-join',
+        'conditional aggregates, a cohort (IN, EXISTS) or values per unit in place of a self-join',
       );
     }
     seen.add(base.table.physical);

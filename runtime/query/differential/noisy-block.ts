@@ -193,6 +193,8 @@ interface Printed extends Omit<BlockParts, 'keys'> {
   readonly plan: NoisedPlan;
 }
 
+const rowsOf = (count: number): string => (count === 1 ? 'one row' : `${count} rows`);
+
 function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: Printed): EnforcedQuery {
   const { scope, groups, keys, exact, measures, unitHash, plan } = part;
   const columns = [
@@ -211,7 +213,12 @@ function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: Pri
   const result = `SELECT ${columns.join(', ')} ${rows}${grouping}`;
   const { maxRowsPerUnit } = plan.bound;
   const most = Math.max(...privateBases(scope).map(({ table }) => keptRowsOf(table, release.maxRowsPerUnit)));
-  const joined = maxRowsPerUnit === most ? '' : `, which the join can make ${maxRowsPerUnit} rows of a unit`;
+  const joined =
+    maxRowsPerUnit === most
+      ? ''
+      : maxRowsPerUnit > most
+        ? `, which the join can make ${maxRowsPerUnit} rows of a unit`
+        : `, of which ${rowsOf(maxRowsPerUnit)} can be in the answer`;
   const isPrivate = keys.length > 0 && plan.keys.kind === 'private';
   const shown = isPrivate ? `, delta ${release.delta}; groups appear only above a noisy threshold` : '';
   return {
@@ -228,7 +235,7 @@ function enforcedOf(state: State, release: DifferentialPrivacyRelease, part: Pri
     certificates: [],
     summary: 'SELECT CAST(NULL AS BIGINT) AS withheldCells',
     inWords: [
-      `exact sums over at most ${most} rows of each privacy unit${joined}`,
+      `exact sums over ${most === 1 ? 'one row' : `at most ${rowsOf(most)}`} of each privacy unit${joined}`,
       `noise for epsilon ${release.microEpsilonPerJob / 1e6}${shown}`,
       'HAVING, ORDER BY, LIMIT and calculations see noisy cells only',
     ],

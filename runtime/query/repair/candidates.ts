@@ -122,6 +122,9 @@ function asKeyOrText(query: Query, block: SelectBlock, item: Item, offset: numbe
   const group = clauseOf(block, 'group');
   if (!(ONE_OF.has(name.text) || isOfRows) || group === undefined) return [];
   const key = /^(?:distinct\s+)?(\S+?)(?:\s*,.*|\s+order\s+by\s.*)?$/is.exec(inside)?.[1] ?? inside;
+  const path = item.tokens.slice(at + 2, close).filter(({ text }) => text !== 'distinct');
+  const column = columnOf(query, path.slice(0, key.split('.').length * 2 - 1));
+  if (column !== undefined && !column.isPublic && !column.rights.has('group')) return [];
   const edits = [
     { start: name.start, end, by: key },
     { start: group.end, end: group.end, by: `, ${key}` },
@@ -129,10 +132,14 @@ function asKeyOrText(query: Query, block: SelectBlock, item: Item, offset: numbe
   return apply(query, edits, `the key \`${key}\` in place of \`${said}\``);
 }
 
-/** Whether a block reads a table of the policy and not what a sub-query or WITH released. */
-function readsTable(query: Query, block: SelectBlock): boolean {
+/** Whether a block reads a table and not what a sub-query or WITH released. */
+function readsTable({ tokens }: Query, block: SelectBlock): boolean {
   const [first] = clauseOf(block, 'from')?.items[0]?.tokens ?? [];
-  return query.columns.some(({ table }) => table.toLowerCase() === first?.text.toLowerCase());
+  const isNamed = first !== undefined && first.kind !== 'mark';
+  return (
+    isNamed &&
+    !tokens.some(({ text }, at) => text === first.text && tokens[at + 1]?.text === 'as' && tokens[at + 2]?.text === '(')
+  );
 }
 
 const SECONDS: Readonly<Record<string, number>> = { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 };

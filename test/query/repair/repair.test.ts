@@ -59,6 +59,7 @@ const REPAIRS: Readonly<Record<string, string>> = {
     'select ward, diagnosis from visits group by ward, diagnosis',
   'select ward, list(diagnosis order by cost) from visits group by ward':
     'select ward, diagnosis from visits group by ward, diagnosis',
+  'select ward, list(cost) from visits group by ward': 'select ward, avg(cost) from visits group by ward',
   "select nvl(ward, 'none'), count(*) from visits group by 1":
     "select coalesce(ward, 'none'), count(*) from visits group by 1",
   'select ward, avg(distinct cost) from visits group by ward': 'select ward, avg(cost) from visits group by ward',
