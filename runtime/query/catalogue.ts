@@ -35,6 +35,8 @@ export interface CatalogueColumn {
   readonly grid?: { readonly low: bigint; readonly high: bigint; readonly step: Rational };
   /** Counts the rows of a unit from 1, each number once: where it is 1, a unit has one row. */
   readonly isPlaceInUnit?: true;
+  /** TRUE in every row: behind a LEFT JOIN it tells whether there is one, and nothing of what is in it. */
+  readonly isPresence?: true;
 }
 
 /**

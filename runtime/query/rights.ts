@@ -66,7 +66,8 @@ export class Rights {
       return;
     }
     const columns = distinctColumns(expression);
-    const right = columns.length > 1 ? 'compare' : 'filter';
+    const values = columns.filter(({ column }) => column.isPresence !== true);
+    const right = values.length > 1 ? 'compare' : 'filter';
     for (const base of columns) {
       this.require(base, right, expression.at, right === 'filter' ? 'in a condition' : 'in a comparison of columns');
     }

@@ -57,13 +57,13 @@ function determinedBy(keys: readonly Typed[], scope: RowScope): (column: BaseCol
     const isUnique = (column: string): boolean => isUniqueIn(scope, { relation, table, leftOn, at: null }, column);
     if (leftOn === null)
       return table.columns.some((column) => known.has(name({ relation, column })) && isUnique(column.name));
-    // Whether a partner is found says the one column that is looked up.
+    // Whether a partner is found says the one column that is looked up; its own is NULL where none is.
     const [on, ...more] = leftOn;
     if (on?.kind !== 'call' || on.name !== '=' || more.length > 0) return false;
     const [a, b] = on.args.map((arg) => (arg.kind === 'column' ? arg.base : null));
     if (a == null || b == null || !areAlike(a, b)) return false;
     const [own, other] = a.relation === relation ? [a, b] : [b, a];
-    return own.relation === relation && isKnown(other) && isUnique(own.column.name);
+    return own.relation === relation && (isKnown(other) || isKnown(own)) && isUnique(own.column.name);
   };
   for (let grew = true; grew;) {
     grew = false;

@@ -20,6 +20,7 @@ import { joinList } from './lookup-list.ts';
 import { joinUnitValues } from './left-values.ts';
 import type { State } from './state.ts';
 import type { Typed } from '../typed.ts';
+import { emptyWithout, makesValues, telling } from './without-partner.ts';
 
 /** JOIN: what two sources are together. */
 export function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
@@ -155,10 +156,25 @@ function readLeftJoin(
     );
   }
   if (base !== undefined) {
-    return { ...both, scope: { ...both.scope, bases: [...left.scope.bases, { ...base, leftOn: conditions }] } };
+    const { visible, scope } = withoutPartner(right, at);
+    const bases = scope.bases.map((one) => ({ ...one, leftOn: conditions }));
+    return {
+      ...both,
+      visible: [...left.visible, ...visible],
+      scope: { ...both.scope, bases: [...left.scope.bases, ...bases] },
+    };
   }
   const joined = released === undefined ? [] : [{ ...released, leftOn: conditions }];
   return { ...both, released: [...left.released, ...joined] };
+}
+
+/** One source beside which rows without a partner stand, with NULL in every column of theirs. */
+function withoutPartner(side: From, at: Place): From {
+  const [base] = side.scope.bases;
+  if (base === undefined || !makesValues(side.visible, base.relation)) return side;
+  const table = telling(base.table);
+  const scope = { ...side.scope, bases: [{ ...base, table }] };
+  return { ...side, scope, visible: emptyWithout({ relation: base.relation, table }, side.visible, at) };
 }
 
 /** RIGHT and FULL JOIN of two sources that hold nothing private: printed as one source. */
@@ -166,7 +182,8 @@ function readOuterJoin(
   parts: { readonly left: From; readonly right: From; readonly both: From; readonly conditions: readonly Typed[] },
   source: Source & { kind: 'join' },
 ): From {
-  const { left, right, both, conditions } = parts;
+  const { both, conditions } = parts;
+  const [left, right] = [withoutPartner(parts.left, source.at), withoutPartner(parts.right, source.at)];
   const sides = [left, right].map((side) => {
     const [only, ...others] = asReleased(side);
     const isOne = only !== undefined && others.length === 0 && only.leftOn === null;
@@ -190,7 +207,8 @@ function readOuterJoin(
     const args = [lookup(left, [name], source.at), lookup(right, [name], source.at)];
     return { name, role: 'derived' as const, expression: buildCall('coalesce', args, 'released', source.at) };
   });
-  const visible = columns.length === 0 ? both.visible : [{ names: [], columns }, ...both.visible];
+  const own = [...left.visible, ...right.visible];
+  const visible = columns.length === 0 ? own : [{ names: [], columns }, ...own];
   return { ...both, visible, scope: EMPTY, released: [joined] };
 }
 

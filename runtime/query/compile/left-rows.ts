@@ -280,10 +280,10 @@ const nameOf = ({ alias, name }: { readonly alias: string; readonly name: string
   (alias === '' ? name : alias).toLowerCase();
 const nameIn = (one: Syntax): string => (one.kind === 'column' ? (one.path.at(-1)?.toLowerCase() ?? '') : '');
 
-/** The tables of a join without anything else in it; null where something else is. */
+/** The tables of inner and left joins without anything else in them; null where something else is. */
 function tablesIn(source: Source): readonly Table[] | null {
   if (source.kind === 'table') return [source];
-  if (source.kind !== 'join' || source.type !== 'inner') return null;
+  if (source.kind !== 'join' || (source.type !== 'inner' && source.type !== 'left')) return null;
   const [left, right] = [tablesIn(source.left), tablesIn(source.right)];
   return left === null || right === null ? null : [...left, ...right];
 }

@@ -16,6 +16,7 @@ import { type Base, baseColumn, type Equality, reference, type RowScope, unitsOf
 import type { Typed } from '../typed.ts';
 import type { From } from './sources.ts';
 import type { State } from './state.ts';
+import { emptyWithout, makesValues, telling } from './without-partner.ts';
 
 /** The join as an inner one to values that are filled up; null when the right side is anything else. Throws Refusal. */
 export function joinUnitValues(
@@ -70,6 +71,8 @@ export function joinUnitValues(
   const all = isNoisy
     ? `SELECT ${[...named.map((name, i) => `${name} AS l${i}`), `${hash} AS lu`, `${oneHot} AS lb`].join(', ')} FROM ${base.table.physical} AS q0 WHERE ${quoteName(ROW_RANK)} = 0`
     : `SELECT ${[...named.map((name, i) => `${name} AS l${i}`), `min(${hash}) AS lu`, `min(${oneHot}) AS lb`].join(', ')} FROM ${base.table.physical} AS q0 GROUP BY ${named.join(', ')}`;
+  const isCalculated = makesValues(right.visible, values.relation);
+  const each = isCalculated ? telling(values.table) : values.table;
   const own = unit.keyColumns.map((name, i) => `q.l${i} = p.${quoteName(name)}`);
   const on = isNoisy ? `q.lu = p.${quoteName(unit.hash)}` : own.join(' AND ');
   const shown = [
@@ -81,11 +84,12 @@ export function joinUnitValues(
   ];
   const table: CatalogueTable = {
     ...values.table,
-    physical: `(SELECT ${shown.join(', ')} FROM (${all}) AS q LEFT JOIN ${values.table.physical} AS p ON (${on}))`,
-    columns: [...values.table.columns, ...hidden],
+    physical: `(SELECT ${shown.join(', ')} FROM (${all}) AS q LEFT JOIN ${each.physical} AS p ON (${on}))`,
+    columns: [...each.columns, ...hidden],
     units: [{ ...unit, keyColumns: links_ }],
   };
   const filled: Base = { ...values, table };
+  const visible = isCalculated ? emptyWithout(filled, right.visible, at) : right.visible;
   const equalities = hidden.map((column, index): Equality => {
     const there = keys[index] ?? refuse('outer-join-private', 'a key of the unit is missing', at);
     const here = { relation: values.relation, table, column };
@@ -114,7 +118,7 @@ export function joinUnitValues(
       at,
       'use an inner join: of another dataset it is another unit, and who is missing there is not told',
     );
-  return { ...both, scope };
+  return { ...both, visible: [...left.visible, ...visible], scope };
 }
 
 /** `a = b` where one side is a column of the values. */

@@ -35,6 +35,7 @@ export function joinList(
   const [own, asked] = [link.args.find(isOwn), link.args.find((one) => !isOwn(one))];
   if (own?.kind !== 'column' || asked?.kind !== 'column' || asked.base === null) return null;
   const columns = base.table.columns.map(({ name }) => name);
+  if (!visible.columns.every(({ expression }) => isOwn(expression))) return null;
   const keys = listed[columns.indexOf(own.base?.column.name ?? '')] ?? [];
   const isMap =
     keys.length > 0 &&
