@@ -35,8 +35,17 @@ export interface CatalogueColumn {
   readonly grid?: { readonly low: bigint; readonly high: bigint; readonly step: Rational };
   /** Counts the rows of a unit from 1, each number once: where it is 1, a unit has one row. */
   readonly isPlaceInUnit?: true;
+  /** Of a value per unit: which columns of the unit's rows it is made of, and what counts the rows that have them; see enforce/measures.ts. */
+  readonly made?: readonly Made[];
   /** TRUE in every row: behind a LEFT JOIN it tells whether there is one, and nothing of what is in it. */
   readonly isPresence?: true;
+}
+
+/** Rows of a unit that have the values of some columns: their number and tags stand at a place among those of its table. */
+export interface Made {
+  /** The columns, as sketches are labelled by them. */
+  readonly of: readonly string[];
+  readonly place: number;
 }
 
 /**

@@ -1,8 +1,9 @@
-import { type CatalogueColumn, type CatalogueTable, GROUPED_BY, type UnitColumns } from '../catalogue.ts';
+import { type CatalogueColumn, type CatalogueTable, GROUPED_BY, type Made, type UnitColumns } from '../catalogue.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import type { Block, Rest } from '../enforce/block.ts';
 import { innerGuards } from '../enforce/contributions.ts';
-import { formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
+import { atPlace, formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
+import { madeOf, type Measure, namesOf } from '../enforce/measures.ts';
 import { UNIT_TAGS } from '../enforce/sketches.ts';
 import { printTyped, quoteName } from '../print.ts';
 import {
@@ -67,11 +68,24 @@ export function compilePerUnit(
     // The modes of the tables in it were checked; what a further join would mean for them nobody said.
     ...(privates.length > 1 ? { joins: 'forbidden' as const } : {}),
   };
-  const add = ({ sql, type, grants, of, label }: UnitColumn): Typed => {
+  const valued: ValuedRows[] = [];
+  const placeOf = (wanted: ValuedRows): number => {
+    const known = valued.findIndex(({ rows, of }) => rows === wanted.rows && of === wanted.of);
+    return known === -1 ? valued.push(wanted) - 1 : known;
+  };
+  const madeHere = (measure: Measure): Made[] => {
+    const inside = madeOf(measure, base);
+    if (inside.length === 0) return [{ of: namesOf(measure), place: placeOf({ rows: measure.rows }) }];
+    return inside.map(({ of, place }) => ({ of, place: placeOf({ rows: measure.rows, of: place }) }));
+  };
+  const add = ({ sql, type, grants, of, label, measures = [] }: UnitColumn): Typed => {
     const at = inner.indexOf(sql);
     const index = at === -1 ? inner.push(sql) - 1 : at;
     const name = valueName(index);
-    columns[index] ??= { name, label, ...(of === undefined ? {} : { of }), type: type ?? TEXT, grants };
+    // What nobody adds up is compared by nothing of its own.
+    const isAdded = state.sketches !== null && grants.some(({ rights }) => rights.includes('aggregate'));
+    const made = isAdded ? measures.flatMap(madeHere) : [];
+    columns[index] ??= { name, label, ...(of === undefined ? {} : { of }), type: type ?? TEXT, grants, made };
     return baseColumn({ relation, table: perUnit, column: columns[index] }, base.at);
   };
   const sight = unitSight(state, { items: select.items, keys, resolveRow, rests, add });
@@ -89,15 +103,9 @@ export function compilePerUnit(
   const [{ hash, oneHot } = { hash: '', oneHot: '' }] = unitsOf(scope);
   const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `min(${oneHot}) AS ${quoteName(unit.oneHot)}`];
   if (state.sketches !== null) {
-    hashes.push(`count(*) AS ${quoteName(UNIT_ROWS)}`, `min(${alias(base.relation)}.rowid) AS ${quoteName(UNIT_ROW)}`);
-    // The tags of a unit's rows add up to one tag: by XOR where lanes are, as in release/lanes.ts.
-    const forms = formsOf(base.table, state.sketches.buckets);
-    if (forms.includes('lanes') && unit.tag !== undefined)
-      hashes.push(`bit_xor(${reference(base.relation, unit.tag)}) AS ${quoteName(unit.tag)}`);
-    if (forms.includes(undefined))
-      hashes.push(
-        `sum(CAST(${tagIn({ unit: { domain: unit.domain, hash }, base })} AS HUGEINT)) AS ${quoteName(UNIT_TAGS)}`,
-      );
+    const row = isMade(base) ? reference(base.relation, UNIT_ROW) : `${alias(base.relation)}.rowid`;
+    hashes.push(`min(${row}) AS ${quoteName(UNIT_ROW)}`);
+    hashes.push(...rowsIn({ base, unit, hash }, [{}, ...valued], state.sketches.buckets));
   }
   const where = printScope(counted, counted.predicates.map(printTyped).toSorted());
   const values = inner.map((sql, index) => `${sql} AS ${quoteName(valueName(index))}`);
@@ -120,6 +128,45 @@ export function compilePerUnit(
     scope: { bases: [outer], equalities: [], predicates: having, guards },
     columns: visible,
   };
+}
+
+/** Rows of a unit that are counted and tagged. */
+interface ValuedRows {
+  /** Those that have a value; absent: all. */
+  readonly rows?: string;
+  /** Of values per unit of their own: the place at which what they are made of stands; absent: all of it. */
+  readonly of?: number;
+}
+
+/** A query made the table, and counts and tags the rows that each of its rows is made of. */
+const isMade = ({ table: { physical } }: Base): boolean => physical.startsWith('(');
+
+/**
+ * How many rows each unit has, and their tags: of all, and at their places of those that have a value. Tags add up to one tag,
+ * by XOR where lanes are, as in release/lanes.ts.
+ */
+function rowsIn(
+  { base, unit, hash }: { readonly base: Base; readonly unit: UnitColumns; readonly hash: string },
+  [all = {}, ...valued]: readonly ValuedRows[],
+  buckets: number,
+): string[] {
+  const forms = formsOf(base.table, buckets);
+  const columns = ({ rows, of }: ValuedRows, place?: number): string[] => {
+    const named = (column: string): string => quoteName(atPlace(column, place));
+    const filter = rows === undefined ? '' : ` FILTER (WHERE ${rows})`;
+    const inside = (column: string): string => reference(base.relation, atPlace(column, of));
+    const count = isMade(base) ? `sum(${inside(UNIT_ROWS)})` : 'count(*)';
+    const tag = isMade(base) ? inside(UNIT_TAGS) : tagIn({ unit: { domain: unit.domain, hash }, base });
+    const lane = unit.tag === undefined || !forms.includes('lanes') ? null : inside(unit.tag);
+    const xor = rows === undefined ? lane : `CASE WHEN ${rows} THEN ${lane} ELSE CAST('0' AS UBIGINT) END`;
+    const tags = `coalesce(sum(CAST(${tag} AS HUGEINT))${filter}, CAST(0 AS HUGEINT))`;
+    return [
+      `CAST(coalesce(${count}${filter}, 0) AS BIGINT) AS ${named(UNIT_ROWS)}`,
+      ...(lane === null ? [] : [`bit_xor(${xor}) AS ${named(unit.tag ?? '')}`]),
+      ...(forms.includes(undefined) ? [`${tags} AS ${named(UNIT_TAGS)}`] : []),
+    ];
+  };
+  return [...columns(all), ...valued.flatMap((one, place) => columns(one, place))];
 }
 
 /**

@@ -21,6 +21,7 @@
  */
 import type { AggregateFunction, ColumnGrant, ColumnRight } from '../../policy/model.ts';
 import type { Rest } from '../enforce/block.ts';
+import { type Measure, measuresOf } from '../enforce/measures.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
@@ -32,7 +33,8 @@ import type { SelectItem, Syntax } from '../syntax.ts';
 import { type BaseColumn, distinctColumns, type Typed } from '../typed.ts';
 import { BOOLEAN, familyOf } from '../types.ts';
 import { buildCell } from './cell.ts';
-import { restsOf } from './hidden-conditions.ts';
+import { isThere, restsOf } from './hidden-conditions.ts';
+import { knownOf } from './known.ts';
 import { condition } from './select.ts';
 import type { State } from './state.ts';
 import { hasAggregate, isAggregateCall } from './aggregate-calls.ts';
@@ -46,6 +48,8 @@ export interface UnitColumn {
   /** The dataset's column that it shows as it is. */
   readonly of?: string;
   readonly label: string;
+  /** What it adds up of which rows; absent: it counts rows, or is a key. */
+  readonly measures?: readonly Measure[];
 }
 
 type Call = Syntax & { kind: 'call' };
@@ -93,6 +97,7 @@ export function unitSight(state: State, needs: UnitNeeds): UnitSight {
           grants: key.base.table.isPublic ? [OF_PUBLIC] : key.base.column.grants,
           ...(key.base.table.isPublic || key.base.column.label !== undefined ? {} : { of: key.base.column.name }),
           label: key.base.column.label ?? key.base.column.name,
+          measures: measureOf(key),
         })
       : add({ sql: printTyped(key), type: key.type, grants: [passed(distinctColumns(key))], label: 'a key' });
   const pending = new Set<string>();
@@ -204,7 +209,8 @@ function unitValue(
   const given = passed([...args, ...filter].flatMap(distinctColumns));
   const functions = [...OUTER, ...further(name, args.flatMap(distinctColumns))];
   const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions }];
-  return add({ sql: cell.sql, type: cell.type, grants, label });
+  const measures = picks || args.every(isComplete) ? [] : measuresOf(cell);
+  return add({ sql: cell.sql, type: cell.type, grants, label, measures });
 }
 
 /** One row's own value: the least or greatest of a unit, or what stands in the row that has it. */
@@ -241,8 +247,18 @@ function ownValue(
       ? `${isLeast ? 'min' : 'max'}(${printTyped(value)})${suffix}`
       : `${isLeast ? 'arg_min' : 'arg_max'}(${printTyped(value)}, row(${printTyped(by)}${tie}))${suffix}`;
   const given = passed(columns);
-  return add({ sql, type: value.type, grants: [added(given, value, by === undefined && filter.length === 0)], label });
+  const isPlain = by === undefined && filter.length === 0;
+  const measures = isPlain ? measureOf(value) : [];
+  return add({ sql, type: value.type, grants: [added(given, value, isPlain)], label, measures });
 }
+
+/** The rows that have a value, where not every row has one. */
+function measureOf(value: Typed): readonly Measure[] {
+  const there = `(${isThere(value)})`;
+  return isComplete(value) ? [] : [{ asked: [there], rows: there }];
+}
+
+const isComplete = (value: Typed): boolean => knownOf([]).isComplete(value);
 
 /**
  * Further functions of values per unit: those that all columns grant of which they are made; of counts all, for they say of

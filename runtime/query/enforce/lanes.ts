@@ -18,6 +18,11 @@ const MIN_ROWS = 262_144;
 export const UNIT_ROWS = '__gb_gn';
 export const UNIT_ROW = '__gb_gr';
 
+/** How such a column is called that speaks only of the rows that have a value; see measures.ts. */
+export function atPlace(column: string, place: number | undefined): string {
+  return place === undefined ? column : `${column}_m${place}`;
+}
+
 /**
  * In which forms rows of this table are sketched. Only sketches of one form can be compared, so whether there are lanes
  * follows from the table alone, never from the query or the rule; a minimum that lanes cannot watch has buckets as well.
@@ -34,6 +39,7 @@ export interface LaneSeries {
   readonly unit: ScopeUnit;
   readonly base: Base;
   readonly condition: string;
+  readonly place?: number;
 }
 
 const big = (value: string): string => `CAST('${value}' AS UBIGINT)`;
@@ -51,15 +57,17 @@ export function areBeside(scope: RowScope, base: Base): boolean {
 export function tagIn({
   unit,
   base,
+  place,
 }: {
   readonly unit: Pick<ScopeUnit, 'domain' | 'hash'>;
   readonly base: Base;
+  readonly place?: number;
 }): string {
   const own = base.table.units.find((one) => one.domain === unit.domain) ?? base.table.units[0];
   // Tables that no layout made have no tags.
   return own?.tag === undefined
     ? `hash(${alias(base.relation)}.rowid, ${unit.hash})`
-    : reference(base.relation, own.tag);
+    : reference(base.relation, atPlace(own.tag, place));
 }
 
 interface Parts {
@@ -84,7 +92,7 @@ function columns(s: number, { condition, tag, oneHot, rows }: Parts): Wanted[] {
 /** What the pass that makes the groups adds to them. */
 export function lanesBeside(series: readonly LaneSeries[]): Wanted[] {
   return series.flatMap((one) => {
-    const rows = isPerUnit(one.base) ? reference(one.base.relation, UNIT_ROWS) : null;
+    const rows = isPerUnit(one.base) ? reference(one.base.relation, atPlace(UNIT_ROWS, one.place)) : null;
     return columns(one.s, { condition: one.condition, tag: tagIn(one), oneHot: one.unit.oneHot, rows });
   });
 }
@@ -95,14 +103,21 @@ function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
   if (first === undefined) throw new Error('a sketch of nothing');
   const { base, unit } = first;
   const row = isPerUnit(base) ? reference(base.relation, UNIT_ROW) : `${alias(base.relation)}.rowid`;
-  const rows = isPerUnit(base) ? [`min(${reference(base.relation, UNIT_ROWS)}) AS gn`] : [];
+  const places = isPerUnit(base) ? [...new Set(series.map(({ place }) => place))] : [];
+  const rows = places.map(
+    (place) => `min(${reference(base.relation, atPlace(UNIT_ROWS, place))}) AS ${atPlace('gn', place)}`,
+  );
+  const tags = (places.length === 0 ? [undefined] : places).map(
+    (place) => `min(${tagIn({ unit, base, ...(place === undefined ? {} : { place }) })}) AS ${atPlace('gt', place)}`,
+  );
   const flags = series.map(({ condition, s }) => `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`);
-  const parts = [`min(${tagIn(first)}) AS gt`, `min(${unit.oneHot}) AS gh`, ...rows, ...flags];
+  const parts = [...tags, `min(${unit.oneHot}) AS gh`, ...rows, ...flags];
   const by = [...block.keys.map((_, i) => `k${i}`), row, unit.hash];
   const once = `SELECT ${[...keysAs(block), ...parts].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy(by)}`;
-  const sums = series.flatMap(({ s }) =>
-    columns(s, { condition: `f${s}`, tag: 'gt', oneHot: 'gh', rows: rows.length === 0 ? null : 'gn' }).map(printWanted),
-  );
+  const sums = series.flatMap(({ s, place }) => {
+    const counted = rows.length === 0 ? null : atPlace('gn', place);
+    return columns(s, { condition: `f${s}`, tag: atPlace('gt', place), oneHot: 'gh', rows: counted }).map(printWanted);
+  });
   return `(SELECT ${[...keyNames(block), ...sums].join(', ')} FROM (${once})${groupBy(keyNames(block))})`;
 }
 

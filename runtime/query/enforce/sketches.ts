@@ -4,7 +4,18 @@ import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { distinctColumns } from '../typed.ts';
-import { areBeside, formsOf, lanesBeside, laneSketches, type LaneSeries, tagIn, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
+import {
+  areBeside,
+  formsOf,
+  lanesBeside,
+  atPlace,
+  laneSketches,
+  type LaneSeries,
+  tagIn,
+  UNIT_ROW,
+  UNIT_ROWS,
+} from './lanes.ts';
+import { and, madeOf, measuresOf, namesOf, rowsOf } from './measures.ts';
 import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
 import type { Wanted } from './wanted.ts';
 
@@ -47,6 +58,8 @@ interface Series extends GuardedSeries {
   readonly condition: string;
   /** A row counts as often as joins repeat it. */
   readonly isRepeated?: boolean;
+  /** Of values per unit: where the number and the tags of the rows stand that one is made of; absent: those of all rows. */
+  readonly place?: number;
 }
 
 /** `verdict`: the table that says which groups are shown: `t`, or `sc` for one of several grouping sets. */
@@ -149,41 +162,35 @@ function isBystander({ scope, units }: Block, cell: Cell, base: Base): boolean {
 function seriesOf(block: Block, buckets: number): Series[] {
   const found = new Map<string, Series & { cells: number[] }>();
   const add = (one: Omit<Series, 'cells'>, cell: number): void => {
-    const key = JSON.stringify([one.label, sourceOf({ ...one, cells: [] }), one.condition]);
+    const key = JSON.stringify([one.label, sourceOf({ ...one, cells: [] }), one.condition, one.place]);
     const known = found.get(key);
     if (known === undefined) found.set(key, { ...one, cells: [cell] });
     else if (!known.cells.includes(cell)) known.cells.push(cell);
   };
   for (const [index, cell] of block.cells.entries()) {
-    const of = (kind: string): string[] =>
-      [...new Set(cell.conditions.filter((one) => one.kind === kind).map(({ sql }) => `(${sql})`))].toSorted();
-    // Branches of a CASE exclude each other: a cell rests on the rows of any of them.
-    const any = (rows: readonly string[]): string[] => [`(${[...new Set(rows)].toSorted().join(' OR ')})`];
     const { branches } = cell;
-    const chosen = branches === undefined ? of('chosen') : any(branches.map(({ rows }) => rows));
-    const present = of('present');
-    const there = branches === undefined ? [...chosen, ...present] : any(branches.map((one) => one.there));
+    const { chosen, present, there } = rowsOf(cell);
+    const measures = measuresOf(cell);
     for (const unit of block.units) {
       for (const base of privateBases(block.scope).filter((one) => !isBystander(block, cell, one))) {
         // What moves from one branch to another changes the cell, too.
         const apart = branches === undefined || branches.length < 2 ? [] : branches.map((one) => `(${one.rows})`);
-        // Values that are missing here and there make cells of one measure differ, not cells of different ones.
-        const measure = [...new Set(presentIn(cell).map((sql) => sql.replaceAll(/\br\d+\./g, '')))].toSorted();
         for (const form of formsOf(base.table, buckets)) {
           const rows = { unit, base, ...(form === undefined ? {} : { form }) };
           // Sketches of different forms cannot be compared.
           const what = form === undefined ? [unit.domain, 'rows'] : [unit.domain, 'rows', form];
           for (const condition of [and(chosen), ...apart])
             add({ ...rows, label: JSON.stringify(what), condition }, index);
-          if (present.length > 0) {
-            add({ ...rows, label: JSON.stringify([...what, ...measure]), condition: and(there) }, index);
-            // Rows that a count counts are told apart by WHERE as well: count(x) and count(*) WHERE x IS NOT NULL.
-            if (cell.sql.startsWith('count('))
-              add({ ...rows, label: JSON.stringify(what), condition: and(there) }, index);
-          }
-          for (const { there: shown, rows: having } of cell.measured ?? []) {
-            const column = `(${shown})`.replaceAll(/\br\d+\./g, '');
-            add({ ...rows, label: JSON.stringify([...what, column]), condition: `(${having})` }, index);
+          // Rows that a count counts are told apart by WHERE as well: count(x) and count(*) WHERE x IS NOT NULL.
+          if (present.length > 0 && cell.sql.startsWith('count('))
+            add({ ...rows, label: JSON.stringify(what), condition: and(there) }, index);
+          // Values that are missing here and there make cells of one measure differ, not cells of different ones.
+          for (const measure of measures) {
+            const condition = measure.rows;
+            add({ ...rows, label: JSON.stringify([...what, ...namesOf(measure)]), condition }, index);
+            if (cell.addends?.includes(base.relation) !== true) continue;
+            for (const { of, place } of madeOf(measure, base))
+              add({ ...rows, label: JSON.stringify([...what, ...of]), condition, place }, index);
           }
         }
       }
@@ -200,20 +207,6 @@ function seriesOf(block: Block, buckets: number): Series[] {
   }
   return [...found.values()];
 }
-
-/**
- * What has to be there in the rows of a cell, whatever its FILTER says: two filters that differ in many who lack the value
- * and in one who has it are otherwise two measures, which nobody compares.
- */
-function presentIn({ conditions }: Cell): string[] {
-  return conditions.flatMap(({ kind, sql, of }) => {
-    if (kind !== 'present') return [];
-    const within = `${of ?? ''} AND `;
-    return [`(${of !== null && sql.startsWith(within) ? sql.slice(within.length) : sql})`];
-  });
-}
-
-const and = (terms: readonly string[]): string => (terms.length === 0 ? 'TRUE' : terms.join(' AND '));
 
 /**
  * Rows that a sub-query made of those of each unit: which units they are is compared as well. Their rows alone can differ in
@@ -307,8 +300,12 @@ function select(
     // Each row of the table once, however often joins repeat it (or just so often); or each unit once.
     const own = (column: string): string => (base === null ? '' : reference(base.relation, column));
     const row = base === null ? [] : [isPerUnit ? own(UNIT_ROW) : `${alias(base.relation)}.rowid`];
+    const places = isPerUnit ? [...new Set(series.map(({ place }) => place))] : [];
     const weights = isPerUnit
-      ? [`min(${own(UNIT_ROWS)}) AS gn`, `min(${own(UNIT_TAGS)}) AS gt`]
+      ? places.flatMap((place) => [
+          `min(${own(atPlace(UNIT_ROWS, place))}) AS ${atPlace('gn', place)}`,
+          `min(${own(atPlace(UNIT_TAGS, place))}) AS ${atPlace('gt', place)}`,
+        ])
       : base === null
         ? []
         : [`min(${tagIn({ unit, base })}) AS gt`];
@@ -318,21 +315,24 @@ function select(
         : `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`,
     );
     const once = `SELECT ${[...keysAs(block), ...row.map((id) => `${id} AS rid`), `${unit.hash} AS uh`, ...weights, ...flags].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, ...row, unit.hash])}`;
-    const [n, h, x, t] = isPerUnit
-      ? ['sum(gn)', `sum(${wide('uh')} * gn)`, `sum(${wide(check('uh'))} * gn)`, 'sum(gt)']
-      : [
+    const summed = (place: number | undefined): readonly string[] => {
+      if (!isPerUnit)
+        return [
           'count(*)',
           `sum(${wide('uh')})`,
           `sum(${wide(check('uh'))})`,
           row.length === 0 ? `sum(${wide('0')})` : `sum(${wide('gt')})`,
         ];
-    const sums = series.flatMap(({ s }) => {
+      const [gn, gt] = [atPlace('gn', place), atPlace('gt', place)];
+      return [`sum(${gn})`, `sum(${wide('uh')} * ${gn})`, `sum(${wide(check('uh'))} * ${gn})`, `sum(${gt})`];
+    };
+    const sums = series.flatMap(({ s, place }) => {
       if (isRepeated) {
         const all = [wide('1'), wide('uh'), wide(check('uh')), wide('gt')];
         return ['n', 'h', 'x', 't'].map((name, i) => `sum(${all[i]} * m${s}) AS ${name}${s}`);
       }
       const filter = ` FILTER (WHERE f${s})`;
-      return [`${n}${filter} AS n${s}`, `${h}${filter} AS h${s}`, `${x}${filter} AS x${s}`, `${t}${filter} AS t${s}`];
+      return summed(place).map((sql, i) => `${sql}${filter} AS ${['n', 'h', 'x', 't'][i]}${s}`);
     });
     aggregated = `SELECT ${[...names, `${placed('uh')} AS bb`, ...sums].join(', ')} FROM (${once})${groupBy([...names, placed('uh')])}`;
   }
