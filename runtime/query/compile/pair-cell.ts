@@ -7,7 +7,7 @@ import { BIGINT, DOUBLE, familyOf } from '../types.ts';
 import { checkScale } from './scale.ts';
 import { type Call, cell, real, relationsOf } from './cell.ts';
 import { printTyped } from '../print.ts';
-import { around, conditionsFor, isThere, measuredIn, relationOf } from './hidden-conditions.ts';
+import { around, conditionsFor, isThere, measuredIn, summedIn, relationOf } from './hidden-conditions.ts';
 import type { Known } from './known.ts';
 import type { SqlType } from '../catalogue.ts';
 
@@ -55,11 +55,26 @@ export function pairCell(
     centred: name === 'regr_count' ? [] : [realY, realX],
     addends: name === 'regr_count' ? [] : [...relationsOf(y), ...relationsOf(x)],
     rests: [{ there, within, value: null }],
+    summed: summedIn(meansIn(name, { y, x }).map((value) => ({ value, within: present.sql }))),
     measured: measuredIn(
       [y, x].map((value) => ({ value, within: present.sql })),
       known,
     ),
   };
+}
+
+/** Values whose mean it tells, with numbers that stand beside it or alone. */
+function meansIn(name: string, { y, x }: { readonly y: Typed; readonly x: Typed }): readonly Typed[] {
+  switch (name) {
+    case 'regr_avgy':
+      return [y];
+    case 'regr_avgx':
+      return [x];
+    case 'regr_intercept':
+      return [y, x];
+    default:
+      return [];
+  }
 }
 
 function printPair(

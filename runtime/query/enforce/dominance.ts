@@ -74,9 +74,14 @@ interface Weight {
 
 const nameOf = ({ weight, condition, isCentred }: Weight): string => `${weight} | ${condition ?? ''} | ${isCentred}`;
 
-function weightsOfCell({ weight, weighed, centred: values }: Cell): Weight[] {
+function weightsOfCell({ weight, weighed, centred: values, summed = [] }: Cell): Weight[] {
   const sized = weight === null ? [] : [{ weight, condition: weighed, isCentred: false }];
-  return [...sized, ...(values ?? []).map((value) => ({ weight: value, condition: weighed, isCentred: true }))];
+  // A mean of pairs is a sum by their number.
+  const paired = summed.map((one) => ({ weight: one.weight, condition: one.within, isCentred: false }));
+  return [
+    ...(weight === null ? paired : sized),
+    ...(values ?? []).map((value) => ({ weight: value, condition: weighed, isCentred: true })),
+  ];
 }
 
 function weightsOf(block: Block): readonly Weight[] {

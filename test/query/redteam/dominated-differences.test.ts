@@ -15,14 +15,16 @@ columns:
   firm:    { rights: [countDistinct] }
   product: { rights: [group, filter] }
   half:    { rights: [group, filter] }
-  value:   { rights: [aggregate, filter], functions: [sum, avg, count] }
-  pieces:  { rights: [aggregate], functions: [sum, avg] }
+  value:   { rights: [aggregate, filter], functions: [sum, avg, count, regressionSlope] }
+  pieces:  { rights: [aggregate], functions: [sum, avg, count, regressionSlope] }
+  size:    { rights: [aggregate], functions: [sum, avg, regressionSlope] }
 allow:
   - { id: statistics, mode: aggregate, release: { minUnits: 3, smallGroups: drop, dominance: { n: 1, share: 0.5 }, maxRows: 100 } }
 `,
   tables: {
     deals: `SELECT i::INTEGER AS firm, ['a', 'b', 'c'][1 + i % 3] AS product, ['u', 'v'][1 + i // 3 % 2] AS half,
-      CASE i WHEN 0 THEN 1000 WHEN 1 THEN 400 ELSE 100 + i END::INTEGER AS value, (7 + i % 5)::INTEGER AS pieces FROM range(24) r(i)`,
+      CASE i WHEN 0 THEN 1000 WHEN 1 THEN 400 ELSE 100 + i END::INTEGER AS value, (7 + i % 5)::INTEGER AS pieces,
+      CASE i WHEN 0 THEN 1000 WHEN 3 THEN 980 ELSE i % 2 END::INTEGER AS size FROM range(24) r(i)`,
   },
 };
 
@@ -60,6 +62,17 @@ describe('sums of one row under a dominance rule', async () => {
 
   it('are withheld where one firm makes most of them', async () => {
     assert.deepEqual(await cells("SELECT sum(value) FILTER (WHERE product = 'a') FROM deals"), [null]);
+  });
+
+  it('are withheld as means of pairs too, far as others may lie from the mean', async () => {
+    for (const mean of [
+      'avg(size)',
+      'regr_avgy(size, pieces)',
+      'regr_avgx(pieces, size)',
+      'regr_intercept(size, pieces)',
+      'regr_intercept(pieces, size)',
+    ])
+      assert.deepEqual(await cells(`SELECT ${mean} FROM deals WHERE product = 'a'`), [null], mean);
   });
 
   for (const sql of SUBTRACTING)
