@@ -110,21 +110,36 @@ function lookupOf(
   const at = item.expression.at;
   const named = (name: string): Syntax => ({ kind: 'column', path: [alias, name], at });
   const made: Syntax[] = [];
-  const add = (one: Syntax): Syntax => named(`__v${made.push(one) - 1}`);
+  const labels: string[] = [];
+  // No name that anybody writes: it stands beside the columns outside.
+  const add = (one: Syntax, of: Syntax): Syntax => {
+    const index = made.push(one) - 1;
+    const label = `${labelOf(of)} looked up${index === 0 ? '' : ` ${index}`}`;
+    labels.push(label);
+    return named(label);
+  };
   const zero: Syntax = { kind: 'constant', literal: { kind: 'integer', value: 0n }, at };
   const calculated = mapSyntax(item.expression, (one) => {
     if (one.kind !== 'call' || !isAggregateCall(one)) return null;
-    return COUNTS.has(one.name) && missing === 'zero' ? call('coalesce', at, add(one), zero) : add(one);
+    const value = add(one, one);
+    return COUNTS.has(one.name) && missing === 'zero' ? call('coalesce', at, value, zero) : value;
   });
   // Of a plain value one row has it; were there several, the engine would refuse them.
-  const value = made.length > 0 ? calculated : add(call('max', at, item.expression));
+  const value = made.length > 0 ? calculated : add(call('max', at, item.expression), item.expression);
   const output = (expression: Syntax, name: string): SelectItem => ({ expression, alias: name, defaultName: name });
   const items = [
     ...links.map(({ own }, index) => output(own, `__k${index}`)),
-    ...made.map((one, index) => output(one, `__v${index}`)),
+    ...made.map((one, index) => output(one, labels[index] ?? '')),
   ];
   const on = joined(links.map(({ asked }, index) => call('=', at, asked, named(`__k${index}`)))) ?? zero;
   return { value, on, query: { ...query, items, where: joined(rest), groups: links.map(({ own }) => own) } };
+}
+
+/** What a refusal calls it. */
+function labelOf(one: Syntax): string {
+  if (one.kind === 'column') return one.path.at(-1)?.toLowerCase() ?? '';
+  if (one.kind !== 'call' || one.name === 'count_star') return one.kind === 'call' ? 'count(*)' : 'a value';
+  return `${one.name}(${one.args.map(labelOf).join(', ')})`;
 }
 
 const call = (name: string, at: Place, ...args: Syntax[]): Syntax => ({

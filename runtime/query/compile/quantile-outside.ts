@@ -70,7 +70,7 @@ function asFilter(call: Call, arg: Syntax): Syntax | null {
 function peel(arg: Syntax, typedOf: (syntax: Syntax) => Typed | null): Peeled | null {
   if (arg.kind === 'cast')
     return isFloating(arg.type) && isNumber(typedOf(arg.arg))
-      ? { inner: arg.arg, around: (value) => value, isReversed: false }
+      ? { inner: arg.arg, around: (value) => ({ ...arg, arg: value }), isReversed: false }
       : null;
   if (arg.kind !== 'call' || arg.distinct || arg.filter !== null) return null;
   const [a, b] = arg.args;
