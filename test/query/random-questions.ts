@@ -62,11 +62,17 @@ const VALUES: readonly string[] = [
   "count(*) FILTER (WHERE ward = 'north')",
   'sum(CASE WHEN stay > 3 THEN stay ELSE 1 END)',
   'arg_max(stay, day)',
+  'CASE WHEN count(*) > 1 THEN 3 ELSE 1 END',
+  'coalesce(sum(stay), 7)',
+  '5',
 ];
 
 function sources(random: Random): readonly Source[] {
   const value = pick(random, VALUES);
   const where = pick(random, ['', ' WHERE stay BETWEEN 0 AND 40']);
+  const lookedUp = ['count(*)', value].map(
+    (one) => `(SELECT ${one} FROM visits w WHERE w.patient = p.id${pick(random, ['', ' AND w.stay > 3'])})`,
+  );
   const each = `(SELECT patient, ${value} AS n FROM visits${where} GROUP BY patient)`;
   return [
     of('visits v', visits('v')),
@@ -107,6 +113,22 @@ function sources(random: Random): readonly Source[] {
     of(`stays s LEFT JOIN ${each} u ON u.patient = s.patient`, stays, values),
     of(`${each} u JOIN stays s ON u.patient = s.patient`, stays, values),
     of(`(SELECT patient, ward, ${value} AS n FROM visits${where} GROUP BY patient, ward) u`, values),
+    of(`patients p LEFT JOIN visits v ON v.patient = p.id${pick(random, ['', ' AND v.stay > 3'])}`, patients, {
+      measures: ['v.stay', 'v.big', 'v.patient'],
+      keys: ['p.town'],
+      conditions: ['v.patient IS NULL', 'p.age > 5'],
+      units: ['v.patient', 'p.id'],
+    }),
+    of('patients p', patients, {
+      measures: lookedUp,
+      keys: lookedUp,
+      conditions: lookedUp.flatMap((one) => [`${one} > 1`, `${one} IS NULL`]),
+    }),
+    of(
+      "visits v LEFT JOIN (SELECT ward, sum(floor) AS floors, CASE WHEN max(floor) > 1 THEN 'high' ELSE 'low' END AS label FROM wards GROUP BY ward) d ON d.ward = v.ward",
+      visits('v'),
+      { measures: ['v.stay'], keys: ['d.floors', 'd.label'], conditions: ['d.floors > 1', "d.label = 'low'"] },
+    ),
   ];
 }
 
