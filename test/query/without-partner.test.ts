@@ -12,6 +12,7 @@ const QUESTIONS: readonly string[] = [
   `SELECT d.x, count(*) FROM people LEFT JOIN ${perPerson("CASE WHEN count(*) > 1 THEN 'often' ELSE 'seldom' END")} d USING (person) GROUP BY d.x`,
   `SELECT d.x, count(*) FROM people LEFT JOIN ${perPerson("'seen'")} d USING (person) GROUP BY d.x`,
   `SELECT count(d.x), avg(d.x), sum(coalesce(d.x, 0)) FROM people LEFT JOIN ${perPerson('coalesce(sum(cost), 0)')} d USING (person)`,
+  `SELECT sum(coalesce(d.x, 0) * 1.5 - 1), avg(d.x / 2), sum(2 * d.x) FROM people LEFT JOIN ${perPerson('coalesce(sum(cost), 0)')} d USING (person)`,
   `SELECT sex, count(*) FILTER (WHERE d.x) FROM people LEFT JOIN ${perPerson('bool_or(flag) IS NOT TRUE')} d USING (person) GROUP BY sex`,
   `SELECT count(*) FROM people LEFT JOIN ${perPerson('1')} d USING (person) WHERE d.x IS NULL`,
   "SELECT d.x, count(*) FROM visits LEFT JOIN (SELECT town, 'listed' AS x FROM towns) d ON d.town = visits.clinic GROUP BY d.x",

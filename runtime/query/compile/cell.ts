@@ -42,7 +42,7 @@ import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating } from '../types
 import { extremumCell, quantileCell } from './ordered-cell.ts';
 import { pairCell } from './pair-cell.ts';
 import { rangeOfWide } from './wide-values.ts';
-import { filledUp } from './without-partner.ts';
+import { caseOutside } from './without-partner.ts';
 
 export type Call = Syntax & { kind: 'call' };
 
@@ -256,7 +256,7 @@ function measureCell(
   known: Known,
 ): Cell {
   const flag = flagIn(given);
-  const arg = flag === null ? filledUp(given) : zeroOrOne(flag, known);
+  const arg = flag === null ? caseOutside(given) : zeroOrOne(flag, known);
   if (arg.type === null || familyOf(arg.type) !== 'number')
     refuse(
       'type-mismatch',

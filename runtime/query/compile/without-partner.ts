@@ -11,7 +11,7 @@ import { buildCase } from '../resolve/expression.ts';
 import { baseColumn } from '../rows.ts';
 import { distinctColumns, type Typed } from '../typed.ts';
 import { BOOLEAN } from '../types.ts';
-import { isNull } from './hidden-conditions.ts';
+import { isBlank, isNull } from './hidden-conditions.ts';
 import type { Visible } from './sources.ts';
 import { passed } from './unit-values.ts';
 
@@ -85,15 +85,28 @@ function onlyWhere(met: Typed, value: Typed, at: Place): Typed {
   return buildCase([...whens, ...(isElse ? [{ when: met, value: value.otherwise }] : [])], nothing, at);
 }
 
-/** `coalesce(CASE WHEN there THEN x END, 0)` as the one CASE that it is; any other value as it stands. */
-export function filledUp(value: Typed): Typed {
-  if (value.kind !== 'call' || (value.name !== 'coalesce' && value.name !== 'ifnull')) return value;
-  const [first, limit, ...more] = value.args;
-  if (first?.kind !== 'case' || limit === undefined || distinctColumns(limit).length + more.length > 0) return value;
-  const filled = (one: Typed): Typed => {
-    if (isNull(one)) return limit;
-    return distinctColumns(one).length === 0 ? one : buildCall('coalesce', [one, limit], 'rows', value.at);
+/**
+ * `coalesce(CASE WHEN there THEN x END, 0) * 2` as the one CASE that it is, `CASE WHEN there THEN coalesce(x, 0) * 2 ELSE 0 END`:
+ * none is offered inside of a calculation. Any other value as it stands.
+ */
+export function caseOutside(value: Typed): Typed {
+  if (value.kind !== 'call' || !(CALCULATED.has(value.name) || FILLED.has(value.name))) return value;
+  const args = value.args.map(caseOutside);
+  const at = args.findIndex((one) => one.kind === 'case');
+  const found = args[at];
+  const others = args.filter((_, index) => index !== at);
+  if (found?.kind !== 'case' || others.some((one) => distinctColumns(one).length > 0)) return value;
+  if (FILLED.has(value.name) && (at > 0 || others.length > 1)) return value;
+  const [limit] = others;
+  const calculated = (one: Typed): Typed => {
+    if (isNull(one)) return FILLED.has(value.name) && limit !== undefined ? limit : one;
+    // Zero times a number, and by one, adds as little as zero.
+    if (isBlank(one) && (value.name === '*' || (value.name === '/' && at === 0))) return one;
+    return buildCall(value.name, args.toSpliced(at, 1, one), 'rows', value.at);
   };
-  const whens = first.whens.map((one) => ({ ...one, value: filled(one.value) }));
-  return buildCase(whens, filled(first.otherwise), value.at);
+  const whens = found.whens.map((one) => ({ ...one, value: calculated(one.value) }));
+  return buildCase(whens, calculated(found.otherwise), value.at);
 }
+
+const CALCULATED: ReadonlySet<string> = new Set(['+', '-', '*', '/']);
+const FILLED: ReadonlySet<string> = new Set(['coalesce', 'ifnull']);
