@@ -14,10 +14,9 @@
 import { type CellGuard, type Closeness, guardFor } from './differencing.ts';
 import {
   BUCKET_WORDS,
-  decode,
   differenceOf,
-  fewestUnits,
   isLanes,
+  isOfFew,
   rowsIn,
   type Sketch,
   type SketchShape,
@@ -108,9 +107,7 @@ export class CombinedCells {
   }
 
   #isFew(rest: Sketch): boolean {
-    if (rest.every((word) => word === 0) || fewestUnits(this.#shape, rest) >= this.#minUnits) return false;
-    const decoded = decode(this.#shape, rest);
-    return decoded.kind !== 'units' || decoded.rows.size < this.#minUnits;
+    return isOfFew(this.#shape, rest, this.#minUnits);
   }
 }
 

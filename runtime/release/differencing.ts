@@ -5,18 +5,17 @@
  * One guard watches one history: a dataset version, a privacy unit, and a consumer or a group of consumers who could share
  * answers. It is pairwise: differences of three or more cells are not covered.
  *
- * Completeness. A difference of d < minUnits units changes at most d buckets of a partition, and a partition has more
- * buckets than that, so one bucket of the first partition is the same in both cells: looking up the buckets of the first
- * partition finds every such pair, without a scan. At most 3d buckets change in all, which sorts out chance finds. What is
- * left is decoded; a difference that stays small by its buckets and does not decode counts as too close.
+ * Completeness. A difference of d < minUnits units and of rows of nobody changes at most d + 1 buckets of a partition; where
+ * more are filled, one bucket of the first partition is the same in both cells: looking up the buckets of the first partition
+ * finds every such pair, without a scan. At most 3(d + 1) buckets change in all, which sorts out chance finds. What is left is
+ * decoded; a difference that stays small by its buckets and does not decode counts as too close.
  */
 import {
   BUCKET_WORDS,
   changedBuckets,
-  decode,
   differenceOf,
-  fewestUnits,
   isLanes,
+  isOfFew,
   PARTITIONS,
   shapeFor,
   type Sketch,
@@ -121,14 +120,14 @@ export class DifferencingGuard implements CellGuard {
   }
 
   /**
-   * Cells that may be near. With at least minUnits filled buckets, one *filled* bucket must be unchanged, and few cells share
+   * Cells that may be near. With more filled buckets than can change, one *filled* bucket must be unchanged, and few cells share
    * it. Cells smaller than that share empty buckets with everybody, so all cells are scanned.
    */
   *#candidates(sketch: Sketch, minUnits: number): Iterable<number> {
     const filled = Array.from({ length: this.#shape.buckets }, (_, bucket) => bucket).filter((bucket) =>
       isFilled(sketch, bucket),
     );
-    if (filled.length < minUnits) {
+    if (filled.length <= minUnits) {
       yield* this.#scan(sketch, minUnits);
       return;
     }
@@ -145,7 +144,7 @@ export class DifferencingGuard implements CellGuard {
 
   /** Cells whose digests differ in few enough buckets: unequal digests mean unequal buckets, so none is missed. */
   *#scan(sketch: Sketch, minUnits: number): Iterable<number> {
-    const most = PARTITIONS * (minUnits - 1);
+    const most = PARTITIONS * minUnits;
     const width = PARTITIONS * this.#shape.buckets;
     const own = digestsOf(sketch);
     const digests = this.#digests;
@@ -186,14 +185,11 @@ export class DifferencingGuard implements CellGuard {
   }
 
   #closeness(sketch: Sketch, cell: number, minUnits: number): Closeness {
-    const most = PARTITIONS * (minUnits - 1);
+    const most = PARTITIONS * minUnits;
     const changed = changedBuckets(sketch, this.#cells, cell * this.#words, most);
     if (changed === 0) return 'same';
     if (changed > most) return 'clear';
-    const difference = differenceOf(sketch, this.#sketchAt(cell));
-    if (fewestUnits(this.#shape, difference) >= minUnits) return 'clear';
-    const decoded = decode(this.#shape, difference);
-    return decoded.kind === 'units' && decoded.rows.size >= minUnits ? 'clear' : 'tooClose';
+    return isOfFew(this.#shape, differenceOf(sketch, this.#sketchAt(cell)), minUnits) ? 'tooClose' : 'clear';
   }
 
   #sketchAt(cell: number): Sketch {

@@ -188,18 +188,35 @@ export function decode(shape: SketchShape, difference: Sketch): Decoded {
   return { kind: 'units', rows: new Map([...rows].filter(([, count]) => count !== 0n)) };
 }
 
-/** A number of units that a difference surely has at least: each changes one bucket of a partition. */
-export function fewestUnits({ buckets }: SketchShape, difference: Sketch): number {
-  let fewest = 0;
+/**
+ * Whether a difference is of fewer than `minUnits` units, though of some. Rows of nobody (hash 0) help it no more than a group
+ * to reach its minimum. One that stays small by its buckets and cannot be decoded counts as few.
+ */
+export function isOfFew(shape: SketchShape, difference: Sketch, minUnits: number): boolean {
+  if (difference.every((word) => word === 0)) return false;
+  if (fewestUnits(shape, difference) >= minUnits) return false;
+  const decoded = decode(shape, difference);
+  if (decoded.kind !== 'units') return true;
+  return decoded.rows.size - (decoded.rows.has(NOBODY) ? 1 : 0) < minUnits;
+}
+
+const NOBODY = 0n;
+
+/** A number of units that a difference surely has at least: each changes one bucket of a partition, as nobody's rows do. */
+function fewestUnits({ buckets }: SketchShape, difference: Sketch): number {
+  const isChanged = (partition: number, bucket: number): boolean => {
+    const at = (partition * buckets + bucket) * BUCKET_WORDS;
+    return difference.subarray(at, at + BUCKET_WORDS).some((word) => word !== 0);
+  };
+  let [fewest, ofNobody] = [0, 1];
   for (let partition = 0; partition < PARTITIONS; partition++) {
     let changed = 0;
-    for (let bucket = 0; bucket < buckets; bucket++) {
-      const at = (partition * buckets + bucket) * BUCKET_WORDS;
-      if (difference.subarray(at, at + BUCKET_WORDS).some((word) => word !== 0)) changed++;
-    }
+    for (let bucket = 0; bucket < buckets; bucket++) if (isChanged(partition, bucket)) changed++;
     fewest = Math.max(fewest, changed);
+    // Hash 0 falls into the first bucket of each partition.
+    if (!isChanged(partition, 0)) ofNobody = 0;
   }
-  return fewest;
+  return fewest - ofNobody;
 }
 
 /**

@@ -67,6 +67,17 @@ for (const [how, [unit, shown]] of Object.entries(KNOWN_BY))
           if (!cell.includes('code')) assert.deepEqual(seen, shown);
         });
 
+      it('help no difference of two answers to reach it', async () => {
+        const world = await OpenWorld.open(worldOf(unit), { differencingGuard: true }, rowCount);
+        const sumOf = async (where: string): Promise<unknown> => {
+          const seen = await world.ask(`SELECT sum(cost) AS s FROM stays WHERE ${where}`);
+          return seen.kind === 'answer' ? (seen.rows[0]?.[0] ?? null) : seen;
+        };
+        assert.notEqual(await sumOf("ward NOT IN ('three', 'two and missing')"), null);
+        assert.equal(await sumOf("ward <> 'three'"), null);
+        await world.close();
+      });
+
       it('are few, not none, where a condition leaves out them alone', async () => {
         const world = await OpenWorld.open(worldOf(unit), {}, rowCount);
         const all = await world.ask("SELECT count(*) AS n FROM stays WHERE ward <> 'missing'");
