@@ -21,6 +21,8 @@ const QUESTIONS: readonly string[] = [
   'SELECT c.clinic, c.x, d.y FROM (SELECT clinic, 1 AS x FROM clinics) c FULL JOIN (SELECT town, 2 AS y FROM towns) d ON d.town = c.clinic',
   'SELECT t.town, any_value(t.river), count(*) FROM people p LEFT JOIN towns t ON t.town = p.town GROUP BY t.town',
   "SELECT p.sex, count(*), count(v.person), count(DISTINCT v.person) FROM people p LEFT JOIN towns t ON t.town = p.town LEFT JOIN visits v ON v.person = p.person AND v.disease = 'flu' GROUP BY p.sex",
+  "SELECT p.sex, v.disease, count(*) FROM people p LEFT JOIN visits v USING (person) WHERE v.disease <> 'rare' AND p.born > 1900 GROUP BY 1, 2",
+  "SELECT p.sex, count(*), count(v.person) FROM visits v RIGHT JOIN people p ON v.person = p.person AND v.disease = 'flu' GROUP BY p.sex",
   'SELECT c.x, d.town FROM (SELECT clinic, region IS NULL AS x FROM clinics) c RIGHT JOIN towns d ON d.town = c.clinic',
 ];
 

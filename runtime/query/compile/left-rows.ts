@@ -27,7 +27,7 @@ export function withUnitValues(
   scope: Scope,
   sums: 'exact' | 'noisy',
 ): Select {
-  const { from } = select;
+  const from = asLeftJoin(select.from);
   if (from.kind !== 'join' || from.type !== 'left' || from.right.kind !== 'table' || from.isNatural === true)
     return select;
   const found = (source: Table): CatalogueTable | undefined =>
@@ -38,6 +38,8 @@ export function withUnitValues(
   const [table, before] = [found(right), lefts?.map(found)];
   if (table === undefined || table.isPublic || table.brought === true) return select;
   const known = before?.every((one) => one !== undefined) ? before : [];
+  // Of a table of the consumer's own an outer join is what it says, and refused.
+  if (from !== select.from && known.some((one) => one?.brought === true)) return select;
   if (known.length === 0 || select.items.some(({ expression }) => expression.kind === 'star')) return select;
   const has = (one: CatalogueTable | undefined, name: string): boolean =>
     one?.columns.some((column) => column.name.toLowerCase() === name) === true;
@@ -50,13 +52,20 @@ export function withUnitValues(
   };
   const at = from.at;
   const column = (path: readonly string[]): Column => ({ kind: 'column', path, at });
+  const holderOf = (name: string): string => {
+    const at = known.findIndex((one) => has(one, name.toLowerCase()));
+    return nameOf(lefts?.[at] ?? lefts?.[0] ?? right);
+  };
   const terms = [
-    ...from.using.map((name) => equal(column([nameOf(lefts?.[0] ?? right), name]), column([own, name]))),
+    ...from.using.map((name) => equal(column([holderOf(name), name]), column([own, name]))),
     ...(from.condition === null ? [] : termsOf(from.condition)),
   ];
   const links = terms.flatMap((term) => linkOf(term, isOwn));
   const inside = terms.filter((term) => linkOf(term, isOwn).length === 0);
   if (links.length === 0 || !inside.every((term) => speaksOnlyOf(term, isOwn) || isConstant(term))) return select;
+  // Whoever has no row there does not meet such a condition.
+  if (select.where !== null && termsOf(select.where).some((term) => asksForValue(term, isOwn)))
+    return { ...select, from: { ...from, type: 'inner' } };
   const isLink = (one: Syntax): boolean => isOwn(one) && links.some((link) => nameIn(link.own) === nameIn(one));
   const none = withoutPartner(select, { from, links: isLink, isOwn });
   if (none !== null) return none;
@@ -117,6 +126,22 @@ export function withUnitValues(
     from: { ...from, right: values, condition: on, using: [] },
   };
 }
+
+/** `visits RIGHT JOIN patients` as the LEFT JOIN that it is. */
+function asLeftJoin(from: Source): Source {
+  if (from.kind !== 'join' || from.type !== 'right' || from.left.kind !== 'table') return from;
+  return { ...from, type: 'left', left: from.right, right: from.left };
+}
+
+/** A flag, or a comparison of a column with constants: it is met by no row in which the column is missing. */
+function asksForValue(term: Syntax, isOwn: (one: Syntax) => boolean): boolean {
+  if (isOwn(term)) return true;
+  if (term.kind !== 'call' || !COMPARED.has(term.name)) return false;
+  const columns = term.args.filter((arg) => !isConstant(arg));
+  return columns.length === 1 && columns.every((one) => one.kind === 'column' && isOwn(one));
+}
+
+const COMPARED: ReadonlySet<string> = new Set(['=', '<>', '<', '<=', '>', '>=', 'in', 'not in', 'is not null']);
 
 /** `WHERE a.customer IS NULL`: who has none; null where that is not asked. */
 function withoutPartner(
