@@ -7,6 +7,8 @@
  */
 import type { CatalogueTable } from '../catalogue.ts';
 import { joined, termsOf } from '../parse/comma-list.ts';
+import { printable } from '../parse/literal.ts';
+import { refuse } from '../refusal.ts';
 import { type Select, type SelectItem, type Source, type Syntax, wordsOf } from '../syntax.ts';
 import { BIGINT } from '../types.ts';
 import { isAggregateCall } from './aggregate-calls.ts';
@@ -92,7 +94,16 @@ export function withUnitValues(
   const instead = (one: Syntax): Syntax | null => {
     if (one.kind === 'subquery' || one.kind === 'window') isOther = true;
     if (one.kind === 'call' && isAggregateCall(one)) {
-      const meant = ofUnits(one, { isOwn, isLink, value, rows: column([VALUES, ROWS]), links, isOfUnits, sums });
+      const meant = ofUnits(one, {
+        isOwn,
+        isLink,
+        value,
+        rows: column([VALUES, ROWS]),
+        links,
+        isOfUnits,
+        sums,
+        holds: (name) => has(table, name),
+      });
       if (meant === null) isOther = true;
       return meant ?? one;
     }
@@ -247,10 +258,12 @@ interface Parts {
   /** Each row on the left is a group of its own: nothing is added up. */
   readonly isOfUnits: boolean;
   readonly sums: 'exact' | 'noisy';
+  /** Whether the table on the right has a column of that name. */
+  readonly holds: (name: string) => boolean;
 }
 
 /** An aggregate of the joined rows as one of the values of units; null for what they do not say. */
-function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits, sums }: Parts): Syntax | null {
+function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits, sums, holds }: Parts): Syntax | null {
   const { name, args, distinct, filter } = aggregate;
   const [arg] = args;
   const sum = (one: Syntax): Syntax => (isOfUnits ? one : call('sum', one));
@@ -271,7 +284,17 @@ function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits
   }
   if (!isOfRight) return null;
   if (name === 'count' && isLink(arg)) return count(call('coalesce', rows, number(0n)));
-  if (name === 'count') return count(call('coalesce', value(aggregate), number(0n)));
+  if (name === 'count') {
+    // Rows without a value would have to be held to the minimum in each group out here.
+    if (!isOfUnits && sums === 'exact' && holds(nameIn(arg)))
+      refuse(
+        'aggregate-not-granted',
+        `of private rows that are left-joined the column is counted that links them, not \`${printable(nameIn(arg))}\``,
+        aggregate.at,
+        `count(${links[0]?.own.path.join('.') ?? 'column'}), or an inner join`,
+      );
+    return count(call('coalesce', value(aggregate), number(0n)));
+  }
   if (name === 'sum') return sum(value(aggregate));
   if (isOfUnits && (name === 'avg' || name === 'min' || name === 'max')) return value(aggregate);
   return null;
