@@ -187,10 +187,12 @@ function seriesOf(block: Block, buckets: number): Series[] {
           // Values that are missing here and there make cells of one measure differ, not cells of different ones.
           for (const measure of measures) {
             const condition = measure.rows;
-            add({ ...rows, label: JSON.stringify([...what, ...namesOf(measure)]), condition }, index);
-            if (cell.addends?.includes(base.relation) !== true) continue;
-            for (const { of, place } of madeOf(measure, base))
+            const made = cell.addends?.includes(base.relation) === true ? madeOf(measure, base) : [];
+            // Of a value per unit that is added up: by the rows that it is made of.
+            for (const { of, place } of made)
               add({ ...rows, label: JSON.stringify([...what, ...of]), condition, place }, index);
+            if (made.length === 0)
+              add({ ...rows, label: JSON.stringify([...what, ...namesOf(measure)]), condition }, index);
           }
         }
       }
