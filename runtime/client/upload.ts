@@ -91,7 +91,8 @@ const HEAD_BYTES = 16;
 /** Bytes of a file. A pipe that the shell opened has a writer; a named one may never get any, and a device never ends. */
 async function sizeOf(path: string): Promise<number> {
   const found = await stat(path);
-  if (found.isFile() || found.isDirectory()) return found.size;
+  if (found.isFile()) return found.size;
+  if (found.isDirectory()) throw notUploadable(path, 'it is a folder; name the files in it');
   if (found.isFIFO() && isShellPipe(path)) return found.size;
   throw notUploadable(path, 'it is neither a file nor a pipe of the shell');
 }

@@ -1,14 +1,14 @@
 /** Content digests of dataset files and of whole dataset versions. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import canonicalize from 'canonicalize';
 import type { DatasetManifest } from './metadata.ts';
+import { openPlainFile } from './plain-file.ts';
 
-/** `sha256:<hex>` of a file's bytes, and how many there are. */
+/** `sha256:<hex>` of a file's bytes, and how many there are. Throws `NotPlainFile` when it is none. */
 export async function digestFile(path: string): Promise<{ readonly digest: string; readonly bytes: number }> {
   const hash = createHash('sha256');
   let bytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+  for await (const chunk of (await openPlainFile(path)).createReadStream({ highWaterMark: 1 << 20 })) {
     hash.update(chunk as Buffer);
     bytes += (chunk as Buffer).length;
   }

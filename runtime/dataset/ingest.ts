@@ -1,6 +1,6 @@
 /** Registration of a dataset version: provider files in, a verified read-only folder out, or nothing at all. */
 import { randomBytes } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkBatch, type Schema } from '../release/columns.ts';
 import { DatasetError } from './dataset-error.ts';
@@ -12,6 +12,7 @@ import { transportSchema, type SourceReader } from './ingest-events.ts';
 import { DATASET_LIMITS } from './limits.ts';
 import type { DatasetManifest, StoredTable, TableStatistics } from './metadata.ts';
 import { checkDatasetName, checkNames } from './names.ts';
+import { NotPlainFile, readPlainText } from './plain-file.ts';
 import type { SourceFile } from './source.ts';
 import { TableWriter, type TableFindings } from './table-writer.ts';
 import { markUnrecorded, removeIfEmpty, removeVersion, settleUnrecorded } from './unrecorded.ts';
@@ -228,7 +229,8 @@ export async function removeUnfinished(root: string, recordedVersion: (dataset: 
 /** Reads a version's manifest; throws `DatasetError` when it is missing or was changed. */
 export async function readManifest(root: string, dataset: string, version: number): Promise<DatasetManifest> {
   const folder = versionFolder(root, dataset, version);
-  const text = await readFile(join(folder, MANIFEST_FILE), 'utf8').catch((cause: unknown) => {
+  const text = await readPlainText(join(folder, MANIFEST_FILE)).catch((cause: unknown) => {
+    if (cause instanceof NotPlainFile) throw changedManifest(dataset, version);
     throw new DatasetError('not-found', `dataset \`${dataset}\` has no version ${version}`, { cause });
   });
   try {
@@ -238,5 +240,8 @@ export async function readManifest(root: string, dataset: string, version: numbe
   } catch {
     // falls through: not JSON is as changed as a wrong digest
   }
-  throw new DatasetError('changed', `dataset \`${dataset}\` version ${version}: ${MANIFEST_FILE} was changed`);
+  throw changedManifest(dataset, version);
 }
+
+const changedManifest = (dataset: string, version: number): DatasetError =>
+  new DatasetError('changed', `dataset \`${dataset}\` version ${version}: ${MANIFEST_FILE} was changed`);

@@ -1,5 +1,5 @@
 /** Layout files: made once per (dataset version, layout spec, hash key), read-only afterwards, rebuilt when missing. */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { createHash, createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import type { LayoutSpec } from '../query/layout.ts';
@@ -10,6 +10,7 @@ import type { EngineLimits } from './engine.ts';
 import { versionFolder } from './ingest.ts';
 import type { DatasetManifest } from './metadata.ts';
 import { type LaidOutTable, makeLayout } from './make-layout.ts';
+import { readPlainText } from './plain-file.ts';
 import { printRowScope, rowScopeStatement } from './row-scope.ts';
 import { StampedContents } from './file-stamp.ts';
 import type { FileGuard } from './verify.ts';
@@ -160,7 +161,7 @@ function recordsOf(guard: FileGuard): StampedContents<LayoutRecord | null> {
 
 async function readRecord(file: string, hashKey: Uint8Array): Promise<LayoutRecord | null> {
   try {
-    const written = JSON.parse(await readFile(file, 'utf8')) as { record: LayoutRecord; mac: string };
+    const written = JSON.parse(await readPlainText(file)) as { record: LayoutRecord; mac: string };
     return written.mac === macOf(hashKey, written.record) ? written.record : null;
   } catch {
     return null;

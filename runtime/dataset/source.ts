@@ -39,6 +39,25 @@ export function formatOf(head: Uint8Array): SourceFormat {
   return 'csv';
 }
 
+/** What other programs write, as its first bytes tell; none of these can begin a text. */
+const PACKED_OR_FOREIGN: readonly (readonly [head: string, what: string])[] = [
+  ['\x1f\x8b', 'packed with gzip; unpack it'],
+  ['\x28\xb5\x2f\xfd', 'packed with zstd; unpack it'],
+  ['\xfd7zXZ\0', 'packed with xz; unpack it'],
+  ['7z\xbc\xaf\x27\x1c', 'a 7-Zip archive; unpack it'],
+  ['PK\x03\x04', 'a ZIP archive or a spreadsheet (xlsx, ods); unpack it, or save the sheet as CSV in UTF-8'],
+  ['\xd0\xcf\x11\xe0', 'an old spreadsheet (xls); save the sheet as CSV in UTF-8'],
+  ['\xff\xfe', 'text in UTF-16; save it as UTF-8'],
+  ['\xfe\xff', 'text in UTF-16; save it as UTF-8'],
+  ['SQLite format 3\0', 'an SQLite database; write its tables as CSV or Parquet'],
+];
+
+/** What a file that is no CSV is, and what to do; null when its first bytes do not tell. */
+export function foreignFormat(head: Uint8Array): string | null {
+  const text = Buffer.from(head.buffer, head.byteOffset, head.byteLength).toString('latin1');
+  return PACKED_OR_FOREIGN.find(([begin]) => text.startsWith(begin))?.[1] ?? null;
+}
+
 /** A table name made from a file name: letters, digits and `_` only. */
 export function tableNameFrom(label: string): string {
   const stem = (label.split(/[\\/]/).at(-1) ?? '').replace(/\.[^.]*$/, '');

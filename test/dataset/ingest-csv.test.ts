@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
 import { BenchFolder, query } from './bench-folder.ts';
 
 const rejects = async (text: string | Uint8Array, pattern: RegExp): Promise<void> => {
@@ -96,6 +97,13 @@ describe('csv registration', () => {
     await rejects('a,b\n1,\0\n', /visits\.csv:2: a NUL byte/);
     await rejects('', /the file is empty/);
     await rejects(`a,b\n1,${'x'.repeat(1_100_000)}\n`, /visits\.csv:2: a record of more than/);
+  });
+
+  it('names what is no CSV at all, and says what to do with it', async () => {
+    await rejects(gzipSync('a,b\n1,2\n'), /visits\.csv: this is no CSV file: it is packed with gzip; unpack it/);
+    await rejects(Buffer.from('\ufeffa,b\n1,2\n', 'utf16le'), /it is text in UTF-16; save it as UTF-8/);
+    await rejects(Buffer.from('PK\x03\x04\x14\0', 'latin1'), /a spreadsheet \(xlsx, ods\).* save the sheet as CSV/);
+    await rejects(Buffer.from('SQLite format 3\0', 'latin1'), /an SQLite database/);
   });
 
   it('refuses names that could be taken for others', async () => {

@@ -81,6 +81,9 @@ describe('registration from parquet', () => {
     const footer = Buffer.from(good);
     footer.fill(0xff, good.length - 200, good.length - 100);
     await rejects(bench, 'footer.parquet', footer, /footer\.parquet/);
+    const locked = Buffer.from(good);
+    for (const at of [0, good.length - 4]) locked.write('PARE', at, 'latin1');
+    await rejects(bench, 'locked.parquet', locked, /locked\.parquet: .*it is encrypted; decrypt it first/);
     await rejects(bench, 'magic.parquet', Buffer.from('PAR1 and nothing else PAR1'), /magic\.parquet/);
   });
 

@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { at, DatasetError } from '../dataset-error.ts';
 import { DATASET_LIMITS } from '../limits.ts';
-import type { CsvOptions } from '../source.ts';
+import { type CsvOptions, foreignFormat, FORMAT_HEAD_BYTES } from '../source.ts';
 
 const QUOTE = 0x22;
 const LF = 0x0a;
@@ -51,6 +51,8 @@ async function readFirstRecord(path: string, label: string): Promise<string> {
     const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
     if (bytesRead === 0) throw new DatasetError('invalid-file', `${label}: the file is empty`);
     const data = buffer.subarray(0, bytesRead);
+    const foreign = foreignFormat(data.subarray(0, FORMAT_HEAD_BYTES));
+    if (foreign !== null) throw new DatasetError('invalid-file', `${label}: this is no CSV file: it is ${foreign}`);
     let isQuoted = false;
     let end = 0;
     for (; end < data.length; end++) {

@@ -29,9 +29,9 @@ export async function parquetRelation(
       expectedRows: rows,
     };
   } catch (cause) {
-    throw new DatasetError('invalid-file', `${source.label}: not a readable parquet file: ${firstLine(cause)}`, {
-      cause,
-    });
+    const why = firstLine(cause);
+    const advice = why.includes('encrypted') ? 'it is encrypted; decrypt it first' : why;
+    throw new DatasetError('invalid-file', `${source.label}: not a readable parquet file: ${advice}`, { cause });
   }
 }
 

@@ -72,7 +72,7 @@ async function* readRelation(
   const { label, table: name } = relation;
   checkNames(relation.columns, 'column', label);
   const unreadable = (cause: unknown): DatasetError =>
-    new DatasetError('invalid-file', `${label}: table \`${printable(name)}\` cannot be read: ${firstLine(cause)}`, {
+    new DatasetError('invalid-file', `${label}: table \`${printable(name)}\` cannot be read: ${whyUnread(cause)}`, {
       cause,
     });
   const types = await connection.runAndReadAll(`SELECT * FROM (${relation.query}) LIMIT 0`).then(
@@ -133,4 +133,12 @@ function storedForms(relation: SourceRelation, types: readonly DuckDBType[]): re
     if (form !== null) return form;
     throw unsupportedType(label, columns[i] ?? '', String(type));
   });
+}
+
+/** The engine's words; not those about its own memory, which help nobody. */
+function whyUnread(cause: unknown): string {
+  const why = firstLine(cause);
+  return why.startsWith('Out of Memory')
+    ? 'one of its row groups unpacks to more memory than a registration has; write it with smaller row groups, or leave out its longest texts'
+    : why;
 }
