@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import type { DatasetManifest } from './metadata.ts';
-import { openPlainFile } from './plain-file.ts';
+import { openRegularFile } from './regular-file.ts';
 
-/** `sha256:<hex>` of a file's bytes, and how many there are. Throws `NotPlainFile` when it is none. */
+/** `sha256:<hex>` of a file's bytes, and how many there are. Throws `NotRegularFile` when it is none. */
 export async function digestFile(path: string): Promise<{ readonly digest: string; readonly bytes: number }> {
   const hash = createHash('sha256');
   let bytes = 0;
-  for await (const chunk of (await openPlainFile(path)).createReadStream({ highWaterMark: 1 << 20 })) {
+  for await (const chunk of (await openRegularFile(path)).createReadStream({ highWaterMark: 1 << 20 })) {
     hash.update(chunk as Buffer);
     bytes += (chunk as Buffer).length;
   }

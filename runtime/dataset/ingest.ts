@@ -12,7 +12,7 @@ import { transportSchema, type SourceReader } from './ingest-events.ts';
 import { DATASET_LIMITS } from './limits.ts';
 import type { DatasetManifest, StoredTable, TableStatistics } from './metadata.ts';
 import { checkDatasetName, checkNames } from './names.ts';
-import { NotPlainFile, readPlainText } from './plain-file.ts';
+import { NotRegularFile, readRegularText } from './regular-file.ts';
 import type { SourceFile } from './source.ts';
 import { TableWriter, type TableFindings } from './table-writer.ts';
 import { markUnrecorded, removeIfEmpty, removeVersion, settleUnrecorded } from './unrecorded.ts';
@@ -229,8 +229,8 @@ export async function removeUnfinished(root: string, recordedVersion: (dataset: 
 /** Reads a version's manifest; throws `DatasetError` when it is missing or was changed. */
 export async function readManifest(root: string, dataset: string, version: number): Promise<DatasetManifest> {
   const folder = versionFolder(root, dataset, version);
-  const text = await readPlainText(join(folder, MANIFEST_FILE)).catch((cause: unknown) => {
-    if (cause instanceof NotPlainFile) throw changedManifest(dataset, version);
+  const text = await readRegularText(join(folder, MANIFEST_FILE)).catch((cause: unknown) => {
+    if (cause instanceof NotRegularFile) throw changedManifest(dataset, version);
     throw new DatasetError('not-found', `dataset \`${dataset}\` has no version ${version}`, { cause });
   });
   try {

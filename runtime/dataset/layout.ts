@@ -10,7 +10,7 @@ import type { EngineLimits } from './engine.ts';
 import { versionFolder } from './ingest.ts';
 import type { DatasetManifest } from './metadata.ts';
 import { type LaidOutTable, makeLayout } from './make-layout.ts';
-import { readPlainText } from './plain-file.ts';
+import { readRegularText } from './regular-file.ts';
 import { printRowScope, rowScopeStatement } from './row-scope.ts';
 import { StampedContents } from './file-stamp.ts';
 import type { FileGuard } from './verify.ts';
@@ -161,7 +161,7 @@ function recordsOf(guard: FileGuard): StampedContents<LayoutRecord | null> {
 
 async function readRecord(file: string, hashKey: Uint8Array): Promise<LayoutRecord | null> {
   try {
-    const written = JSON.parse(await readPlainText(file)) as { record: LayoutRecord; mac: string };
+    const written = JSON.parse(await readRegularText(file)) as { record: LayoutRecord; mac: string };
     return written.mac === macOf(hashKey, written.record) ? written.record : null;
   } catch {
     return null;

@@ -5,7 +5,7 @@ import { DatasetError } from './dataset-error.ts';
 import { stampOf } from './file-stamp.ts';
 import { readManifest, versionFolder } from './ingest.ts';
 import type { DatasetManifest } from './metadata.ts';
-import { NotPlainFile } from './plain-file.ts';
+import { NotRegularFile } from './regular-file.ts';
 
 export type Verification =
   | { readonly kind: 'intact'; readonly manifest: DatasetManifest }
@@ -51,7 +51,7 @@ async function fileProblem(path: string, digest: string, bytes: number): Promise
     if (actual.bytes !== bytes) return `it has ${actual.bytes} bytes and was registered with ${bytes}`;
     return actual.digest === digest ? null : 'its bytes were changed';
   } catch (error) {
-    if (error instanceof NotPlainFile) return 'something else than a file is in its place';
+    if (error instanceof NotRegularFile) return 'something else than a file is in its place';
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'it is gone' : 'it cannot be read';
   }
 }
@@ -69,7 +69,7 @@ export class FileGuard {
     if (this.#seen.get(path) === `${digest} ${before}`) return;
     this.#seen.delete(path);
     const actual = await digestFile(path).catch((cause: unknown) => {
-      if (!(cause instanceof NotPlainFile)) throw cause;
+      if (!(cause instanceof NotRegularFile)) throw cause;
       throw new DatasetError('changed', `${label} is no file any more`, { cause });
     });
     // A file that changes while it is read has no digest: the stamp must be the same before and after.
