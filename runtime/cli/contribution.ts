@@ -132,7 +132,7 @@ function addContribute(dataset: Command): void {
         const { writePrivate } = await import('../gateway/data-directory.ts');
         const { writeContribution } = await import('../homomorphic/contribution.ts');
         const { readInvitation } = await import('../homomorphic/invitation.ts');
-        const { parseCredential } = await import('../identity/credential.ts');
+        const { openCredential } = await import('../client/open-credential.ts');
         if (!existsSync(options.from)) throw new UsageError(`there is no file \`${options.from}\``);
         const invitation = readInvitation(readText(options.invitation));
         if (invitation.dataset !== name) throw new UsageError(`the invitation is for \`${invitation.dataset}\``);
@@ -149,7 +149,7 @@ function addContribute(dataset: Command): void {
           group,
           columns: columns.map(({ column, isWide }) => ({ name: column, isWide })),
         });
-        const contributor = parseCredential(readText(credentialFile(options))).party;
+        const contributor = openCredential(credentialFile(options)).party;
         const scratch = mkdtempSync(join(tmpdir(), 'glovebox-contribute-'));
         try {
           const outcome = await contributeColumns(

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { readText } from '../client/read-text.ts';
 import { act, type CommonOptions, credentialFile } from './command.ts';
 import { UsageError } from './output.ts';
 import { readKeys } from './key.ts';
@@ -38,12 +37,12 @@ export function addDecryptor(program: Command): void {
         const { serveDecryptor } = await import('../decryptor/serve-decryptor.ts');
         const { Vault } = await import('../decryptor/vault.ts');
         const { connect } = await import('../client/connect.ts');
-        const { parseCredential } = await import('../identity/credential.ts');
+        const { openCredential } = await import('../client/open-credential.ts');
         const { readTranscriptKey } = await import('../gateway/transcript-key.ts');
         const { host, port } = placeOf(options.listen);
         const vault = await Vault.open(options.data ?? '');
         const { data: _, ...who } = options;
-        const credential = parseCredential(readText(credentialFile(who)));
+        const credential = openCredential(credentialFile(who));
         const glovebox = connect({
           credential,
           ...(options.server === undefined ? {} : { server: options.server }),

@@ -20,6 +20,7 @@ import { addKey } from './key.ts';
 import { addMandate } from './mandate.ts';
 import { addMeter } from './meter.ts';
 import { addOperator } from './operator.ts';
+import { toJson } from './output.ts';
 import { addParty } from './party.ts';
 import { addPolicy } from './policy.ts';
 import { addProject } from './project.ts';
@@ -77,6 +78,12 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
     const { code, exitCode } = error as { readonly code?: string; readonly exitCode?: number };
     if (code?.startsWith('commander.') !== true) throw error;
     process.exitCode = exitCode === 0 ? 0 : 2;
+    // Whoever reads JSON gets it for a wrong argument as well; the words for people are on standard error already.
+    const end = args.indexOf('--');
+    if (exitCode !== 0 && code !== 'commander.help' && args.slice(0, end === -1 ? undefined : end).includes('--json')) {
+      const message = (error as Error).message.replace(/^error: /, '');
+      process.stdout.write(toJson({ error: { code: 'usage', message, reasons: [] } }));
+    }
   }
 }
 

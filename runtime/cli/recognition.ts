@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { readText } from '../client/read-text.ts';
 import { introductionText } from '../identity/introduction.ts';
-import { parseCredential } from '../identity/credential.ts';
+import { openCredential } from '../client/open-credential.ts';
 import { isPartyName } from '../identity/names.ts';
 import { PARTY_ROLES, type PartyRole } from '../identity/party.ts';
 import { parseRuntimeCard } from '../identity/runtime-card.ts';
@@ -22,7 +22,7 @@ export function addRecognition(party: Command): void {
     .option('--name <name>', 'what you want to be called there; default: as here')
     .action((card: string, options: CommonOptions & { out: string; credential: string; name?: string }) =>
       act(options, async (out) => {
-        const mine = parseCredential(readText(credentialFile(options)));
+        const mine = openCredential(credentialFile(options));
         const { authority, certificate: ca, server } = cardIn(card);
         const name = options.name ?? mine.party;
         if (!isPartyName(name)) throw new UsageError(`\`${name}\` is not the name of a party`);

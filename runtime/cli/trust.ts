@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { readText } from '../client/read-text.ts';
-import { parseCredential } from '../identity/credential.ts';
+import { openCredential } from '../client/open-credential.ts';
 import { keyPinOf, runtimeCardText } from '../identity/runtime-card.ts';
 import { actAs, type CommonOptions, credentialFile, withCommon } from './command.ts';
 import { tableText } from './output.ts';
@@ -18,7 +18,7 @@ export function addTrust(program: Command): void {
     .requiredOption('--out <file>', 'where to write it')
     .action((options: CommonOptions & { out: string }) =>
       actAs(options, async (glovebox, out) => {
-        const { ca: certificate, server } = parseCredential(readText(credentialFile(options)));
+        const { ca: certificate, server } = openCredential(credentialFile(options));
         const { authority } = await glovebox.parties.whoAmI({});
         const { verifierKey } = await glovebox.evidence.getCheckpoint({});
         writeWhole(

@@ -1,5 +1,4 @@
 import type { RecordBatch, Table } from 'apache-arrow';
-import { readText } from './read-text.ts';
 import type {
   AgreementServiceClient,
   CatalogServiceClient,
@@ -11,7 +10,7 @@ import type {
   PolicyServiceClient,
   TableServiceClient,
 } from '../gen/services.ts';
-import { parseCredential, type CredentialBundle } from '../identity/credential.ts';
+import type { CredentialBundle } from '../identity/credential.ts';
 import type { CallOptions } from '../rpc/call.ts';
 import { agreementsClient } from './agreements.ts';
 import { type BudgetsClient, budgetsClient } from './budgets.ts';
@@ -19,6 +18,7 @@ import { Channel, serviceClient } from './channel.ts';
 import { codeClient } from './code.ts';
 import { jobsClient, type JobsClient } from './jobs.ts';
 import { type MetersClient, metersClient } from './meters.ts';
+import { openCredential } from './open-credential.ts';
 import { type PartiesClient, partiesClient } from './parties.ts';
 import { readBatches, readTable } from './results.ts';
 
@@ -57,9 +57,7 @@ export interface Glovebox extends AsyncDisposable {
 /** Connects to a runtime. Nothing is sent before the first call; throws when the credential cannot be read. */
 export function connect(options: ConnectOptions): Glovebox {
   const credential =
-    typeof options.credential === 'string'
-      ? parseCredential(readText(options.credential))
-      : (options.credential ?? null);
+    typeof options.credential === 'string' ? openCredential(options.credential) : (options.credential ?? null);
   const server = options.server ?? credential?.server;
   if (server === undefined) throw new Error('connect needs a credential or a server');
   const timeout = options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs };

@@ -7,11 +7,11 @@ const STEP_BYTES = 1 << 20;
 /** A failure of the file itself, told like those of the system. */
 export class UnreadableFile extends Error {
   override readonly name = 'UnreadableFile';
-  /** `ENOTFILE`: a device, a socket or a pipe that nobody may ever write to; `EFBIG`: longer than allowed. */
-  readonly code: 'ENOTFILE' | 'EFBIG';
+  /** `EISDIR`: a folder; `ENOTFILE`: a device, a socket or a pipe that nobody may ever write to; `EFBIG`: longer than allowed. */
+  readonly code: 'EISDIR' | 'ENOTFILE' | 'EFBIG';
   readonly path: string;
 
-  constructor(code: 'ENOTFILE' | 'EFBIG', path: string) {
+  constructor(code: 'EISDIR' | 'ENOTFILE' | 'EFBIG', path: string) {
     super(`${code}: ${path}`);
     this.code = code;
     this.path = path;
@@ -34,8 +34,9 @@ export function readWhole(file: string | 0, maxBytes: number = MAX_TEXT_BYTES): 
   const opened = openSync(file, constants.O_RDONLY | (isOfShell ? 0 : constants.O_NONBLOCK));
   try {
     const found = fstatSync(opened);
-    if (!found.isFile() && !found.isDirectory() && !(found.isFIFO() && isOfShell))
-      throw new UnreadableFile('ENOTFILE', file);
+    // Reading a folder fails in the system's words, which name no path.
+    if (found.isDirectory()) throw new UnreadableFile('EISDIR', file);
+    if (!found.isFile() && !(found.isFIFO() && isOfShell)) throw new UnreadableFile('ENOTFILE', file);
     return readAll(opened, file, maxBytes);
   } finally {
     closeSync(opened);

@@ -38,6 +38,13 @@ describe('files that somebody names', () => {
       );
   });
 
+  it('are named when they are folders', () => {
+    assert.throws(
+      () => readText(folder),
+      (error) => error instanceof UnreadableFile && error.code === 'EISDIR' && error.path === folder,
+    );
+  });
+
   it('are not sent when they are no files or begin as none of the formats does', async () => {
     const sent = async (path: string): Promise<number> => {
       let bytes = 0;
@@ -50,7 +57,7 @@ describe('files that somebody names', () => {
       for await (const _ of registerFiles(catalogue, { name: 'x' }, [{ path }]));
       return bytes;
     };
-    for (const path of [pipe, endless, sparse])
+    for (const path of [pipe, endless, sparse, folder])
       await assert.rejects(
         sent(path),
         (error) =>
