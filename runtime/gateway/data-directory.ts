@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { chmod, mkdir, open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { NotRegularFile, readRegularText } from '../dataset/regular-file.ts';
 import { StoreFault } from '../store/fault.ts';
 import { type Authority, createAuthority } from '../rpc/authority.ts';
 
@@ -45,7 +46,7 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
 
 /** The runtime's certificate authority: made at the first start, read afterwards. */
 export async function openAuthority(directory: DataDirectory, nowMs: number): Promise<Authority> {
-  const existing = await readFile(directory.authorityFile, 'utf8').catch(absent);
+  const existing = await readKeyFile(directory.authorityFile);
   if (existing !== null) {
     try {
       return JSON.parse(existing) as Authority;
@@ -63,7 +64,7 @@ export async function openAuthority(directory: DataDirectory, nowMs: number): Pr
 /** A secret of the runtime by name: made once, 32 random bytes, mode 0600. */
 export async function openSecret(directory: DataDirectory, name: string): Promise<Uint8Array> {
   const file = join(directory.path, 'keys', `${name}.key`);
-  const existing = await readFile(file, 'utf8').catch(absent);
+  const existing = await readKeyFile(file);
   if (existing !== null) {
     const secret = Buffer.from(existing.trim(), 'hex');
     if (secret.length !== 32) throw new StoreFault('state-key', `\`${file}\` is damaged: restore it from a backup`);
@@ -72,6 +73,14 @@ export async function openSecret(directory: DataDirectory, name: string): Promis
   const secret = randomBytes(32);
   await writePrivate(file, `${secret.toString('hex')}\n`);
   return secret;
+}
+
+/** The text of a key file, null when there is none. A start waits for no pipe and reads no device. */
+async function readKeyFile(file: string): Promise<string | null> {
+  return readRegularText(file).catch((cause: unknown) => {
+    if (!(cause instanceof NotRegularFile)) return absent(cause);
+    throw new StoreFault('state-key', `\`${file}\` is no file: restore it from a backup`, { cause });
+  });
 }
 
 /** Writes a file that only its owner can read: whole or not at all, on disk when this answers. */

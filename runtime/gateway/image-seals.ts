@@ -5,8 +5,8 @@
  * it carries the signature of the operator's own image key, as the image before it did.
  */
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { NotRegularFile, readRegularText } from '../dataset/regular-file.ts';
 import type { SandboxImage } from '../sandbox/image.ts';
 import { StoreFault } from '../store/fault.ts';
 import { type DataDirectory, openSecret, writePrivate } from './data-directory.ts';
@@ -98,13 +98,13 @@ async function imageKey(directory: DataDirectory): Promise<KeyObject> {
 
 async function readSeals(directory: DataDirectory): Promise<Readonly<Record<string, ImageSeal>> | null> {
   const file = fileOf(directory);
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (text === null) return null;
   const damaged = (): StoreFault =>
     new StoreFault('state-tampered', `\`${file}\` is damaged: check the images, then glovebox image trust`);
+  const text = await readRegularText(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error instanceof NotRegularFile ? damaged() : error;
+  });
+  if (text === null) return null;
   if (text.length > MAX_BYTES) throw damaged();
   let value: unknown;
   try {

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { noteSigner, rawPublicKey, type NoteSigner } from '../evidence/note.ts';
 import { sha256Hex } from '../evidence/entry.ts';
@@ -34,6 +34,8 @@ export function sealKeyOf(privateKey: KeyObject): Buffer {
 function readKey(file: string): KeyObject | undefined {
   let text: string;
   try {
+    // A pipe or a device would hold the start for ever.
+    if (!statSync(file).isFile()) throw new Error('it is no file');
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;

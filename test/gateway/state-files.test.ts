@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createRuntime } from '../../runtime/container.ts';
@@ -19,6 +20,13 @@ test('a runtime does not start with other secrets than its state was made with, 
     bytes[at] = bytes[at] === 0x31 ? 0x32 : 0x31;
     writeFileSync(file, bytes);
   };
+  // What would hold the start for ever if it were read.
+  const namedPipe = (file: string): unknown => execFileSync('mkfifo', [file]);
+  const endless = (file: string): void => symlinkSync('/dev/zero', file);
+  const instead = (file: string, put: (file: string) => unknown): void => {
+    rmSync(file);
+    put(file);
+  };
   for (const [name, change] of [
     ['units.key', (file: string) => flip(file, 5)],
     ['pseudonyms.key', (file: string) => rmSync(file)],
@@ -26,6 +34,9 @@ test('a runtime does not start with other secrets than its state was made with, 
     ['pseudonyms.key', (file: string) => writeFileSync(file, 'no key')],
     ['authority.json', (file: string) => flip(file, 300)],
     ['authority.json', (file: string) => writeFileSync(file, '{')],
+    ['authority.json', (file: string) => instead(file, mkdirSync)],
+    ['units.key', (file: string) => instead(file, namedPipe)],
+    ['evidence.pem', (file: string) => instead(file, endless)],
   ] as const) {
     rmSync(changed, { recursive: true, force: true });
     cpSync(kept, changed, { recursive: true });
@@ -44,4 +55,6 @@ test('a runtime does not start with other secrets than its state was made with, 
   const seals = join(changed, 'keys', 'images.json');
   writeFileSync(seals, readFileSync(seals, 'utf8').replaceAll(/sha256:\w/g, 'sha256:x'));
   await assert.rejects(start(), /sandbox image `\w+`: .* glovebox image trust/);
+  instead(seals, endless);
+  await assert.rejects(start(), /images\.json` is damaged/);
 });
