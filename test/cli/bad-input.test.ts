@@ -53,6 +53,10 @@ test('whatever a command is given, it ends as done, refused or wrong usage, and 
         ...words,
         ...command.registeredArguments.filter(({ required }) => required).map((one) => next(one.name())),
         ...command.options.filter(({ mandatory }) => mandatory).flatMap(({ long, flags }) => [long ?? '', next(flags)]),
+        // What is written where nobody says so would stay in the folder of whoever runs this.
+        ...(command.options.some(({ long, mandatory }) => long === '--out' && !mandatory)
+          ? ['--out', path('out')]
+          : []),
       ];
       const further = command.options.filter(
         ({ long, mandatory }) => !mandatory && !['--json', '--as', '--server', '--data'].includes(long ?? ''),
