@@ -40,7 +40,16 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
     localCredential: join(path, 'local.credential.json'),
   };
   for (const folder of [directory.results, directory.uploads, directory.backups, dirname(directory.authorityFile)])
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'EEXIST' && cause.code !== 'ENOTDIR') throw cause;
+      throw new StoreFault(
+        'state-tampered',
+        `\`${folder}\` is no folder: move away what is there, or restore a backup`,
+        {
+          cause,
+        },
+      );
+    });
   return directory;
 }
 

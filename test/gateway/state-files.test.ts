@@ -24,7 +24,7 @@ test('a runtime does not start with other secrets than its state was made with, 
   const namedPipe = (file: string): unknown => execFileSync('mkfifo', [file]);
   const endless = (file: string): void => symlinkSync('/dev/zero', file);
   const instead = (file: string, put: (file: string) => unknown): void => {
-    rmSync(file);
+    rmSync(file, { recursive: true });
     put(file);
   };
   for (const [name, change] of [
@@ -57,4 +57,10 @@ test('a runtime does not start with other secrets than its state was made with, 
   await assert.rejects(start(), /sandbox image `\w+`: .* glovebox image trust/);
   instead(seals, endless);
   await assert.rejects(start(), /images\.json` is damaged/);
+
+  // So is whatever stands where a folder was.
+  rmSync(changed, { recursive: true });
+  cpSync(kept, changed, { recursive: true });
+  instead(join(changed, 'results'), (file) => writeFileSync(file, ''));
+  await assert.rejects(start(), /results` is no folder: move away what is there, or restore a backup/);
 });
