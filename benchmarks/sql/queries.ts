@@ -145,6 +145,19 @@ export const BENCH_QUERIES: readonly BenchQuery[] = [
     'C join, many groups',
     'SELECT day, zone, product, sum(x * w) AS s FROM facts JOIN places USING (place) WHERE is_open GROUP BY day, zone, product',
   ),
+  large(
+    'filters',
+    'SELECT g, sum(x) FILTER (WHERE day < 3) AS a, sum(x) FILTER (WHERE w > 5) AS b, count(*) AS n FROM facts GROUP BY g',
+  ),
+  large('share', 'SELECT g, avg(CASE WHEN x > 500 THEN 1.0 ELSE 0 END) AS s FROM facts GROUP BY g'),
+  large(
+    'filters by two keys, join',
+    'SELECT region, g, sum(x) AS s, sum(x) FILTER (WHERE day < 3) AS a, count(*) FILTER (WHERE day >= 3) AS b FROM facts JOIN places USING (place) GROUP BY region, g',
+  ),
+  large(
+    'many groups, own filter',
+    'SELECT g, day, product, count(*) AS n, sum(x) AS s FROM facts WHERE w > 2 GROUP BY g, day, product',
+  ),
   large('double', 'SELECT g, sum(y) AS s, avg(y) AS m FROM facts GROUP BY g'),
   large(
     'cohort',
