@@ -43,7 +43,7 @@ export function addedIn(
   // What it adds nothing to, because it is missing, is no part of a mean.
   const there =
     isNumber(value) || isComplete(value, known) ? null : (presence(value, within, false, known)?.sql ?? null);
-  const added = { value: isOne(value) ? null : printTyped(value), within };
+  const added = { value: isOne(value) && type?.kind === 'integer' ? null : printTyped(value), within };
   if (name === 'sum') return { as: 'sum', ...added, per: null };
   if (!isMean(name)) return null;
   // A second branch that adds nothing is the ELSE of the only WHEN, so that together they are all rows.
@@ -51,7 +51,11 @@ export function addedIn(
   if (parts.length > 1 && there !== null) return null;
   const per = parts.length > 1 ? filter : (there ?? within);
   const { literal } = constantIn(value) ?? {};
-  if (literal?.kind === 'decimal') return { as: 'mean', value: null, within, per, each: literal };
+  // A type of fewer decimals would round it.
+  if (literal?.kind === 'decimal')
+    return type?.kind === 'decimal' && literal.scale <= type.scale
+      ? { as: 'mean', value: null, within, per, each: literal }
+      : null;
   return type?.kind === 'integer' && type.bits <= 32 ? { as: 'mean', ...added, per } : null;
 }
 
@@ -79,9 +83,10 @@ function isOne(value: Typed): boolean {
   return literal?.kind === 'integer' && literal.value === 1n;
 }
 
-/** The constant that is written, if need be with a type. */
+/** The constant that is written, if need be with a type; of TRY_CAST nothing may be left. */
 function constantIn(value: Typed): (Typed & { kind: 'constant' }) | null {
-  const [inner] = value.kind === 'call' && value.name === 'cast' ? value.args : [];
+  const isCast = value.kind === 'call' && value.name === 'cast' && value.sql.startsWith('CAST(');
+  const [inner] = isCast ? value.args : [];
   if (inner !== undefined) return constantIn(inner);
   return value.kind === 'constant' ? value : null;
 }
