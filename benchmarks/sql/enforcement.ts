@@ -64,6 +64,7 @@ export class Enforcement implements Disposable {
       alias: 'd0',
       rowCounts: new Map(layout.tables.map(({ name, rowCount }) => [name, rowCount])),
       facts: new Map(layout.tables.map(({ name, columns }) => [name, columns])),
+      cuboids: new Map(layout.tables.map(({ name, cuboids = [] }) => [name, cuboids])),
     });
     const parsing = await DuckDBInstance.create(':memory:', { threads: '1' });
     const databases = [{ alias: 'd0', path: layout.path }];

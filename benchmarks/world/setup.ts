@@ -162,7 +162,7 @@ function storageVersion(): string {
   const digest = createHash('sha256');
   const files = [
     'runtime/{store,contract}/**/*.ts',
-    'runtime/dataset/{ingest,layout,layout-sql,make-layout,metadata,table-writer,row-scope}.ts',
+    'runtime/dataset/{cuboids,ingest,layout,layout-sides,layout-sql,layout-tags,make-layout,metadata,table-writer,row-scope}.ts',
     'runtime/gateway/{data-directory,records}.ts',
     'runtime/rpc/authority.ts',
     'benchmarks/world/{data,setup}.ts',

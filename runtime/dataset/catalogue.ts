@@ -1,9 +1,13 @@
 /** From a dataset version, its policy and its layout to the tables that a query may see. Plain data in, plain data out. */
-import type { ColumnGrant, PrivacyUnit, TablePolicy } from '../policy/model.ts';
+import type { ColumnGrant, ColumnRight, PrivacyUnit, TablePolicy } from '../policy/model.ts';
 import { grantsFor } from '../policy/rights.ts';
 import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/catalogue.ts';
 import {
+  type Cuboid,
+  CUBOID_ROWS,
+  CUBOID_WORDS,
   FIXED_POINT,
+  LARGE_ROWS,
   ROW_RANK,
   UNIT_HASH,
   UNIT_ONE_HOT,
@@ -84,8 +88,10 @@ function layoutTableOf(
     bounds[name] = { low: first.low, high: first.high };
   }
   const sides = isCompared ? sidedColumns(policy, stored) : [];
+  const dimensions = isCompared ? dimensionsOf(policy, stored) : [];
   return {
     name: stored.name,
+    ...(dimensions.length === 0 ? {} : { dimensions }),
     ...(sides.length === 0 ? {} : { sides }),
     columns: policy.columns.map(({ name }) => name),
     units: policy.privacyUnits,
@@ -96,14 +102,12 @@ function layoutTableOf(
   };
 }
 
-/** Smaller tables are read whole in any case, and products of them proved on the way. */
-const LEAST_SIDED_ROWS = 262_144;
 /** Each takes 8 bytes a row. */
 const MOST_SIDED = 8;
 
 /** The measures that can be added up, hence multiplied, of a large table with one unit. */
 function sidedColumns({ isPublic, privacyUnits, columns }: TablePolicy, stored: StoredTable): readonly string[] {
-  if (isPublic || privacyUnits.length !== 1 || stored.rowCount < LEAST_SIDED_ROWS) return [];
+  if (isPublic || privacyUnits.length !== 1 || stored.rowCount < LARGE_ROWS) return [];
   const numbers = new Set(stored.columns.filter(({ type }) => NUMBERS.has(type.kind)).map(({ name }) => name));
   const isAdded = ({ rights, functions }: ColumnGrant): boolean =>
     rights.includes('aggregate') && functions.includes('sum');
@@ -111,6 +115,23 @@ function sidedColumns({ isPublic, privacyUnits, columns }: TablePolicy, stored: 
   return added.slice(0, MOST_SIDED).map(({ name }) => name);
 }
 const NUMBERS: ReadonlySet<string> = new Set(['integer', 'decimal', 'float', 'double']);
+
+/** Columns by which rows of a large private table can be told apart: what can be a key of groups, and what else conditions can speak of. */
+function dimensionsOf({ isPublic, columns }: TablePolicy, stored: StoredTable): readonly (readonly string[])[] {
+  if (isPublic || stored.rowCount < LARGE_ROWS) return [];
+  const exact = new Set(stored.columns.filter(({ type }) => !INEXACT.has(type.kind)).map(({ name }) => name));
+  const having = (wanted: readonly ColumnRight[]): readonly string[] =>
+    columns
+      .filter(
+        ({ name, grants }) =>
+          exact.has(name) && grants.some(({ rights }) => wanted.some((one) => rights.includes(one))),
+      )
+      .map(({ name }) => name);
+  const keys = having(['group']);
+  return [keys, having(['filter', 'join', 'compare']).filter((name) => !keys.includes(name))];
+}
+/** What is equal is not the same here. */
+const INEXACT: ReadonlySet<string> = new Set(['float', 'double', 'interval']);
 
 export interface CatalogueInput {
   readonly manifest: DatasetManifest;
@@ -124,6 +145,8 @@ export interface CatalogueInput {
   readonly rowCounts: ReadonlyMap<string, number>;
   /** What was learnt of the laid-out columns, by table and column; absent: nothing is known. */
   readonly facts?: ReadonlyMap<string, Readonly<Record<string, LearntColumn>>>;
+  /** Cuboids of the laid-out tables, by table; absent: there are none. */
+  readonly cuboids?: ReadonlyMap<string, readonly Cuboid[]>;
 }
 
 /** The tables of one dataset as a query of this consumer may see them. */
@@ -148,10 +171,18 @@ export function catalogueTables(input: CatalogueInput): readonly CatalogueTable[
       ...(policy.consumerTables === false
         ? {}
         : { consumerTables: policy.consumerTables === 'onUnit' ? ('unit' as const) : ('columns' as const) }),
+      ...cuboidsOf(input.cuboids?.get(stored.name), alias),
       ...(isReachedByKey(policy, stored.name, policies) ? { isOneOfEachUnit: true as const } : {}),
       rowCount: BigInt(rowCounts.get(stored.name) ?? stored.rowCount),
     };
   });
+}
+
+function cuboidsOf(cuboids: readonly Cuboid[] | undefined, alias: string): Pick<CatalogueTable, 'cuboids'> {
+  if (cuboids === undefined) return {};
+  return {
+    cuboids: cuboids.map(({ name, ...rest }) => ({ ...rest, physical: `${quoteName(alias)}.${quoteName(name)}` })),
+  };
 }
 
 /** Whether a path of another table ends on the one column that is this table's only unit. */
@@ -244,8 +275,16 @@ function keysAlongPath(
   return isDirect && columns.some(({ name }) => name === step.from) ? [step.from] : [];
 }
 
-/** Statements that make the layout's tables without rows, for the bound-plan check (`planInWorker`). */
-export function emptySchemaOf(alias: string, manifest: DatasetManifest, spec: LayoutSpec): readonly string[] {
+/**
+ * Statements that make the layout's tables without rows, for the bound-plan check (`planInWorker`). `cuboids`: those that the
+ * layout has, by table.
+ */
+export function emptySchemaOf(
+  alias: string,
+  manifest: DatasetManifest,
+  spec: LayoutSpec,
+  cuboids: ReadonlyMap<string, readonly Cuboid[]> = new Map(),
+): readonly string[] {
   const statements = [`ATTACH ':memory:' AS ${quoteName(alias)}`];
   for (const table of spec.tables) {
     const stored = storedTableOf(manifest, table);
@@ -273,6 +312,15 @@ export function emptySchemaOf(alias: string, manifest: DatasetManifest, spec: La
           ]),
     ];
     statements.push(`CREATE TABLE ${quoteName(alias)}.${quoteName(table.name)} (${columns.join(', ')})`);
+    for (const { name, columns: keys } of cuboids.get(stored.name) ?? []) {
+      const words = table.units.flatMap((_, i) => CUBOID_WORDS(i)).map((word) => `${quoteName(word)} UBIGINT`);
+      const parts = [
+        ...keys.map((key) => `${quoteName(key)} ${typeOf(key)}`),
+        `${quoteName(CUBOID_ROWS)} BIGINT`,
+        ...words,
+      ];
+      statements.push(`CREATE TABLE ${quoteName(alias)}.${quoteName(name)} (${parts.join(', ')})`);
+    }
   }
   return statements;
 }

@@ -4,8 +4,9 @@
  */
 import { rm, stat } from 'node:fs/promises';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
-import type { LayoutSpec } from '../query/layout.ts';
+import type { Cuboid, LayoutSpec } from '../query/layout.ts';
 import { learnColumns, type LearntColumn } from './column-facts.ts';
+import { makeCuboids } from './cuboids.ts';
 import { DatasetError } from './dataset-error.ts';
 import { asDiskFault } from './disk-fault.ts';
 import { engineOptions, type EngineLimits } from './engine.ts';
@@ -28,6 +29,8 @@ export interface LaidOutTable {
   readonly rowCount: number;
   /** By column; see `ColumnFacts`. */
   readonly columns: Readonly<Record<string, LearntColumn>>;
+  /** Absent: it has none. */
+  readonly cuboids?: readonly Cuboid[];
 }
 
 export interface LayoutResult {
@@ -73,7 +76,9 @@ export async function makeLayout(request: LayoutRequest): Promise<LayoutResult> 
         isPublic: table.units.length === 0,
         keys,
       });
-      tables.push({ name: table.name, rowCount: Number(count.getRows()[0]?.[0]), columns });
+      const rowCount = Number(count.getRows()[0]?.[0]);
+      const cuboids = await makeCuboids(connection, table, { columns, rowCount });
+      tables.push({ name: table.name, rowCount, columns, ...(cuboids.length === 0 ? {} : { cuboids }) });
     }
     await connection.run('CHECKPOINT');
     connection.closeSync();

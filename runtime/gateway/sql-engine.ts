@@ -14,7 +14,7 @@ import { denied, reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
 import { statementsToPlan } from '../query/check-plan.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';
-import type { LayoutSpec } from '../query/layout.ts';
+import type { Cuboid, LayoutSpec } from '../query/layout.ts';
 import { numberText, parseLossless } from '../query/lossless-json.ts';
 import type { ColumnBatch } from '../release/columns.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
@@ -52,12 +52,14 @@ export interface SqlEngineNeeds {
 interface Opened {
   readonly manifest: DatasetManifest;
   readonly spec: LayoutSpec;
+  /** By table. */
+  readonly cuboids?: ReadonlyMap<string, readonly Cuboid[]>;
 }
 
 /** The SQL path over real workers: texts are parsed where no data is, our own statements run where no secret is. */
 export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
   const { pool } = needs;
-  // What `open` knows of a dataset, for the empty tables that `plan` makes of it; by the layout's path.
+  // What `open` knows of a dataset, for the empty tables that `plan` makes of it; by layout, since another policy shows others.
   const opened = new Map<string, Opened>();
   /** The same for tables that consumers brought, of which there is no end: the latest ones. */
   const brought = new Map<string, Opened>();
@@ -107,12 +109,9 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
         ...new Set(tables.map(({ physical }) => physical.split('.')[0]?.replaceAll('"', '') ?? '')),
       ].flatMap((alias) => {
         const table = tables.find(({ physical }) => physical.startsWith(`"${alias}".`));
-        const known =
-          table?.brought === true
-            ? brought.get(alias)
-            : [...opened.values()].find(({ manifest }) => manifest.dataset === table?.dataset);
+        const known = table?.brought === true ? brought.get(alias) : opened.get(table?.layout ?? '');
         if (known === undefined) throw new Error('a plan is asked for a dataset that was not opened');
-        return emptySchemaOf(alias, known.manifest, known.spec);
+        return emptySchemaOf(alias, known.manifest, known.spec, known.cuboids);
       });
       const answer = await inParser(signal, (link) => planInWorker(link, schema, statementsToPlan(enforced)));
       if (answer.kind === 'refused') throw new Error(`our own statements cannot be planned: ${answer.code}`);
@@ -131,7 +130,8 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
         const manifest = await needs.manifestOf(policy.dataset);
         const spec = layoutSpecFor(manifest, policy);
         const layout = await buildLayout(needs.layout, manifest, spec);
-        opened.set(layout.path, { manifest, spec });
+        const cuboids = new Map(layout.tables.map(({ name, cuboids = [] }) => [name, cuboids]));
+        opened.set(layout.id, { manifest, spec, cuboids });
         const rowCounts = new Map(layout.tables.map(({ name, rowCount }) => [name, rowCount]));
         const tables: readonly CatalogueTable[] = catalogueTables({
           manifest,
@@ -141,6 +141,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           alias: 'd0',
           rowCounts,
           facts: new Map(layout.tables.map(({ name, columns }) => [name, columns])),
+          cuboids,
         });
         const dataset: OpenDataset = {
           kind: 'open',
@@ -149,7 +150,7 @@ export function sqlEngine(needs: SqlEngineNeeds): SqlEngine {
           digest: manifest.digest.replace('sha256:', ''),
           file: layout.path,
           database: 'd0',
-          tables,
+          tables: tables.map((table) => ({ ...table, layout: layout.id })),
         };
         return dataset;
       } catch (error) {

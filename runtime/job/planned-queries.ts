@@ -46,10 +46,11 @@ export class PlannedQueries {
 
 /** What a plan depends on: names and types, as this consumer's grants leave them. */
 function shapeOf(tables: readonly CatalogueTable[]): unknown {
-  return tables.map(({ dataset, physical, columns, units }) => [
+  return tables.map(({ dataset, physical, columns, units, cuboids }) => [
     dataset,
     physical,
     columns.map(({ name, type }) => [name, type]),
     units.map(({ hash, oneHot }) => [hash, oneHot]),
+    cuboids?.map((cuboid) => [cuboid.physical, cuboid.columns]),
   ]);
 }

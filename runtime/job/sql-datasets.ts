@@ -62,11 +62,15 @@ export function basisOf(enforced: EnforcedQuery, open: readonly OpenDataset[]): 
 /** Datasets are attached as d0, d1, …; the catalogue names tables accordingly. */
 function renamed(dataset: OpenDataset, database: string): OpenDataset {
   const prefix = `"${dataset.database}".`;
+  const placed = <Named extends { readonly physical: string }>(named: Named): Named => ({
+    ...named,
+    physical: named.physical.startsWith(prefix)
+      ? `"${database}".${named.physical.slice(prefix.length)}`
+      : named.physical,
+  });
   const tables = dataset.tables.map((table) => ({
-    ...table,
-    physical: table.physical.startsWith(prefix)
-      ? `"${database}".${table.physical.slice(prefix.length)}`
-      : table.physical,
+    ...placed(table),
+    ...(table.cuboids === undefined ? {} : { cuboids: table.cuboids.map(placed) }),
   }));
   return { ...dataset, database, tables };
 }

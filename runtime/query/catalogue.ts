@@ -1,5 +1,6 @@
 import type { Rational } from '../release/discrete-laplace.ts';
 import type { ColumnGrant, JoinMode, JoinStep, Release } from '../policy/model.ts';
+import type { Cuboid } from './layout.ts';
 import type { Typed } from './typed.ts';
 
 /**
@@ -100,6 +101,16 @@ export interface CatalogueTable {
   readonly isOnePerUnit?: true;
   /** Exact number of rows; known to the runtime, never shown to a consumer of a private table. */
   readonly rowCount: bigint;
+  /** Which layout it lies in, where plans are made over empty tables of the same shape; absent: no layout made it. */
+  readonly layout?: string;
+  /** What the layout prepared for sketches of its rows; absent: nothing. */
+  readonly cuboids?: readonly TableCuboid[];
+}
+
+/** Rows of a table added up by some of its columns; see query/layout.ts. */
+export interface TableCuboid extends Omit<Cuboid, 'name'> {
+  /** Quoted, qualified name in the worker. */
+  readonly physical: string;
 }
 
 export interface UnitColumns {

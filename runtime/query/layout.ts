@@ -13,6 +13,10 @@ import type { PrivacyUnit } from '../policy/model.ts';
  *                                  Only where answers can be compared: see `LayoutTable.isTagged`
  *   `__gb_s_<column>` UBIGINT NOT NULL  of a large table with one unit, for measures that can be multiplied: bit
  *                                  `hash & 31`, 32 bits higher where the value is above a cut, 0 where there is none
+ * A large table whose answers can be compared has cuboids (Gray et al., Data Cube, 1997): tables `__gb_c<i>_<table>` with a row
+ * for each combination of values of some of its columns that rows have,
+ *   `__gb_n` BIGINT NOT NULL       how many rows have it
+ *   `__gb_x<i>`, `__gb_y<i>`, `__gb_z<i>` UBIGINT NOT NULL  XORs over these rows of the words of the i-th unit, see `laneWords`
  * With differential privacy:
  *   `__gb_rank` UINTEGER NOT NULL  rank of the row within its unit (0-based, order by a keyed hash), rows of rank ≥ the
  *                                  contribution bound left out of the table's DP form
@@ -32,17 +36,46 @@ export interface LayoutTable {
   readonly bounds: Readonly<Record<string, { readonly low: number; readonly high: number }>>;
   /** Measures of which the layout shows on which side of a cut they are; absent: none. */
   readonly sides?: readonly string[];
+  /** Columns by which rows of a large table can be told apart: those that can be keys of groups, and others; absent: it has no cuboids. */
+  readonly dimensions?: readonly (readonly string[])[];
   /** Row bound per unit for the differentially private form; null when no rule asks for one. */
   readonly maxRowsPerUnit: number | null;
   /** Whether rows have tags: where some rule releases exact aggregates. Noisy answers are never compared with each other. */
   readonly isTagged: boolean;
 }
 
+/** Rows from which a table is large: its cells are sketched by XOR, and the layout prepares words and sums for that. */
+export const LARGE_ROWS = 262_144;
+
 export const UNIT_HASH = (unit: number): string => `__gb_u${unit}`;
 export const UNIT_ONE_HOT = (unit: number): string => `__gb_b${unit}`;
 export const UNIT_TAG = (unit: number): string => `__gb_t${unit}`;
 export const UNIT_SIDES = (column: string): string => `__gb_s_${column}`;
+export const CUBOID = (table: string, index: number): string => `__gb_c${index}_${table}`;
+export const CUBOID_ROWS = '__gb_n';
+export const CUBOID_WORDS = (unit: number): readonly [string, string, string] => [
+  `__gb_x${unit}`,
+  `__gb_y${unit}`,
+  `__gb_z${unit}`,
+];
 export const ROW_RANK = '__gb_rank';
 export const FIXED_POINT = (column: string): string => `__gb_f_${column}`;
 /** Consumers cannot name anything that begins so; registration refuses source columns that do. */
 export const RESERVED_PREFIX = '__gb_';
+
+/** A cuboid of a laid-out table, by its name in the layout. */
+export interface Cuboid {
+  readonly name: string;
+  /** The columns of the table that it tells rows apart by. */
+  readonly columns: readonly string[];
+  /** How many combinations of their values there are. */
+  readonly rowCount: number;
+}
+
+/**
+ * What a row adds to the words of a sketch (release/lanes.ts): its tag, and in the lane of its unit each of the tag's two
+ * lowest bits.
+ */
+export function laneWords(tag: string, oneHot: string): readonly [string, string, string] {
+  return [tag, `(${oneHot} & ${tag})`, `(${oneHot} & (${tag} >> CAST('1' AS UBIGINT)))`];
+}

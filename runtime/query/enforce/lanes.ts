@@ -1,18 +1,20 @@
 import { repeatsRows } from '../differential/fan-out.ts';
 import { MAX_LANE_UNITS } from '../../release/lanes.ts';
 import { watchedUnits } from '../../release/sketch.ts';
-import type { CatalogueTable } from '../catalogue.ts';
+import type { CatalogueTable, TableCuboid } from '../catalogue.ts';
+import { CUBOID_ROWS, CUBOID_WORDS, laneWords, LARGE_ROWS } from '../layout.ts';
+import { printTyped } from '../print.ts';
 import { alias, type Base, printScope, reference, type RowScope, type ScopeUnit } from '../rows.ts';
 import type { Block } from './block.ts';
+import { cuboidOf, unitIn } from './cuboids.ts';
 import { groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
 import { printWanted, type Wanted } from './wanted.ts';
 
 /**
  * Sketches of the contributors to cells of large tables: see release/lanes.ts for what they are. Where no join can repeat
- * a row they are made beside the cells, in the pass that makes the groups (columns `gn`, `gx`, `ga` and `gb` of table `g`);
- * otherwise in a pass of their own that counts each row once.
+ * a row they are those of a cuboid of the layout (cuboids.ts), or made beside the cells, in the pass that makes the groups
+ * (columns `gn`, `gx`, `ga` and `gb` of table `g`); otherwise in a pass of their own that counts each row once.
  */
-const MIN_ROWS = 262_144;
 
 /** How many rows of the table a row of a per-unit relation stands for, and what tells it from the unit's other rows. */
 export const UNIT_ROWS = '__gb_gn';
@@ -29,7 +31,7 @@ export function atPlace(column: string, place: number | undefined): string {
  */
 export function formsOf(of: CatalogueTable, buckets: number): readonly ('lanes' | undefined)[] {
   const isTagged = of.units.length > 0 && of.units.every(({ tag }) => tag !== undefined);
-  if (!isTagged || of.rowCount < MIN_ROWS) return [undefined];
+  if (!isTagged || of.rowCount < LARGE_ROWS) return [undefined];
   return watchedUnits({ buckets }) <= MAX_LANE_UNITS ? ['lanes'] : ['lanes', undefined];
 }
 
@@ -43,10 +45,11 @@ export interface LaneSeries {
 }
 
 const big = (value: string): string => `CAST('${value}' AS UBIGINT)`;
-const isPerUnit = ({ table: { physical } }: Base): boolean => physical.startsWith('(');
+/** Rows that a sub-query made of those of each unit. */
+export const isPerUnit = ({ table: { physical } }: Base): boolean => physical.startsWith('(');
 
 /** Whether the sketches can be made in the pass that makes the groups. */
-export function areBeside(scope: RowScope, base: Base): boolean {
+function areBeside(scope: RowScope, base: Base): boolean {
   return !repeatsRows(scope, base);
 }
 
@@ -72,28 +75,30 @@ export function tagIn({
 
 interface Parts {
   readonly condition: string;
-  readonly tag: string;
-  readonly oneHot: string;
+  /** What is added up by XOR, see `laneWords`. */
+  readonly words: readonly string[];
   /** How many rows of the table this one stands for; null: one. */
   readonly rows: string | null;
 }
 
-function columns(s: number, { condition, tag, oneHot, rows }: Parts): Wanted[] {
+function columns(s: number, { condition, words, rows }: Parts): Wanted[] {
   const picked = condition === 'TRUE' ? null : condition;
-  const xor = (name: string, value: string): Wanted => ({ name: `${name}${s}`, call: 'bit_xor', value, rows: picked });
-  return [
-    { name: `gn${s}`, call: 'count', value: rows, rows: picked },
-    xor('gx', tag),
-    xor('ga', `(${oneHot} & ${tag})`),
-    xor('gb', `(${oneHot} & (${tag} >> ${big('1')}))`),
-  ];
+  const xors = WORDS.map((name, i): Wanted => ({
+    name: `${name}${s}`,
+    call: 'bit_xor',
+    value: words[i] ?? '',
+    rows: picked,
+  }));
+  return [{ name: `gn${s}`, call: 'count', value: rows, rows: picked }, ...xors];
 }
+const WORDS = ['gx', 'ga', 'gb'];
 
 /** What the pass that makes the groups adds to them. */
-export function lanesBeside(series: readonly LaneSeries[]): Wanted[] {
-  return series.flatMap((one) => {
+export function lanesBeside(block: Block, series: readonly LaneSeries[]): Wanted[] {
+  const beside = series.filter((one) => areBeside(block.scope, one.base) && cuboidOf(block, one) === null);
+  return beside.flatMap((one) => {
     const rows = isPerUnit(one.base) ? reference(one.base.relation, atPlace(UNIT_ROWS, one.place)) : null;
-    return columns(one.s, { condition: one.condition, tag: tagIn(one), oneHot: one.unit.oneHot, rows });
+    return columns(one.s, { condition: one.condition, words: laneWords(tagIn(one), one.unit.oneHot), rows });
   });
 }
 
@@ -116,16 +121,53 @@ function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
   const once = `SELECT ${[...keysAs(block), ...parts].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy(by)}`;
   const sums = series.flatMap(({ s, place }) => {
     const counted = rows.length === 0 ? null : atPlace('gn', place);
-    return columns(s, { condition: `f${s}`, tag: atPlace('gt', place), oneHot: 'gh', rows: counted }).map(printWanted);
+    return columns(s, { condition: `f${s}`, words: laneWords(atPlace('gt', place), 'gh'), rows: counted }).map(
+      printWanted,
+    );
   });
   return `(SELECT ${[...keyNames(block), ...sums].join(', ')} FROM (${once})${groupBy(keyNames(block))})`;
 }
 
+/** The same from a cuboid in the table's place. */
+function lanesOfCuboid(block: Block, series: readonly LaneSeries[], { physical }: TableCuboid): string {
+  const sums = series.flatMap(({ s, unit, base, condition }) => {
+    const held = (name: string): string => reference(base.relation, name);
+    const words = CUBOID_WORDS(unitIn(unit, base)).map(held);
+    return columns(s, { condition, words, rows: held(CUBOID_ROWS) }).map(printWanted);
+  });
+  const instead = series.map(({ base: { relation } }) => ({ relation, sql: physical }))[0] ?? null;
+  const by = groupBy(block.keys.map(({ expression }) => printTyped(expression)));
+  return `(SELECT ${[...keysAs(block), ...sums].join(', ')} ${printScope(block.scope, predicates(block), '', instead)}${by})`;
+}
+
+/** Where the sketches of series of one unit and table are found. */
+function sourcesOf(
+  block: Block,
+  series: readonly LaneSeries[],
+): readonly { readonly from: string; readonly series: readonly LaneSeries[] }[] {
+  const cuboids = new Map(series.map((one) => [one, cuboidOf(block, one)]));
+  const held = [...new Set(cuboids.values())].flatMap((cuboid) => {
+    if (cuboid === null) return [];
+    const own = series.filter((one) => cuboids.get(one) === cuboid);
+    return [{ from: lanesOfCuboid(block, own, cuboid), series: own }];
+  });
+  const others = series.filter((one) => cuboids.get(one) === null);
+  const [first] = others;
+  if (first === undefined) return held;
+  const from = areBeside(block.scope, first.base) ? table(block, 'g') : lanesOnce(block, others);
+  return [...held, { from, series: others }];
+}
+
 /** Reads the sketches of series of one unit and table: twelve columns, see `GuardPlan.sketches`. */
-export function laneSketches(block: Block, index: number, series: readonly LaneSeries[]): string {
-  const [first] = series;
-  if (first === undefined) throw new Error('a sketch of nothing');
-  const from = areBeside(block.scope, first.base) ? table(block, 'g') : lanesOnce(block, series);
+export function laneSketches(block: Block, index: number, series: readonly LaneSeries[]): readonly string[] {
+  return sourcesOf(block, series).map((source) => laneSketch(block, index, source));
+}
+
+function laneSketch(
+  block: Block,
+  index: number,
+  { from, series }: { readonly from: string; readonly series: readonly LaneSeries[] },
+): string {
   const on =
     keyNames(block)
       .map((name) => `a.${name} IS NOT DISTINCT FROM i.${name}`)

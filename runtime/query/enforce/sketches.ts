@@ -4,17 +4,7 @@ import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { distinctColumns } from '../typed.ts';
-import {
-  areBeside,
-  formsOf,
-  lanesBeside,
-  atPlace,
-  laneSketches,
-  type LaneSeries,
-  tagIn,
-  UNIT_ROW,
-  UNIT_ROWS,
-} from './lanes.ts';
+import { formsOf, lanesBeside, atPlace, laneSketches, type LaneSeries, tagIn, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
 import { and, madeOf, measuresOf, namesOf, rowsOf } from './measures.ts';
 import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
 import type { Wanted } from './wanted.ts';
@@ -80,11 +70,11 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
     setup: [create(block, 'i', shownGroups(block, series, verdict))],
     sketches: inFew([
       ...(hasPlaces ? [places(block, index)] : []),
-      ...wanted.map((one) => {
+      ...wanted.flatMap((one) => {
         const own = numbered.filter((other) => sourceOf(other) === sourceOf(one));
         return one.form === 'lanes'
           ? laneSketches(block, index, own.flatMap(withBase))
-          : select(block, index, own, buckets);
+          : [select(block, index, own, buckets)];
       }),
     ]),
     apply: applied(block, index, verdict),
@@ -103,7 +93,8 @@ function inFew(statements: readonly string[]): string[] {
 export function sketchedBeside(block: Block, buckets: number): Wanted[] {
   const series = seriesOf(block, buckets).map((one, s) => ({ ...one, s }));
   return lanesBeside(
-    series.flatMap(withBase).filter(({ form, base }) => form === 'lanes' && areBeside(block.scope, base)),
+    block,
+    series.flatMap(withBase).filter(({ form }) => form === 'lanes'),
   );
 }
 
