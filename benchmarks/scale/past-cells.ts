@@ -1,5 +1,5 @@
 import { DifferencingGuard, type CellGuard } from '../../runtime/release/differencing.ts';
-import { LaneGuard, lanesOf } from '../../runtime/release/lanes.ts';
+import { LaneGuard, LANES, lanesOf } from '../../runtime/release/lanes.ts';
 import { shapeFor, sketchOf } from '../../runtime/release/sketch.ts';
 import { measurement, type Measurement } from '../measurement.ts';
 
@@ -25,7 +25,7 @@ const FORMS: readonly Form[] = [
     name: 'lanes (large tables)',
     guard: () => new LaneGuard(MIN_UNITS, MIN_UNITS),
     // The lane is of the unit and the tag of the row: two hashes.
-    cell: (units) => lanesOf(units.map((unit) => ({ lane: Number(unit >> 58n), tag: mixed(unit) }))),
+    cell: (units) => lanesOf(units.map((unit) => ({ lane: Number(unit % BigInt(LANES)), tag: mixed(unit) }))),
   },
 ];
 

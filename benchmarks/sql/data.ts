@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { sketchWords, UNIT_WORDS } from '../../runtime/query/layout.ts';
 
 /** Raised whenever the statements below change, so that no old file is measured. */
-const FORM = 4;
+const FORM = 5;
 
 export interface BenchData {
   /** Rows of the two large tables. */
@@ -32,7 +33,12 @@ export async function benchFile({ rows, folder }: BenchData): Promise<string> {
 
 /** As the layout does it: a 64-bit hash of the unit, the one bit that it sets, and a tag of the row. */
 const UNIT = (key: string): string =>
-  `hash(${key}) AS __gb_u0, (1::UBIGINT << (hash(${key}) & 63)) AS __gb_b0, hash(random(), hash(${key})) AS __gb_t0`;
+  `hash(${key}) AS __gb_u0, (1::UBIGINT << (hash(${key}) & 63)) AS __gb_b0, hash(random(), hash(${key})) AS __gb_t0, ${sketchWords(
+    '__gb_t0',
+    '__gb_u0',
+  )
+    .map((word, i) => `${word} AS ${UNIT_WORDS(0)[i]}`)
+    .join(', ')}`;
 /** On which side of a cut the values of a measure are, as the layout shows it. */
 const SIDES = (name: string, cut: number): string =>
   `CAST((1::UBIGINT << (__gb_u0 & 31)) << CASE WHEN ${name} > ${cut} THEN 32 ELSE 0 END AS UBIGINT) AS __gb_s_${name}`;

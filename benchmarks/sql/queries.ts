@@ -1,6 +1,7 @@
 /** The queries that the SQL benchmark asks, and the policy's view of its tables. */
 import type { AggregateFunction, ColumnGrant, ColumnRight } from '../../runtime/policy/model.ts';
 import type { LearntColumn } from '../../runtime/dataset/column-facts.ts';
+import { UNIT_WORDS } from '../../runtime/query/layout.ts';
 import type { CatalogueColumn, CatalogueTable, SqlType } from '../../runtime/query/catalogue.ts';
 
 export interface BenchQuery {
@@ -115,6 +116,7 @@ export function benchTables(
               hash: '__gb_u0',
               oneHot: '__gb_b0',
               tag: '__gb_t0',
+              words: UNIT_WORDS(0),
               ...(name === 'facts' ? { sides: new Map(['x', 'w', 'y'].map((one) => [one, `__gb_s_${one}`])) } : {}),
               ...(unit.viaOrders === true ? { path: [{ from: 'l_orderkey', table: 'orders', to: 'o_orderkey' }] } : {}),
             },

@@ -5,7 +5,6 @@ import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/cata
 import {
   type Cuboid,
   CUBOID_ROWS,
-  CUBOID_WORDS,
   FIXED_POINT,
   LARGE_ROWS,
   ROW_RANK,
@@ -13,6 +12,7 @@ import {
   UNIT_ONE_HOT,
   UNIT_SIDES,
   UNIT_TAG,
+  UNIT_WORDS,
   type LayoutSpec,
   type LayoutTable,
 } from '../query/layout.ts';
@@ -88,7 +88,7 @@ function layoutTableOf(
     bounds[name] = { low: first.low, high: first.high };
   }
   const sides = isCompared ? sidedColumns(policy, stored) : [];
-  const dimensions = isCompared ? dimensionsOf(policy, stored) : [];
+  const dimensions = isCompared && isLarge(policy, stored) ? dimensionsOf(policy, stored) : [];
   return {
     name: stored.name,
     ...(dimensions.length === 0 ? {} : { dimensions }),
@@ -99,7 +99,13 @@ function layoutTableOf(
     bounds,
     maxRowsPerUnit: policy.isPublic ? null : maxRowsPerUnit,
     isTagged: isCompared && !policy.isPublic,
+    ...(isCompared && isLarge(policy, stored) ? { hasLanes: true as const } : {}),
   };
+}
+
+/** Whether a private table has rows enough for what is prepared of large ones. */
+function isLarge({ isPublic }: Pick<TablePolicy, 'isPublic'>, { rowCount }: StoredTable): boolean {
+  return !isPublic && rowCount >= LARGE_ROWS;
 }
 
 /** Each takes 8 bytes a row. */
@@ -107,7 +113,7 @@ const MOST_SIDED = 8;
 
 /** The measures that can be added up, hence multiplied, of a large table with one unit. */
 function sidedColumns({ isPublic, privacyUnits, columns }: TablePolicy, stored: StoredTable): readonly string[] {
-  if (isPublic || privacyUnits.length !== 1 || stored.rowCount < LARGE_ROWS) return [];
+  if (!isLarge({ isPublic }, stored) || privacyUnits.length !== 1) return [];
   const numbers = new Set(stored.columns.filter(({ type }) => NUMBERS.has(type.kind)).map(({ name }) => name));
   const isAdded = ({ rights, functions }: ColumnGrant): boolean =>
     rights.includes('aggregate') && functions.includes('sum');
@@ -117,8 +123,7 @@ function sidedColumns({ isPublic, privacyUnits, columns }: TablePolicy, stored: 
 const NUMBERS: ReadonlySet<string> = new Set(['integer', 'decimal', 'float', 'double']);
 
 /** Columns by which rows of a large private table can be told apart: what can be a key of groups, and what else conditions can speak of. */
-function dimensionsOf({ isPublic, columns }: TablePolicy, stored: StoredTable): readonly (readonly string[])[] {
-  if (isPublic || stored.rowCount < LARGE_ROWS) return [];
+function dimensionsOf({ columns }: TablePolicy, stored: StoredTable): readonly (readonly string[])[] {
   const exact = new Set(stored.columns.filter(({ type }) => !INEXACT.has(type.kind)).map(({ name }) => name));
   const having = (wanted: readonly ColumnRight[]): readonly string[] =>
     columns
@@ -251,6 +256,7 @@ function unitColumns(
     hash: UNIT_HASH(index),
     oneHot: UNIT_ONE_HOT(index),
     tag: UNIT_TAG(index),
+    ...(stored.rowCount < LARGE_ROWS ? {} : { words: UNIT_WORDS(index) }),
     ...(unit.via.length === 0 ? {} : { path: unit.via }),
     ...(unit.columns.length === 0 ? { isRow: true as const } : {}),
   };
@@ -297,9 +303,12 @@ export function emptySchemaOf(
     const columns = [
       ...table.columns.map((name) => `${quoteName(name)} ${typeOf(name)}`),
       ...table.units.flatMap((_, i) =>
-        [UNIT_HASH(i), UNIT_ONE_HOT(i), ...(table.isTagged ? [UNIT_TAG(i)] : [])].map(
-          (name) => `${quoteName(name)} UBIGINT`,
-        ),
+        [
+          UNIT_HASH(i),
+          UNIT_ONE_HOT(i),
+          ...(table.isTagged ? [UNIT_TAG(i)] : []),
+          ...(table.hasLanes === true ? UNIT_WORDS(i) : []),
+        ].map((name) => `${quoteName(name)} UBIGINT`),
       ),
       ...(table.sides ?? []).map((name) => `${quoteName(UNIT_SIDES(name))} UBIGINT`),
       ...(table.maxRowsPerUnit === null
@@ -313,7 +322,7 @@ export function emptySchemaOf(
     ];
     statements.push(`CREATE TABLE ${quoteName(alias)}.${quoteName(table.name)} (${columns.join(', ')})`);
     for (const { name, columns: keys } of cuboids.get(stored.name) ?? []) {
-      const words = table.units.flatMap((_, i) => CUBOID_WORDS(i)).map((word) => `${quoteName(word)} UBIGINT`);
+      const words = table.units.flatMap((_, i) => UNIT_WORDS(i)).map((word) => `${quoteName(word)} UBIGINT`);
       const parts = [
         ...keys.map((key) => `${quoteName(key)} ${typeOf(key)}`),
         `${quoteName(CUBOID_ROWS)} BIGINT`,

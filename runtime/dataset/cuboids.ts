@@ -4,17 +4,7 @@
  * has no need to look at the rows (Gray et al., Data Cube, 1997; Harinarayan et al., Implementing Data Cubes Efficiently, 1996).
  */
 import type { DuckDBConnection } from '@duckdb/node-api';
-import {
-  type Cuboid,
-  CUBOID,
-  CUBOID_ROWS,
-  CUBOID_WORDS,
-  laneWords,
-  LARGE_ROWS,
-  type LayoutTable,
-  UNIT_ONE_HOT,
-  UNIT_TAG,
-} from '../query/layout.ts';
+import { type Cuboid, CUBOID, CUBOID_ROWS, LARGE_ROWS, type LayoutTable, UNIT_WORDS } from '../query/layout.ts';
 import type { LearntColumn } from './column-facts.ts';
 import { quoteName } from './sql-text.ts';
 
@@ -73,11 +63,9 @@ export async function makeCuboids(
   for (const names of cuboidColumns(dimensions, rowCount)) {
     const name = CUBOID(table.name, made.length);
     const keys = names.map(quoteName).join(', ');
-    const words = table.units.flatMap((_, i) =>
-      laneWords(quoteName(UNIT_TAG(i)), quoteName(UNIT_ONE_HOT(i))).map(
-        (word, at) => `bit_xor(${word}) AS ${quoteName(CUBOID_WORDS(i)[at] ?? '')}`,
-      ),
-    );
+    const words = table.units
+      .flatMap((_, i) => UNIT_WORDS(i))
+      .map((word) => `bit_xor(${quoteName(word)}) AS ${quoteName(word)}`);
     const sums = [`count(*) AS ${quoteName(CUBOID_ROWS)}`, ...words].join(', ');
     await connection.run(
       `CREATE TABLE ${quoteName(name)} AS SELECT ${keys}, ${sums} FROM ${quoteName(table.name)} GROUP BY ${keys} ORDER BY ${keys}`,

@@ -1,5 +1,5 @@
 /** What tells a row apart for the comparison of answers: see `UNIT_TAG` in query/layout.ts. */
-import { type LayoutTable, UNIT_HASH, UNIT_ONE_HOT, UNIT_TAG } from '../query/layout.ts';
+import { type LayoutTable, sketchWords, UNIT_HASH, UNIT_ONE_HOT, UNIT_TAG, UNIT_WORDS } from '../query/layout.ts';
 import type { StoredColumn } from './metadata.ts';
 import { quoteName } from './sql-text.ts';
 
@@ -23,9 +23,17 @@ const NUMBERS: ReadonlySet<string> = new Set(['integer', 'decimal', 'float', 'do
  * another one in a layout with fewer rows, or in another order. Rows of a unit that are alike share a tag: whatever takes one
  * of them takes all.
  */
-export function tagColumns({ units, isTagged }: LayoutTable, row: string): string[] {
+export function tagColumns({ units, isTagged, hasLanes }: LayoutTable, row: string): string[] {
   if (!isTagged) return [];
-  return units.map((_, i) => `hash(${row}, ${quoteName(UNIT_HASH(i))}) AS ${quoteName(UNIT_TAG(i))}`);
+  return units.flatMap((_, i) => {
+    const hash = quoteName(UNIT_HASH(i));
+    const tag = `hash(${row}, ${hash})`;
+    const words = hasLanes === true ? sketchWords(tag, hash) : [];
+    return [
+      `${tag} AS ${quoteName(UNIT_TAG(i))}`,
+      ...words.map((word, at) => `${word} AS ${quoteName(UNIT_WORDS(i)[at] ?? '')}`),
+    ];
+  });
 }
 
 /** Columns with the one bit that each unit sets; nobody sets none. */

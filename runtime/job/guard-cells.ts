@@ -68,7 +68,7 @@ function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[
         known.set(group, sketch);
       }
       const at = (partition * plan.buckets + bucket) * BUCKET_WORDS;
-      for (const [i, word] of rest.entries()) {
+      for (const [i, word] of rest.slice(0, isLanes ? LANE_WORDS : BUCKET_WORDS).entries()) {
         if (!isBelow(word, 2 ** 32) || sketch[at + i] !== 0) throw new RangeError('a bucket that cannot be');
         sketch[at + i] = word;
       }

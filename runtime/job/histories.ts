@@ -124,7 +124,8 @@ function packed(owner: string, buckets: number, cells: readonly LabelledSketch[]
 export function unpacked({ body, bytes }: StoredSketches): LabelledSketch[] {
   const { buckets, labels } = body;
   const full = PARTITIONS * buckets * BUCKET_WORDS;
-  const isForm = ({ words = full }: { readonly words?: number }): boolean => words === full || words === LANE_WORDS;
+  const isForm = ({ words = full }: { readonly words?: number }): boolean =>
+    words === full || words === LANE_WORDS || words === FORMER_LANE_WORDS;
   const cells = labels.flatMap(({ label, cells: count, words = full }) =>
     Array.from({ length: count }, () => ({ label, words })),
   );
@@ -133,9 +134,13 @@ export function unpacked({ body, bytes }: StoredSketches): LabelledSketch[] {
     throw new RangeError('stored sketches are damaged');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
-  return cells.map(({ label, words }) => {
+  const found = cells.map(({ label, words }) => {
     const sketch: Sketch = new Uint32Array(words);
     for (let i = 0; i < words; i++, at += 4) sketch[i] = view.getUint32(at, true);
     return { label, sketch };
   });
+  return found.filter(({ sketch }) => sketch.length !== FORMER_LANE_WORDS);
 }
+
+/** Sketches of large tables had as many words until rows added two: nothing can be compared with those. */
+const FORMER_LANE_WORDS = 7;

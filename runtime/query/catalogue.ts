@@ -124,6 +124,8 @@ export interface UnitColumns {
   readonly oneHot: string;
   /** UBIGINT keyed hash of the row: tells rows of one unit apart. Absent: the table has none. */
   readonly tag?: string;
+  /** Two UBIGINT that the row adds to a sketch by XOR, see `sketchWords` in layout.ts. Absent: the table is not large. */
+  readonly words?: readonly [string, string];
   /** By measure: UBIGINT with one bit chosen by the hash, in the half that tells on which side of a cut the value is. Absent: none. */
   readonly sides?: ReadonlyMap<string, string>;
   /** How the table reaches its unit; lets a join along the path count the unit once. Absent: no path. */

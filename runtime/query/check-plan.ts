@@ -1,7 +1,7 @@
 import { denied, type Denied, reason } from '../policy/reason.ts';
 import type { QueryContext } from './catalogue.ts';
 import type { EnforcedQuery } from './enforced.ts';
-import { CUBOID_ROWS, CUBOID_WORDS, FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
+import { CUBOID_ROWS, FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
 
 /**
  * The second gate: what the engine understood of the text that we printed. Independent of the compiler on purpose, so
@@ -168,12 +168,16 @@ function tablesOf(enforced: EnforcedQuery, context: QueryContext): Map<string, S
     const columns = [
       ...table.columns.map((column) => column.name),
       ...table.units.flatMap((unit, index) => [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)]),
-      ...table.units.flatMap(({ tag, sides }) => [...(tag === undefined ? [] : [tag]), ...(sides?.values() ?? [])]),
+      ...table.units.flatMap(({ tag, words = [], sides }) => [
+        ...(tag === undefined ? [] : [tag]),
+        ...words,
+        ...(sides?.values() ?? []),
+      ]),
       ...(isNoised && !table.isPublic ? [ROW_RANK, ...table.columns.map((column) => FIXED_POINT(column.name))] : []),
     ];
     allowed.set(table.physical.replaceAll('"', ''), new Set(columns));
     // Their keys are columns of the table, and no column of the table has the name of a sum.
-    const sums = [CUBOID_ROWS, ...table.units.flatMap((_, index) => CUBOID_WORDS(index))];
+    const sums = [CUBOID_ROWS, ...table.units.flatMap(({ words = [] }) => words)];
     for (const { physical } of table.cuboids ?? [])
       allowed.set(physical.replaceAll('"', ''), new Set([...table.columns.map(({ name }) => name), ...sums]));
   }

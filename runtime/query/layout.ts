@@ -1,4 +1,5 @@
 import type { PrivacyUnit } from '../policy/model.ts';
+import { LANES } from '../release/lanes.ts';
 
 /**
  * The layout is the read-only DuckDB file that SQL workers open: made once per (dataset version, policy version) from
@@ -11,12 +12,13 @@ import type { PrivacyUnit } from '../policy/model.ts';
  *   `__gb_t<i>` UBIGINT NOT NULL  hash of all that the row of record holds and of `__gb_u<i>`: which row of its unit it is,
  *                                  for the differencing guard; the same in every layout of every version that has the row.
  *                                  Only where answers can be compared: see `LayoutTable.isTagged`
+ *   `__gb_v<i>`, `__gb_w<i>` UBIGINT NOT NULL  of a large table: what the row adds to a sketch, see `sketchWords`
  *   `__gb_s_<column>` UBIGINT NOT NULL  of a large table with one unit, for measures that can be multiplied: bit
  *                                  `hash & 31`, 32 bits higher where the value is above a cut, 0 where there is none
  * A large table whose answers can be compared has cuboids (Gray et al., Data Cube, 1997): tables `__gb_c<i>_<table>` with a row
  * for each combination of values of some of its columns that rows have,
  *   `__gb_n` BIGINT NOT NULL       how many rows have it
- *   `__gb_x<i>`, `__gb_y<i>`, `__gb_z<i>` UBIGINT NOT NULL  XORs over these rows of the words of the i-th unit, see `laneWords`
+ *   `__gb_v<i>`, `__gb_w<i>` UBIGINT NOT NULL  XORs over these rows of what they add to a sketch
  * With differential privacy:
  *   `__gb_rank` UINTEGER NOT NULL  rank of the row within its unit (0-based, order by a keyed hash), rows of rank ≥ the
  *                                  contribution bound left out of the table's DP form
@@ -42,6 +44,8 @@ export interface LayoutTable {
   readonly maxRowsPerUnit: number | null;
   /** Whether rows have tags: where some rule releases exact aggregates. Noisy answers are never compared with each other. */
   readonly isTagged: boolean;
+  /** Whether it is large and has tags, so that its cells are sketched by lanes. */
+  readonly hasLanes?: true;
 }
 
 /** Rows from which a table is large: its cells are sketched by XOR, and the layout prepares words and sums for that. */
@@ -50,14 +54,10 @@ export const LARGE_ROWS = 262_144;
 export const UNIT_HASH = (unit: number): string => `__gb_u${unit}`;
 export const UNIT_ONE_HOT = (unit: number): string => `__gb_b${unit}`;
 export const UNIT_TAG = (unit: number): string => `__gb_t${unit}`;
+export const UNIT_WORDS = (unit: number): readonly [string, string] => [`__gb_v${unit}`, `__gb_w${unit}`];
 export const UNIT_SIDES = (column: string): string => `__gb_s_${column}`;
 export const CUBOID = (table: string, index: number): string => `__gb_c${index}_${table}`;
 export const CUBOID_ROWS = '__gb_n';
-export const CUBOID_WORDS = (unit: number): readonly [string, string, string] => [
-  `__gb_x${unit}`,
-  `__gb_y${unit}`,
-  `__gb_z${unit}`,
-];
 export const ROW_RANK = '__gb_rank';
 export const FIXED_POINT = (column: string): string => `__gb_f_${column}`;
 /** Consumers cannot name anything that begins so; registration refuses source columns that do. */
@@ -73,9 +73,20 @@ export interface Cuboid {
 }
 
 /**
- * What a row adds to the words of a sketch (release/lanes.ts): its tag, and in the lane of its unit each of the tag's two
- * lowest bits.
+ * What a row adds to a sketch by XOR, see release/lanes.ts: of its tag the bit of its unit's lane and those that say which row
+ * it is. Nobody has no lane.
+ *
+ * @param tag SQL of the row's tag.
+ * @param hash SQL of its unit's hash.
  */
-export function laneWords(tag: string, oneHot: string): readonly [string, string, string] {
-  return [tag, `(${oneHot} & ${tag})`, `(${oneHot} & (${tag} >> CAST('1' AS UBIGINT)))`];
+export function sketchWords(tag: string, hash: string): readonly [string, string] {
+  const big = (value: bigint): string => `CAST('${value}' AS UBIGINT)`;
+  const which = (1n << BigInt(64 - LANES)) - 1n;
+  const lane = `${hash} >> ${big(6n)}) % ${big(BigInt(LANES))}`;
+  const own = (shift: number): string =>
+    `CASE WHEN ${hash} = ${big(0n)} THEN ${big(0n)} ELSE ${big(1n)} << ((${lane} + ${big(BigInt(shift))}) END`;
+  return [
+    `CAST(${tag} & (${own(0)} | ${big(which << BigInt(LANES))}) AS UBIGINT)`,
+    `CAST(${tag} & (${own(64 - LANES)} | ${big(which)}) AS UBIGINT)`,
+  ];
 }

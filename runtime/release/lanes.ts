@@ -3,12 +3,15 @@
  * in the pass that makes the groups. Sharper sketches (sketch.ts) sort every row into a bucket, which costs several times
  * what the cell does.
  *
- * Each row has a keyed tag of 64 random bits, and its unit one of 64 lanes. A sketch holds the number of rows, the XOR of
- * all tags, and for each lane two bits: the XOR of two bits of the tags of the lane's rows, which ones the lane says.
+ * Each row has a keyed tag of 64 random bits, and its unit one of 48 lanes. A row adds two words, each of them the tag with
+ * all bits taken out but one for its lane, which the lane says, and 16 that say which row it is: the highest 16 of the first
+ * word, whose lanes are the lowest bits, and the lowest of the second, whose lanes are above them. A sketch holds the number
+ * of rows and the XOR of both words over all rows.
  *
  * Soundness. Rows of one unit touch one lane, so a difference of d units changes at most d lanes: cells in which at least
  * `minUnits` lanes differ differ by that many units, and only those are let through. Whatever the tags fail to show makes
- * the verdict stricter, never laxer; that two different cells look the same needs equal XORs of keyed 64-bit tags.
+ * the verdict stricter, never laxer; that two cells that differ by one unit look the same needs 34 bits of keyed tags, 32
+ * that say which rows and two of the lane, to cancel out.
  *
  * The price is sharpness: a lane shows a change three times of four, and units share lanes. With a minimum of 10, cells
  * that differ by 15 units are let through about half the time, from 25 on nearly always. In a large table that is little.
@@ -18,16 +21,18 @@
  */
 import type { CellGuard, Closeness } from './differencing.ts';
 
-/** 32-bit words: rows, two of tags, two of each bit of the lanes. */
-export const LANE_WORDS = 7;
+export const LANES = 48;
+/** 32-bit words: rows, and two of each word that rows add. */
+export const LANE_WORDS = 5;
 export type LaneSketch = Uint32Array;
 
-/** Most units that so few lanes can watch: two bits each, unrelated cells differ in 48 of 64 lanes, give or take 4. */
-export const MAX_LANE_UNITS = 25;
+/** Most units that so few lanes can watch: two bits each, unrelated cells differ in 36 of 48 lanes, give or take 3. */
+export const MAX_LANE_UNITS = 20;
 
-const HALF = 32;
+/** Bits of each word that say which row it is. */
+const ROW_BITS = 64 - LANES;
 
-/** A row of a cell: the lane of its unit, 0 to 63, and its tag. */
+/** A row of a cell: the lane of its unit, 0 to 47, and its tag. */
 export interface LaneRow {
   readonly lane: number;
   readonly tag: bigint;
@@ -35,15 +40,15 @@ export interface LaneRow {
 
 /** The sketch of rows, as the engine makes it. */
 export function lanesOf(rows: Iterable<LaneRow>): LaneSketch {
-  let [count, tags, first, second] = [0, 0n, 0n, 0n];
+  let [count, first, second] = [0, 0n, 0n];
+  const which = (1n << BigInt(ROW_BITS)) - 1n;
   for (const { lane, tag } of rows) {
     const own = 1n << BigInt(lane);
     count++;
-    tags ^= tag;
-    first ^= own & tag;
-    second ^= own & (tag >> 1n);
+    first ^= tag & (own | (which << BigInt(LANES)));
+    second ^= tag & ((own << BigInt(ROW_BITS)) | which);
   }
-  const words = [tags, first, second].flatMap((word) => [Number(word & 0xffff_ffffn), Number(word >> 32n)]);
+  const words = [first, second].flatMap((word) => [Number(word & 0xffff_ffffn), Number(word >> 32n)]);
   return Uint32Array.from([count, ...words]);
 }
 
@@ -55,9 +60,23 @@ export function combinedLanes(a: LaneSketch, b: LaneSketch, sign: 1 | -1): LaneS
 }
 
 function changedLanes(a: Uint32Array, b: Uint32Array, offset: number): number {
-  const low = ((a[3] ?? 0) ^ (b[offset + 3] ?? 0)) | ((a[5] ?? 0) ^ (b[offset + 5] ?? 0));
-  const high = ((a[4] ?? 0) ^ (b[offset + 4] ?? 0)) | ((a[6] ?? 0) ^ (b[offset + 6] ?? 0));
-  return bitCount(low) + bitCount(high);
+  const [low, high] = [(a[1] ?? 0) ^ (b[offset + 1] ?? 0), (a[2] ?? 0) ^ (b[offset + 2] ?? 0)];
+  const [below, above] = [(a[3] ?? 0) ^ (b[offset + 3] ?? 0), (a[4] ?? 0) ^ (b[offset + 4] ?? 0)];
+  // Lanes 0 to 31, and those above.
+  return bitCount(low | (below >>> ROW_BITS) | (above << ROW_BITS)) + bitCount((high & 0xffff) | (above >>> ROW_BITS));
+}
+
+/** Both bits of some lanes of a sketch, those of the second word above the others. */
+function bitsOf(sketch: LaneSketch, from: number, count: number): number {
+  const [, low = 0, high = 0, below = 0, above = 0] = sketch;
+  let bits = 0;
+  for (let lane = from; lane < from + count; lane++) {
+    const at = lane + ROW_BITS;
+    const first = (lane < 32 ? low >>> lane : high >>> (lane - 32)) & 1;
+    const second = (at < 32 ? below >>> at : above >>> (at - 32)) & 1;
+    bits |= (first | (second << count)) << (lane - from);
+  }
+  return bits;
 }
 
 function bitCount(word: number): number {
@@ -77,7 +96,7 @@ const MAX_STRETCH = 6;
  */
 export class LaneGuard implements CellGuard {
   readonly #minUnits: number;
-  /** Lanes of a stretch; stretches do not cross the middle. */
+  /** Lanes of a stretch. */
   readonly #lanes: number;
   /** Cells by stretch and what it holds. */
   readonly #lists: (number[] | undefined)[] = [];
@@ -89,7 +108,7 @@ export class LaneGuard implements CellGuard {
   /** `minUnits`: what is compared by default; `most`: the largest minimum that lists are made for. */
   constructor(minUnits: number, most: number) {
     this.#minUnits = minUnits;
-    this.#lanes = Math.max(1, Math.min(MAX_STRETCH, Math.floor(HALF / Math.ceil(Math.max(minUnits, most, 1) / 2))));
+    this.#lanes = Math.max(1, Math.min(MAX_STRETCH, Math.floor(LANES / Math.max(minUnits, most, 1))));
   }
 
   get size(): number {
@@ -154,14 +173,10 @@ export class LaneGuard implements CellGuard {
 
   /** The number of the list of each stretch. */
   #stretches(sketch: LaneSketch): number[] {
-    const perHalf = Math.floor(HALF / this.#lanes);
-    const mask = 2 ** this.#lanes - 1;
-    return Array.from({ length: 2 * perHalf }, (_, i) => {
-      const [half, shift] = [i % 2, Math.floor(i / 2) * this.#lanes];
-      const first = ((sketch[3 + half] ?? 0) >>> shift) & mask;
-      const second = ((sketch[5 + half] ?? 0) >>> shift) & mask;
-      return (i << (2 * this.#lanes)) | (first << this.#lanes) | second;
-    });
+    return Array.from(
+      { length: Math.floor(LANES / this.#lanes) },
+      (_, i) => (i << (2 * this.#lanes)) | bitsOf(sketch, i * this.#lanes, this.#lanes),
+    );
   }
 }
 

@@ -313,6 +313,7 @@ describe('the layout', () => {
             `SELECT list(column_name ORDER BY column_index)::VARCHAR FROM duckdb_columns() WHERE database_name = 'd0'`,
           );
           assert.equal(String(columns[0]?.[0]).includes('__gb_t0'), isTagged);
+          assert.equal(String(columns[0]?.[0]).includes('__gb_w0'), false);
           const [ranks] = await openRows(
             layout.path,
             `SELECT count(*)::INT, sum(n)::INT, bool_and((n = ranks AND n = top + 1) OR (ranks = 1 AND top = 4294967295))

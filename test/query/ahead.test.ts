@@ -12,16 +12,19 @@ import {
   INTEGER,
   measure,
   openClinic,
+  SKETCH_COLUMNS,
   TEXT,
   UNIT_COLUMNS,
 } from './clinic.ts';
+import { UNIT_WORDS } from '../../runtime/query/layout.ts';
 import { fc } from '../property.ts';
 
 /** Visits at places of some kinds, of which one is listed twice, one at no known place, and some say nothing of their place. */
 const STAYS = (
   seed: number,
   patients: number,
-): string => `CREATE OR REPLACE TABLE stays AS SELECT *, ${UNIT_COLUMNS('patient')}, hash(patient, place, day, pay, dose) AS __gb_t0 FROM (
+): string => `CREATE OR REPLACE TABLE stays AS SELECT *, ${UNIT_COLUMNS('patient')}, hash(patient, place, day, pay, dose) AS __gb_t0,
+  ${SKETCH_COLUMNS()} FROM (
   SELECT (h % ${patients})::INTEGER AS patient, CASE WHEN h // 7 % 40 < 12 THEN h // 7 % 40 END::INTEGER AS place, (h // 300 % 4)::INTEGER AS day,
     (h // 11 % 50)::INTEGER AS pay, (h // 19 % 8)::INTEGER AS slot, CASE WHEN h // 23 % 7 < h // 6000 % 8 THEN (h // 29 % 40)::SMALLINT END AS gap, (h // 13 % 9 / 4)::DECIMAL(9, 2) AS fee, (h // 17 % 9 / 4)::DOUBLE AS dose
   FROM (SELECT (hash(i, ${seed}) & 1048575)::INTEGER AS h FROM range(400) r(i)))`;
@@ -118,7 +121,14 @@ describe('sums ahead of a join', async () => {
 
   const contextWith = (rowCount: bigint, { isGuarded = false, isKnown = true } = {}): ReturnType<typeof contextOf> => {
     const rest = { joins: 'allowed' as const, dataset: 'hospital/stays' };
-    const unit = { keyColumns: ['patient'], domain: 'patient', hash: '__gb_u0', oneHot: '__gb_b0', tag: '__gb_t0' };
+    const unit = {
+      keyColumns: ['patient'],
+      domain: 'patient',
+      hash: '__gb_u0',
+      oneHot: '__gb_b0',
+      tag: '__gb_t0',
+      words: UNIT_WORDS(0),
+    };
     const stays = {
       names: ['stays'],
       physical: '"main"."stays"',

@@ -7,6 +7,7 @@ import type { CatalogueColumn, CatalogueTable, QueryContext, SqlType } from '../
 import { checkPlan, statementsToPlan } from '../../runtime/query/check-plan.ts';
 import { compileQuery, type Permitted } from '../../runtime/query/compile.ts';
 import type { EnforcedQuery } from '../../runtime/query/enforced.ts';
+import { sketchWords, UNIT_WORDS } from '../../runtime/query/layout.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
 
 /** A small hospital: visits of patients, the patients, and a public list of wards. */
@@ -126,6 +127,12 @@ export function contextOf(terms: Partial<AggregateRelease> = {}, more: Partial<Q
 export const UNIT_COLUMNS = (key: string): string =>
   // The engine's hash of 0 is 0, which is nobody's.
   `hash(${key}, 'unit') AS __gb_u0, (1::UBIGINT << (hash(${key}, 'unit') & 63)) AS __gb_b0`;
+
+/** What the layout adds to rows of a large table, for the first unit; a tag of the row has to be there. */
+export const SKETCH_COLUMNS = (unit = 0): string =>
+  sketchWords(`__gb_t${unit}`, `__gb_u${unit}`)
+    .map((word, i) => `${word} AS ${UNIT_WORDS(unit)[i]}`)
+    .join(', ');
 
 const CLINIC = `
 CREATE TABLE visits AS SELECT *, ${UNIT_COLUMNS('patient')} FROM (

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { CombinedCells, MAX_QUADRUPLES } from '../../runtime/release/combined-cells.ts';
 import { judgeCells } from '../../runtime/release/judge-cells.ts';
-import { lanesOf } from '../../runtime/release/lanes.ts';
+import { LANES, lanesOf } from '../../runtime/release/lanes.ts';
 import { shapeFor, sketchOf, type Sketch } from '../../runtime/release/sketch.ts';
 import { fc } from '../property.ts';
 
@@ -18,7 +18,9 @@ const cell = (units: readonly number[]): Sketch =>
     units.map((unit) => ({ hash: numberOf(`unit ${unit}`), tag: numberOf(`row ${unit}`) })),
   );
 const lanes = (units: readonly number[]): Sketch =>
-  lanesOf(units.map((unit) => ({ lane: Number(numberOf(`unit ${unit}`) % 64n), tag: numberOf(`row ${unit}`) })));
+  lanesOf(
+    units.map((unit) => ({ lane: Number(numberOf(`unit ${unit}`) % BigInt(LANES)), tag: numberOf(`row ${unit}`) })),
+  );
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
 function remembering(cells: readonly Sketch[]): CombinedCells {

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { fc } from '../property.ts';
 import { Histories, unpacked } from '../../runtime/job/histories.ts';
 import { judgeCells } from '../../runtime/release/judge-cells.ts';
-import { LaneGuard, type LaneRow, lanesOf, LANE_WORDS, MAX_LANE_UNITS } from '../../runtime/release/lanes.ts';
+import { LaneGuard, type LaneRow, LANES, lanesOf, LANE_WORDS, MAX_LANE_UNITS } from '../../runtime/release/lanes.ts';
 import { differenceOf, rowsIn, shapeFor, sumOf } from '../../runtime/release/sketch.ts';
 
 const digests = new Map<string, bigint>();
@@ -15,7 +15,7 @@ function digest(text: string): bigint {
 }
 /** A row of a unit, told from its other rows. */
 const row = (unit: number, of = 0): LaneRow => ({
-  lane: Number(digest(`u${unit}`) & 63n),
+  lane: Number(digest(`u${unit}`) % BigInt(LANES)),
   tag: digest(`r${unit}.${of}`),
 });
 const rows = (units: readonly number[], perUnit = 1): LaneRow[] =>
@@ -122,6 +122,14 @@ describe('sketches by lanes', () => {
     assert.ok(record !== undefined);
     assert.deepEqual(unpacked(record), cells);
     assert.throws(() => unpacked({ ...record, bytes: record.bytes.subarray(4) }), RangeError);
+    // Sketches of seven words are of former versions: they are forgotten, and no damage.
+    const former = { label: 'd', cells: 2, words: 7 };
+    const longer = {
+      ...record,
+      body: { ...record.body, labels: [...record.body.labels, former] },
+      bytes: Uint8Array.from([...record.bytes, ...new Uint8Array(2 * 7 * 4).fill(9)]),
+    };
+    assert.deepEqual(unpacked(longer), cells);
     const labels = record.body.labels.map((one) => ({ ...one, words: 8 }));
     assert.throws(() => unpacked({ ...record, body: { ...record.body, labels } }), RangeError);
   });

@@ -2,18 +2,18 @@ import { repeatsRows } from '../differential/fan-out.ts';
 import { MAX_LANE_UNITS } from '../../release/lanes.ts';
 import { watchedUnits } from '../../release/sketch.ts';
 import type { CatalogueTable, TableCuboid } from '../catalogue.ts';
-import { CUBOID_ROWS, CUBOID_WORDS, laneWords, LARGE_ROWS } from '../layout.ts';
+import { CUBOID_ROWS, LARGE_ROWS, sketchWords } from '../layout.ts';
 import { printTyped } from '../print.ts';
 import { alias, type Base, printScope, reference, type RowScope, type ScopeUnit } from '../rows.ts';
 import type { Block } from './block.ts';
-import { cuboidOf, unitIn } from './cuboids.ts';
+import { cuboidOf } from './cuboids.ts';
 import { groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
 import { printWanted, type Wanted } from './wanted.ts';
 
 /**
  * Sketches of the contributors to cells of large tables: see release/lanes.ts for what they are. Where no join can repeat
  * a row they are those of a cuboid of the layout (cuboids.ts), or made beside the cells, in the pass that makes the groups
- * (columns `gn`, `gx`, `ga` and `gb` of table `g`); otherwise in a pass of their own that counts each row once.
+ * (columns `gn`, `gv` and `gw` of table `g`); otherwise in a pass of their own that counts each row once.
  */
 
 /** How many rows of the table a row of a per-unit relation stands for, and what tells it from the unit's other rows. */
@@ -30,8 +30,8 @@ export function atPlace(column: string, place: number | undefined): string {
  * follows from the table alone, never from the query or the rule; a minimum that lanes cannot watch has buckets as well.
  */
 export function formsOf(of: CatalogueTable, buckets: number): readonly ('lanes' | undefined)[] {
-  const isTagged = of.units.length > 0 && of.units.every(({ tag }) => tag !== undefined);
-  if (!isTagged || of.rowCount < LARGE_ROWS) return [undefined];
+  const hasWords = of.units.length > 0 && of.units.every(({ words }) => words !== undefined);
+  if (!hasWords || of.rowCount < LARGE_ROWS) return [undefined];
   return watchedUnits({ buckets }) <= MAX_LANE_UNITS ? ['lanes'] : ['lanes', undefined];
 }
 
@@ -41,7 +41,7 @@ export interface LaneSeries {
   readonly unit: ScopeUnit;
   readonly base: Base;
   readonly condition: string;
-  readonly place?: number;
+  readonly place?: number | undefined;
 }
 
 const big = (value: string): string => `CAST('${value}' AS UBIGINT)`;
@@ -64,7 +64,7 @@ export function tagIn({
 }: {
   readonly unit: Pick<ScopeUnit, 'domain' | 'hash'>;
   readonly base: Base;
-  readonly place?: number;
+  readonly place?: number | undefined;
 }): string {
   const own = base.table.units.find((one) => one.domain === unit.domain) ?? base.table.units[0];
   // Tables that no layout made have no tags.
@@ -73,9 +73,29 @@ export function tagIn({
     : reference(base.relation, atPlace(own.tag, place));
 }
 
+type Contributors = Omit<LaneSeries, 's' | 'condition'>;
+
+/**
+ * Columns of the base table with what its rows add to a sketch; null: none. INVARIANT: the lane is that of `unit`. The layout
+ * knows those of the table's own units, of which one that is the same in every row stands in for it.
+ */
+export function ownWords({ units }: Block, { unit, base }: Contributors): readonly string[] | null {
+  const isOf = ({ domain }: { readonly domain: string }): boolean => domain === unit.domain;
+  const [own, ...others] = base.table.units.filter(isOf);
+  const isSame = others.length === 0 && units.filter(isOf).length === 1;
+  return isSame && !isPerUnit(base) ? (own?.words ?? null) : null;
+}
+
+/** What a row of the base table adds to a sketch: as the layout has it, or made of the row's tag. */
+function wordsIn(block: Block, one: Contributors): readonly string[] {
+  const { unit, base } = one;
+  const own = ownWords(block, one)?.map((word) => reference(base.relation, word));
+  return own ?? sketchWords(tagIn(one), unit.hash);
+}
+
 interface Parts {
   readonly condition: string;
-  /** What is added up by XOR, see `laneWords`. */
+  /** What is added up by XOR, see `sketchWords`. */
   readonly words: readonly string[];
   /** How many rows of the table this one stands for; null: one. */
   readonly rows: string | null;
@@ -91,14 +111,14 @@ function columns(s: number, { condition, words, rows }: Parts): Wanted[] {
   }));
   return [{ name: `gn${s}`, call: 'count', value: rows, rows: picked }, ...xors];
 }
-const WORDS = ['gx', 'ga', 'gb'];
+const WORDS = ['gv', 'gw'];
 
 /** What the pass that makes the groups adds to them. */
 export function lanesBeside(block: Block, series: readonly LaneSeries[]): Wanted[] {
   const beside = series.filter((one) => areBeside(block.scope, one.base) && cuboidOf(block, one) === null);
   return beside.flatMap((one) => {
     const rows = isPerUnit(one.base) ? reference(one.base.relation, atPlace(UNIT_ROWS, one.place)) : null;
-    return columns(one.s, { condition: one.condition, words: laneWords(tagIn(one), one.unit.oneHot), rows });
+    return columns(one.s, { condition: one.condition, words: wordsIn(block, one), rows });
   });
 }
 
@@ -112,16 +132,16 @@ function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
   const rows = places.map(
     (place) => `min(${reference(base.relation, atPlace(UNIT_ROWS, place))}) AS ${atPlace('gn', place)}`,
   );
-  const tags = (places.length === 0 ? [undefined] : places).map(
-    (place) => `min(${tagIn({ unit, base, ...(place === undefined ? {} : { place }) })}) AS ${atPlace('gt', place)}`,
+  const words = (places.length === 0 ? [undefined] : places).flatMap((place) =>
+    wordsIn(block, { unit, base, place }).map((word, i) => `min(${word}) AS ${atPlace(`g${i}`, place)}`),
   );
   const flags = series.map(({ condition, s }) => `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`);
-  const parts = [...tags, `min(${unit.oneHot}) AS gh`, ...rows, ...flags];
+  const parts = [...words, ...rows, ...flags];
   const by = [...block.keys.map((_, i) => `k${i}`), row, unit.hash];
   const once = `SELECT ${[...keysAs(block), ...parts].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy(by)}`;
   const sums = series.flatMap(({ s, place }) => {
     const counted = rows.length === 0 ? null : atPlace('gn', place);
-    return columns(s, { condition: `f${s}`, words: laneWords(atPlace('gt', place), 'gh'), rows: counted }).map(
+    return columns(s, { condition: `f${s}`, words: [0, 1].map((i) => atPlace(`g${i}`, place)), rows: counted }).map(
       printWanted,
     );
   });
@@ -130,10 +150,9 @@ function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
 
 /** The same from a cuboid in the table's place. */
 function lanesOfCuboid(block: Block, series: readonly LaneSeries[], { physical }: TableCuboid): string {
-  const sums = series.flatMap(({ s, unit, base, condition }) => {
-    const held = (name: string): string => reference(base.relation, name);
-    const words = CUBOID_WORDS(unitIn(unit, base)).map(held);
-    return columns(s, { condition, words, rows: held(CUBOID_ROWS) }).map(printWanted);
+  const sums = series.flatMap((one) => {
+    const rows = reference(one.base.relation, CUBOID_ROWS);
+    return columns(one.s, { condition: one.condition, words: wordsIn(block, one), rows }).map(printWanted);
   });
   const instead = series.map(({ base: { relation } }) => ({ relation, sql: physical }))[0] ?? null;
   const by = groupBy(block.keys.map(({ expression }) => printTyped(expression)));
@@ -180,7 +199,7 @@ function laneSketch(
     ];
     const head = [`CAST(${index} AS BIGINT)`, `CAST(${s} AS BIGINT)`, 'i.id', 'CAST(0 AS BIGINT)', 'CAST(0 AS BIGINT)'];
     const rows = `CAST(CAST(sum(a.gn${s}) AS HUGEINT) & CAST(4294967295 AS HUGEINT) AS BIGINT)`;
-    const words = [rows, ...['gx', 'ga', 'gb'].flatMap(halves)];
+    const words = [rows, ...WORDS.flatMap(halves), 'CAST(0 AS BIGINT)', 'CAST(0 AS BIGINT)'];
     // Whoever a LEFT JOIN fills up stands for no row: of nobody's rows there is nothing to tell, as where buckets are.
     return `SELECT ${[...head, ...words].join(', ')} FROM a JOIN ${table(block, 'i')} AS i ON (${on}) WHERE i.s${s} GROUP BY i.id HAVING sum(a.gn${s}) > 0`;
   });

@@ -88,7 +88,7 @@ export class OpenWorld {
         name,
         file: `${name}.parquet`,
         columns: described.map((row) => ({ name: String(row[0]), type: typeOf(String(row[1])) })),
-        rowCount: 0,
+        rowCount,
         bytes: 0,
         digest: '',
       });
