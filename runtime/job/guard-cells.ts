@@ -51,7 +51,7 @@ function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[
       if (!isBelow(block, plan.blocks.length) || !isBelow(group, MAX_GROUPS)) throw new RangeError('no such group');
       if (series === -1) {
         const own = places[block]?.get(group) ?? [];
-        own[partition] = bucket;
+        for (const [i, place] of [bucket, ...rest].entries()) if (place > 0) own[partition + i] = place;
         places[block]?.set(group, own);
         continue;
       }

@@ -44,7 +44,8 @@ export interface GuardPlan {
   readonly setup: readonly string[];
   /**
    * Each yields twelve BIGINT: block, series, group, partition, bucket and the seven words of the bucket; or block, -1,
-   * group, key and which value the group has in it. For the gateway only: never part of an answer.
+   * group, key and which value the group has in it and in the seven keys that follow, from 1; 0 where there is no further key.
+   * For the gateway only: never part of an answer.
    */
   readonly sketches: readonly string[];
   /** Run when the guard withholds something. The first one makes `gb_hide`, into which the worker then writes what. */

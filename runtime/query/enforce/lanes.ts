@@ -7,6 +7,7 @@ import { printTyped } from '../print.ts';
 import { alias, type Base, printScope, reference, type RowScope, type ScopeUnit } from '../rows.ts';
 import type { Block } from './block.ts';
 import { cuboidOf } from './cuboids.ts';
+import { halvesOf } from './halves.ts';
 import { groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
 import { printWanted, type Wanted } from './wanted.ts';
 
@@ -159,6 +160,13 @@ function lanesOfCuboid(block: Block, series: readonly LaneSeries[], { physical }
   return `(SELECT ${[...keysAs(block), ...sums].join(', ')} ${printScope(block.scope, predicates(block), '', instead)}${by})`;
 }
 
+/** What the pass that makes the groups added to them; see `lanesBeside`. */
+function groupsWith(block: Block, series: readonly LaneSeries[]): string {
+  const names = series.flatMap(({ s }) => ['gn', ...WORDS].map((name) => `${name}${s}`));
+  const half = halvesOf(block)?.half('taken', names);
+  return half === undefined ? table(block, 'g') : `(${half})`;
+}
+
 /** Where the sketches of series of one unit and table are found. */
 function sourcesOf(
   block: Block,
@@ -173,7 +181,7 @@ function sourcesOf(
   const others = series.filter((one) => cuboids.get(one) === null);
   const [first] = others;
   if (first === undefined) return held;
-  const from = areBeside(block.scope, first.base) ? table(block, 'g') : lanesOnce(block, others);
+  const from = areBeside(block.scope, first.base) ? groupsWith(block, others) : lanesOnce(block, others);
   return [...held, { from, series: others }];
 }
 

@@ -243,16 +243,19 @@ function shownGroups(block: Block, series: readonly Series[], verdict: Verdict):
   return `SELECT ${[...by.map((key, i) => `${key} AS ${keyName(i)}`), `CAST(${id} AS BIGINT) AS id`, ...ranks, ...flags].join(', ')} FROM ${table(block, verdict)} AS t WHERE ${where}`;
 }
 
-/** Which value each group has in each key, as ranks: series -1, then group, key and rank. */
+/** Which value each group has in each key, as ranks: series -1, then group, the first of eight keys, and the ranks in these. */
 function places(block: Block, index: number): string {
-  const zeros = Array.from({ length: 8 }, () => 'CAST(0 AS BIGINT)');
-  return block.keys
-    .map(
-      (_, i) =>
-        `SELECT CAST(${index} AS BIGINT), CAST(-1 AS BIGINT), id, CAST(${i} AS BIGINT), CAST(d${i} AS BIGINT), ${zeros.slice(1).join(', ')} FROM ${table(block, 'i')} WHERE id > 0`,
-    )
+  const firsts = block.keys.flatMap((_, i) => (i % PLACES_IN_ROW === 0 ? [i] : []));
+  return firsts
+    .map((first) => {
+      const ranks = Array.from({ length: PLACES_IN_ROW }, (_, i) =>
+        first + i < block.keys.length ? `CAST(d${first + i} AS BIGINT)` : 'CAST(0 AS BIGINT)',
+      );
+      return `SELECT CAST(${index} AS BIGINT), CAST(-1 AS BIGINT), id, CAST(${first} AS BIGINT), ${ranks.join(', ')} FROM ${table(block, 'i')} WHERE id > 0`;
+    })
     .join(' UNION ALL ');
 }
+const PLACES_IN_ROW = 8;
 
 /** Columns: block, series, group, partition, bucket, then the seven words of the bucket. */
 function select(

@@ -47,13 +47,14 @@ export function statementsOf(
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
-  const isAlone = !isMerged && !keepsGroups && beside.length === 0;
+  const halves = halvesOf(block);
+  // Sketches of both halves are read where these are, see lanes.ts.
+  const isAlone = !isMerged && !keepsGroups && (beside.length === 0 || halves !== null);
   const contributed = [...contributionStatements(block), ...dominatedDifferences(block)];
   if (isAlone && isCountedAtOnce(block, siblings))
     return { setup: [exactVerdict(block, conditions), ...contributed, ...treatment(block, conditions)], gate: null };
   // Of many groups a sample is large. Where the layout shows the sides of the factors, all rows cost less than that.
   const sides = preparedSides(block);
-  const halves = halvesOf(block);
   const sample = sides === null && halves === null ? sampleOf(block) : null;
   const regions = regionCount(siblings, sample !== null);
   const hasFactors = factorsOf(block).length > 0;
