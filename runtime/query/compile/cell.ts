@@ -129,8 +129,9 @@ function isNeverNull(arg: Typed, known: Known): boolean {
   return isTotal && arg.args.every((part) => isNeverNull(part, known));
 }
 
-/** `flag::INT` and `(age > 60)::INT` count those of whom it is true, so they are held to what FILTER is; else null. */
-function flagIn(arg: Typed): Typed | null {
+/** `flag::INT`, `(age > 60)::INT` and the sum of a flag count those of whom it is true, so they are held to what FILTER is; else null. */
+function flagIn(arg: Typed, name: string): Typed | null {
+  if (name === 'sum' && arg.type?.kind === 'boolean' && arg.kind !== 'constant') return arg;
   const [inner] = arg.kind === 'call' && (arg.name === 'cast' || arg.name === 'try_cast') ? arg.args : [];
   return inner?.type?.kind === 'boolean' && inner.kind !== 'constant' ? inner : null;
 }
@@ -255,7 +256,7 @@ function measureCell(
   suffix: string,
   known: Known,
 ): Cell {
-  const flag = flagIn(given);
+  const flag = flagIn(given, name);
   const arg = flag === null ? caseOutside(given) : zeroOrOne(flag, known);
   if (arg.type === null || familyOf(arg.type) !== 'number')
     refuse(

@@ -127,6 +127,7 @@ function aggregateCall(name: string, args: readonly Typed[], distinct: boolean, 
     const call = `${EXTREMES[name]}(${of}, row(${by}, ${of}))${filter.replace(/\)$/, '')}${known}${of} IS NOT NULL AND ${by} IS NOT NULL)`;
     return { kind: 'call', name, args, type: arg.type, digits: null, sql: call, at };
   }
+  if (name === 'sum' && family === 'boolean' && !distinct) return done(HUGEINT, `sum(CAST(${sql} AS INTEGER))`);
   if (family !== 'number' || distinct) refuse('type-mismatch', `\`${name}\` needs a number`, at);
   if (BITS.includes(name)) {
     if (arg.type.kind !== 'integer') refuse('type-mismatch', `\`${name}\` needs whole numbers`, at);

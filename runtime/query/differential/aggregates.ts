@@ -42,7 +42,7 @@ export function aggregateOf(written: Call, needs: AggregateNeeds): DpAggregate {
   const filter = filterOf(call, needs);
   if (call.name === 'count_star')
     return { kind: 'count', measure: filter === null ? null : measures.counted(null, filter) };
-  const args = call.args.map(resolveRow).map(chosen);
+  const args = call.args.map(resolveRow).map((arg) => chosen(arg, call.name));
   const [first, second] = args;
   if (first === undefined) return refuse('wrong-arguments', `\`${call.name}\` needs an argument`, call.at);
   if (call.distinct || call.name === 'approx_count_distinct') return distinctOf(call, first, filter, needs);
@@ -124,15 +124,18 @@ export function aggregateOf(written: Call, needs: AggregateNeeds): DpAggregate {
   }
 }
 
-/** `(c)::INT` is CASE WHEN c THEN 1 WHEN NOT c THEN 0 END: a condition on rows, and a number with bounds. */
-function chosen(arg: Typed): Typed {
-  const [when] = arg.kind === 'call' && (arg.name === 'cast' || arg.name === 'try_cast') ? arg.args : [];
+/** `(c)::INT`, and c in a sum, is CASE WHEN c THEN 1 WHEN NOT c THEN 0 END: a condition on rows, and a number with bounds. */
+function chosen(arg: Typed, name: string): Typed {
+  const isAdded = name === 'sum' && arg.type?.kind === 'boolean' && arg.kind !== 'constant';
+  const [when] = isAdded ? [arg] : arg.kind === 'call' && CASTS.has(arg.name) ? arg.args : [];
   const isFlag = when?.type != null && familyOf(when.type) === 'boolean';
-  if (!isFlag || arg.type === null || familyOf(arg.type) !== 'number') return arg;
+  if (!isFlag || arg.type === null || (!isAdded && familyOf(arg.type) !== 'number')) return arg;
   const number = (value: bigint): Typed => constant({ kind: 'integer', value }, arg.at);
   const no = { when: buildCall('not', [when], 'rows', arg.at), value: number(0n) };
   return buildCase([{ when, value: number(1n) }, no], constant({ kind: 'null' }, arg.at), arg.at);
 }
+
+const CASTS: ReadonlySet<string> = new Set(['cast', 'try_cast']);
 
 const EXTREME = 'the value of one row cannot be told; quantile_cont(x, 0.99) or (x, 0.01) comes near';
 const INSTEAD: Readonly<Record<string, string>> = {

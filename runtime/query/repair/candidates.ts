@@ -2,6 +2,7 @@ import type { Reason } from '../../policy/reason.ts';
 import { type Clause, type ClauseName, type Item, type SelectBlock, selectBlocks } from './clauses.ts';
 import type { KnownColumn } from './known-columns.ts';
 import { offsetOf, type Token, tokensOf } from './tokens.ts';
+import { innerJoins, whoHasNone } from './outer-joins.ts';
 import { functionsInstead, nearestName } from './instead.ts';
 import { type Candidate, type Edit, type Query, type Place, drop, apply } from './edit.ts';
 import { columnOf, tablesNamed, withoutAlias, aliasOf, nameIn, expressionText } from './item-names.ts';
@@ -30,7 +31,7 @@ export function candidatesFor(text: string, why: Reason, columns: readonly Known
         .reverse()
         .flatMap((block) => [...aggregated(query, block, offset), ...withoutPicking(query, block)]);
     case 'outer-join-private':
-      return innerJoins(query);
+      return [...query.blocks.flatMap((block) => whoHasNone(query, block)), ...innerJoins(query)];
     case 'column-unknown':
     case 'table-unknown':
       return [...renamed(query, offset), ...atPlace(query, offset)];
@@ -329,16 +330,6 @@ function withoutPicking(query: Query, block: SelectBlock): readonly Candidate[] 
         picking.map(({ start, end }) => ({ start, end, by: '' })),
         'without ORDER BY and LIMIT over rows',
       );
-}
-
-function innerJoins(query: Query): readonly Candidate[] {
-  const edits = query.tokens.flatMap(({ kind, text, start }, index): readonly Edit[] => {
-    if (kind !== 'word' || !['left', 'right', 'full'].includes(text)) return [];
-    const next = query.tokens[index + 1];
-    const join = next?.text === 'outer' ? query.tokens[index + 2] : next;
-    return join?.kind === 'word' && join.text === 'join' ? [{ start, end: join.end, by: 'join' }] : [];
-  });
-  return edits.length === 0 ? [] : apply(query, edits, 'inner joins in place of outer ones');
 }
 
 function firstStatement(query: Query): readonly Candidate[] {

@@ -67,7 +67,7 @@ function division(operator: '/' | '//' | '%', left: Typed, right: Typed, over: O
       const sql = `fmod(CAST(${printTyped(left)} AS DOUBLE), nullif(CAST(${printTyped(right)} AS DOUBLE), 0))`;
       return call('%', [left, right], DOUBLE, null, sql, at);
     }
-    refuse('type-mismatch', `\`${operator}\` needs whole numbers`, at);
+    refuse('type-mismatch', `\`${operator}\` needs whole numbers`, at, operator === '//' ? 'floor(a / b)' : null);
   }
   const digits = resultDigits('+', digitsFor(left), digitsFor(right));
   const type = (digits?.whole ?? 39) <= 18 ? BIGINT : HUGEINT;

@@ -43,6 +43,8 @@ async function repair(text: string): Promise<Repaired | null> {
 
 /** Refused queries and the query that is offered in their place. */
 const REPAIRS: Readonly<Record<string, string>> = {
+  'select sex, count(*) from patients p left join visits v on v.patient = p.id where v.ward is null group by sex':
+    'select sex, count(*) from patients p left join visits v on v.patient = p.id where v.patient IS NULL group by sex',
   'select * from visits': 'select avg(cost), avg(score), count(*) from visits',
   'select ward, min(cost) from visits group by ward':
     'select ward, quantile_cont(cost, 0.05) from visits group by ward',
