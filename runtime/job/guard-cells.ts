@@ -49,16 +49,18 @@ function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[
         Number(column[row]),
       );
       if (!isBelow(block, plan.blocks.length) || !isBelow(group, MAX_GROUPS)) throw new RangeError('no such group');
-      if (series === -1) {
-        const own = places[block]?.get(group) ?? [];
-        for (const [i, place] of [bucket, ...rest].entries()) if (place > 0) own[partition + i] = place;
-        places[block]?.set(group, own);
-        continue;
-      }
-      const known = sketches[block]?.[series];
       const isLanes = plan.blocks[block]?.series[series]?.form === 'lanes';
-      const [partitions, buckets] = isLanes ? [1, 1] : [PARTITIONS, plan.buckets];
-      if (known === undefined || !isBelow(partition, partitions) || !isBelow(bucket, buckets))
+      const ranks = isLanes ? [partition, bucket, ...rest.slice(LANE_WORDS)] : series === -1 ? [bucket, ...rest] : [];
+      const first = isLanes ? 0 : partition;
+      if (ranks.some((rank) => rank > 0)) {
+        const own = places[block]?.get(group) ?? [];
+        for (const [i, rank] of ranks.entries()) if (rank > 0) own[first + i] = rank;
+        places[block]?.set(group, own);
+      }
+      if (series === -1) continue;
+      const known = sketches[block]?.[series];
+      if (known === undefined) throw new RangeError('no such series');
+      if (!isLanes && (!isBelow(partition, PARTITIONS) || !isBelow(bucket, plan.buckets)))
         throw new RangeError('no such bucket');
       let sketch = known.get(group);
       if (sketch === undefined) {
@@ -67,7 +69,7 @@ function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[
         sketch = isLanes ? new Uint32Array(LANE_WORDS) : emptySketch({ buckets: plan.buckets });
         known.set(group, sketch);
       }
-      const at = (partition * plan.buckets + bucket) * BUCKET_WORDS;
+      const at = isLanes ? 0 : (partition * plan.buckets + bucket) * BUCKET_WORDS;
       for (const [i, word] of rest.slice(0, isLanes ? LANE_WORDS : BUCKET_WORDS).entries()) {
         if (!isBelow(word, 2 ** 32) || sketch[at + i] !== 0) throw new RangeError('a bucket that cannot be');
         sketch[at + i] = word;

@@ -45,7 +45,8 @@ export interface GuardPlan {
   /**
    * Each yields twelve BIGINT: block, series, group, partition, bucket and the seven words of the bucket; or block, -1,
    * group, key and which value the group has in it and in the seven keys that follow, from 1; 0 where there is no further key.
-   * For the gateway only: never part of an answer.
+   * Sketches by lanes have five words and neither partition nor bucket: in the place of these and of the last two words they
+   * say which values the group has in four keys, or 0. For the gateway only: never part of an answer.
    */
   readonly sketches: readonly string[];
   /** Run when the guard withholds something. The first one makes `gb_hide`, into which the worker then writes what. */

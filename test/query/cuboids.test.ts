@@ -207,6 +207,46 @@ describe('cuboids', async () => {
     assert.ok(met.held > 10 && met.beside > 5 && met.both > 1 && met.sketches > 200, JSON.stringify(met));
   });
 
+  it('leave room to tell which groups share a key, or rows of their own tell it', async () => {
+    const ranksOf = async (keys: readonly string[], cells: string): Promise<void> => {
+      const { rows } = await sketched(`SELECT ${keys.join(', ')}, ${cells} FROM stays GROUP BY ALL`, cuboids, {
+        minUnits: 2,
+      });
+      const values = await connection.runAndReadAll(
+        `SELECT id, ${keys.map((_, i) => `k${i}`).join(', ')} FROM temp."gb0_i" ORDER BY id`,
+      );
+      const ranks = new Map<number, number[]>();
+      for (const [, series = 0, group = 0, partition = 0, bucket = 0, ...words] of rows.map((row) =>
+        row.split(' | ').map(Number),
+      )) {
+        const own = ranks.get(group) ?? [];
+        const told = series === -1 ? [bucket, ...words] : [partition, bucket, ...words.slice(5)];
+        for (const [i, rank] of told.entries()) if (rank > 0) own[(series === -1 ? partition : 0) + i] = rank;
+        ranks.set(group, own);
+      }
+      assert.ok(ranks.size > 4, keys.join());
+      const shared = (of: readonly (readonly unknown[])[], key: number): string[] =>
+        of.map((row) => String(of.findIndex((other) => other[key] === row[key])));
+      const shown = values.getRows().filter(([id]) => ranks.has(Number(id)));
+      for (const key of keys.keys())
+        assert.deepEqual(
+          shared(
+            shown.map(([id]) => ranks.get(Number(id)) ?? []),
+            key,
+          ),
+          shared(
+            shown.map(([, ...of]) => of),
+            key,
+          ),
+          `${keys[key]} of ${keys.join()}`,
+        );
+    };
+    await ranksOf(['day', 'grade'], 'count(*)');
+    await ranksOf(['"ward ""r0."', 'day', 'nullif(grade, 2)'], 'sum(pay)');
+    await ranksOf(['day', 'grade % 2', 'day > 1', 'grade > 3', 'note'], 'count(*)');
+    await ranksOf(['day', 'grade'], 'count(*), sum(pay) FILTER (WHERE pay > 20)');
+  });
+
   it('are not asked for columns that they have not added up by', async () => {
     const asked = async (sql: string): Promise<boolean> => (await sketched(sql, cuboids, {})).text.includes('"__gb_c');
     assert.ok(await asked('SELECT day, avg(dose) FROM stays WHERE grade > 1 GROUP BY day'));

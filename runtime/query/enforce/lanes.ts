@@ -185,31 +185,53 @@ function sourcesOf(
   return [...held, { from, series: others }];
 }
 
+/** So many keys of a group fit into the row of its sketch. */
+export const PLACES_BESIDE = 4;
+
+interface Reading {
+  /** Several groups can have one number. */
+  readonly isMerged: boolean;
+  /** Columns of `i` that tell the group's value in each key apart, to be told beside the sketch. */
+  readonly places: readonly string[];
+}
+
 /** Reads the sketches of series of one unit and table: twelve columns, see `GuardPlan.sketches`. */
-export function laneSketches(block: Block, index: number, series: readonly LaneSeries[]): readonly string[] {
-  return sourcesOf(block, series).map((source) => laneSketch(block, index, source));
+export function laneSketches(
+  block: Block,
+  index: number,
+  series: readonly LaneSeries[],
+  reading: Reading,
+): readonly string[] {
+  return sourcesOf(block, series).map((source) => laneSketch(block, index, source, reading));
 }
 
 function laneSketch(
   block: Block,
   index: number,
   { from, series }: { readonly from: string; readonly series: readonly LaneSeries[] },
+  { isMerged, places }: Reading,
 ): string {
   const on =
     keyNames(block)
       .map((name) => `a.${name} IS NOT DISTINCT FROM i.${name}`)
       .join(' AND ') || 'TRUE';
   const low = `CAST('4294967295' AS UBIGINT)`;
+  const told = (call: string, column: string): string => (isMerged ? `${call}(${column})` : column);
+  const ranks = Array.from({ length: PLACES_BESIDE }, (_, i) =>
+    places[i] === undefined ? 'CAST(0 AS BIGINT)' : `CAST(${told('min', `i.${places[i]}`)} AS BIGINT)`,
+  );
   const selects = series.map(({ s }) => {
     const halves = (name: string): string[] => [
-      `CAST(bit_xor(a.${name}${s}) & ${low} AS BIGINT)`,
-      `CAST(bit_xor(a.${name}${s}) >> ${big('32')} AS BIGINT)`,
+      `CAST(${told('bit_xor', `a.${name}${s}`)} & ${low} AS BIGINT)`,
+      `CAST(${told('bit_xor', `a.${name}${s}`)} >> ${big('32')} AS BIGINT)`,
     ];
-    const head = [`CAST(${index} AS BIGINT)`, `CAST(${s} AS BIGINT)`, 'i.id', 'CAST(0 AS BIGINT)', 'CAST(0 AS BIGINT)'];
-    const rows = `CAST(CAST(sum(a.gn${s}) AS HUGEINT) & CAST(4294967295 AS HUGEINT) AS BIGINT)`;
-    const words = [rows, ...WORDS.flatMap(halves), 'CAST(0 AS BIGINT)', 'CAST(0 AS BIGINT)'];
+    const rows = told('sum', `a.gn${s}`);
+    const head = [`CAST(${index} AS BIGINT)`, `CAST(${s} AS BIGINT)`, 'i.id', ...ranks.slice(0, 2)];
+    const counted = `CAST(CAST(${rows} AS HUGEINT) & CAST(4294967295 AS HUGEINT) AS BIGINT)`;
+    const words = [counted, ...WORDS.flatMap(halves), ...ranks.slice(2)];
     // Whoever a LEFT JOIN fills up stands for no row: of nobody's rows there is nothing to tell, as where buckets are.
-    return `SELECT ${[...head, ...words].join(', ')} FROM a JOIN ${table(block, 'i')} AS i ON (${on}) WHERE i.s${s} GROUP BY i.id HAVING sum(a.gn${s}) > 0`;
+    const some = isMerged ? `WHERE i.s${s} GROUP BY i.id HAVING ${rows} > 0` : `WHERE i.s${s} AND ${rows} > 0`;
+    return `SELECT ${[...head, ...words].join(', ')} FROM a JOIN ${table(block, 'i')} AS i ON (${on}) ${some}`;
   });
   return `WITH a AS (SELECT * FROM ${from}) ${selects.join(' UNION ALL ')}`;
 }

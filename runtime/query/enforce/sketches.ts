@@ -4,7 +4,17 @@ import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { distinctColumns } from '../typed.ts';
-import { formsOf, lanesBeside, atPlace, laneSketches, type LaneSeries, tagIn, UNIT_ROW, UNIT_ROWS } from './lanes.ts';
+import {
+  PLACES_BESIDE,
+  formsOf,
+  lanesBeside,
+  atPlace,
+  laneSketches,
+  type LaneSeries,
+  tagIn,
+  UNIT_ROW,
+  UNIT_ROWS,
+} from './lanes.ts';
 import { and, madeOf, measuresOf, namesOf, rowsOf } from './measures.ts';
 import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
 import type { Wanted } from './wanted.ts';
@@ -57,7 +67,7 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
   const series = seriesOf(block, buckets);
   const wanted = [...new Map(series.map((one) => [sourceOf(one), one])).values()];
   const numbered = series.map((one, s) => ({ ...one, s }));
-  const hasPlaces = block.keys.length > 1;
+  const hasPlaces = block.keys.length > 1 && !arePlacesBeside(block, series);
   return {
     guarded: {
       cells: block.cells.length,
@@ -73,7 +83,10 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
       ...wanted.flatMap((one) => {
         const own = numbered.filter((other) => sourceOf(other) === sourceOf(one));
         return one.form === 'lanes'
-          ? laneSketches(block, index, own.flatMap(withBase))
+          ? laneSketches(block, index, own.flatMap(withBase), {
+              isMerged: isMerged(block),
+              places: arePlacesBeside(block, series) ? block.keys.map((_, i) => `d${i}`) : [],
+            })
           : [select(block, index, own, buckets)];
       }),
     ]),
@@ -228,11 +241,18 @@ function countsUnits(block: Block, cell: Cell): boolean {
 
 const isMerged = (block: Block): boolean => block.terms.smallGroups === 'remainder' && block.keys.length > 0;
 
+/** Tells the values of a key apart, from 1: whole numbers tell themselves apart. */
+function rankOf({ keys }: Block, index: number, key: string): string {
+  const type = keys[index]?.type;
+  if (type?.kind !== 'integer' || type.bits > 32) return `dense_rank() OVER (ORDER BY ${key})`;
+  return `coalesce(CAST(${key} AS BIGINT) + CAST(2147483650 AS BIGINT), CAST(1 AS BIGINT))`;
+}
+
 function shownGroups(block: Block, series: readonly Series[], verdict: Verdict): string {
   const by = keyNames(block, 't.');
   const over = by.length === 0 ? '' : `ORDER BY ${by.join(', ')}`;
   const number = `row_number() OVER (${over})`;
-  const ranks = block.keys.length > 1 ? by.map((key, i) => `dense_rank() OVER (ORDER BY ${key}) AS d${i}`) : [];
+  const ranks = block.keys.length > 1 ? by.map((key, i) => `${rankOf(block, i, key)} AS d${i}`) : [];
   const flags = series.map(({ cells }, s) => {
     const own = cells.map((cell) => `t.${cellName(cell)} IS NOT NULL`).join(' OR ');
     const merged = cells.map((cell) => `(SELECT count(${cellName(cell)}) FROM ${table(block, 'r')}) > 0`).join(' OR ');
@@ -241,6 +261,11 @@ function shownGroups(block: Block, series: readonly Series[], verdict: Verdict):
   const id = isMerged(block) ? `CASE WHEN t.ok THEN ${number} ELSE 0 END` : number;
   const where = isMerged(block) ? `t.ok OR (SELECT count(*) FROM ${table(block, 'r')}) > 0` : 't.ok';
   return `SELECT ${[...by.map((key, i) => `${key} AS ${keyName(i)}`), `CAST(${id} AS BIGINT) AS id`, ...ranks, ...flags].join(', ')} FROM ${table(block, verdict)} AS t WHERE ${where}`;
+}
+
+/** Of the only sketch of each group, which has room for so many. */
+function arePlacesBeside({ keys }: Block, [only, ...others]: readonly Series[]): boolean {
+  return only?.form === 'lanes' && others.length === 0 && keys.length > 1 && keys.length <= PLACES_BESIDE;
 }
 
 /** Which value each group has in each key, as ranks: series -1, then group, the first of eight keys, and the ranks in these. */
