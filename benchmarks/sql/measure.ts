@@ -8,7 +8,8 @@ import type { SqlJob } from '../../runtime/dataset/sql-job.ts';
 import { executeJob } from '../../runtime/dataset/worker/execute-job.ts';
 import { ReadyConnections } from '../../runtime/dataset/worker/job-connections.ts';
 import type { AggregateRelease } from '../../runtime/policy/model.ts';
-import type { QueryContext } from '../../runtime/query/catalogue.ts';
+import type { QueryContext, TableCuboid } from '../../runtime/query/catalogue.ts';
+import { RESERVED_PREFIX } from '../../runtime/query/layout.ts';
 import { compileQuery } from '../../runtime/query/compile.ts';
 import type { EnforcedQuery } from '../../runtime/query/enforced.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
@@ -131,6 +132,25 @@ async function runPairs(
   return pairs;
 }
 
+/** The cuboids that were made beside the tables, by table. */
+async function cuboidsIn(
+  connection: DuckDBConnection,
+  rowCounts: ReadonlyMap<string, bigint>,
+): Promise<ReadonlyMap<string, readonly TableCuboid[]>> {
+  const found = new Map<string, TableCuboid[]>();
+  for (const [name, rowCount] of rowCounts) {
+    const [, table] = /^__gb_c\d_(.+)$/.exec(name) ?? [];
+    if (table === undefined) continue;
+    const described = (await connection.runAndReadAll(`DESCRIBE "${name}"`))
+      .getRows()
+      .map(([column]) => String(column));
+    const columns = described.filter((column) => !column.startsWith(RESERVED_PREFIX));
+    const cuboid = { physical: `"d0"."${name}"`, columns, rowCount: Number(rowCount) };
+    found.set(table, [...(found.get(table) ?? []), cuboid]);
+  }
+  return found;
+}
+
 async function contextOf(connection: DuckDBConnection): Promise<QueryContext> {
   const reader = await connection.runAndReadAll(
     "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = 'd0'",
@@ -149,7 +169,8 @@ async function contextOf(connection: DuckDBConnection): Promise<QueryContext> {
       ),
     );
   }
-  return { consumer: 'bench', tables: benchTables(counts, facts), release: TERMS, clause: 'bench', parameters: {} };
+  const tables = benchTables(counts, facts, await cuboidsIn(connection, counts));
+  return { consumer: 'bench', tables, release: TERMS, clause: 'bench', parameters: {} };
 }
 
 async function enforcedOf(

@@ -2,7 +2,7 @@
 import type { AggregateFunction, ColumnGrant, ColumnRight } from '../../runtime/policy/model.ts';
 import type { LearntColumn } from '../../runtime/dataset/column-facts.ts';
 import { UNIT_WORDS } from '../../runtime/query/layout.ts';
-import type { CatalogueColumn, CatalogueTable, SqlType } from '../../runtime/query/catalogue.ts';
+import type { CatalogueColumn, CatalogueTable, SqlType, TableCuboid } from '../../runtime/query/catalogue.ts';
 
 export interface BenchQuery {
   readonly name: string;
@@ -95,10 +95,22 @@ const OUTLINES: Readonly<Record<string, Outline>> = {
   part: { columns: [open('p_partkey', INTEGER), open('p_type', TEXT)], unit: null },
 };
 
+/** By which columns the layout adds rows of a table up, as `LayoutTable.dimensions`. */
+export function dimensionsOf(name: string): readonly (readonly string[])[] {
+  const columns = OUTLINES[name]?.columns ?? [];
+  const having = (right: ColumnRight): string[] =>
+    columns
+      .filter(({ type, grants }) => type.kind !== 'double' && grants.some(({ rights }) => rights.includes(right)))
+      .map((column) => column.name);
+  const keys = having('group');
+  return [keys, [...having('filter'), ...having('join')].filter((column) => !keys.includes(column))];
+}
+
 /** The tables of a policy in the attached file `d0`, with the rows that each has. */
 export function benchTables(
   rowCounts: ReadonlyMap<string, bigint>,
   facts: ReadonlyMap<string, Readonly<Record<string, LearntColumn>>>,
+  cuboids: ReadonlyMap<string, readonly TableCuboid[]> = new Map(),
 ): readonly CatalogueTable[] {
   return Object.entries(OUTLINES).map(([name, { columns, unit }]): CatalogueTable => ({
     dataset: 'bench/tables',
@@ -123,6 +135,7 @@ export function benchTables(
           ],
     joins: 'allowed',
     rowCount: rowCounts.get(name) ?? 0n,
+    cuboids: cuboids.get(name) ?? [],
   }));
 }
 
