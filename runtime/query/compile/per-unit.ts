@@ -4,7 +4,7 @@ import type { Block, Rest } from '../enforce/block.ts';
 import { innerGuards } from '../enforce/contributions.ts';
 import { atPlace, formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import { madeOf, type Measure, namesOf } from '../enforce/measures.ts';
-import { UNIT_TAGS } from '../enforce/sketches.ts';
+import { UNIT_TAGS } from '../enforce/buckets.ts';
 import { printTyped, quoteName } from '../print.ts';
 import {
   alias,

@@ -1,22 +1,13 @@
-import { alias, type Base, printScope, privateBases, reference, type ScopeUnit } from '../rows.ts';
+import { type Base, privateBases, reference, type ScopeUnit } from '../rows.ts';
 import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
 import { type Block, type Cell, cellName, keyName } from './block.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { distinctColumns } from '../typed.ts';
-import {
-  PLACES_BESIDE,
-  formsOf,
-  lanesBeside,
-  atPlace,
-  laneSketches,
-  type LaneSeries,
-  tagIn,
-  UNIT_ROW,
-  UNIT_ROWS,
-} from './lanes.ts';
+import { bucketSketches } from './buckets.ts';
+import { PLACES_BESIDE, formsOf, lanesBeside, laneSketches, type LaneSeries } from './lanes.ts';
 import { and, madeOf, measuresOf, namesOf, rowsOf } from './measures.ts';
-import { create, groupBy, keyNames, keysAs, predicates, recreate, sameKeys, table } from './parts.ts';
+import { create, keyNames, recreate, sameKeys, table } from './parts.ts';
 import type { Wanted } from './wanted.ts';
 
 /**
@@ -40,8 +31,6 @@ export interface BlockSketches {
   readonly apply: readonly string[];
 }
 
-/** Column of a per-unit relation of a small table: the sum of the tags of the unit's rows. */
-export const UNIT_TAGS = '__gb_gt';
 /** How the columns are called that tell a row's place among those of its unit, and what stands before and after it. */
 export const PLACE_COLUMN = '__gb_w';
 export const HIDE_TABLE = 'gb_hide';
@@ -87,7 +76,7 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
               isMerged: isMerged(block),
               places: arePlacesBeside(block, series) ? block.keys.map((_, i) => `d${i}`) : [],
             })
-          : [select(block, index, own, buckets)];
+          : bucketSketches(block, index, own, buckets);
       }),
     ]),
     apply: applied(block, index, verdict),
@@ -281,104 +270,6 @@ function places(block: Block, index: number): string {
     .join(' UNION ALL ');
 }
 const PLACES_IN_ROW = 8;
-
-/** Columns: block, series, group, partition, bucket, then the seven words of the bucket. */
-function select(
-  block: Block,
-  index: number,
-  series: readonly (Series & { readonly s: number })[],
-  buckets: number,
-): string {
-  const [first] = series;
-  if (first === undefined) throw new Error('a sketch of nothing');
-  const { unit, base } = first;
-  const isRepeated = first.isRepeated === true;
-  const big = (value: number): string => `CAST('${value}' AS UBIGINT)`;
-  const bucket = (hash: string, partition: number): string =>
-    `(${partition === 0 ? hash : `(${hash} >> ${big(21 * partition)})`} % ${big(buckets)})`;
-  const placed = (hash: string): string =>
-    `(${bucket(hash, 0)} + ${big(buckets)} * ${bucket(hash, 1)} + ${big(buckets ** 2)} * ${bucket(hash, 2)})`;
-  const wide = (sql: string): string => `CAST(${sql} AS HUGEINT)`;
-  const check = (hash: string): string => `(xor(${hash}, ${hash} >> ${big(32)}) & ${big(0xffff_ffff)})`;
-  const names = keyNames(block);
-  const keys = block.keys.map(({ expression }) => printTyped(expression));
-  if (isRepeated && base === null) throw new Error('units cannot be repeated');
-  const isPlain = block.scope.bases.length === 1 && base !== null;
-  const isPerUnit = base?.table.physical.startsWith('(') === true;
-  let aggregated: string;
-  if (isPlain && !isPerUnit) {
-    const sums = series.flatMap(({ condition, s }) => {
-      const filter = condition === 'TRUE' ? '' : ` FILTER (WHERE ${condition})`;
-      return [
-        `count(*)${filter} AS n${s}`,
-        `sum(${wide(unit.hash)})${filter} AS h${s}`,
-        `sum(${wide(check(unit.hash))})${filter} AS x${s}`,
-        `sum(${wide(tagIn({ unit, base }))})${filter} AS t${s}`,
-      ];
-    });
-    aggregated = `SELECT ${[...keysAs(block), `${placed(unit.hash)} AS bb`, ...sums].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, placed(unit.hash)])}`;
-  } else {
-    // Each row of the table once, however often joins repeat it (or just so often); or each unit once.
-    const own = (column: string): string => (base === null ? '' : reference(base.relation, column));
-    const row = base === null ? [] : [isPerUnit ? own(UNIT_ROW) : `${alias(base.relation)}.rowid`];
-    const places = isPerUnit ? [...new Set(series.map(({ place }) => place))] : [];
-    const weights = isPerUnit
-      ? places.flatMap((place) => [
-          `min(${own(atPlace(UNIT_ROWS, place))}) AS ${atPlace('gn', place)}`,
-          `min(${own(atPlace(UNIT_TAGS, place))}) AS ${atPlace('gt', place)}`,
-        ])
-      : base === null
-        ? []
-        : [`min(${tagIn({ unit, base })}) AS gt`];
-    const flags = series.map(({ condition, s }) =>
-      isRepeated
-        ? `count(*) FILTER (WHERE ${condition}) AS m${s}`
-        : `count(*) FILTER (WHERE ${condition}) > 0 AS f${s}`,
-    );
-    const once = `SELECT ${[...keysAs(block), ...row.map((id) => `${id} AS rid`), `${unit.hash} AS uh`, ...weights, ...flags].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy([...keys, ...row, unit.hash])}`;
-    const summed = (place: number | undefined): readonly string[] => {
-      if (!isPerUnit)
-        return [
-          'count(*)',
-          `sum(${wide('uh')})`,
-          `sum(${wide(check('uh'))})`,
-          row.length === 0 ? `sum(${wide('0')})` : `sum(${wide('gt')})`,
-        ];
-      const [gn, gt] = [atPlace('gn', place), atPlace('gt', place)];
-      return [`sum(${gn})`, `sum(${wide('uh')} * ${gn})`, `sum(${wide(check('uh'))} * ${gn})`, `sum(${gt})`];
-    };
-    const sums = series.flatMap(({ s, place }) => {
-      if (isRepeated) {
-        const all = [wide('1'), wide('uh'), wide(check('uh')), wide('gt')];
-        return ['n', 'h', 'x', 't'].map((name, i) => `sum(${all[i]} * m${s}) AS ${name}${s}`);
-      }
-      const filter = ` FILTER (WHERE f${s})`;
-      return summed(place).map((sql, i) => `${sql}${filter} AS ${['n', 'h', 'x', 't'][i]}${s}`);
-    });
-    aggregated = `SELECT ${[...names, `${placed('uh')} AS bb`, ...sums].join(', ')} FROM (${once})${groupBy([...names, placed('uh')])}`;
-  }
-  const on = names.map((name) => `a.${name} IS NOT DISTINCT FROM i.${name}`).join(' AND ') || 'TRUE';
-  const columns = series.flatMap(({ s }) => [`a.n${s}`, `a.h${s}`, `a.x${s}`, `a.t${s}`, `i.s${s}`]);
-  const numbered = `SELECT ${['i.id AS id', 'a.bb AS bb', ...columns].join(', ')} FROM a JOIN ${table(block, 'i')} AS i ON (${on})`;
-  const at = ['bb % ' + big(buckets), `(bb // ${big(buckets)}) % ${big(buckets)}`, `bb // ${big(buckets ** 2)}`];
-  const mask = `CAST(4294967295 AS HUGEINT)`;
-  const word = (sql: string, shift: number): string =>
-    `CAST(${shift === 0 ? sql : `(${sql} >> ${shift})`} & ${mask} AS BIGINT)`;
-  const sketches = series.flatMap(({ s }) =>
-    at.map((of, partition) => {
-      const total = (name: string): string => `CAST(sum(${wide(`${name}${s}`)}) AS HUGEINT)`;
-      const words = [
-        word(total('n'), 0),
-        ...[0, 32, 64].map((shift) => word(total('h'), shift)),
-        word(total('x'), 0),
-        ...[0, 32].map((shift) => word(total('t'), shift)),
-      ];
-      const head = [index, s].map((value) => `CAST(${value} AS BIGINT)`);
-      return `SELECT ${[...head, 'id', `CAST(${partition} AS BIGINT)`, `CAST(${of} AS BIGINT)`, ...words].join(', ')} FROM b WHERE s${s} AND n${s} > 0 GROUP BY id, ${of}`;
-    }),
-  );
-  return `WITH a AS MATERIALIZED (${aggregated}), b AS MATERIALIZED (${numbered}) ${sketches.join(' UNION ALL ')}`;
-}
 
 /** Takes out of the verdict the groups that `gb_hide` names. */
 function applied(block: Block, index: number, verdict: Verdict): string[] {
