@@ -3,7 +3,7 @@ import { Fault } from '../rpc/fault.ts';
 
 /** Whom the runtime's own certificate names when it calls a decryptor; no party may have it. */
 export const RUNTIME_PARTY = 'runtime';
-export const PARTY_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const GROUP_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 /** The roles that were asked for; at least one, each known and once. */
 export function rolesOf(asked: readonly string[]): readonly PartyRole[] {
@@ -17,7 +17,7 @@ export function rolesOf(asked: readonly string[]): readonly PartyRole[] {
 /** Groups that policies can name. */
 export function groupsOf(groups: readonly string[]): readonly string[] {
   for (const group of groups) {
-    if (!PARTY_NAME.test(group))
+    if (!GROUP_NAME.test(group))
       throw new Fault(
         'argument-not-valid',
         `\`${group}\` is not a group name: lower-case letters, digits, \`.\`, \`_\` and \`-\``,

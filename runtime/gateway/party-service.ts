@@ -1,4 +1,5 @@
 import type { PartyServiceHandlers } from '../gen/services.ts';
+import { isPartyName } from '../identity/names.ts';
 import type { Caller, PartyRole, PresentedCredential } from '../identity/party.ts';
 import { reason } from '../policy/reason.ts';
 import type { Identified } from '../rpc/application.ts';
@@ -9,7 +10,7 @@ import { admissionHandlers } from './admission-steps.ts';
 import { erasureHandlers } from './erase-party.ts';
 import { mandateHandlers } from './mandates.ts';
 import { evidence, type GatewayNeeds, type IssuedCredential } from './needs.ts';
-import { groupsOf, jurisdictionOf, PARTY_NAME, rolesOf, RUNTIME_PARTY } from './party-fields.ts';
+import { groupsOf, jurisdictionOf, rolesOf, RUNTIME_PARTY } from './party-fields.ts';
 import { partyMessage, partySubject } from './party-record.ts';
 import { isTrusted, trustHandlers } from './trust-list.ts';
 import type { CredentialBody, PartyBody } from './records.ts';
@@ -79,10 +80,10 @@ export function partyService(needs: GatewayNeeds): PartyServiceHandlers {
       const roles = rolesOf(request.roles);
       if (request.name === RUNTIME_PARTY)
         throw new Fault('argument-not-valid', `the name \`${RUNTIME_PARTY}\` is the runtime's own`);
-      if (!PARTY_NAME.test(request.name)) {
+      if (!isPartyName(request.name)) {
         throw new Fault(
           'argument-not-valid',
-          `\`${request.name}\` is not a party name: lower-case letters, digits, \`.\`, \`_\` and \`-\`, at most 63`,
+          `\`${request.name}\` is not a party name: lower-case letters, digits and \`-\`, at most 63, a letter first and no \`-\` last`,
         );
       }
       if (needs.store.peek('party', request.name) !== undefined)

@@ -127,8 +127,7 @@ export function admit(
     };
     const answer = admitIn(needs, mode, request, agreements);
     if (answer.kind === 'admitted') return answer;
-    // The reasons of the mode that some rule speaks of are the ones that help.
-    if (refusal === null || refusal.reasons.every(isAboutMode)) refusal = answer;
+    refusal = refusal === null ? answer : moreHelpful(refusal, answer);
   }
   return refusal ?? denied(reason('mode-not-allowed', 'no mode releases this kind of computation'));
 }
@@ -140,7 +139,15 @@ function modesFor({ computation }: Job): readonly Mode[] {
   return codeDigest === null || codeDigest === undefined ? ['sandbox'] : ['approvedCode'];
 }
 
-const isAboutMode = ({ code }: Reason): boolean => code === 'mode-not-allowed' || code === 'rule-unknown';
+/** Reasons of the mode that some rule speaks of help most; then which rules there are; last that there are none of a mode. */
+function moreHelpful(first: Denied, second: Denied): Denied {
+  const [one, other] = [first, second].map(({ reasons }) =>
+    reasons.some(({ code }) => !ABOUT_MODE.has(code)) ? 2 : reasons.some(({ code }) => code === 'rule-unknown') ? 1 : 0,
+  );
+  if (one === 1 && other === 1) return denied(...first.reasons, ...second.reasons);
+  return (one ?? 0) > (other ?? 0) || one === 2 ? first : second;
+}
+const ABOUT_MODE: ReadonlySet<string> = new Set(['mode-not-allowed', 'rule-unknown']);
 
 function admitIn(
   needs: Pick<JobNeeds, 'knowledge'>,

@@ -12,7 +12,7 @@ export interface DescribedFile {
 
 export interface Descriptors {
   readonly files: ReadonlyMap<string, DescribedFile>;
-  /** File of each message, enum, service, method and field by full name. */
+  /** File of each message, enum, value, service, method and field by full name. */
   readonly fileOfSymbol: ReadonlyMap<string, string>;
 }
 
@@ -83,7 +83,9 @@ function nameOf(object: protobuf.ReflectionObject | null): string {
 function symbolsOf(part: Part): string[] {
   const name = nameOf(part);
   if (part instanceof protobuf.Service) return [name, ...part.methodsArray.map((method) => `${name}.${method.name}`)];
-  if (part instanceof protobuf.Enum) return [name];
+  // A value's name stands beside that of its enum, as in C++.
+  if (part instanceof protobuf.Enum)
+    return [name, ...Object.keys(part.values).map((value) => `${nameOf(part.parent)}.${value}`)];
   const inner = part.nestedArray.filter((one) => one instanceof protobuf.Type || one instanceof protobuf.Enum);
   return [name, ...part.fieldsArray.map((field) => `${name}.${field.name}`), ...inner.flatMap(symbolsOf)];
 }

@@ -69,9 +69,16 @@ export function statusFor(
   return { code: fault.status, details: oneLine(message), metadata };
 }
 
-/** A message quotes what was sent: whatever that was, it stays one line that a terminal or a log can show. */
+/**
+ * A message quotes what was sent: whatever that was, it stays one line that a terminal or a log can show, in the order in
+ * which it is written.
+ */
 function oneLine(message: string): string {
-  return message.slice(0, MAX_MESSAGE_LENGTH).replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\ufffd');
+  // INVARIANT: well-formed. A cut between the two halves of a character leaves one that grpc-js cannot send: it throws.
+  return message
+    .slice(0, MAX_MESSAGE_LENGTH)
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, '\ufffd');
 }
 
 const MAX_DETAIL_BYTES = 6 * 1024;

@@ -85,7 +85,7 @@ export function unaryHandler(
       if (Buffer.isBuffer(outcome)) callback(null, outcome);
       else callback(outcome);
     };
-    void answer();
+    void answer().catch((thrown: unknown) => abandon(needs, rpc.path, call, thrown));
   };
 }
 
@@ -160,6 +160,12 @@ export async function respond(
     );
   }
   limitTail(needs, call);
+}
+
+/** A call whose answer cannot even be sent ends by itself: what one caller sent must not end the work of all others. */
+function abandon(needs: HandleNeeds, path: string, call: CallLike, thrown: unknown): void {
+  statusOf(thrown, needs.log, path);
+  needs.admissions.reset(call.metadata);
 }
 
 /** A reader that leaves the end of a response unread must not hold the call, and the memory of what it was sent. */

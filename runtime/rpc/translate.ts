@@ -176,9 +176,9 @@ function scalarRule(field: protobuf.Field): SingleRule {
         },
       };
     case 'string':
-      return { fallback: () => '', toPlain: (value) => value, toWire: expectType('string') };
+      return { fallback: () => '', toPlain: (value) => value, toWire: textOf };
     case 'boolean':
-      return { fallback: () => false, toPlain: (value) => value, toWire: expectType('boolean') };
+      return { fallback: () => false, toPlain: (value) => value, toWire: expectBoolean };
     case 'number':
     default:
       return { fallback: () => 0, toPlain: (value) => value, toWire: numberRule(field.type) };
@@ -197,11 +197,15 @@ function numberRule(type: string): (value: unknown, path: string) => number {
   };
 }
 
-function expectType(type: 'string' | 'boolean'): (value: unknown, path: string) => unknown {
-  return (value, path) => {
-    if (typeof value !== type) throw new TypeError(`${path} is not a ${type}`);
-    return value;
-  };
+/** Readers refuse a whole message for half a character, which remains where a text is cut. */
+function textOf(value: unknown, path: string): string {
+  if (typeof value !== 'string') throw new TypeError(`${path} is not a string`);
+  return value.toWellFormed();
+}
+
+function expectBoolean(value: unknown, path: string): boolean {
+  if (typeof value !== 'boolean') throw new TypeError(`${path} is not a boolean`);
+  return value;
 }
 
 function toPlain(rule: MessageRule, message: Wire): Plain {

@@ -36,6 +36,27 @@ describe('parties over the wire: admission, mandates, service roles', () => {
     return job;
   };
 
+  it('every name is taken or refused with what a name is, never a failure of the runtime', async () => {
+    for (const name of ['', '.', 'a.b', 'a_b', 'x-', '9lives', 'Acme', 'a'.repeat(64), 'ac\u0000me'])
+      await assert.rejects(
+        world.operator.parties.add({ name, roles: ['reviewer'] }),
+        /is not a party name: lower-case/,
+      );
+    for (const name of ['a-9', 'xn--a', 'a'.repeat(63)])
+      assert.equal((await world.operator.parties.add({ name, roles: ['reviewer'] })).party?.name, name);
+  });
+
+  it('a rule that no policy has is refused by its name, with the rules that there are', async () => {
+    const { job } = await acme.jobs.submit({
+      job: { computation: { kind: 'sql', sql: { text: COUNT_QUERY } }, ruleId: 'statistic' },
+      wait: true,
+    });
+    assert.deepEqual(
+      job?.reasons.map(({ code, remedy }) => [code, remedy]),
+      [['rule-unknown', 'name one of: statistics']],
+    );
+  });
+
   it('a party that applied is let in only when it is admitted, and one that left never again', async () => {
     const { party, credential } = await world.operator.parties.add({
       name: 'newcomer',

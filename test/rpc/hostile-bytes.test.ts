@@ -119,6 +119,21 @@ test('a valid request with one changed, missing or extra byte ends in a clear st
   await isStillHealthy();
 });
 
+test('a message that quotes what was sent is sent, wherever it is cut: no name ends the runtime', async () => {
+  const encode = codecOf('grpc.health.v1.HealthCheckRequest').encode;
+  for (let ahead = 120; ahead < 130; ahead += 1) {
+    const service = 'a'.repeat(ahead) + '\u{1F600}'.repeat(1000);
+    const { code, details } = await call(client, '/grpc.health.v1.Health/Check', encode({ service }));
+    assert.equal(code, status.NOT_FOUND, details);
+    assert.ok(details.isWellFormed() && details.startsWith('no service `aaa'), details);
+  }
+  for (const service of ['\u202eelif', '\u2066a\u2069', 'a\nb', 'a\u001b[2J']) {
+    const { details } = await call(client, '/grpc.health.v1.Health/Check', encode({ service }));
+    assert.doesNotMatch(details, /[\p{Cc}\p{Bidi_Control}]/u, 'nothing turns what a reader sees');
+  }
+  await isStillHealthy();
+});
+
 test('a unary request without a message, or with two, is refused', async () => {
   for (const requests of [[], [Buffer.alloc(0), Buffer.alloc(0)]]) {
     const answer = await call(client, '/glovebox.v1.PartyService/WhoAmI', requests);

@@ -89,6 +89,15 @@ test('descriptors name every type in full, every file it needs, and map entries 
   }
 });
 
+test('a stock client describes whatever has a name: services, methods, messages, fields, enums and their values', async () => {
+  const names = ['JobService', 'JobService.Submit', 'Job', 'Job.id', 'JobState', 'JOB_STATE_QUEUED'];
+  const answers = await reflect(
+    'v1',
+    ...names.map((name) => ({ kind: 'fileContainingSymbol', fileContainingSymbol: `glovebox.v1.${name}` })),
+  );
+  assert.deepEqual(new Set(answers.map(({ kind }) => kind)), new Set(['fileDescriptorResponse']));
+});
+
 test('what reflection does not know is an error response, and the stream goes on', async () => {
   const answers = await reflect(
     'v1',

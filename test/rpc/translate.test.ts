@@ -111,6 +111,11 @@ test('a value of the wrong type is named with its place', () => {
   for (const [plain, message] of wrong) assert.throws(() => codec.encode(plain), message);
 });
 
+test('half a character, where a text was cut, costs nobody the whole message', () => {
+  const codec = codecOf('GetJobRequest');
+  assert.deepEqual(codec.decode(codec.encode({ id: '\u{1F600}'.slice(0, 1) })), { id: '\ufffd' });
+});
+
 test('damaged bytes are one kind of fault', () => {
   const codec = codecOf('SubmitJobRequest');
   fc.assert(
