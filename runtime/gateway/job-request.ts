@@ -4,6 +4,7 @@ import { mandateContent } from '../contract/mandate.ts';
 import type { Actor, Computation, Job, ParameterValue } from '../job/job.ts';
 import type { CallContext } from '../rpc/call.ts';
 import { Fault } from '../rpc/fault.ts';
+import { jobStatement } from '../rpc/job-statement.ts';
 import type { SubmittedProgram } from './javascript-engine.ts';
 import { mandateInForce } from './mandates.ts';
 import { type GatewayNeeds, newId } from './needs.ts';
@@ -61,6 +62,9 @@ export function jobOf(needs: Needs, caller: Caller, request: JobRequest | null, 
     purpose: request.purpose === '' ? null : request.purpose,
     submittedAtMs: needs.nowMs(),
     signature: call.signedRequest?.jws ?? null,
+    // A later attempt may have less time left: its deadline is no part of the question.
+    askedDigest:
+      request.idempotencyKey === '' ? null : needs.sha256(jobStatement(caller.party, { ...request, deadlineMs: 0 })),
   };
 }
 

@@ -73,13 +73,17 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     | { readonly running: string }
   > => {
     const job = jobOf(needs, caller, request, call);
-    if (needs.queue.find(job.id) !== undefined) return { running: job.id };
+    if (isRunning(needs, job)) return { running: job.id };
     const looking = request?.idempotencyKey === '' ? undefined : needs.store.job(job.id);
     if (isFollowed) parseAhead(needs, job, call.signal);
     const known = await looking;
-    if (known !== undefined) return { known };
+    if (known !== undefined) {
+      const { asked } = (known.body.details ?? {}) as { readonly asked?: string };
+      requireSame(job, asked);
+      return { known };
+    }
     // Another call with the same key may have come in while this one looked.
-    if (needs.queue.find(job.id) !== undefined) return { running: job.id };
+    if (isRunning(needs, job)) return { running: job.id };
     const agreements = agreementsOf(needs.jobNeeds, job);
     const scope =
       'kind' in agreements
@@ -306,6 +310,22 @@ export function jobService(needs: JobServiceNeeds): JobServiceHandlers {
     explain: async (caller, request, call) =>
       await explainJob(needs, jobOf(needs, caller, request.job, call), call.signal),
   };
+}
+
+/** Whether the job is under way; throws where its key was given to another question. */
+function isRunning(needs: Pick<JobServiceNeeds, 'queue'>, job: Job): boolean {
+  const live = needs.queue.find(job.id);
+  if (live !== undefined) requireSame(job, live.job.askedDigest);
+  return live !== undefined;
+}
+
+/** The answer to another question, taken for the one to this, would be a wrong figure in somebody's report. */
+function requireSame(job: Job, asked: string | null | undefined): void {
+  if (asked === undefined || asked === null || asked === job.askedDigest) return;
+  throw new Fault(
+    'already-exists',
+    `the idempotency key was given to job \`${job.id}\`, which asks something else: use another key`,
+  );
 }
 
 /**

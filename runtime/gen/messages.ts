@@ -1551,7 +1551,10 @@ export interface JobRequest {
   readonly ruleId: string;
   /** What the result is for, a term of the policy's purposes; empty when the policy demands none. */
   readonly purpose: string;
-  /** Repeating a request with the same key gives the same job and costs nothing; empty means never the same. At most 128 characters. */
+  /**
+   * Repeating a request with the same key gives the same job and costs nothing; empty means never the same. At most 128 characters.
+   * Another request with the same key is refused; only the deadline may differ.
+   */
   readonly idempotencyKey: string;
   /** The job is stopped this many milliseconds after it was taken in; 0 means the server's limit. */
   readonly deadlineMs: number;

@@ -44,6 +44,8 @@ export interface Job {
   readonly actor: Actor | null;
   /** The asker's signature over its request, kept in evidence; null when it sent none. */
   readonly signature: string | null;
+  /** Stands for all that was asked, where the asker may ask it again by the same key; null when it cannot. */
+  readonly askedDigest: string | null;
 }
 
 /** The steps of a job, in their order; see run-job.ts. */

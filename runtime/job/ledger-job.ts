@@ -35,6 +35,7 @@ export function ledgerJob(
       purpose: job.purpose,
       rule: job.rule,
       ...(job.actor === null ? {} : { actor: job.actor.party }),
+      ...(job.askedDigest === null ? {} : { asked: job.askedDigest }),
       datasets: agreements.map(({ dataset }) => dataset),
       ...more,
     },

@@ -44,7 +44,7 @@ export function readYaml(text: string): ReadYaml {
   const troubles = [...source.errors, ...source.warnings]
     .slice(0, MAX_TROUBLES)
     .map(({ pos, message }) => placed(pos[0], message));
-  if (troubles.length === 0) troubles.push(...keyTroubles(source, placed));
+  if (troubles.length === 0) troubles.push(...keyTroubles(source, placed), ...textTroubles(source, placed));
   if (troubles.length > 0) return { kind: 'troubles', troubles };
   try {
     return { kind: 'read', source, lines, value: source.toJS({ maxAliasCount: 0 }) };
@@ -54,6 +54,21 @@ export function readYaml(text: string): ReadYaml {
       troubles: [{ line: 1, column: 1, message: 'aliases (`*name`) are not accepted: write the value out' }],
     };
   }
+}
+
+/** An escape can say half a character, which has no UTF-8: it could be neither signed nor compared with a value of a table. */
+function textTroubles(source: Document, placed: (offset: number, message: string) => Trouble): readonly Trouble[] {
+  const troubles: Trouble[] = [];
+  visit(source, {
+    Scalar: (_, { value, range }) => {
+      if (typeof value !== 'string' || value.isWellFormed()) return undefined;
+      troubles.push(
+        placed(range?.[0] ?? 0, 'a text holds half a character (`\\ud800` to `\\udfff`): write the whole one'),
+      );
+      return troubles.length >= MAX_TROUBLES ? visit.BREAK : undefined;
+    },
+  });
+  return troubles;
 }
 
 function keyTroubles(source: Document, placed: (offset: number, message: string) => Trouble): readonly Trouble[] {

@@ -20,6 +20,7 @@ function job(id: string, party: string): Job {
     actor: null,
     submittedAtMs: 0,
     signature: null,
+    askedDigest: null,
   };
 }
 

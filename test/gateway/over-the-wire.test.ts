@@ -337,6 +337,22 @@ describe('a ticket', () => {
     assert.equal(unwaited.result.length, 0);
   });
 
+  it('of an idempotency key is of its own question only: another one with it is refused, at once and later', async () => {
+    const keyed = await world.consumer('keyed');
+    const request = { job: { ...sql(anew(7)), idempotencyKey: 'monday' }, wait: true };
+    const other = { job: { ...sql(anew(8)), idempotencyKey: 'monday' }, wait: true };
+    const [first, refused, again] = await Promise.allSettled(
+      [request, other, request].map((one) => keyed.jobs.submit(one)),
+    );
+    assert.ok(first?.status === 'fulfilled' && again?.status === 'fulfilled' && refused?.status === 'rejected');
+    assert.match(String(refused.reason), /the idempotency key was given to job `job-\w+`, which asks something else/);
+    assert.equal(again.value.job?.id, first.value.job?.id);
+    await fails(keyed.jobs.submit(other), 'already-exists');
+    await fails(keyed.jobs.submit({ job: { ...request.job, ruleId: 'statistics-2' } }), 'already-exists');
+    const later = await keyed.jobs.submit({ ...request, job: { ...request.job, deadlineMs: 5000 } });
+    assert.deepEqual([later.wasKnown, later.job?.id], [true, first.value.job?.id]);
+  });
+
   it('works for its own party only, whatever the other party’s roles, and not after its time', async () => {
     const mine = await world.consumer('mine');
     const { ticket, id, ticketExpiresAtMs } = await released(mine);

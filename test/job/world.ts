@@ -172,6 +172,7 @@ export function newJob(text: string = QUESTION): Job {
     actor: null,
     submittedAtMs: Date.now(),
     signature: null,
+    askedDigest: null,
   };
 }
 

@@ -62,6 +62,17 @@ test('a key that stands twice is a complaint with its place, also as a number an
   assert.equal(readYaml('a:\n  __proto__: { rights: [] }').kind, 'troubles', 'a key that an object would lose');
 });
 
+test('half a character, which only an escape can say, is a complaint with its place', () => {
+  for (const text of ['a: 1\nb: "x\\uD83D"', '{"a": 1,\n"b\\uDE00": 2}', 'a:\n  - ["\\uDE00\\uD83D"]']) {
+    const read = readYaml(text);
+    assert.ok(read.kind === 'troubles', text);
+    assert.match(read.troubles[0]?.message ?? '', /half a character/);
+    assert.equal(read.troubles[0]?.line, 2);
+  }
+  const whole = readYaml('{ "a": "\\uD83D\\uDE00" }');
+  assert.deepEqual(whole.kind === 'read' ? whole.value : whole.troubles, { a: '\u{1F600}' });
+});
+
 test('whatever else JSON can say is read as the parser of YAML reads it', () => {
   fc.assert(
     fc.property(fc.json({ maxDepth: 5 }), (text) => {
