@@ -38,6 +38,8 @@ export interface Admitted {
   readonly callId: string;
   /** Ends the call at once, without a status. */
   readonly reset: () => void;
+  /** Why its party may not call any more, which can end while a stream is open; null: it may. */
+  readonly refusedNow: () => Promise<StatusObject | null>;
   /** The HTTP/2 stream of the call; null when grpc-js does not show it. */
   readonly stream: Http2Stream | null;
 }
@@ -114,6 +116,10 @@ export class Admissions {
                   caller: outcome.caller,
                   callId: randomBytes(8).toString('hex'),
                   reset: () => reset(call, this.#needs.disconnect),
+                  refusedNow: async () => {
+                    const again = await this.#identify(call);
+                    return 'status' in again ? again.status : null;
+                  },
                   stream: streamOf(call),
                 });
                 if (!method.requestStream) {

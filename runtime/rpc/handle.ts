@@ -116,7 +116,8 @@ export function uploadHandler(
   return (call) => {
     void respond(needs, rpc.path, call, ({ caller, context }) => {
       const pause = { signal: context.signal, pauseMs: needs.limits.uploadPauseMs };
-      const answer = run(caller, receive(call, rpc.request.decode, pause), context);
+      const requests = whileAdmitted(needs, call, receive(call, rpc.request.decode, pause));
+      const answer = run(caller, requests, context);
       return encoded(rpc, Symbol.asyncIterator in answer ? answer : once(answer));
     });
   };
@@ -137,7 +138,7 @@ export async function respond(
     const started = startCall(needs, call);
     const { signal } = started.context;
     const outgoing = new Outgoing(call, signal, needs.limits);
-    for await (const message of untilAborted(start(started), signal)) {
+    for await (const message of whileAdmitted(needs, call, untilAborted(start(started), signal))) {
       const isSent = isLent
         ? await outgoing.sendLent(message, needs.admissions.of(call.metadata).stream)
         : await outgoing.send(message);
@@ -156,7 +157,11 @@ export async function respond(
     }
     call.emit(
       'error',
-      thrown instanceof DeniedStream ? statusOfDenial(thrown.denied) : statusOf(thrown, needs.log, path),
+      thrown instanceof NoLongerAdmitted
+        ? thrown.status
+        : thrown instanceof DeniedStream
+          ? statusOfDenial(thrown.denied)
+          : statusOf(thrown, needs.log, path),
     );
   }
   limitTail(needs, call);
@@ -174,6 +179,30 @@ function limitTail(needs: HandleNeeds, call: CallLike): void {
   if (call.cancelled) return;
   const tail = setTimeout(() => needs.admissions.reset(call.metadata), needs.limits.readerPauseMs).unref();
   call.on('cancelled', () => clearTimeout(tail));
+}
+
+/**
+ * The messages of a stream, until its party is suspended or its certificate ends: admission was decided when the call
+ * began, and a stream can last for hours.
+ */
+async function* whileAdmitted<Message>(
+  needs: HandleNeeds,
+  call: CallLike,
+  messages: AsyncIterable<Message>,
+): AsyncGenerator<Message, void, void> {
+  for await (const message of messages) {
+    const status = await needs.admissions.of(call.metadata).refusedNow();
+    if (status !== null && !call.cancelled) throw new NoLongerAdmitted(status);
+    yield message;
+  }
+}
+
+class NoLongerAdmitted extends Error {
+  readonly status: StatusObject;
+  constructor(status: StatusObject) {
+    super(status.details);
+    this.status = status;
+  }
 }
 
 class DeniedStream extends Error {

@@ -4,11 +4,12 @@ import { credentials, Metadata, status } from '@grpc/grpc-js';
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
 import type { CredentialBundle } from '../../runtime/identity/credential.ts';
 import { createAuthority, issueCredential, issueServerCertificate } from '../../runtime/rpc/authority.ts';
+import type { Application } from '../../runtime/rpc/application.ts';
 import { isLoopback } from '../../runtime/rpc/listener.ts';
 import { RpcServer } from '../../runtime/rpc/server.ts';
 import { codecOf } from '../../runtime/rpc/translate.ts';
 import { call, rawClient } from './raw-client.ts';
-import { startSmallRuntime, type SmallRuntime } from './small-runtime.ts';
+import { EMPTY_JOB, RELEASED_JOB, startSmallRuntime, type SmallRuntime } from './small-runtime.ts';
 
 let runtime: SmallRuntime;
 let acmeCredential: CredentialBundle;
@@ -106,6 +107,56 @@ test('a suspended party is refused on its open connection at its next call, and 
   });
   runtime.setAdmission('globex', 'admitted');
   assert.equal((await client.parties.whoAmI({})).party?.name, 'globex');
+});
+
+test('a stream that is open when its party is suspended, or its certificate ends, ends with that status', async () => {
+  let clock = Date.now();
+  const endings = [
+    ['party-not-admitted', (one: SmallRuntime) => one.setAdmission('globex', 'suspended')],
+    ['credential-expired', () => void (clock += 400 * 24 * 3_600_000)],
+  ] as const;
+  for (const [code, end] of endings) {
+    let isSuspended = (): void => {};
+    const suspended = new Promise<void>((resolve) => (isSuspended = resolve));
+    let taken = 0;
+    const own = await startSmallRuntime({
+      now: () => clock,
+      override: {
+        catalogue: {
+          // eslint-disable-next-line require-yield
+          async *registerDataset(_caller: unknown, requests: AsyncIterable<unknown>) {
+            for await (const request of requests) if (request !== null) taken += 1;
+          },
+        },
+        jobs: {
+          async *watch() {
+            yield { job: EMPTY_JOB };
+            await suspended;
+            yield { job: RELEASED_JOB };
+          },
+        },
+      } as unknown as Partial<Application>,
+    });
+    await using globex = connect({ credential: await own.addParty('globex') });
+    const jobs = globex.jobs.watch({ id: 'job-1' })[Symbol.asyncIterator]();
+    assert.equal((await jobs.next()).done, false);
+    const chunk = { part: { kind: 'chunk' as const, chunk: Buffer.alloc(10) } };
+    const upload = globex.catalogue.registerDataset(
+      (async function* () {
+        yield chunk;
+        await suspended;
+        yield chunk;
+      })(),
+    );
+    const uploading = upload[Symbol.asyncIterator]().next();
+    while (taken === 0) await new Promise((resolve) => void setImmediate(resolve));
+    end(own);
+    isSuspended();
+    await assert.rejects(jobs.next(), { code });
+    await assert.rejects(uploading, { code });
+    assert.equal(taken, 1, 'nothing more was taken');
+    own.close();
+  }
 });
 
 test('a party cannot pose as the runtime: its certificate is for clients only', async () => {
