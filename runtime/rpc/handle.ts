@@ -73,7 +73,7 @@ export function unaryHandler(
       let outcome: Buffer | StatusObject;
       try {
         const { caller, context } = startCall(needs, call);
-        const request = rpc.request.decode(call.request);
+        const request = rpc.request.decodeRequest(call.request);
         const signedRequest = rpc.signatureOf?.(caller, request) ?? null;
         outcome = responseOf(rpc, await run(caller, request, { ...context, signedRequest }, call.metadata));
       } catch (thrown) {
@@ -96,7 +96,7 @@ export function serverStreamHandler(
 ): handleServerStreamingCall<Buffer, Buffer> {
   return (call) => {
     void respond(needs, rpc.path, call, (started) => {
-      const request = rpc.request.decode(call.request);
+      const request = rpc.request.decodeRequest(call.request);
       const signedRequest = rpc.signatureOf?.(started.caller, request) ?? null;
       return encoded(rpc, run(started.caller, request, { ...started.context, signedRequest }));
     });
@@ -116,7 +116,7 @@ export function uploadHandler(
   return (call) => {
     void respond(needs, rpc.path, call, ({ caller, context }) => {
       const pause = { signal: context.signal, pauseMs: needs.limits.uploadPauseMs };
-      const requests = whileAdmitted(needs, call, receive(call, rpc.request.decode, pause));
+      const requests = whileAdmitted(needs, call, receive(call, rpc.request.decodeRequest, pause));
       const answer = run(caller, requests, context);
       return encoded(rpc, Symbol.asyncIterator in answer ? answer : once(answer));
     });

@@ -11,6 +11,8 @@ export interface Codec {
   readonly name: string;
   /** Throws the fault `message-not-valid` for bytes that are not this message. */
   readonly decode: (bytes: Uint8Array) => unknown;
+  /** The same for what somebody asks for: a value that an enum does not have is refused, because it would be ignored. */
+  readonly decodeRequest: (bytes: Uint8Array) => unknown;
   /** Fields that are left out have their default; throws a TypeError for a value of the wrong type. */
   readonly encode: (plain: unknown) => Buffer;
   /** Whether the message has a field of this plain name. */
@@ -47,14 +49,11 @@ export function codecOf(name: string): Codec {
   const rule = ruleOf(schema().lookupType(name.includes('.') ? name : `glovebox.v1.${name}`));
   const codec: Codec = {
     name,
-    decode(bytes) {
-      let message: protobuf.Message;
-      try {
-        message = rule.type.decode(bytes);
-      } catch (cause) {
-        throw new Fault('message-not-valid', `the request is not a valid ${rule.type.name} message`, { cause });
-      }
-      return toPlain(rule, message as unknown as Wire);
+    decode: (bytes) => toPlain(rule, wireOf(rule, bytes)),
+    decodeRequest(bytes) {
+      const wire = wireOf(rule, bytes);
+      requireKnownValues(rule, wire, '');
+      return toPlain(rule, wire);
     },
     encode(plain) {
       const bytes = rule.type.encode(toWire(rule, plain, rule.type.name)).finish();
@@ -64,6 +63,14 @@ export function codecOf(name: string): Codec {
   };
   codecs.set(name, codec);
   return codec;
+}
+
+function wireOf(rule: MessageRule, bytes: Uint8Array): Wire {
+  try {
+    return rule.type.decode(bytes) as unknown as Wire;
+  } catch (cause) {
+    throw new Fault('message-not-valid', `the request is not a valid ${rule.type.name} message`, { cause });
+  }
 }
 
 function ruleOf(type: protobuf.Type): MessageRule {
@@ -221,6 +228,27 @@ function toPlain(rule: MessageRule, message: Wire): Plain {
     }
   }
   return plain;
+}
+
+function requireKnownValues(rule: MessageRule, message: Wire, path: string): void {
+  for (const { field, wireName } of rule.fields) {
+    const { resolvedType } = field;
+    if (resolvedType === null || !Object.hasOwn(message, wireName)) continue;
+    const given = message[wireName];
+    const isMany = field.repeated || field instanceof protobuf.MapField;
+    for (const one of isMany ? Object.values(given ?? {}) : [given]) {
+      if (resolvedType instanceof protobuf.Type) {
+        if (one !== null && one !== undefined)
+          requireKnownValues(ruleOf(resolvedType), one as Wire, `${path}${wireName}.`);
+      } else if (resolvedType.valuesById[one as number] === undefined) {
+        const known = Object.keys(resolvedType.values).join(', ');
+        throw new Fault(
+          'message-not-valid',
+          `\`${path}${wireName}\` has the unknown value ${String(one)}: known are ${known}`,
+        );
+      }
+    }
+  }
 }
 
 function toWire(rule: MessageRule, value: unknown, path: string): Wire {

@@ -275,7 +275,7 @@ test('a call that is over before its answer is ready is forgotten at once, not w
   } as unknown as HandleNeeds;
   const rpc = {
     path: '/x/Y',
-    request: { decode: () => ({}) },
+    request: { decodeRequest: () => ({}) },
     response: { encode: () => Buffer.alloc(0) },
     signatureOf: null,
   } as unknown as Rpc;

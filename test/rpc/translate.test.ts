@@ -4,6 +4,7 @@ import { fc } from '../property.ts';
 import protobuf from 'protobufjs';
 import { camelCase, enumWord, hasPresence, isSynthetic, realOneOf, scalarKind } from '../../runtime/rpc/names.ts';
 import { schema } from '../../runtime/rpc/schema.ts';
+import { Fault } from '../../runtime/rpc/fault.ts';
 import { codecOf } from '../../runtime/rpc/translate.ts';
 
 /** An arbitrary plain message of a type, made from the schema. */
@@ -114,6 +115,28 @@ test('a value of the wrong type is named with its place', () => {
 test('half a character, where a text was cut, costs nobody the whole message', () => {
   const codec = codecOf('GetJobRequest');
   assert.deepEqual(codec.decode(codec.encode({ id: '\u{1F600}'.slice(0, 1) })), { id: '\ufffd' });
+});
+
+test('a value that an enum does not have is refused in what is asked, wherever it stands, and is "not said" in an answer', () => {
+  const unknown = [
+    ['ListJobsRequest', [0x10, 99], 'states'],
+    ['ListJobsRequest', [0x12, 2, 1, 99], 'states'],
+    ['SubmitJobRequest', [0x0a, 4, 0x12, 2, 0x18, 99], 'job.javascript.method'],
+    ['RegisterDatasetRequest', [0x0a, 2, 0x18, 99], 'header.grade'],
+  ] as const;
+  for (const [name, bytes, field] of unknown) {
+    const { decode, decodeRequest } = codecOf(name);
+    assert.throws(
+      () => decodeRequest(Buffer.from(bytes)),
+      (thrown) =>
+        thrown instanceof Fault && thrown.code === 'message-not-valid' && thrown.message.startsWith(`\`${field}\``),
+      name,
+    );
+    assert.doesNotThrow(() => decode(Buffer.from(bytes)), 'a client reads what a newer runtime says');
+  }
+  const known = codecOf('ListJobsRequest');
+  const asked = { page: null, states: ['released', 'denied'], dataset: '', consumer: '' };
+  assert.deepEqual(known.decodeRequest(known.encode(asked)), asked);
 });
 
 test('damaged bytes are one kind of fault', () => {
