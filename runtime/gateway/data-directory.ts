@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, rename } from 'node:fs/promises';
+import { chmod, mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { NotRegularFile, readRegularText } from '../dataset/regular-file.ts';
 import { StoreFault } from '../store/fault.ts';
@@ -39,19 +39,23 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
     operatorCredential: join(path, 'operator.credential.json'),
     localCredential: join(path, 'local.credential.json'),
   };
-  for (const folder of [directory.results, directory.uploads, directory.backups, dirname(directory.authorityFile)])
+  const { results, uploads, backups, ciphertexts, tables, authorityFile } = directory;
+  for (const folder of [results, uploads, backups, ciphertexts, tables, dirname(authorityFile)])
     await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code !== 'EEXIST' && cause.code !== 'ENOTDIR') throw cause;
-      throw new StoreFault(
-        'state-tampered',
-        `\`${folder}\` is no folder: move away what is there, or restore a backup`,
-        {
-          cause,
-        },
-      );
+      throw cause.code === 'EEXIST' || cause.code === 'ENOTDIR' ? noFolder(folder, cause) : cause;
     });
+  // The others make theirs themselves, when they are first needed.
+  for (const folder of OTHERS.map((name) => join(path, name)))
+    if ((await stat(folder).catch(absent))?.isDirectory() === false) throw noFolder(folder);
   return directory;
 }
+
+const OTHERS = ['state', 'evidence', 'evidence/tile', 'datasets', 'layouts', 'tables/datasets', 'tables/layouts'];
+
+const noFolder = (folder: string, cause?: unknown): StoreFault =>
+  new StoreFault('state-tampered', `\`${folder}\` is no folder: move away what is there, or restore a backup`, {
+    cause,
+  });
 
 /** The runtime's certificate authority: made at the first start, read afterwards. */
 export async function openAuthority(directory: DataDirectory, nowMs: number): Promise<Authority> {

@@ -73,10 +73,17 @@ import { publicTranscriptKey, keyOfSeed } from './transcript-key.ts';
 import { trustedAuthorities } from './trust-list.ts';
 import { WarmWorkers } from './warm-workers.ts';
 
-/** What a gateway that was killed had begun: uploads that nobody will finish, datasets and layouts half written. */
+/**
+ * What a gateway that was killed had begun: uploads that nobody will finish, datasets and layouts half written. What it
+ * did not make is not its to remove: an operator's own copies lie in `backups`, or the folder is a link to another disk.
+ */
 async function removeLeftBehind({ uploads, backups, data }: DataDirectory, store: Store): Promise<void> {
-  for (const folder of [uploads, backups])
-    for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
+  for (const [folder, own] of [
+    [uploads, /^(upload|table)-[0-9a-f]{20}$/],
+    [backups, /^state\.db(-journal|-wal|-shm)?$/],
+  ] as const)
+    for (const name of await readdir(folder))
+      if (own.test(name)) await rm(join(folder, name), { recursive: true, force: true });
   await removeUnfinished(data, (dataset) => store.peek<DatasetBody>('dataset', dataset)?.body.version ?? 0);
 }
 

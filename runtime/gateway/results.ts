@@ -13,6 +13,8 @@ export const RESULT_LIFE_MS = 24 * 3_600_000;
 const SUFFIX = '.frames';
 /** A file that was found changed is put aside under this ending: the operator may look at it, nobody fetches it. */
 const CHANGED = '.changed';
+/** Names that are made here. What else lies in the folder, or where a link leads, is somebody else's: it is not removed. */
+const OWN = /^[a-z0-9-]{1,80}\.(frames|frames\.part|changed)$/;
 
 /**
  * Released results wait in files of their own: each a sequence of (u32 little-endian length, FlightData message). They
@@ -40,6 +42,7 @@ export class Results {
   ): Promise<Results> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     for (const name of await readdir(folder)) {
+      if (!OWN.test(name)) continue;
       const jobId = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : null;
       if (jobId === null || !(await isReleased(jobId))) await rm(join(folder, name), { force: true });
     }
@@ -125,7 +128,7 @@ export class Results {
   /** Removes results that are older than they may be; answers how many. */
   async sweep(nowMs: number): Promise<number> {
     let removed = 0;
-    for (const name of await readdir(this.#folder)) {
+    for (const name of (await readdir(this.#folder)).filter((one) => OWN.test(one))) {
       const path = join(this.#folder, name);
       const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: nowMs }));
       if (nowMs - mtimeMs > RESULT_LIFE_MS) {

@@ -199,7 +199,7 @@ describe('results', () => {
     await release('job-known', batchOf(1n));
     await release('job-lost', batchOf(1n));
     writeFileSync(join(folder, 'job-part.frames.part'), 'half');
-    writeFileSync(join(folder, 'stray.tmp'), '');
+    writeFileSync(join(folder, 'job-half.frames.part'), '');
     await Results.open(folder, (id) => Promise.resolve(id === 'job-known'));
     assert.deepEqual(readdirSync(folder), ['job-known.frames']);
   });

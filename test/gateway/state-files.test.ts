@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -59,8 +59,49 @@ test('a runtime does not start with other secrets than its state was made with, 
   await assert.rejects(start(), /images\.json` is damaged/);
 
   // So is whatever stands where a folder was.
-  rmSync(changed, { recursive: true });
-  cpSync(kept, changed, { recursive: true });
-  instead(join(changed, 'results'), (file) => writeFileSync(file, ''));
-  await assert.rejects(start(), /results` is no folder: move away what is there, or restore a backup/);
+  for (const name of [
+    'results',
+    'evidence',
+    'evidence/tile',
+    'state',
+    'ciphertexts',
+    'tables',
+    'tables/layouts',
+    'datasets',
+  ]) {
+    rmSync(changed, { recursive: true });
+    cpSync(kept, changed, { recursive: true });
+    instead(join(changed, name), (file) => writeFileSync(file, ''));
+    await assert.rejects(start(), (error: Error) =>
+      error.message.endsWith(`${name}\` is no folder: move away what is there, or restore a backup`),
+    );
+  }
+});
+
+test('a start removes what a killed gateway had begun, and nothing that it did not make', async () => {
+  await using world = await runtimeWorld();
+  await world.runtime[Symbol.asyncDispose]();
+  const data = join(world.folder, 'data');
+  // An operator keeps more there, or the folder is a link to another disk with files of others.
+  const elsewhere = join(world.folder, 'elsewhere');
+  mkdirSync(elsewhere);
+  rmSync(join(data, 'results'), { recursive: true });
+  symlinkSync(elsewhere, join(data, 'results'));
+  const id = '0123456789abcdef0123';
+  const kept = ['results/thesis.odt', 'results/job.txt', 'backups/2026-11-22', 'backups/state.db.old', 'uploads/to-do'];
+  const begun = [
+    `results/job-${id}.frames`,
+    `results/job-${id}.frames.part`,
+    'backups/state.db',
+    `uploads/upload-${id}`,
+    `uploads/table-${id}`,
+  ];
+  for (const name of [...kept, ...begun]) writeFileSync(join(data, name), 'x');
+  const start = async (): Promise<void> => {
+    const runtime = await createRuntime({ dataDirectory: data, log: () => undefined, address: () => '' });
+    await runtime[Symbol.asyncDispose]();
+  };
+  await start();
+  for (const name of kept) assert.ok(existsSync(join(data, name)), `${name} is kept`);
+  for (const name of begun) assert.ok(!existsSync(join(data, name)), `${name} is removed`);
 });
