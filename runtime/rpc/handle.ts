@@ -75,7 +75,13 @@ export function unaryHandler(
         const { caller, context } = startCall(needs, call);
         const request = rpc.request.decodeRequest(call.request);
         const signedRequest = rpc.signatureOf?.(caller, request) ?? null;
-        outcome = responseOf(rpc, await run(caller, request, { ...context, signedRequest }, call.metadata));
+        let answer: unknown;
+        try {
+          answer = await run(caller, request, { ...context, signedRequest }, call.metadata);
+        } catch (thrown) {
+          throw namingNothing(rpc, request, thrown);
+        }
+        outcome = responseOf(rpc, answer);
       } catch (thrown) {
         // What a call that is already gone ended with concerns nobody.
         if (call.cancelled) return;
@@ -98,7 +104,7 @@ export function serverStreamHandler(
     void respond(needs, rpc.path, call, (started) => {
       const request = rpc.request.decodeRequest(call.request);
       const signedRequest = rpc.signatureOf?.(started.caller, request) ?? null;
-      return encoded(rpc, run(started.caller, request, { ...started.context, signedRequest }));
+      return encoded(rpc, named(rpc, request, run(started.caller, request, { ...started.context, signedRequest })));
     });
   };
 }
@@ -234,6 +240,22 @@ function responseOf(rpc: Rpc, answer: unknown): Buffer | StatusObject {
 
 function isDenied(answer: unknown): answer is Denied {
   return typeof answer === 'object' && answer !== null && 'kind' in answer && answer.kind === 'denied';
+}
+
+async function* named(rpc: Rpc, request: unknown, answers: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  try {
+    yield* answers;
+  } catch (thrown) {
+    throw namingNothing(rpc, request, thrown);
+  }
+}
+
+/** What was not found because the request does not name it is a field that was forgotten, and which. */
+function namingNothing(rpc: Rpc, request: unknown, thrown: unknown): unknown {
+  const { subject } = rpc.request;
+  if (!(thrown instanceof Fault) || thrown.code !== 'not-found' || subject === null) return thrown;
+  if ((request as Readonly<Record<string, unknown>>)[subject] !== '') return thrown;
+  return new Fault('argument-not-valid', `\`${subject}\` is empty: name what the request is about`);
 }
 
 /** The handler of an rpc that the application does not have. */

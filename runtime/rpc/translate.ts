@@ -15,6 +15,8 @@ export interface Codec {
   readonly decodeRequest: (bytes: Uint8Array) => unknown;
   /** Fields that are left out have their default; throws a TypeError for a value of the wrong type. */
   readonly encode: (plain: unknown) => Buffer;
+  /** Name of the text that says which thing a request is about: the first field, where it is such a name; else null. */
+  readonly subject: string | null;
   /** Whether the message has a field of this plain name. */
   readonly has: (field: string) => boolean;
 }
@@ -59,11 +61,18 @@ export function codecOf(name: string): Codec {
       const bytes = rule.type.encode(toWire(rule, plain, rule.type.name)).finish();
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     },
+    subject: subjectOf(rule),
     has: (field) => rule.fields.some((one) => one.plainName === field),
   };
   codecs.set(name, codec);
   return codec;
 }
+
+function subjectOf({ fields }: MessageRule): string | null {
+  const first = fields.find(({ field }) => field.id === 1);
+  return first?.field.type === 'string' && SUBJECTS.has(first.plainName) ? first.plainName : null;
+}
+const SUBJECTS: ReadonlySet<string> = new Set(['id', 'name', 'dataset', 'agreementId', 'authority', 'digest']);
 
 function wireOf(rule: MessageRule, bytes: Uint8Array): Wire {
   try {

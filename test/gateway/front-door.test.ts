@@ -194,6 +194,20 @@ describe('the front door', () => {
     }
   });
 
+  it('says which name is missing when a request names nothing', async () => {
+    const everyRole = await world.party('every-role', PARTY_ROLES);
+    let named = 0;
+    for (const { service: of, name, isUpload } of METHODS) {
+      if (isUpload || /^(Drain|StopAll|ResumeAll|Exit|Renew)$/.test(name)) continue;
+      const answer = await ask(everyRole, of, name, {});
+      // The budget to grant is named within an order that may be signed elsewhere.
+      if (name !== 'Grant') assert.doesNotMatch(answer, /^not-found: .*``/, `${of}.${name}`);
+      if (/^argument-not-valid: `\w+` is empty: name what the request is about/.test(answer)) named += 1;
+    }
+    assert.ok(named > 30, `${named} rpcs`);
+    assert.match(await ask(stranger, 'PartyService', 'Admit', {}), /^role-missing/, 'who may call comes first');
+  });
+
   it('tells nobody but insiders what a policy does not fit in a dataset', async () => {
     const check = async (client: Glovebox, document: string): Promise<readonly string[]> =>
       (await client.policies.check({ document, fileName: 'p.yaml' })).complaints.map(({ message }) => message);
