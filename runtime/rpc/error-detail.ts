@@ -21,7 +21,7 @@ const MAX_MESSAGE_LENGTH = 1024;
  * incident name that leads the operator to the logged cause.
  */
 export function statusOf(thrown: unknown, log: RpcLog, method: string): StatusObject {
-  if (thrown instanceof Fault && FAULTS[thrown.code].owner === 'caller') {
+  if (thrown instanceof Fault && (FAULTS[thrown.code].owner === 'caller' || NO_FAILURES.has(thrown.code))) {
     // One short line: callers must not be able to fill the log with stacks.
     const { cause } = thrown;
     if (cause instanceof Error)
@@ -42,6 +42,9 @@ export function statusOf(thrown: unknown, log: RpcLog, method: string): StatusOb
     },
   );
 }
+
+/** What the runtime cannot do now, or at all: whoever asks for it again and again is no reason to call its operator. */
+const NO_FAILURES: ReadonlySet<FaultCode> = new Set(['not-available', 'draining', 'stopped']);
 
 /** The status of a denial, for rpcs whose response has no `reasons`. */
 export function statusOfDenial(denied: Denied): StatusObject {

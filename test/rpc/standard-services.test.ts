@@ -98,6 +98,14 @@ test('a stock client describes whatever has a name: services, methods, messages,
   assert.deepEqual(new Set(answers.map(({ kind }) => kind)), new Set(['fileDescriptorResponse']));
 });
 
+test('what the runtime does not offer is an answer, not a failure in its log', async () => {
+  const before = runtime.logged.length;
+  const action = codecOf('arrow.flight.protocol.Action').encode({ type: 'Drop', body: Buffer.alloc(0) });
+  const { code } = await call(client, `/${FLIGHT_SERVICE}/DoAction`, action);
+  assert.equal(code, status.UNIMPLEMENTED);
+  assert.equal(runtime.logged.length, before, 'whoever asks again and again must not fill the log with stacks');
+});
+
 test('what reflection does not know is an error response, and the stream goes on', async () => {
   const answers = await reflect(
     'v1',
