@@ -46,6 +46,7 @@ before(async () => {
     '[]',
     '{"a":{"b":[null]}}',
     'x'.repeat(70_000),
+    'a' + '\u{1F600}'.repeat(2000),
     '\u0000',
     '\u202e\u001b[2J',
     '../../etc/passwd',
