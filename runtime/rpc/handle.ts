@@ -196,12 +196,21 @@ async function* whileAdmitted<Message>(
   call: CallLike,
   messages: AsyncIterable<Message>,
 ): AsyncGenerator<Message, void, void> {
+  let [seen, lookedAt] = [0, Number.NEGATIVE_INFINITY];
   for await (const message of messages) {
-    const status = await needs.admissions.of(call.metadata).refusedNow();
-    if (status !== null && !call.cancelled) throw new NoLongerAdmitted(status);
+    const now = performance.now();
+    if (seen++ < MESSAGES_OF_FEW || now - lookedAt >= ADMITTED_FOR_MS) {
+      const status = await needs.admissions.of(call.metadata).refusedNow();
+      if (status !== null && !call.cancelled) throw new NoLongerAdmitted(status);
+      lookedAt = now;
+    }
     yield message;
   }
 }
+
+/** A large result is thousands of messages: not before each of them. */
+const MESSAGES_OF_FEW = 64;
+const ADMITTED_FOR_MS = 100;
 
 class NoLongerAdmitted extends Error {
   readonly status: StatusObject;
