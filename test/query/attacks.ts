@@ -230,7 +230,7 @@ export const DENIED: Readonly<Record<string, readonly string[]>> = {
     'SELECT count(*) FROM wards w LEFT JOIN visits v ON v.ward = w.ward',
     "SELECT count(*) FROM visits v LEFT JOIN wards w ON v.ward = w.ward AND w.kind = 'small'",
     "SELECT count(*) FROM visits v JOIN (VALUES ('north'), ('north')) t(ward) USING (ward)",
-    'SELECT count(*) FROM visits v JOIN (SELECT ward, count(*) AS n FROM visits GROUP BY ward) t ON v.ward = t.ward',
+    'SELECT count(*) FROM visits v JOIN (SELECT ward, diagnosis, count(*) AS n FROM visits GROUP BY ward, diagnosis) t ON v.ward = t.ward',
     'SELECT count(*) FROM visits, range(10)',
     'SELECT count(*) FROM visits, unnest([1, 2, 3])',
     'SELECT count(*) FROM visits v JOIN wards w ON v.age = w.floor AND v.patient = 3',

@@ -13,6 +13,7 @@ import {
 } from './sources.ts';
 import { alias, mergeScopes } from '../rows.ts';
 import { checkNoneGiven } from './public-joins.ts';
+import { partnersBesideRows, valuesBesideRows } from './beside-rows.ts';
 import { hasPartner, isPickedBy } from './semi-join.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { buildCall } from '../resolve/call.ts';
@@ -24,9 +25,12 @@ import { emptyWithout, makesValues, telling } from './without-partner.ts';
 
 /** JOIN: what two sources are together. */
 export function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds): From {
-  const left = readFrom(source.left, needs);
+  const first = readFrom(source.left, needs);
   const before = { noisy: needs.state.noise?.uses ?? 0, brought: needs.state.brought };
-  const right = apartFrom(left, readFrom(source.right, needs), needs.state);
+  const second = apartFrom(first, readFrom(source.right, needs), needs.state);
+  const isInner = source.type === 'inner' || source.type === 'cross';
+  const left = isInner ? valuesBesideRows(second, first, source.left, needs) : first;
+  const right = isInner ? valuesBesideRows(left, second, source.right, needs) : second;
   const using = source.isNatural === true ? sharedNames(left, right, source.at) : source.using;
   const both: From = {
     visible: [...left.visible, ...right.visible],
@@ -52,6 +56,8 @@ export function readJoin(source: Source & { kind: 'join' }, needs: SourceNeeds):
     ),
     ...(source.condition === null ? [] : conjuncts(source.condition).map((one) => needs.resolveIn(both, one, over))),
   ];
+  const partners = partnersBesideRows({ left, right }, conditions, source, needs);
+  if (partners !== null) return partners;
   if (isTest) {
     const at = source.at ?? { words: [source.type] };
     if (hasPrivate) checkPicks(needs.state, before, at);

@@ -6,6 +6,7 @@ import { buildCall, NO_CLOCK } from '../resolve/call.ts';
 import { alias, type Base, baseColumn, type Equality, mergeScopes, type RowScope } from '../rows.ts';
 import type { Query, Source, Syntax } from '../syntax.ts';
 import { releasedColumn, type Typed } from '../typed.ts';
+import { refuseBeside } from './beside-rows.ts';
 import { readSeries, readValues } from './lists.ts';
 import { unpivot } from './unpivot.ts';
 import { derivedTable, fromDerived } from './derived-table.ts';
@@ -279,6 +280,7 @@ export function tryLookup(from: From, path: readonly string[], at: Place): Visib
       'put the table name before it',
     );
   }
+  if (first.isBesideRows === true) refuseBeside(printable(path.join('.')), at);
   return { ...first, expression: { ...first.expression, at } };
 }
 

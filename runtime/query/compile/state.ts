@@ -64,6 +64,8 @@ export interface Column {
   readonly expression: Typed;
   readonly role: Role;
   readonly noisy?: NoisyOrigin;
+  /** A value of an answer that only picks the rows beside it: it cannot be named over them. */
+  readonly isBesideRows?: true;
 }
 
 export type Role = 'key' | 'cell' | 'derived';
