@@ -189,6 +189,20 @@ test('what a CASE spells out is a public key, in every type that a list can name
   assert.deepEqual(await keysOf('stay'), [null]);
 });
 
+test('what lower, upper and coalesce make of declared values is a public key', async () => {
+  const keysOf = async (expression: string): Promise<readonly unknown[]> => {
+    const query = await permitted(full, `select ${expression} as k, count(*) from visits group by 1`);
+    return query.keys.map(({ values }) => values);
+  };
+  assert.deepEqual(await keysOf('upper(ward)'), [['NORTH', 'SOUTH', 'EAST']]);
+  assert.deepEqual(await keysOf("coalesce(ward, 'unknown')"), [['north', 'south', 'east', 'unknown']]);
+  assert.deepEqual(await keysOf("lower(coalesce(ward, 'East'))"), [['north', 'south', 'east']]);
+  assert.deepEqual(await keysOf("coalesce(ward, 'Straße')"), [['north', 'south', 'east', 'Straße']]);
+  assert.deepEqual(await keysOf("upper(coalesce(ward, 'Straße'))"), [null], 'engines change its case differently');
+  assert.deepEqual(await keysOf('substr(ward, 1, 1)'), [null]);
+  assert.deepEqual(await keysOf('coalesce(stay, 0)'), [null]);
+});
+
 const refused: readonly (readonly [string, string])[] = [
   ['select count(*) from visits a, visits b where a.patient = b.patient', 'self-join'],
   ['select count(*) from visits, wards', 'join-not-linked'],

@@ -6,8 +6,8 @@ import { readText } from '../resolve/constant.ts';
 import type { Typed } from '../typed.ts';
 
 /**
- * Declared values of a column, and those that a CASE spells out, in the form in which cells of the type are released; null
- * when there are none, or when one of them is no value of the type: the keys then count as private.
+ * Declared values of a column, those that a CASE spells out, and what lower(), upper() and coalesce() with a constant make
+ * of them, in the form in which cells of the type are released; null when there are none, or when one of them is no value of the type: the keys then count as private.
  */
 export function publicCells(expression: Typed): readonly Cell[] | null {
   const { type } = expression;
@@ -23,10 +23,27 @@ function literalsOf(expression: Typed): readonly PolicyLiteral[] | null {
     const values = expression.base?.column.grants.map((grant) => grant.values).find((one) => Array.isArray(one));
     return Array.isArray(values) ? (values as readonly PolicyLiteral[]) : null;
   }
+  if (expression.kind === 'call') return literalsOfCall(expression);
   if (expression.kind !== 'case') return null;
   const spelled = [...expression.whens.map(({ value }) => value), expression.otherwise].map(literalOf);
   const found = spelled.filter((one) => one !== null);
   return found.length < spelled.length ? null : found;
+}
+
+function literalsOfCall({ name, args }: Typed & { kind: 'call' }): readonly PolicyLiteral[] | null {
+  const [first, ...others] = args;
+  const declared = first === undefined ? null : literalsOf(first);
+  if (declared === null) return null;
+  if (name === 'coalesce' || name === 'ifnull') {
+    const spelled = others.map(literalOf);
+    const found = spelled.filter((one) => one !== null);
+    return found.length < spelled.length ? null : [...declared, ...found];
+  }
+  if ((name !== 'lower' && name !== 'upper') || others.length > 0) return null;
+  // Letters beyond ASCII change case by tables that engines do not share.
+  const texts = declared.flatMap((one) => (one.kind === 'text' && /^[ -~]*$/.test(one.value) ? [one.value] : []));
+  if (texts.length < declared.length) return null;
+  return texts.map((text) => ({ kind: 'text', value: name === 'lower' ? text.toLowerCase() : text.toUpperCase() }));
 }
 
 function literalOf(expression: Typed): PolicyLiteral | null {

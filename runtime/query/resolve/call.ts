@@ -22,6 +22,7 @@ const ONE_BY_ONE = 'ask for each value in a column of its own';
 
 /** What to write in place of functions that are often asked for and not offered. */
 const INSTEAD_OF: Readonly<Record<string, string>> = {
+  std: 'stddev(x), where the policy grants it',
   now: NO_CLOCK,
   get_current_timestamp: NO_CLOCK,
   list_value: ONE_BY_ONE,
