@@ -29,7 +29,7 @@ export const PARSER_LIMITS = {
   maxExpressionDepth: 200,
   /** statements that describe empty tables, and statements to plan */
   maxSchemaStatements: 1024,
-  maxPlanStatements: 64,
+  maxPlanStatements: 512,
   memoryMiB: 256,
 } as const;
 

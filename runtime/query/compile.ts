@@ -13,7 +13,7 @@ import { Refusal, refuse } from './refusal.ts';
 import { reasonOf } from './repair/place.ts';
 import { placeOfItem, type Query } from './syntax.ts';
 import { statementsToPlan } from './check-plan.ts';
-import { MAX_STATEMENT_BYTES, MAX_STATEMENTS } from './text.ts';
+import { MAX_PLANNED_STATEMENTS, MAX_STATEMENT_BYTES, MAX_STATEMENTS } from './text.ts';
 import { footprintOf, newState } from './compile/new-state.ts';
 import { printType } from './types.ts';
 
@@ -195,6 +195,15 @@ export function enforced(
 
 /** What is printed can be much longer than what was asked. */
 function checkSize(query: EnforcedQuery): void {
+  // A CUBE compares the cells of each of its groupings, with a few statements for each.
+  const steps = statementsToPlan(query).length;
+  if (steps > MAX_PLANNED_STATEMENTS)
+    refuse(
+      'query-too-large',
+      `comparing its cells takes ${steps} steps, at most ${MAX_PLANNED_STATEMENTS} can be run at once`,
+      null,
+      'ask for fewer subtotals, or in several queries',
+    );
   // Quotes and letters beyond ASCII take two bytes and more, so a short text needs no counting.
   if (lengthOf(query) <= MAX_STATEMENT_BYTES / 6) return;
   const statements = statementsToPlan(query).map(({ sql }) => sql);

@@ -11,8 +11,10 @@ export const MAX_NODES = 20_000;
 export const MAX_COMPILED = 500;
 /** Longest expression as it is printed, characters. */
 export const MAX_PRINTED = 32 * 1024;
-/** Most statements that one query is run as; with its result and summary no more than the parser's worker plans. */
+/** Most statements that one query is run as. */
 export const MAX_STATEMENTS = 60;
+/** Most statements of one query with those that compare its cells: as many as the parser's worker plans at once. */
+export const MAX_PLANNED_STATEMENTS = 512;
 /** Most bytes of all statements of one query as JSON: they travel to the parser's worker in one message of 1 MiB. */
 export const MAX_STATEMENT_BYTES = 896 * 1024;
 /** Most columns, keys, cells or relations in one query. */
