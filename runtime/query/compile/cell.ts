@@ -247,6 +247,12 @@ function countable(rights: Rights, arg: Typed): void {
   }
 }
 
+/** What makes a number of a value that is none. */
+function numberInstead(name: string, kind: string | undefined): string | null {
+  if (kind === 'interval') return `${name}(epoch(b - a)) / 60 is in minutes`;
+  return kind === 'boolean' ? `${name}(CAST(condition AS INTEGER)), or count(*) FILTER (WHERE condition)` : null;
+}
+
 function measureCell(
   rights: Rights,
   name: string,
@@ -259,12 +265,7 @@ function measureCell(
   const flag = flagIn(given, name);
   const arg = flag === null ? caseOutside(given) : zeroOrOne(flag, known);
   if (arg.type === null || familyOf(arg.type) !== 'number')
-    refuse(
-      'type-mismatch',
-      `\`${name}\` needs a number`,
-      arg.at,
-      arg.type?.kind === 'interval' ? `${name}(epoch(b - a)) / 60 is in minutes` : null,
-    );
+    refuse('type-mismatch', `\`${name}\` needs a number`, arg.at, numberInstead(name, arg.type?.kind));
   const conditions = conditionsFor(chosen, null);
   const factors: Factor[] = [];
   const rests: Rest[] = [];

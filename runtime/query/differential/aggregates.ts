@@ -190,7 +190,12 @@ function countOf(arg: Typed, filter: string | null, { rights, measures }: Aggreg
 /** The measure's columns must be granted for the function; conditions of CASE are conditions on rows. */
 export function checkMeasure(arg: Typed, wanted: AggregateFunction, rights: Rights): void {
   if (arg.type !== null && familyOf(arg.type) !== 'number')
-    refuse('type-mismatch', 'a number is needed in the aggregate', arg.at);
+    refuse(
+      'type-mismatch',
+      'a number is needed in the aggregate',
+      arg.at,
+      arg.type.kind === 'boolean' ? 'CAST(condition AS INTEGER), or count(*) FILTER (WHERE condition)' : null,
+    );
   for (const value of valuesOf(arg, rights)) rights.measure(value, wanted);
 }
 
