@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { decodeBatch } from '../../../runtime/dataset/batch-frame.ts';
 import { catalogueTables, layoutSpecOf } from '../../../runtime/dataset/catalogue.ts';
 import { layoutStatements } from '../../../runtime/dataset/layout-sql.ts';
-import { learnColumns } from '../../../runtime/dataset/column-facts.ts';
+import { learnColumns, type LearntColumn } from '../../../runtime/dataset/column-facts.ts';
+import { makeCuboids } from '../../../runtime/dataset/cuboids.ts';
 import type { DatasetManifest, StoredTable } from '../../../runtime/dataset/metadata.ts';
 import { resultSchemaOf } from '../../../runtime/dataset/run-enforced.ts';
 import { executeJob } from '../../../runtime/dataset/worker/execute-job.ts';
@@ -16,6 +17,7 @@ import { Histories } from '../../../runtime/job/histories.ts';
 import { parsePolicy } from '../../../runtime/policy-file/parse-policy.ts';
 import type { AggregateRelease, UsagePolicy } from '../../../runtime/policy/model.ts';
 import type { CatalogueTable, QueryContext, SqlType } from '../../../runtime/query/catalogue.ts';
+import type { Cuboid } from '../../../runtime/query/layout.ts';
 import { compileQuery } from '../../../runtime/query/compile.ts';
 import { parseLossless } from '../../../runtime/query/lossless-json.ts';
 import { type Cell, rowsOf } from '../../../runtime/release/column-values.ts';
@@ -97,6 +99,11 @@ export class OpenWorld {
     const release = policy.allow.find(({ mode }) => mode === 'aggregate')?.release;
     if (release?.mode !== 'aggregate') throw new Error('the policy has no aggregate rule');
     const spec = layoutSpecOf(manifest, policy.tables, null);
+    // Always the same ones: what they are is learnt of all rows, as which columns go together is.
+    const cuboids = new Map<string, readonly Cuboid[]>();
+    const learnt = new Map<string, Readonly<Record<string, LearntColumn>>>();
+    for (const { name, dimensions } of spec.tables)
+      if (dimensions !== undefined) learnt.set(name, await learnColumns(plain, `"${name}"`, dimensions.flat()));
     const layOut = async (name: string, source: string): Promise<void> => {
       const table = spec.tables.find((one) => one.name === name);
       if (table === undefined) return;
@@ -110,6 +117,8 @@ export class OpenWorld {
       );
       await plain.run('USE d0');
       await plain.run(create.replace('CREATE TABLE', 'CREATE OR REPLACE TABLE'));
+      for (const { name: cuboid } of cuboids.get(name) ?? []) await plain.run(`DROP TABLE "${cuboid}"`);
+      cuboids.set(name, await makeCuboids(plain, table, { columns: learnt.get(name) ?? {}, rowCount }));
       await plain.run('USE memory');
     };
     // Of public tables alone: attacks leave rows of private ones out, of which nothing may then be known.
@@ -122,8 +131,11 @@ export class OpenWorld {
           }),
       ),
     );
+    for (const one of stored) await plain.run(`COPY "${one.name}" TO '${join(folder, one.file)}' (FORMAT parquet)`);
+    for (const one of stored) await layOut(one.name, `SELECT * FROM "${one.name}"`);
     const tables = catalogueTables({
       facts,
+      cuboids,
       manifest,
       policies: policy.tables,
       consumer: world.consumer,
@@ -139,7 +151,6 @@ export class OpenWorld {
     };
     const open = new OpenWorld(world, { instance, plain, folder, policy, context });
     open.#layOut = layOut;
-    for (const one of stored) await plain.run(`COPY "${one.name}" TO '${join(folder, one.file)}' (FORMAT parquet)`);
     await open.reset();
     return open;
   }
