@@ -33,6 +33,7 @@ import type { SelectItem, Syntax } from '../syntax.ts';
 import { type BaseColumn, distinctColumns, type Typed } from '../typed.ts';
 import { BOOLEAN, familyOf } from '../types.ts';
 import { buildCell } from './cell.ts';
+import { filledWithZero, isFilled, orZero } from './filled-values.ts';
 import { isThere, restsOf } from './hidden-conditions.ts';
 import { knownOf } from './known.ts';
 import { condition } from './select.ts';
@@ -201,16 +202,22 @@ function unitValue(
       call.at,
       'use count, sum, avg, min or max',
     );
-  const picks = cell.conditions.some(({ kind, checksOutside }) => kind === 'chosen' || checksOutside);
   const filter = filterOf(call, resolveRow);
   rests.push(...(cell.rests ?? []).map((rest) => ({ ...rest, within: null })));
   if (filter.length > 0) rests.push({ there: filter.map(printTyped).join(' AND '), within: null, value: null });
   const args = call.args.map(resolveRow);
+  const chosen = cell.conditions.some(({ kind, checksOutside }) => kind === 'chosen' || checksOutside);
+  // Under noise each unit is bounded, whatever its values are made of.
+  const [filled] = chosen || state.noise !== undefined ? [] : args.filter(isFilled);
+  const wanted = filled === undefined ? null : filledWithZero(filled);
+  const picks = chosen || (filled !== undefined && wanted === null);
   const given = passed([...args, ...filter].flatMap(distinctColumns));
   const functions = [...OUTER, ...further(name, args.flatMap(distinctColumns))];
   const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions }];
   const measures = picks || args.every(isComplete) ? [] : measuresOf(cell);
-  return add({ sql: cell.sql, type: cell.type, grants, label, measures });
+  if (wanted === null) return add({ sql: cell.sql, type: cell.type, grants, label, measures });
+  const sql = `CASE WHEN count(${printTyped(wanted)}) > 0 THEN ${cell.sql} END`;
+  return orZero(add({ sql, type: cell.type, grants, label, measures }));
 }
 
 /** One row's own value: the least or greatest of a unit, or what stands in the row that has it. */
