@@ -7,7 +7,6 @@ import { constant } from '../resolve/align.ts';
 import { buildCall } from '../resolve/call.ts';
 import { distinctColumns, partsOf, type Typed } from '../typed.ts';
 import { isBlank, isNull } from './hidden-conditions.ts';
-import { knownOf } from './known.ts';
 
 /** Whether some value in it is 0, or another number, in place of a missing one. */
 export function isFilled(arg: Typed): boolean {
@@ -33,9 +32,12 @@ export function orZero(value: Typed): Typed {
   return buildCall('coalesce', [value, constant({ kind: 'integer', value: 0n }, value.at)], 'rows', value.at);
 }
 
-/** coalesce and ifnull of what may be missing, with something to put in its place. */
+/**
+ * coalesce and ifnull with something to put in the place of what is missing. INVARIANT: whether anything is missing is not
+ * looked at, because a query may be refused for it.
+ */
 function fills(arg: Typed): boolean {
   if (arg.kind !== 'call' || (arg.name !== 'coalesce' && arg.name !== 'ifnull')) return false;
   const [first, ...others] = arg.args;
-  return first !== undefined && !knownOf([]).isComplete(first) && !others.every(isNull);
+  return first !== undefined && first.kind !== 'constant' && !others.every(isNull);
 }
