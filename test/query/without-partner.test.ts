@@ -7,6 +7,8 @@ import { OpenWorld } from './redteam/world.ts';
 const perPerson = (value: string, where = "disease = 'flu'"): string =>
   `(SELECT person, ${value} AS x FROM visits WHERE ${where} GROUP BY person)`;
 
+const FLU = "FROM people p LEFT JOIN visits v ON v.person = p.person AND v.disease = 'flu'";
+
 /** What is calculated on the other side is NULL where there is no partner, though CASE and coalesce make values of NULL. */
 const QUESTIONS: readonly string[] = [
   `SELECT d.x, count(*) FROM people LEFT JOIN ${perPerson("CASE WHEN count(*) > 1 THEN 'often' ELSE 'seldom' END")} d USING (person) GROUP BY d.x`,
@@ -23,6 +25,19 @@ const QUESTIONS: readonly string[] = [
   "SELECT p.sex, count(*), count(v.person), count(DISTINCT v.person) FROM people p LEFT JOIN towns t ON t.town = p.town LEFT JOIN visits v ON v.person = p.person AND v.disease = 'flu' GROUP BY p.sex",
   "SELECT p.sex, v.disease, count(*) FROM people p LEFT JOIN visits v USING (person) WHERE v.disease <> 'rare' AND p.born > 1900 GROUP BY 1, 2",
   "SELECT p.sex, count(*), count(v.person) FROM visits v RIGHT JOIN people p ON v.person = p.person AND v.disease = 'flu' GROUP BY p.sex",
+  ...[
+    'sum(CASE WHEN v.flag THEN 1 ELSE 0 END)',
+    'max(CASE WHEN v.flag THEN 1 ELSE 0 END)',
+    'count(CASE WHEN v.flag THEN 1 END)',
+    'count(CASE WHEN v.flag THEN 1 ELSE 0 END)',
+    'sum(CASE WHEN v.disease IS NULL THEN 2 WHEN v.flag THEN 1 ELSE 0 END)',
+    "max(coalesce(v.disease, 'none'))",
+    'max(v.disease)',
+  ].map((value) => `SELECT n, count(*) FROM (SELECT p.person, ${value} AS n ${FLU} GROUP BY p.person) GROUP BY n`),
+  ...['sum(coalesce(v.cost, 0))', 'avg(ifnull(v.cost, 0))', 'sum(coalesce(v.cost, 0) * 2)', 'sum(v.cost * 2)'].map(
+    (value) => `SELECT avg(n), count(*), sum(n) FROM (SELECT p.person, ${value} AS n ${FLU} GROUP BY p.person)`,
+  ),
+  `SELECT p.sex, sum(coalesce(v.cost, 0)), count(*) ${FLU} GROUP BY p.sex`,
   'SELECT c.x, d.town FROM (SELECT clinic, region IS NULL AS x FROM clinics) c RIGHT JOIN towns d ON d.town = c.clinic',
 ];
 
@@ -37,6 +52,14 @@ describe('rows without a partner', async () => {
       const plain = await plainly(world, sql);
       assert.deepEqual(rowsOf(answer.rows), rowsOf(plain.rows), sql);
     }
+  });
+
+  it('are not taken for rows of which nothing comes', async () => {
+    const value = 'sum(CASE WHEN v.disease IS NULL THEN 2 WHEN v.flag THEN 1 END)';
+    const seen = await world.ask(
+      `SELECT n, count(*) FROM (SELECT p.person, ${value} AS n ${FLU} GROUP BY p.person) GROUP BY n`,
+    );
+    assert.equal(seen.kind === 'denied' && seen.code, 'outer-join-private');
   });
 
   it('are not told by a list whose columns are calculated', async () => {

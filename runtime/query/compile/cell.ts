@@ -42,7 +42,7 @@ import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating } from '../types
 import { extremumCell, quantileCell } from './ordered-cell.ts';
 import { pairCell } from './pair-cell.ts';
 import { rangeOfWide } from './wide-values.ts';
-import { caseOutside } from './without-partner.ts';
+import { addedOfPartner, caseOutside } from './without-partner.ts';
 
 export type Call = Syntax & { kind: 'call' };
 
@@ -263,7 +263,8 @@ function measureCell(
   known: Known,
 ): Cell {
   const flag = flagIn(given, name);
-  const arg = flag === null ? caseOutside(given) : zeroOrOne(flag, known);
+  const outside = flag === null ? caseOutside(given) : zeroOrOne(flag, known);
+  const arg = name === 'sum' ? addedOfPartner(outside) : outside;
   if (arg.type === null || familyOf(arg.type) !== 'number')
     refuse('type-mismatch', `\`${name}\` needs a number`, arg.at, numberInstead(name, arg.type?.kind));
   const conditions = conditionsFor(chosen, null);

@@ -14,6 +14,7 @@ import { BIGINT } from '../types.ts';
 import { isAggregateCall } from './aggregate-calls.ts';
 import { mapSelect, mapSyntax } from './map-syntax.ts';
 import type { Scope } from './state.ts';
+import { inEmptyRow, isNeverNull, zeroFilled } from './without-row.ts';
 
 type Call = Syntax & { readonly kind: 'call' };
 type Column = Syntax & { readonly kind: 'column' };
@@ -284,6 +285,9 @@ function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits
   }
   if (!isOfRight) return null;
   if (name === 'count' && isLink(arg)) return count(call('coalesce', rows, number(0n)));
+  const empty = inEmptyRow(arg);
+  if (empty === null) return null;
+  const isEmpty = empty.kind === 'null';
   if (name === 'count') {
     // Rows without a value would have to be held to the minimum in each group out here.
     if (!isOfUnits && sums === 'exact' && holds(nameIn(arg)))
@@ -293,10 +297,19 @@ function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits
         aggregate.at,
         `count(${links[0]?.own.path.join('.') ?? 'column'}), or an inner join`,
       );
-    return count(call('coalesce', value(aggregate), number(0n)));
+    return count(call('coalesce', value(aggregate), number(isEmpty ? 0n : 1n)));
   }
-  if (name === 'sum') return sum(value(aggregate));
-  if (isOfUnits && (name === 'avg' || name === 'min' || name === 'max')) return value(aggregate);
+  const summed = name === 'sum' ? zeroFilled(arg) : null;
+  if (summed !== null) {
+    // Of several units it changes nothing to add 0 for whoever has no row, or no value in any.
+    const made = value({ ...aggregate, args: [summed] });
+    return isOfUnits ? call('coalesce', made, number(0n)) : sum(made);
+  }
+  if (!isEmpty && !isNeverNull(arg)) return null;
+  const made = value(aggregate);
+  const filled = isEmpty ? made : call('coalesce', made, { kind: 'constant', literal: empty, at: aggregate.at });
+  if (name === 'sum') return sum(filled);
+  if (isOfUnits && (name === 'avg' || name === 'min' || name === 'max')) return filled;
   return null;
 }
 

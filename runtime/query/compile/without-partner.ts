@@ -86,6 +86,25 @@ function onlyWhere(met: Typed, value: Typed, at: Place): Typed {
 }
 
 /**
+ * What a sum adds of `CASE WHEN a partner is there THEN coalesce(x, 0) END`: x, which is missing without one. As a CASE it
+ * would be held to how many found no partner, though nothing is told of them.
+ */
+export function addedOfPartner(value: Typed): Typed {
+  const [branch, ...more] = value.kind === 'case' ? value.whens : [];
+  if (value.kind !== 'case' || branch === undefined || more.length > 0 || !isBlank(value.otherwise)) return value;
+  const { when, value: then } = branch;
+  if (when.kind !== 'column' || when.base?.column.isPresence !== true) return value;
+  const there = unfilled(then);
+  if (there === then || !isEmpty(there, when.base.relation)) return value;
+  return isNull(value.otherwise) ? there : then;
+}
+
+function unfilled(value: Typed): Typed {
+  if (value.kind !== 'call' || !FILLED.has(value.name) || !value.args.slice(1).every(isBlank)) return value;
+  return value.args[0] === undefined ? value : unfilled(value.args[0]);
+}
+
+/**
  * `coalesce(CASE WHEN there THEN x END, 0) * 2` as the one CASE that it is, `CASE WHEN there THEN coalesce(x, 0) * 2 ELSE 0 END`:
  * none is offered inside of a calculation. Any other value as it stands.
  */

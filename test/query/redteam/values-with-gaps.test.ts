@@ -96,6 +96,29 @@ describe('values per unit with 0 in place of missing ones', () => {
     });
 });
 
+describe('sums over people of whom two have no visit', () => {
+  it('are shown, for they tell nothing of the two', async () => {
+    const people = 'SELECT i::INTEGER AS person FROM range(42) r(i)';
+    const world = await OpenWorld.open({ ...WORLD, tables: { ...WORLD.tables, people } });
+    const rows = 'FROM people p LEFT JOIN visits v ON v.person = p.person';
+    const each = (value: string): string => `(SELECT person, ${value} AS x FROM visits GROUP BY person)`;
+    try {
+      for (const sql of [
+        `SELECT sum(v.cost) AS a0 ${rows}`,
+        `SELECT sum(coalesce(v.cost, 0)) AS a0 ${rows}`,
+        `SELECT sum(d.x) AS a0 FROM people LEFT JOIN ${each('sum(coalesce(cost, 0))')} d USING (person)`,
+        `SELECT sum(coalesce(d.x, 0)) AS a0 FROM people LEFT JOIN ${each('sum(coalesce(cost, 0))')} d USING (person)`,
+        `SELECT sum(d.x) AS a0 FROM people LEFT JOIN ${each('coalesce(sum(cost), 0)')} d USING (person)`,
+      ]) {
+        const answer = shown(await world.ask(sql)) ?? NOTHING;
+        assert.deepEqual(answer.rows, [(await plainly(world, `SELECT sum(cost) AS a0 FROM visits`)).rows[0]], sql);
+      }
+    } finally {
+      await world.close();
+    }
+  });
+});
+
 describe('totals over values of which many are missing', () => {
   for (const [size, rowCount] of [
     ['small', 0],
