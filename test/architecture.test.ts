@@ -226,7 +226,7 @@ function importsOf(file: string): readonly Import[] {
 
 /** Parts, packages and built-ins that a text names in imports of any form. */
 function targetsIn(code: string, file: string): readonly string[] {
-  const specifiers = code.matchAll(/(?:(?<!['"`])\bfrom\s*|\bimport\s*\(\s*|\bimport\s+)(['"])([^'"\n]+)\1/g);
+  const specifiers = code.matchAll(/(?:(?<!['"`])\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)(['"])([^'"\n]+)\1/g);
   return [...specifiers].map(([, , specifier = '']) => {
     if (specifier.startsWith('.')) return partOf(normalize(join(dirname(file), specifier)));
     if (specifier.startsWith('node:')) return specifier;

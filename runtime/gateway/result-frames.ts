@@ -7,7 +7,7 @@ import { MAX_FRAME_BYTES } from '../rpc/flight-framing.ts';
 /** A length stands before each frame; a length of 0 ends them, and the SHA-256 of each follows in large files. */
 export const LENGTH_BYTES = 4;
 /** Results up to here are read at once. */
-export const SMALL_BYTES = 256 << 10;
+export const SMALL_BYTES = 2 << 20;
 const MAX_SMALL_FILE_BYTES = 2 * SMALL_BYTES;
 const DIGEST_BYTES = 32;
 
@@ -22,7 +22,8 @@ const notWhole = (): ResultChanged => new ResultChanged('a result file is not wh
  * the file is not what was recorded, before any byte of the frame that was changed is given out.
  */
 export async function* framesOf(path: string, recorded: WrittenResult): AsyncGenerator<Uint8Array, void, void> {
-  if (recorded.bytes <= SMALL_BYTES) yield* smallFrames(path, recorded);
+  const { bytes, framesSha256 } = recorded;
+  if (bytes <= SMALL_BYTES && framesSha256 === undefined) yield* smallFrames(path, recorded);
   else yield* largeFrames(path, recorded);
 }
 

@@ -36,7 +36,8 @@ export class ResultFileWriter implements ResultWriter {
   async write(batch: ColumnBatch): Promise<void> {
     for (const frame of batchFrames(this.#schema, batch)) {
       this.#add(frame);
-      if (this.#pendingBytes >= WRITE_BYTES) await this.#flush();
+      // A result that may still be a small one is kept whole.
+      if (this.#bytes > SMALL_BYTES && this.#pendingBytes >= WRITE_BYTES) await this.#flush();
     }
   }
 

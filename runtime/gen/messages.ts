@@ -2710,7 +2710,7 @@ export interface SubmitJobRequest {
   /** Compact JWS (EdDSA) over the canonical JSON statement of the request; empty when the caller does not sign. */
   readonly signature: string;
   /**
-   * Together with `wait`: a result of at most 256 KiB comes with the answer, which uses its ticket up. A larger one, and one
+   * Together with `wait`: a result of at most 2 MiB comes with the answer, which uses its ticket up. A larger one, and one
    * of a job that is known already, is fetched with its ticket as ever.
    */
   readonly withResult: boolean;

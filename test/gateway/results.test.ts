@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -67,7 +68,7 @@ describe('results', () => {
   it('are read back as they were written, whatever the sizes of their batches', async () => {
     let next = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 50_000 }), { maxLength: 6 }), async (rowCounts) => {
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 50_000 }), { maxLength: 12 }), async (rowCounts) => {
         next += 1;
         const written = rowCounts.map((size, at) => Array.from({ length: size }, (_, row) => BigInt(row * 7 + at)));
         await release(`job-p${next}`, ...written.map((values) => batchOf(...values)));
@@ -112,7 +113,7 @@ describe('results', () => {
   });
 
   it('that are large never give out a byte that was changed, wherever it is', async () => {
-    const written = await release('job-large', ...Array.from({ length: 4 }, (_, at) => manyFrom(at * 100_000)));
+    const written = await release('job-large', ...Array.from({ length: 8 }, (_, at) => manyFrom(at * 100_000)));
     assert.ok(written.framesSha256);
     const path = join(folder, 'job-large.frames');
     const original = readFileSync(path);
@@ -156,7 +157,7 @@ describe('results', () => {
   });
 
   it('that are large and of a version that kept no digests of frames hold the last one back until all is compared', async () => {
-    const { bytes, sha256 } = await release('job-older', manyFrom(0), manyFrom(1));
+    const { bytes, sha256 } = await release('job-older', ...Array.from({ length: 6 }, (_, at) => manyFrom(at)));
     const path = join(folder, 'job-older.frames');
     const frames = await framesOf('job-older');
     const original = readFileSync(path).subarray(0, bytes + 4 * frames.length);
@@ -172,6 +173,21 @@ describe('results', () => {
     };
     await assert.rejects(reading(), { code: 'result-changed' });
     assert.equal(given, frames.length - 1);
+  });
+
+  it('that are small now and were large for an earlier version are read by the digests that it kept', async () => {
+    const written = await release('job-between', manyFrom(0));
+    assert.equal(written.framesSha256, undefined);
+    const frames = await framesOf('job-between');
+    const path = join(folder, 'job-between.frames');
+    const digests = Buffer.concat(frames.map((frame) => hash('sha256', frame, 'buffer')));
+    const original = Buffer.concat([readFileSync(path), Buffer.alloc(4), digests]);
+    recorded.set('job-between', { ...written, framesSha256: hash('sha256', digests) });
+    writeFileSync(path, original);
+    assert.deepEqual(await framesOf('job-between'), frames);
+    original[1000] = (original[1000] ?? 0) ^ 1;
+    writeFileSync(path, original);
+    await assert.rejects(framesOf('job-between'), { code: 'result-changed' });
   });
 
   it('that are garbage fail without reading more than their length says they may', async () => {

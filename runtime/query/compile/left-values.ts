@@ -16,6 +16,7 @@ import { type Base, baseColumn, type Equality, reference, type RowScope, unitsOf
 import type { Typed } from '../typed.ts';
 import type { From } from './sources.ts';
 import type { State } from './state.ts';
+import { bitOfGroup } from './unit-bits.ts';
 import { emptyWithout, makesValues, telling } from './without-partner.ts';
 
 /** The join as an inner one to values that are filled up; null when the right side is anything else. Throws Refusal. */
@@ -70,7 +71,7 @@ export function joinUnitValues(
   const [hash, oneHot] = [quoteName(held.hash), quoteName(held.oneHot)];
   const all = isNoisy
     ? `SELECT ${[...named.map((name, i) => `${name} AS l${i}`), `${hash} AS lu`, `${oneHot} AS lb`].join(', ')} FROM ${base.table.physical} AS q0 WHERE ${quoteName(ROW_RANK)} = 0`
-    : `SELECT ${[...named.map((name, i) => `${name} AS l${i}`), `min(${hash}) AS lu`, `min(${oneHot}) AS lb`].join(', ')} FROM ${base.table.physical} AS q0 GROUP BY ${named.join(', ')}`;
+    : `SELECT ${[...named.map((name, i) => `${name} AS l${i}`), `min(${hash}) AS lu`, `${bitOfGroup(base, named[0], oneHot)} AS lb`].join(', ')} FROM ${base.table.physical} AS q0 GROUP BY ${named.join(', ')}`;
   const isCalculated = makesValues(right.visible, values.relation);
   const each = isCalculated ? telling(values.table) : values.table;
   const own = unit.keyColumns.map((name, i) => `q.l${i} = p.${quoteName(name)}`);

@@ -28,6 +28,7 @@ import { conjuncts, type From } from './sources.ts';
 import { type UnitColumn, unitSight } from './unit-values.ts';
 import type { Column, Relation, State } from './state.ts';
 import { hasAggregate } from './aggregate-calls.ts';
+import { bitOfGroup } from './unit-bits.ts';
 
 /**
  * SELECT patient, count(*) … GROUP BY patient inside FROM: one row per privacy unit; with more columns in GROUP BY, one
@@ -101,7 +102,8 @@ export function compilePerUnit(
   const counted = isJoined ? countingUnmatched(scope) : scope;
   const guards = guardsOf(state, counted, keys, rests);
   const [{ hash, oneHot } = { hash: '', oneHot: '' }] = unitsOf(scope);
-  const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `min(${oneHot}) AS ${quoteName(unit.oneHot)}`];
+  const bit = bitOfGroup(holder.base, reference(holder.base.relation, holder.keyColumns[0] ?? ''), oneHot);
+  const hashes = [`min(${hash}) AS ${quoteName(unit.hash)}`, `${bit} AS ${quoteName(unit.oneHot)}`];
   if (state.sketches !== null) {
     const row = isMade(base) ? reference(base.relation, UNIT_ROW) : `${alias(base.relation)}.rowid`;
     hashes.push(`min(${row}) AS ${quoteName(UNIT_ROW)}`);
