@@ -6,7 +6,7 @@ import type { BenchServer } from '../world/server.ts';
 import type { BenchWorld } from '../world/setup.ts';
 import { ask, checkRows, rowsOf } from './ask.ts';
 import { stageMedians } from './overhead.ts';
-import { QUERIES } from './queries.ts';
+import { LARGE_QUERIES } from './queries.ts';
 
 /** Large queries from the client to its table, turn by turn with the same text in DuckDB in process. */
 export async function measureLargeQueries(
@@ -19,7 +19,7 @@ export async function measureLargeQueries(
   await using glovebox = connect({ credential: consumer.credential, server: server.address });
   using plain = await PlainDuckDb.open(world.data.plain, DEFAULT_ENGINE_LIMITS.threads);
   const measured: Measurement[] = [];
-  for (const { name, what, sql, expected } of QUERIES) {
+  for (const { name, what, sql, expected } of LARGE_QUERIES) {
     options.progress(`query ${name}: ${what}`);
     const checked = checkRows(
       `query ${name}`,

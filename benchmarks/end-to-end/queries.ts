@@ -77,3 +77,40 @@ export const QUERIES: readonly BenchQuery[] = [
     where: 'amount < 9000',
   }),
 ];
+
+const PER_PERSON = 'select person_id, count(*) as n from visits group by person_id';
+const VALUES_PER_PERSON = `select avg(n) as mean, stddev_samp(n) as deviation from (${PER_PERSON})`;
+
+/** Those of the engine, and some that take long without a policy: of short ones the fixed cost of a job decides. */
+export const LARGE_QUERIES: readonly BenchQuery[] = [
+  ...QUERIES,
+  query({
+    name: 'E',
+    what: 'people by city, behind a join',
+    keys: 'shops.city',
+    aggregates: 'count(distinct person_id) as people',
+    from: JOINED,
+  }),
+  query({
+    name: 'F',
+    what: 'three keys, 17,500 groups, five aggregates',
+    keys: 'category, weekday, band',
+    aggregates:
+      'count(*) as n, sum(amount) as total, avg(amount) as mean, sum(weight) as weights, avg(weight) as weight_mean',
+    from: 'visits',
+  }),
+  {
+    name: 'G',
+    what: 'mean and deviation of visits per person',
+    sql: VALUES_PER_PERSON,
+    expected: VALUES_PER_PERSON,
+  },
+  query({
+    name: 'H',
+    what: 'city and category, 5,200 groups, a sum with FILTER',
+    keys: 'shops.city, visits.category',
+    aggregates:
+      'count(*) as n, sum(visits.amount) as total, sum(visits.amount) filter (where visits.weekday < 5) as week',
+    from: JOINED,
+  }),
+];

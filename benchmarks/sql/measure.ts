@@ -9,7 +9,7 @@ import { executeJob } from '../../runtime/dataset/worker/execute-job.ts';
 import { ReadyConnections } from '../../runtime/dataset/worker/job-connections.ts';
 import type { AggregateRelease } from '../../runtime/policy/model.ts';
 import type { QueryContext, TableCuboid } from '../../runtime/query/catalogue.ts';
-import { RESERVED_PREFIX } from '../../runtime/query/layout.ts';
+import { CUBOID_SUM, RESERVED_PREFIX } from '../../runtime/query/layout.ts';
 import { compileQuery } from '../../runtime/query/compile.ts';
 import type { EnforcedQuery } from '../../runtime/query/enforced.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
@@ -132,6 +132,8 @@ async function runPairs(
   return pairs;
 }
 
+const SUM = CUBOID_SUM('');
+
 /** The cuboids that were made beside the tables, by table. */
 async function cuboidsIn(
   connection: DuckDBConnection,
@@ -145,7 +147,8 @@ async function cuboidsIn(
       .getRows()
       .map(([column]) => String(column));
     const columns = described.filter((column) => !column.startsWith(RESERVED_PREFIX));
-    const cuboid = { physical: `"d0"."${name}"`, columns, rowCount: Number(rowCount) };
+    const sums = described.flatMap((column) => (column.startsWith(SUM) ? [column.slice(SUM.length)] : []));
+    const cuboid = { physical: `"d0"."${name}"`, columns, sums, rowCount: Number(rowCount) };
     found.set(table, [...(found.get(table) ?? []), cuboid]);
   }
   return found;

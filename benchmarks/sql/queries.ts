@@ -106,6 +106,13 @@ export function dimensionsOf(name: string): readonly (readonly string[])[] {
   return [keys, [...having('filter'), ...having('join')].filter((column) => !keys.includes(column))];
 }
 
+/** Which of its measures cuboids add up. */
+export function measuresOf(name: string): readonly string[] {
+  const isAdded = ({ type, grants }: CatalogueColumn): boolean =>
+    type.kind !== 'double' && grants.some(({ rights }) => rights.includes('aggregate'));
+  return (OUTLINES[name]?.columns ?? []).filter(isAdded).map((column) => column.name);
+}
+
 /** The tables of a policy in the attached file `d0`, with the rows that each has. */
 export function benchTables(
   rowCounts: ReadonlyMap<string, bigint>,

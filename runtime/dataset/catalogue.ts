@@ -5,6 +5,7 @@ import type { CatalogueColumn, CatalogueTable, UnitColumns } from '../query/cata
 import {
   type Cuboid,
   CUBOID_ROWS,
+  CUBOID_SUM,
   FIXED_POINT,
   LARGE_ROWS,
   ROW_RANK,
@@ -17,6 +18,7 @@ import {
   type LayoutTable,
 } from '../query/layout.ts';
 import type { LearntColumn } from './column-facts.ts';
+import { cuboidSumType } from './cuboids.ts';
 import { DatasetError } from './dataset-error.ts';
 import { printType } from '../query/types.ts';
 import type { DatasetManifest, StoredTable } from './metadata.ts';
@@ -91,7 +93,7 @@ function layoutTableOf(
   const dimensions = isCompared && isLarge(policy, stored) ? dimensionsOf(policy, stored) : [];
   return {
     name: stored.name,
-    ...(dimensions.length === 0 ? {} : { dimensions }),
+    ...(dimensions.length === 0 ? {} : { dimensions, measures: addedColumns(policy, stored) }),
     ...(sides.length === 0 ? {} : { sides }),
     columns: policy.columns.map(({ name }) => name),
     units: policy.privacyUnits,
@@ -121,6 +123,22 @@ function sidedColumns({ isPublic, privacyUnits, columns }: TablePolicy, stored: 
   return added.slice(0, MOST_SIDED).map(({ name }) => name);
 }
 const NUMBERS: ReadonlySet<string> = new Set(['integer', 'decimal', 'float', 'double']);
+
+/** Each takes 8 bytes in each row of each cuboid. */
+const MOST_ADDED = 8;
+/** Sums have 18 digits: of values with more behind the point hardly any would fit. */
+const MOST_SCALE = 12;
+
+/** The measures that are added up or averaged, and whose sums are exact. */
+function addedColumns({ columns }: TablePolicy, stored: StoredTable): readonly string[] {
+  const isExact = ({ type }: StoredTable['columns'][number]): boolean =>
+    (type.kind === 'integer' && type.bits <= 64) || (type.kind === 'decimal' && type.scale <= MOST_SCALE);
+  const exact = new Set(stored.columns.filter(isExact).map(({ name }) => name));
+  const isAdded = ({ rights, functions }: ColumnGrant): boolean =>
+    rights.includes('aggregate') && (functions.includes('sum') || functions.includes('avg'));
+  const added = columns.filter(({ name, grants }) => exact.has(name) && grants.some(isAdded));
+  return added.slice(0, MOST_ADDED).map(({ name }) => name);
+}
 
 /** Columns by which rows of a large private table can be told apart: what can be a key of groups, and what else conditions can speak of. */
 function dimensionsOf({ columns }: TablePolicy, stored: StoredTable): readonly (readonly string[])[] {
@@ -321,12 +339,13 @@ export function emptySchemaOf(
           ]),
     ];
     statements.push(`CREATE TABLE ${quoteName(alias)}.${quoteName(table.name)} (${columns.join(', ')})`);
-    for (const { name, columns: keys } of cuboids.get(stored.name) ?? []) {
-      const words = table.units.flatMap((_, i) => UNIT_WORDS(i)).map((word) => `${quoteName(word)} UBIGINT`);
+    for (const { name, columns: keys, sums } of cuboids.get(stored.name) ?? []) {
+      const words = table.units.flatMap((_, i) => [UNIT_ONE_HOT(i), ...UNIT_WORDS(i)]);
       const parts = [
         ...keys.map((key) => `${quoteName(key)} ${typeOf(key)}`),
         `${quoteName(CUBOID_ROWS)} BIGINT`,
-        ...words,
+        ...words.map((word) => `${quoteName(word)} UBIGINT`),
+        ...sums.map((column) => `${quoteName(CUBOID_SUM(column))} ${cuboidSumType(typeOf(column))}`),
       ];
       statements.push(`CREATE TABLE ${quoteName(alias)}.${quoteName(name)} (${parts.join(', ')})`);
     }

@@ -1,15 +1,25 @@
 /**
- * Cuboids of a large table: how many rows, and the XOR of the words of which, share the values of some of its columns. The
- * sketch of any cell whose keys and conditions speak of these columns alone follows from them, and the differencing guard
- * has no need to look at the rows (Gray et al., Data Cube, 1997; Harinarayan et al., Implementing Data Cubes Efficiently, 1996).
+ * Cuboids of a large table: how many rows share the values of some of its columns, the sums of its measures over them, the
+ * bits of their units, and the XOR of their words. Counts, sums and means whose keys and conditions speak of these columns
+ * alone follow from them, with the proof of how many units they rest on and the sketches of the differencing guard, and no
+ * row is read (Gray et al., Data Cube, 1997; Harinarayan et al., Implementing Data Cubes Efficiently, 1996).
  */
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { type Cuboid, CUBOID, CUBOID_ROWS, LARGE_ROWS, type LayoutTable, UNIT_WORDS } from '../query/layout.ts';
+import {
+  type Cuboid,
+  CUBOID,
+  CUBOID_ROWS,
+  CUBOID_SUM,
+  LARGE_ROWS,
+  type LayoutTable,
+  UNIT_ONE_HOT,
+  UNIT_WORDS,
+} from '../query/layout.ts';
 import type { LearntColumn } from './column-facts.ts';
 import { quoteName } from './sql-text.ts';
 
-/** Of so few combinations nothing that is asked of them takes long; each takes some 40 bytes in the layout. */
-const MOST_CELLS = 65_536;
+/** Of so few combinations nothing that is asked of them takes long; each takes some 50 bytes in the layout, and 8 for each measure. */
+const MOST_CELLS = 131_072;
 /** There are to be many more rows than combinations, or the rows might as well be read. */
 const ROWS_PER_CELL = 64;
 /** Each takes a pass over the table. */
@@ -24,20 +34,25 @@ interface Dimension {
 }
 
 /**
- * Which columns go together: beginning with one that is in no cuboid yet, as many as fit.
+ * Which columns go together: beginning with one that is in no cuboid yet, as many as fit; then beginning with two that are in
+ * none together.
  *
  * @param dimensions in the order in which they are taken.
  */
 export function cuboidColumns(dimensions: readonly Dimension[], rows: number): readonly (readonly string[])[] {
   const most = Math.min(MOST_CELLS, rows / ROWS_PER_CELL);
   const found: (readonly string[])[] = [];
-  const isIn = (name: string): boolean => found.some((names) => names.includes(name));
-  for (const seed of dimensions.filter(({ values }) => values <= most)) {
-    if (found.length === MOST_CUBOIDS || isIn(seed.name)) continue;
-    const names = [seed.name];
-    let cells = seed.values;
+  const single = dimensions.map((one): readonly Dimension[] => [one]);
+  const pairs = dimensions.flatMap((one, i) =>
+    dimensions.slice(i + 1).map((other): readonly Dimension[] => [one, other]),
+  );
+  for (const seed of [...single, ...pairs]) {
+    const names = seed.map(({ name }) => name);
+    let cells = seed.reduce((product, { values }) => product * values, 1);
+    const isHeld = found.some((held) => names.every((name) => held.includes(name)));
+    if (found.length === MOST_CUBOIDS || isHeld || cells > most) continue;
     for (const { name, values } of dimensions) {
-      if (name === seed.name || cells * values > most) continue;
+      if (names.includes(name) || cells * values > most) continue;
       names.push(name);
       cells *= values;
     }
@@ -59,21 +74,42 @@ export async function makeCuboids(
     names.map((name) => ({ name, values: valuesOf(columns[name]) })).toSorted((a, b) => a.values - b.values),
   );
   const dimensions = await withoutLongTexts(connection, table.name, known);
+  const types = await typesOf(connection, table.name);
+  const measures = (table.measures ?? []).filter((name) => columns[name]?.isComplete === true);
   const made: Cuboid[] = [];
   for (const names of cuboidColumns(dimensions, rowCount)) {
     const name = CUBOID(table.name, made.length);
     const keys = names.map(quoteName).join(', ');
-    const words = table.units
-      .flatMap((_, i) => UNIT_WORDS(i))
-      .map((word) => `bit_xor(${quoteName(word)}) AS ${quoteName(word)}`);
-    const sums = [`count(*) AS ${quoteName(CUBOID_ROWS)}`, ...words].join(', ');
+    const of = (call: string, column: string): string => `${call}(${quoteName(column)}) AS ${quoteName(column)}`;
+    const held = [
+      `count(*) AS ${quoteName(CUBOID_ROWS)}`,
+      ...table.units.map((_, i) => of('bit_or', UNIT_ONE_HOT(i))),
+      ...table.units.flatMap((_, i) => UNIT_WORDS(i).map((word) => of('bit_xor', word))),
+      ...measures.map(
+        (column) =>
+          `TRY_CAST(sum(${quoteName(column)}) AS ${cuboidSumType(types.get(column) ?? '')}) AS ${quoteName(CUBOID_SUM(column))}`,
+      ),
+    ];
     await connection.run(
-      `CREATE TABLE ${quoteName(name)} AS SELECT ${keys}, ${sums} FROM ${quoteName(table.name)} GROUP BY ${keys} ORDER BY ${keys}`,
+      `CREATE TABLE ${quoteName(name)} AS SELECT ${keys}, ${held.join(', ')} FROM ${quoteName(table.name)} GROUP BY ${keys} ORDER BY ${keys}`,
     );
-    const counted = await connection.runAndReadAll(`SELECT count(*) FROM ${quoteName(name)}`);
-    made.push({ name, columns: names, rowCount: Number(counted.getRows()[0]?.[0]) });
+    const there = ['*', ...measures.map((column) => quoteName(CUBOID_SUM(column)))];
+    const counted = await connection.runAndReadAll(
+      `SELECT ${there.map((column) => `count(${column})`).join(', ')} FROM ${quoteName(name)}`,
+    );
+    const [rows = 0, ...whole] = (counted.getRows()[0] ?? []).map(Number);
+    made.push({ name, columns: names, sums: measures.filter((_, i) => whole[i] === rows), rowCount: rows });
   }
   return made;
+}
+
+/**
+ * The type of sums of a column of that type in a cuboid: 64 bits, which are read and added up several times as fast as 128.
+ * A measure with a sum that does not fit is not held.
+ */
+export function cuboidSumType(type: string): string {
+  const scale = /^DECIMAL\(\d+,\s*(\d+)\)$/.exec(type)?.[1];
+  return scale === undefined ? 'BIGINT' : `DECIMAL(18,${scale})`;
 }
 
 /** One more where some rows have none. */
@@ -88,12 +124,16 @@ async function withoutLongTexts(
   dimensions: readonly Dimension[],
 ): Promise<readonly Dimension[]> {
   const few = dimensions.filter(({ values }) => values <= MOST_CELLS);
-  const described = await connection.runAndReadAll(`DESCRIBE ${quoteName(table)}`);
-  const texts = described.getRows().flatMap(([name, type]) => (type === 'VARCHAR' ? [String(name)] : []));
-  const measured = few.filter(({ name }) => texts.includes(name));
+  const types = await typesOf(connection, table);
+  const measured = few.filter(({ name }) => types.get(name) === 'VARCHAR');
   if (measured.length === 0) return few;
   const lengths = measured.map(({ name }) => `max(strlen(${quoteName(name)}))`);
   const longest = await connection.runAndReadAll(`SELECT ${lengths.join(', ')} FROM ${quoteName(table)}`);
   const isLong = measured.filter((_, i) => Number(longest.getRows()[0]?.[i] ?? 0) > MOST_BYTES);
   return few.filter((one) => !isLong.includes(one));
+}
+
+async function typesOf(connection: DuckDBConnection, table: string): Promise<ReadonlyMap<string, string>> {
+  const described = await connection.runAndReadAll(`DESCRIBE ${quoteName(table)}`);
+  return new Map(described.getRows().map(([name, type]) => [String(name), String(type)]));
 }

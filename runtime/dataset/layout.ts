@@ -36,7 +36,7 @@ export interface Layout {
 }
 
 /** Raised whenever the statements change what a layout holds: old files are then rebuilt. */
-const LAYOUT_FORM = 9;
+const LAYOUT_FORM = 10;
 const LAYOUT_FILE = 'layout.duckdb';
 const RECORD_FILE = 'layout.json';
 

@@ -51,6 +51,6 @@ function shapeOf(tables: readonly CatalogueTable[]): unknown {
     physical,
     columns.map(({ name, type }) => [name, type]),
     units.map(({ hash, oneHot }) => [hash, oneHot]),
-    cuboids?.map((cuboid) => [cuboid.physical, cuboid.columns]),
+    cuboids?.map(({ physical: cuboid, columns: keys, sums }) => [cuboid, keys, sums]),
   ]);
 }

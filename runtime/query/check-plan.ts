@@ -1,7 +1,7 @@
 import { denied, type Denied, reason } from '../policy/reason.ts';
 import type { QueryContext } from './catalogue.ts';
 import type { EnforcedQuery } from './enforced.ts';
-import { CUBOID_ROWS, FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
+import { CUBOID_ROWS, CUBOID_SUM, FIXED_POINT, ROW_RANK, UNIT_HASH, UNIT_ONE_HOT } from './layout.ts';
 
 /**
  * The second gate: what the engine understood of the text that we printed. Independent of the compiler on purpose, so
@@ -177,9 +177,12 @@ function tablesOf(enforced: EnforcedQuery, context: QueryContext): Map<string, S
     ];
     allowed.set(table.physical.replaceAll('"', ''), new Set(columns));
     // Their keys are columns of the table, and no column of the table has the name of a sum.
-    const sums = [CUBOID_ROWS, ...table.units.flatMap(({ words = [] }) => words)];
-    for (const { physical } of table.cuboids ?? [])
-      allowed.set(physical.replaceAll('"', ''), new Set([...table.columns.map(({ name }) => name), ...sums]));
+    const held = table.units.flatMap(({ oneHot, words = [] }, index) => [oneHot || UNIT_ONE_HOT(index), ...words]);
+    for (const { physical, columns: keys, sums } of table.cuboids ?? []) {
+      const known = table.columns.filter(({ name }) => keys.includes(name)).map(({ name }) => name);
+      const added = table.columns.filter(({ name }) => sums.includes(name)).map(({ name }) => CUBOID_SUM(name));
+      allowed.set(physical.replaceAll('"', ''), new Set([...known, CUBOID_ROWS, ...held, ...added]));
+    }
   }
   return allowed;
 }

@@ -15,9 +15,11 @@ import { LANES } from '../release/lanes.ts';
  *   `__gb_v<i>`, `__gb_w<i>` UBIGINT NOT NULL  of a large table: what the row adds to a sketch, see `sketchWords`
  *   `__gb_s_<column>` UBIGINT NOT NULL  of a large table with one unit, for measures that can be multiplied: bit
  *                                  `hash & 31`, 32 bits higher where the value is above a cut, 0 where there is none
- * A large table whose answers can be compared has cuboids (Gray et al., Data Cube, 1997): tables `__gb_c<i>_<table>` with a row
+ * A large table whose exact answers may leave has cuboids (Gray et al., Data Cube, 1997): tables `__gb_c<i>_<table>` with a row
  * for each combination of values of some of its columns that rows have,
  *   `__gb_n` BIGINT NOT NULL       how many rows have it
+ *   `__gb_b<i>` UBIGINT NOT NULL   bits of the units of these rows
+ *   `__gb_a_<column>` NOT NULL     sum over these rows of a measure that is there in every row: BIGINT, or DECIMAL(18,…) with its scale
  *   `__gb_v<i>`, `__gb_w<i>` UBIGINT NOT NULL  XORs over these rows of what they add to a sketch
  * With differential privacy:
  *   `__gb_rank` UINTEGER NOT NULL  rank of the row within its unit (0-based, order by a keyed hash), rows of rank ≥ the
@@ -40,6 +42,8 @@ export interface LayoutTable {
   readonly sides?: readonly string[];
   /** Columns by which rows of a large table can be told apart: those that can be keys of groups, and others; absent: it has no cuboids. */
   readonly dimensions?: readonly (readonly string[])[];
+  /** Measures that its cuboids add up; absent: none. */
+  readonly measures?: readonly string[];
   /** Row bound per unit for the differentially private form; null when no rule asks for one. */
   readonly maxRowsPerUnit: number | null;
   /** Whether rows have tags: where some rule releases exact aggregates. Noisy answers are never compared with each other. */
@@ -58,6 +62,7 @@ export const UNIT_WORDS = (unit: number): readonly [string, string] => [`__gb_v$
 export const UNIT_SIDES = (column: string): string => `__gb_s_${column}`;
 export const CUBOID = (table: string, index: number): string => `__gb_c${index}_${table}`;
 export const CUBOID_ROWS = '__gb_n';
+export const CUBOID_SUM = (column: string): string => `__gb_a_${column}`;
 export const ROW_RANK = '__gb_rank';
 export const FIXED_POINT = (column: string): string => `__gb_f_${column}`;
 /** Consumers cannot name anything that begins so; registration refuses source columns that do. */
@@ -68,6 +73,8 @@ export interface Cuboid {
   readonly name: string;
   /** The columns of the table that it tells rows apart by. */
   readonly columns: readonly string[];
+  /** The measures that it has added up. */
+  readonly sums: readonly string[];
   /** How many combinations of their values there are. */
   readonly rowCount: number;
 }

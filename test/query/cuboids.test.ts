@@ -7,6 +7,7 @@ import type { CatalogueColumn, CatalogueTable, TableCuboid } from '../../runtime
 import { UNIT_WORDS } from '../../runtime/query/layout.ts';
 import { fc } from '../property.ts';
 import {
+  ask,
   column,
   comparable,
   compileText,
@@ -26,17 +27,19 @@ const STAYS = `CREATE TABLE stays AS SELECT *, ${UNIT_COLUMNS('patient')}, hash(
     hash(doctor, 'doctor') AS __gb_u1, (1::UBIGINT << (hash(doctor, 'doctor') & 63)) AS __gb_b1, hash(i, doctor) AS __gb_t1, ${SKETCH_COLUMNS(1)}
   FROM (SELECT i, (h % 90)::INTEGER AS patient, (h // 3 % 40)::INTEGER AS doctor,
     CASE WHEN h // 7 % 9 < 8 THEN 'ward ' || (h // 7 % 9) END AS "ward ""r0.", (h // 31 % 4)::INTEGER AS day, (h // 97 % 6)::INTEGER AS grade,
-    (h // 11 % 50)::INTEGER AS pay, (h // 13 % 9 / 4)::DOUBLE AS dose, repeat('long ', 60) || (h % 2) AS note
+    (h // 11 % 50)::INTEGER AS pay, (h // 17 % 700 / 4)::DECIMAL(9,2) AS fee, (h // 13 % 9 / 4)::DOUBLE AS dose, repeat('long ', 60) || (h % 2) AS note
   FROM (SELECT i, (hash(i, 5) & 1048575)::INTEGER AS h FROM range(900) r(i)))`;
 const WARDS = `CREATE TABLE wards AS SELECT * FROM (VALUES ('ward 0', 'big', 1), ('ward 1', 'big', 2), ('ward 2', 'small', 1),
   ('ward 3', 'small', 3), ('ward 5', NULL, 2)) t(ward, kind, floor)`;
 
+const COMPLETE = { isComplete: true, low: null, high: null };
 const COLUMNS: readonly CatalogueColumn[] = [
   column('patient', INTEGER, grant(['join', 'group'])),
   column('ward "r0.', TEXT, grant(['group', 'filter', 'join'])),
   column('day', INTEGER, grant(['group', 'filter', 'compare', 'order'])),
   column('grade', INTEGER, grant(['group', 'filter', 'compare'])),
-  column('pay', INTEGER, measure(['sum', 'avg', 'count']), grant(['filter'])),
+  { ...column('pay', INTEGER, measure(['sum', 'avg', 'count']), grant(['filter'])), facts: COMPLETE },
+  { ...column('fee', { kind: 'decimal', width: 9, scale: 2 }, measure(['sum', 'avg', 'count'])), facts: COMPLETE },
   column('dose', DOUBLE, measure(['sum', 'avg', 'count'])),
   column('note', TEXT, grant(['group', 'filter'])),
 ];
@@ -70,6 +73,16 @@ const CELLS = [
   'sum(CASE WHEN day = 2 THEN pay ELSE 0 END)',
   'avg(CASE WHEN grade < 3 THEN 1.0 ELSE 0 END)',
 ];
+const SUMS = [
+  'avg(pay)',
+  'sum(fee)',
+  'avg(fee)',
+  'avg(fee) FILTER (WHERE day <> 2)',
+  'sum(CASE WHEN grade > 3 THEN fee END)',
+  'count(fee)',
+  'sum(pay) FILTER (WHERE grade > 1)',
+  'sum(fee * 2)',
+];
 const FROM = [
   'stays',
   'stays WHERE grade > 0',
@@ -86,10 +99,10 @@ describe('cuboids', async () => {
   const rows = 4_000_000;
   let cuboids: readonly TableCuboid[] = [];
   before(async () => {
-    const distinct = [90_000, 9, 4, 6, 50, 9, 2];
-    const learnt = COLUMNS.map(({ name }, i): [string, LearntColumn] => [
+    const distinct = [90_000, 9, 4, 6, 50, 700_000, 9, 2];
+    const learnt = COLUMNS.map(({ name, facts }, i): [string, LearntColumn] => [
       name,
-      { isComplete: false, low: null, high: null, distinctValues: distinct[i] ?? 0 },
+      { ...COMPLETE, isComplete: facts !== undefined, distinctValues: distinct[i] ?? 0 },
     ]);
     const table = {
       name: 'stays',
@@ -104,6 +117,7 @@ describe('cuboids', async () => {
       isTagged: true,
       hasLanes: true as const,
       dimensions: DIMENSIONS,
+      measures: ['pay', 'fee', 'dose'],
     };
     assert.deepEqual(await makeCuboids(connection, table, { columns: Object.fromEntries(learnt), rowCount: 1000 }), []);
     const made = await makeCuboids(connection, table, { columns: Object.fromEntries(learnt), rowCount: rows });
@@ -163,8 +177,10 @@ describe('cuboids', async () => {
     const of = (rowCount: number, ...all: readonly (readonly [string, number])[]): readonly (readonly string[])[] =>
       cuboidColumns(all.map(dimension), rowCount);
     assert.deepEqual(of(10_000_000, ['a', 7], ['b', 25], ['c', 100], ['d', 1000], ['e', 5]), [
-      ['a', 'b', 'c'],
+      ['a', 'b', 'c', 'e'],
       ['d', 'a', 'e'],
+      ['b', 'd', 'e'],
+      ['c', 'd'],
     ]);
     // At least 64 rows for each combination.
     assert.deepEqual(of(64 * 700, ['a', 7], ['b', 25], ['c', 100]), [
@@ -205,6 +221,66 @@ describe('cuboids', async () => {
       { numRuns: 60 },
     );
     assert.ok(met.held > 10 && met.beside > 5 && met.both > 1 && met.sketches > 200, JSON.stringify(met));
+  });
+
+  it('answer what the rows do, and prove as much', async () => {
+    const met = { held: 0, rows: 0, shown: 0, withheld: 0 };
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...FROM),
+        fc.constantFrom(...KEYS),
+        fc.uniqueArray(fc.constantFrom(...CELLS, ...SUMS), { minLength: 1, maxLength: 4 }),
+        fc.constantFrom('drop', 'null', 'remainder', 'refuse'),
+        fc.constantFrom(2, 4, 12, 25),
+        fc.boolean(),
+        async (from, keys, cells, smallGroups, minUnits, differencingGuard) => {
+          const sql = `SELECT ${cells.join(', ')} FROM ${from}${keys === '' ? '' : ` GROUP BY ${keys}`}`;
+          if (smallGroups === 'remainder' && keys.startsWith('ROLLUP')) return;
+          const terms = { smallGroups, minUnits, differencingGuard } as const;
+          const [with_, without] = [contextWith(cuboids, terms), contextWith([], terms)];
+          const compiled = await compileText(connection, sql, with_);
+          const setup = compiled.kind === 'denied' ? '' : compiled.enforced.setup.join('\n');
+          met[setup.includes('"__gb_c') ? 'held' : 'rows'] += 1;
+          const [one, other] = [await ask(connection, sql, with_), await ask(connection, sql, without)];
+          assert.equal(one.kind, other.kind, sql);
+          if (one.kind === 'denied' || other.kind === 'denied') return;
+          assert.deepEqual(comparable(one.rows), comparable(other.rows), sql);
+          assert.equal(one.withheld, other.withheld, sql);
+          met[one.rows.length === 0 ? 'withheld' : 'shown'] += 1;
+        },
+      ),
+      { numRuns: 60 },
+    );
+    assert.ok(met.held > 20 && met.rows > 20 && met.shown > 40 && met.withheld > 3, JSON.stringify(met));
+  });
+
+  it('spare reading any row', async () => {
+    const readFirst = async (sql: string): Promise<string> => {
+      const compiled = await compileText(connection, sql, contextWith(cuboids, { differencingGuard: false }));
+      assert.ok(compiled.kind !== 'denied', sql);
+      const { setup, gates = [] } = compiled.enforced;
+      return setup.filter((_, i) => !gates.some(({ from, to }) => from <= i && i < to)).join('\n');
+    };
+    for (const sql of [
+      'SELECT day, count(*), sum(pay), avg(fee) FROM stays GROUP BY day',
+      'SELECT sum(fee) FILTER (WHERE grade > 3) FROM stays WHERE day <> 2',
+      `SELECT kind, avg(pay) FROM stays JOIN wards ON "ward ""r0." = ward WHERE floor < 3 GROUP BY kind`,
+      'SELECT day, count(*) FROM stays WHERE pay > 3 GROUP BY day',
+      'SELECT day, sum(fee) FILTER (WHERE pay > 20) FROM stays GROUP BY day',
+    ]) {
+      const text = await readFirst(sql);
+      if (!text.includes('"__gb_c')) console.log(text);
+      assert.ok(text.includes('"__gb_c'), sql);
+      assert.ok(!text.includes('"main"."stays"'), sql);
+      assert.equal((await ask(connection, sql, contextWith(cuboids, {}))).kind, 'answer');
+    }
+    for (const sql of [
+      'SELECT day, sum(dose) FROM stays GROUP BY day',
+      'SELECT day, sum(pay * 2) FROM stays GROUP BY day',
+      `SELECT day, sum(CASE WHEN note LIKE '%1' THEN pay END) FROM stays GROUP BY day`,
+      `SELECT day, count(*) FROM stays WHERE note LIKE '%1' GROUP BY day`,
+    ])
+      assert.ok(!(await readFirst(sql)).includes('"__gb_c'), sql);
   });
 
   it('leave room to tell which groups share a key, or rows of their own tell it', async () => {

@@ -56,8 +56,13 @@ export function addedIn(
     return type?.kind === 'decimal' && literal.scale <= type.scale
       ? { as: 'mean', value: null, within, per, each: literal }
       : null;
+  if (type?.kind === 'decimal' && arg.type.kind === 'decimal' && isShort(arg.type))
+    return { as: 'mean', ...added, per, each: { unscaled: 10n ** BigInt(type.scale), scale: type.scale } };
   return type?.kind === 'integer' && type.bits <= 32 ? { as: 'mean', ...added, per } : null;
 }
+
+/** Kept in 64 bits, and ten thousand million of them can be added up as whole numbers of 128. */
+const isShort = ({ width, scale }: SqlType & { kind: 'decimal' }): boolean => width <= 18 && width + scale <= 28;
 
 const isMean = (name: string): boolean => name === 'avg' || name === 'mean';
 

@@ -10,6 +10,8 @@ import { flags, regionsOf } from './siblings.ts';
 export interface AddedUp {
   /** Columns of the sums: how many rows, and what they add; to be grouped by `mask` as well, if there is one. */
   readonly sums: readonly string[];
+  /** The same where each row is such a sum: `rows` says of how many, `sum` what it holds of a value; null: it holds it not. */
+  readonly held: (rows: string, sum: (value: string) => string | null) => readonly string[] | null;
   /** Which conditions a row meets, as an expression over the rows; null: there are no conditions. */
   readonly mask: string | null;
   /** How many different ones there can be. */
@@ -73,12 +75,22 @@ export function addedUp(
     if (terms.length === 0) return [];
     return [`CAST(coalesce(sum(CASE WHEN ${terms.join(' AND ')} THEN ${prefix}${OURS}n END), 0) AS BIGINT) AS na`];
   };
+  const units = hasBits ? block.units : [];
   return {
     sums: [
       `count(*) AS ${OURS}n`,
       ...values.map((value, i) => `sum(${value}) AS ${OURS}v${i}`),
-      ...(hasBits ? block.units.map(({ oneHot }, u) => `bit_or(${oneHot}) AS ${OURS}o${u}`) : []),
+      ...units.map(({ oneHot }, u) => `bit_or(${oneHot}) AS ${OURS}o${u}`),
     ],
+    held: (rows, sum) => {
+      const sums = values.map(sum);
+      if (sums.includes(null)) return null;
+      return [
+        `${rows} AS ${OURS}n`,
+        ...sums.map((one, i) => `${one} AS ${OURS}v${i}`),
+        ...units.map(({ oneHot }, u) => `${oneHot} AS ${OURS}o${u}`),
+      ];
+    },
     mask: bits.length === 0 ? null : flags(bits),
     masks: 2 ** bits.length,
     test: (prefix, rows) => testsOf(known, (sql) => meets(prefix, sql)).get(rows) ?? null,
@@ -94,7 +106,7 @@ export function addedUp(
         const { unscaled, scale } = one.each ?? { unscaled: 1n, scale: 0 };
         // As the engine takes means of decimals: whole numbers, by how many there are times the power of ten.
         if (scale > 0)
-          return `(CAST(${total(one)} * ${unscaled} AS DOUBLE) / (CAST(${counted(one.per)} AS DOUBLE) * 1e${scale}))`;
+          return `(CAST(CAST(${total(one)} * ${unscaled} AS HUGEINT) AS DOUBLE) / (CAST(${counted(one.per)} AS DOUBLE) * 1e${scale}))`;
         return `(${total(one)} / ${counted(one.per)})`;
       };
       return [

@@ -63,7 +63,7 @@ export interface Added {
   readonly within: string | null;
   /** Of a mean: the rows that it is taken over, likewise. */
   readonly per: string | null;
-  /** Of a mean of constants: the one that each row adds instead of one. */
+  /** Of a mean of constants: the one that each row adds instead of one; of decimals: how many of their last digit make one. */
   readonly each?: { readonly unscaled: bigint; readonly scale: number };
 }
 

@@ -7,6 +7,7 @@ import { cutBits, isPacked, preparedBits, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
 import { bitColumns, type Look, lookAtRows, lookAtSample } from './quick.ts';
 import { type Halves, HALVES } from './halves.ts';
+import type { Held } from './held.ts';
 import { printWanted, type Wanted } from './wanted.ts';
 import { create, keysAs, keyNames, groupBy, predicates, sameKeys } from './parts.ts';
 
@@ -36,7 +37,7 @@ interface Made {
 export function groups(
   block: Block,
   { conditions, siblings, regions, sample, cut, prepared, isKept, beside: wanted }: GroupsParts,
-  halves: Halves | null = null,
+  { halves, held }: { readonly halves: Halves | null; readonly held: Held | null },
 ): Made {
   const sums = [
     ...block.cells.map((cell, i) => `${cell.sql} AS ${cellName(i)}`),
@@ -56,6 +57,7 @@ export function groups(
     const masks = block.units.map((_, u) => `${wholeFromSides(u)} AS m${u}`).join(', ');
     return `SELECT *, ${units} FROM (${isDerived ? `SELECT *, ${masks} FROM (${from})` : from})`;
   };
+  if (held !== null) return { before: [], ahead: [], select: counted(held.groups) };
   const beside = cut === null ? '' : ' CROSS JOIN sp';
   const sp = cut === null ? [] : [`sp AS MATERIALIZED (${cut})`];
   const bitsOver = (look: Look): string[] => [

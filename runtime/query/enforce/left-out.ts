@@ -6,6 +6,7 @@ import { repeatsRows } from '../differential/fan-out.ts';
 import { groupsOf, hasManyGroups, isByJoined, isSmall, rowsPerGroup, UNEVEN } from './quick.ts';
 import { folded, preparedSides, wholeFromSides } from './factors.ts';
 import type { Halves } from './halves.ts';
+import type { Held } from './held.ts';
 import {
   all,
   create,
@@ -30,10 +31,13 @@ const JOINED = 4;
  * statement about a few people. Finding enough is easy in a few rows, and finding them in any part of the rows proves
  * it, so a prefix decides nearly always. Only where it finds too few is everything looked at, by bits and then exactly.
  */
-export function leftOutStatements(block: Block, halves: Halves | null = null): string[] {
+export function leftOutStatements(
+  block: Block,
+  { halves, held }: { readonly halves: Halves | null; readonly held: Held | null },
+): string[] {
   if (block.scope.predicates.length === 0) return [];
   const isSplit = block.keys.length > 0 && splitPredicates(block).others.length > 0;
-  const looked = halves === null ? prefix(block) : otherHalf(block, halves);
+  const looked = held === null ? (halves === null ? prefix(block) : otherHalf(block, halves)) : held.left;
   return [create(block, 'p', looked), overall(block), ...(isSplit ? [withinGroups(block)] : [])];
 }
 
@@ -82,6 +86,11 @@ export function tooFewLeftOut(block: Block, w: string): string | null {
 /** The same of the other half of the rows, of which all are looked at. */
 export const fewRowsOf = (block: Block): string =>
   `coalesce(a.looked BETWEEN 1 AND ${block.terms.minUnits - 1}, FALSE)`;
+
+/** Where all that was left out was looked at: a group that is not among it left nothing out. */
+export function allMissed(block: Block): { readonly nothing: string; readonly few: string } {
+  return { nothing: 'a.looked IS NULL', few: fewRowsOf(block) };
+}
 
 /** How many rows were looked at, as a column `looked`; null: not told. */
 export function rowsLookedAt(block: Block): string | null {

@@ -1,7 +1,7 @@
 import { exactVerdict, isCountedAtOnce } from './exact.ts';
 import { contributionStatements } from './contributions.ts';
 import { extremumStatements } from './extremum.ts';
-import { leftHalf, leftOutStatements, prefix } from './left-out.ts';
+import { allMissed, leftHalf, leftOutStatements, prefix } from './left-out.ts';
 import { type Block, cellName, type Condition, conditionsOf, isRanked } from './block.ts';
 import { cuts, cutsFromTables, factorsOf, factorStatements, preparedSides } from './factors.ts';
 import { dominanceStatements } from './dominance.ts';
@@ -11,6 +11,7 @@ import { isSmall, quickVerdict, sampleOf } from './quick.ts';
 import type { Gate } from '../enforced.ts';
 import { groups, withParts } from './groups.ts';
 import { byPlace, halvesOf } from './halves.ts';
+import { heldGroups } from './held.ts';
 import { table, create } from './parts.ts';
 import { remainder } from './remainder.ts';
 import { verdict, withEnough } from './verdict.ts';
@@ -47,7 +48,9 @@ export function statementsOf(
   const conditions = conditionsOf(block);
   const siblings = siblingsOf(conditions);
   const isMerged = block.terms.smallGroups === 'remainder' && block.keys.length > 0;
-  const halves = halvesOf(block);
+  const isTold = regionCount(siblings, true) > 0;
+  const held = beside.length > 0 ? null : heldGroups(block, conditions, isTold ? siblings : []);
+  const halves = held === null ? halvesOf(block) : null;
   // Sketches of both halves are read where these are, see lanes.ts.
   const isAlone = !isMerged && !keepsGroups && (beside.length === 0 || halves !== null);
   const contributed = [...contributionStatements(block), ...dominatedDifferences(block)];
@@ -55,16 +58,16 @@ export function statementsOf(
     return { setup: [exactVerdict(block, conditions), ...contributed, ...treatment(block, conditions)], gate: null };
   // Of many groups a sample is large. Where the layout shows the sides of the factors, all rows cost less than that.
   const sides = preparedSides(block);
-  const sample = sides === null && halves === null ? sampleOf(block) : null;
-  const regions = regionCount(siblings, sample !== null);
+  const sample = sides === null && halves === null && held === null ? sampleOf(block) : null;
+  const regions = regionCount(siblings, sample !== null || held !== null);
   const hasFactors = factorsOf(block).length > 0;
   // A small sample is kept and looked at twice; a large one only once, so its cuts come from elsewhere.
   const isKept = sample !== null && hasFactors && (sample.isSmall || cutsFromTables(block) === null);
   const cut = !hasFactors || sides !== null ? null : isKept ? cuts(block, 'sq') : cutsFromTables(block);
   const hasCuts = cut !== null || sides !== null;
   const parts = { conditions, siblings, regions, sample, cut, prepared: sides, isKept, beside };
-  const made = groups(block, parts, halves);
-  const [looked, ...leftOut] = leftOutStatements(block, halves);
+  const made = groups(block, parts, { halves, held });
+  const [looked, ...leftOut] = leftOutStatements(block, { halves, held });
   const seen = [
     create(block, 'g', `${withParts(made.ahead)}${made.select}`),
     ...(looked === undefined ? [] : [looked]),
@@ -81,16 +84,18 @@ export function statementsOf(
   const before = isMerged && overall !== undefined ? [overall] : [];
   // Each statement costs about a millisecond, which is all that a small table costs: there one makes everything. Of both
   // halves of very many groups one statement makes the verdict, without writing either of them down.
-  const isOne = isQuick && isAlone && (isSmall(block) || halves !== null);
+  const isHeldAlone = held !== null && contributed.length === 0;
+  const isOne = isQuick && isAlone && (isSmall(block) || halves !== null || isHeldAlone);
   const gg = `gg AS MATERIALIZED (${made.select})`;
-  const whole = { ahead: [], g: table(block, 'g'), p: table(block, 'p') };
-  const ahead =
-    looked === undefined ? [] : [`pp AS MATERIALIZED (${halves === null ? prefix(block) : leftHalf(block, halves)})`];
+  const missed = held === null ? {} : allMissed(block);
+  const whole = { ahead: [], g: table(block, 'g'), p: table(block, 'p'), ...missed };
+  const left = held === null ? (halves === null ? prefix(block) : leftHalf(block, halves)) : held.left;
+  const ahead = looked === undefined ? [] : [`pp AS MATERIALIZED (${left})`];
   const one = {
     ahead: [...made.ahead, gg, ...ahead],
     g: 'gg',
     p: 'pp',
-    ...(halves === null ? {} : byPlace(block, halves)),
+    ...(halves === null ? missed : byPlace(block, halves)),
   };
   const first = [
     ...made.before,
