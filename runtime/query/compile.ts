@@ -157,7 +157,9 @@ export function enforced(
   });
   // What a sub-query brings into the answer is certified with it; one that yields no row brings nothing.
   const domains = [...new Set([...relation.domains, ...state.borrowed.map(({ domain }) => domain)])];
-  const certificates = domains.map((unit, index) => ({ name: `c${index}`, meaning: 'units' as const, unit }));
+  // Whoever asks may call an output so too.
+  const own = distinctNames([...names, ...domains.map((_, index) => `c${index}`)]).slice(names.length);
+  const certificates = domains.map((unit, index) => ({ name: own[index] ?? '', meaning: 'units' as const, unit }));
   const least = domains.map((domain, index) => {
     const own = relation.domains.indexOf(domain);
     const borrowed = [...new Set(state.borrowed.filter((one) => one.domain === domain).map(({ sql }) => sql))];

@@ -32,6 +32,7 @@ export const EXACT: Readonly<Record<string, readonly string[]>> = {
     `SELECT COALESCE(differ::VARCHAR, 'unknown') AS grade, count(*) AS n FROM colon WHERE etype=1 GROUP BY 1 ORDER BY 1`,
     `SELECT CASE sex WHEN 1 THEN 'male' WHEN 0 THEN 'female' END AS sex, count(*) FROM colon WHERE etype = 1 GROUP BY sex`,
     'SELECT rx AS rx, count(*) AS count FROM colon GROUP BY rx',
+    'SELECT rx AS k0, count(*) AS c0, avg(age) AS c1, sum(status) AS o0 FROM colon GROUP BY rx',
     'SELECT rx, count(*) AS "number of rows", avg(age) AS "Mean age (years)" FROM colon GROUP BY rx ORDER BY "number of rows"',
     'SELECT status = 1 AS dead, avg(age) FROM colon WHERE etype=2 GROUP BY dead',
     'SELECT rx, etype, sum(status), count(*), sum(status)/count(*) FROM colon GROUP BY GROUPING SETS ((rx, etype), (rx), ()) ORDER BY ALL',

@@ -279,6 +279,9 @@ describe('cuboids', async () => {
       'SELECT day, sum(pay * 2) FROM stays GROUP BY day',
       `SELECT day, sum(CASE WHEN note LIKE '%1' THEN pay END) FROM stays GROUP BY day`,
       `SELECT day, count(*) FROM stays WHERE note LIKE '%1' GROUP BY day`,
+      'SELECT count(*) FROM (SELECT patient, count(*) AS n FROM stays GROUP BY patient)',
+      'SELECT count(*) FROM (SELECT DISTINCT patient FROM stays)',
+      `SELECT count(*) FROM (SELECT * FROM stays WHERE note LIKE '%1')`,
     ])
       assert.ok(!(await readFirst(sql)).includes('"__gb_c'), sql);
   });
@@ -331,6 +334,7 @@ describe('cuboids', async () => {
       `SELECT day, count(*) FROM stays WHERE note LIKE '%1' GROUP BY day`,
       'SELECT "ward ""r0.", day, count(*) FILTER (WHERE pay > 3 AND length(note) > 2) FROM stays GROUP BY ALL',
       // Who has a value is told by no cuboid.
+      'SELECT count(*) FROM (SELECT patient, count(*) AS n FROM stays GROUP BY patient)',
       'SELECT day, sum(n) FROM (SELECT patient, day, count(*) AS n FROM stays GROUP BY patient, day) GROUP BY day',
     ])
       assert.equal(await asked(sql), false, sql);

@@ -67,7 +67,10 @@ export function termsOf({ keys, scope }: Block): readonly string[] {
 }
 
 /** The smallest cuboid of a table that tells its rows apart by all of its columns of which the terms speak; null: there is none. */
-export function cuboidFor({ relation, table: { cuboids = [] } }: Base, terms: readonly string[]): TableCuboid | null {
+export function cuboidFor({ relation, table }: Base, terms: readonly string[]): TableCuboid | null {
+  const { cuboids = [], physical } = table;
+  // INVARIANT: rows that a query made of a table are not those that its cuboids stand for.
+  if (physical.startsWith('(')) return null;
   const own = new RegExp(`\\b${alias(relation)}\\.("(?:[^"]|"")+")?`, 'g');
   const names = [...terms.join(' ').matchAll(own)].map(([, name]) => name);
   const holds = ({ columns: held }: TableCuboid): boolean =>
