@@ -24,6 +24,8 @@ const MOST_CELLS = 131_072;
 const ROWS_PER_CELL = 64;
 /** Each takes a pass over the table. */
 const MOST_CUBOIDS = 4;
+/** To group by more of them takes long, though they have one value each. */
+const MOST_COLUMNS = 12;
 /** Longer texts would make a cuboid large. */
 const MOST_BYTES = 256;
 
@@ -42,23 +44,25 @@ interface Dimension {
 export function cuboidColumns(dimensions: readonly Dimension[], rows: number): readonly (readonly string[])[] {
   const most = Math.min(MOST_CELLS, rows / ROWS_PER_CELL);
   const found: (readonly string[])[] = [];
-  const single = dimensions.map((one): readonly Dimension[] => [one]);
-  const pairs = dimensions.flatMap((one, i) =>
-    dimensions.slice(i + 1).map((other): readonly Dimension[] => [one, other]),
-  );
-  for (const seed of [...single, ...pairs]) {
+  for (const seed of seedsOf(dimensions)) {
+    if (found.length === MOST_CUBOIDS) break;
     const names = seed.map(({ name }) => name);
     let cells = seed.reduce((product, { values }) => product * values, 1);
     const isHeld = found.some((held) => names.every((name) => held.includes(name)));
-    if (found.length === MOST_CUBOIDS || isHeld || cells > most) continue;
+    if (isHeld || cells > most) continue;
     for (const { name, values } of dimensions) {
-      if (names.includes(name) || cells * values > most) continue;
+      if (names.length === MOST_COLUMNS || names.includes(name) || cells * values > most) continue;
       names.push(name);
       cells *= values;
     }
     found.push(names);
   }
   return found;
+}
+
+function* seedsOf(dimensions: readonly Dimension[]): Generator<readonly Dimension[]> {
+  for (const one of dimensions) yield [one];
+  for (const [i, one] of dimensions.entries()) for (const other of dimensions.slice(i + 1)) yield [one, other];
 }
 
 /** Makes the cuboids of a table that is laid out in the connected database. */
