@@ -57,8 +57,9 @@ function withoutFacts(context: QueryContext): QueryContext {
   if (context.tables.every((table) => table.isPublic)) return context;
   const tables = context.tables.map((table) => {
     if (table.isPublic) return table;
+    const { cuboids: _, ...known } = table;
     const columns = table.columns.map(({ name, type, grants }) => ({ name, type, grants }));
-    return { ...table, columns, rowCount: 0n };
+    return { ...known, columns, rowCount: 0n };
   });
   return { ...context, tables };
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import type { CatalogueTable } from '../../../runtime/query/catalogue.ts';
 import { compileQuery } from '../../../runtime/query/compile.ts';
+import { LARGE_ROWS } from '../../../runtime/query/layout.ts';
 import { HONEST } from './honest.ts';
 import { OpenWorld, type World } from './world.ts';
 import { BANK, FACTORY, HOSPITAL, TPCH, TRADE } from './worlds.ts';
@@ -27,8 +28,17 @@ const KNOWLEDGE: readonly Knowledge[] = [true, false].flatMap((isComplete) =>
 
 function knowing(tables: readonly CatalogueTable[], { rowCount, ...facts }: Knowledge): CatalogueTable[] {
   return tables.map((table) =>
-    table.isPublic ? table : { ...table, rowCount, columns: table.columns.map((column) => ({ ...column, facts })) },
+    table.isPublic
+      ? table
+      : { ...withCuboid(table, rowCount), rowCount, columns: table.columns.map((column) => ({ ...column, facts })) },
   );
+}
+
+/** Of a large table the layout adds rows up, by columns of which it knows that they have few values. */
+function withCuboid(table: CatalogueTable, rowCount: bigint): CatalogueTable {
+  const columns = table.columns.map(({ name }) => name);
+  const cuboid = { physical: '"d0"."__gb_c0"', columns, sums: columns, rowCount: 50 };
+  return rowCount < LARGE_ROWS ? table : { ...table, cuboids: [cuboid] };
 }
 
 /** Sums of what belongs to a unit, over its events: compared unless the runtime knows that there is one of each. */
