@@ -38,6 +38,8 @@ export interface CatalogueColumn {
   readonly isPlaceInUnit?: true;
   /** Of a value per unit: which columns of the unit's rows it is made of, and what counts the rows that have them; see enforce/measures.ts. */
   readonly made?: readonly Made[];
+  /** How many values a unit has of something: 0, and not missing, for whom it rests on nothing. */
+  readonly countsValues?: true;
   /** TRUE in every row: behind a LEFT JOIN it tells whether there is one, and nothing of what is in it. */
   readonly isPresence?: true;
 }

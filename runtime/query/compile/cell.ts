@@ -8,6 +8,7 @@ import {
   cellBranch,
   chosenRows,
   conditionsFor,
+  countedIn,
   factorsOf,
   filledIn,
   isBlank,
@@ -207,7 +208,9 @@ function distinctCell(rights: Rights, arg: Typed, chosen: readonly Typed[], suff
     if (columns.length === 0) refuse('wrong-arguments', 'count(DISTINCT …) needs a column', arg.at);
     for (const base of columns) rights.granted(base, 'countDistinct', arg.at, 'in count(DISTINCT …)');
     if (value.kind !== 'column') rights.key(value);
-    conditions.push(...optional(presence(value, around, value.kind !== 'column', known)));
+    // What stands in the place of missing values is one value more, and hides that few have any.
+    const filled = filledIn(value, around, known);
+    conditions.push(...optional(presence(value, around, value.kind !== 'column', known)), ...filled);
     const sql = printTyped(value);
     rests.push({ there: `${sql} IS NOT NULL`, within: around, value: sql, unit: known.unitOf(value) });
   };
@@ -283,6 +286,7 @@ function measureCell(
       ...nonZero(value, within, known),
       ...optional(presence(value, within, false, known)),
       ...filledIn(value, within, known),
+      ...countedIn(value, within),
       ...together(value, within, known),
     );
     rests.push(...restsOf(value, within));

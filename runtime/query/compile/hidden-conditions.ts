@@ -260,15 +260,37 @@ export function filledIn(arg: Typed, within: string | null, known: Known): Condi
 }
 
 /**
+ * `count(DISTINCT x)` of each unit is 0, and not missing, for whom has no x. What is made of such numbers rests on those who
+ * have one, as a sum of values does that are missing for all others.
+ */
+export function countedIn(arg: Typed, within: string | null): Condition[] {
+  const inside = within === null ? '' : `${within} AND `;
+  return countsIn(arg).map((counts) => ({
+    sql: `${inside}${counts} <> 0`,
+    kind: 'present',
+    of: within,
+    checksOutside: false,
+  }));
+}
+
+export function countedRests(arg: Typed, within: string | null): Rest[] {
+  return countsIn(arg).map((counts) => ({ there: `${counts} <> 0`, within, value: null }));
+}
+
+function countsIn(arg: Typed): string[] {
+  const counts = columnsIn(arg).filter(({ base }) => base?.column.countsValues === true);
+  return [...new Set(counts.map(({ sql }) => sql))];
+}
+
+/**
  * The rows in which a value is there, and each value that a function fills in where it is missing. What WHERE demands is
  * not taken as known: it is what may leave rows out.
  */
 export function restsOf(arg: Typed, within: string | null): Rest[] {
   const filled = (part: Typed): Typed[] =>
     part.kind === 'call' ? [...(FILLING.has(part.name) ? part.args : []), ...part.args.flatMap(filled)] : [];
-  return [arg, ...filled(arg)]
-    .filter((part) => distinctColumns(part).length > 0 && !ALWAYS.isComplete(part))
-    .map((part) => ({ there: isThere(part), within, value: null }));
+  const parts = [arg, ...filled(arg)].filter((part) => distinctColumns(part).length > 0 && !ALWAYS.isComplete(part));
+  return [...parts.map((part) => ({ there: isThere(part), within, value: null })), ...countedRests(arg, within)];
 }
 
 /** A value that two branches of a CASE keep is counted once: it is held where any of them keeps it, not once in each. */

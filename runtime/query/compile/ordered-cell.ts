@@ -8,7 +8,7 @@ import type { Rights } from '../rights.ts';
 import type { Typed } from '../typed.ts';
 import { DOUBLE, familyOf, isFloating, printType } from '../types.ts';
 import { type Call, cell, real } from './cell.ts';
-import { around, conditionsFor, filledIn, isThere, presence, together } from './hidden-conditions.ts';
+import { around, conditionsFor, countedIn, filledIn, isThere, presence, together } from './hidden-conditions.ts';
 import type { Known } from './known.ts';
 import { isInOrder, spanOf } from './quantile-outside.ts';
 
@@ -58,6 +58,7 @@ export function quantileCell(
   const conditions = [
     ...conditionsFor(chosen, presence(arg, within, false, known)),
     ...filledIn(arg, within, known),
+    ...countedIn(arg, within),
     ...together(arg, within, known),
   ];
   return { ...cell('CAST(NULL AS DOUBLE)', DOUBLE, conditions, null, null), quantile };

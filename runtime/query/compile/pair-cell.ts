@@ -7,7 +7,16 @@ import { BIGINT, DOUBLE, familyOf } from '../types.ts';
 import { checkScale } from './scale.ts';
 import { type Call, cell, real, relationsOf } from './cell.ts';
 import { printTyped } from '../print.ts';
-import { around, conditionsFor, isThere, measuredIn, summedIn, relationOf } from './hidden-conditions.ts';
+import {
+  around,
+  conditionsFor,
+  countedIn,
+  countedRests,
+  isThere,
+  measuredIn,
+  relationOf,
+  summedIn,
+} from './hidden-conditions.ts';
 import type { Known } from './known.ts';
 import type { SqlType } from '../catalogue.ts';
 
@@ -43,6 +52,7 @@ export function pairCell(
     checksOutside: false,
     ...(name === 'regr_count' ? { isCounted: true as const } : {}),
   };
+  const counted = [y, x].flatMap((value) => countedIn(value, present.sql));
   // With a value that nearly all share on one side, these tell the other side of whoever differs.
   const factors = [
     { sql: realY, within: present.sql, relation: relationOf([y]) },
@@ -50,11 +60,11 @@ export function pairCell(
   ];
   const [sql, type] = printPair(name, realY, realX, { there, within, suffix });
   return {
-    ...cell(sql, type, conditionsFor(chosen, present), null, present.sql),
+    ...cell(sql, type, [...conditionsFor(chosen, present), ...counted], null, present.sql),
     factors,
     centred: name === 'regr_count' ? [] : [realY, realX],
     addends: name === 'regr_count' ? [] : [...relationsOf(y), ...relationsOf(x)],
-    rests: [{ there, within, value: null }],
+    rests: [{ there, within, value: null }, ...[y, x].flatMap((value) => countedRests(value, present.sql))],
     summed: summedIn(meansIn(name, { y, x }).map((value) => ({ value, within: present.sql }))),
     measured: measuredIn(
       [y, x].map((value) => ({ value, within: present.sql })),

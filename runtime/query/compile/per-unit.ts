@@ -79,14 +79,23 @@ export function compilePerUnit(
     if (inside.length === 0) return [{ of: namesOf(measure), place: placeOf({ rows: measure.rows }) }];
     return inside.map(({ of, place }) => ({ of, place: placeOf({ rows: measure.rows, of: place }) }));
   };
-  const add = ({ sql, type, grants, of, label, measures = [] }: UnitColumn): Typed => {
+  const add = ({ sql, type, grants, of, label, measures = [], countsValues }: UnitColumn): Typed => {
     const at = inner.indexOf(sql);
     const index = at === -1 ? inner.push(sql) - 1 : at;
     const name = valueName(index);
     // What nobody adds up is compared by nothing of its own.
     const isAdded = state.sketches !== null && grants.some(({ rights }) => rights.includes('aggregate'));
     const made = isAdded ? measures.flatMap(madeHere) : [];
-    columns[index] ??= { name, label, ...(of === undefined ? {} : { of }), type: type ?? TEXT, grants, made };
+    const counts = countsValues === undefined ? {} : { countsValues };
+    columns[index] ??= {
+      name,
+      label,
+      ...(of === undefined ? {} : { of }),
+      type: type ?? TEXT,
+      grants,
+      made,
+      ...counts,
+    };
     return baseColumn({ relation, table: perUnit, column: columns[index] }, base.at);
   };
   const sight = unitSight(state, { items: select.items, keys, resolveRow, rests, add });

@@ -51,6 +51,8 @@ export interface UnitColumn {
   readonly label: string;
   /** What it adds up of which rows; absent: it counts rows, or is a key. */
   readonly measures?: readonly Measure[];
+  /** 0, and never missing, for a unit that has none of the values. */
+  readonly countsValues?: true;
 }
 
 type Call = Syntax & { kind: 'call' };
@@ -210,14 +212,37 @@ function unitValue(
   // Under noise each unit is bounded, whatever its values are made of.
   const [filled] = chosen || state.noise !== undefined ? [] : args.filter(isFilled);
   const wanted = filled === undefined ? null : filledWithZero(filled);
-  const picks = chosen || (filled !== undefined && wanted === null);
+  const sums = name === 'sum' || name === 'avg' || name === 'mean';
+  const ofCounts = state.noise === undefined && args.some(isOfCounts);
+  const picks =
+    chosen || (filled !== undefined && wanted === null) || (ofCounts && !(sums && args.every(isZeroOfNone)));
+  const counted = countsValues(call) || (ofCounts && !picks) ? { countsValues: true as const } : {};
   const given = passed([...args, ...filter].flatMap(distinctColumns));
   const functions = [...OUTER, ...further(name, args.flatMap(distinctColumns))];
   const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions }];
   const measures = picks || args.every(isComplete) ? [] : measuresOf(cell);
-  if (wanted === null) return add({ sql: cell.sql, type: cell.type, grants, label, measures });
+  if (wanted === null) return add({ sql: cell.sql, type: cell.type, grants, label, measures, ...counted });
   const sql = `CASE WHEN count(${printTyped(wanted)}) > 0 THEN ${cell.sql} END`;
-  return orZero(add({ sql, type: cell.type, grants, label, measures }));
+  return orZero(add({ sql, type: cell.type, grants, label, measures, ...counted }));
+}
+
+function countsValues({ name, distinct }: Call): boolean {
+  return name === 'approx_count_distinct' || name === 'regr_count' || (name === 'count' && distinct);
+}
+
+/** Whether it is made of numbers that are 0 for a unit without any value. */
+function isOfCounts(arg: Typed): boolean {
+  return distinctColumns(arg).some(({ column }) => column.countsValues === true);
+}
+
+/** Whether it is 0 where such a number is. */
+function isZeroOfNone(arg: Typed): boolean {
+  if (arg.kind === 'column') return arg.base?.column.countsValues === true;
+  if (arg.kind !== 'call') return false;
+  const [first, second] = arg.args;
+  if (arg.name === '*') return arg.args.some(isZeroOfNone);
+  if (arg.name === '-' && second !== undefined) return false;
+  return ['cast', 'coalesce', 'ifnull', '-', '/'].includes(arg.name) && first !== undefined && isZeroOfNone(first);
 }
 
 /** One row's own value: the least or greatest of a unit, or what stands in the row that has it. */
