@@ -77,17 +77,15 @@ function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[
     }
   }
   return plan.blocks.map(({ series }, block) =>
-    series.map(({ label, isOverlapping }, index): CellSeries => {
+    series.flatMap(({ label, also = [], isOverlapping }, index): CellSeries[] => {
       const groups = [...(sketches[block]?.[index] ?? [])].toSorted(([a], [b]) => a - b);
-      return {
-        label,
-        ...(isOverlapping === undefined ? {} : { isOverlapping }),
-        groups: groups.map(([id, sketch]) => ({
-          id,
-          places: id === 0 ? [] : (places[block]?.get(id) ?? [id]),
-          sketch,
-        })),
-      };
+      const sketched = groups.map(([id, sketch]) => ({
+        id,
+        places: id === 0 ? [] : (places[block]?.get(id) ?? [id]),
+        sketch,
+      }));
+      const shared = isOverlapping === undefined ? {} : { isOverlapping };
+      return [label, ...also].map((one) => ({ label: one, ...shared, groups: sketched }));
     }),
   );
 }

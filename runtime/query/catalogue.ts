@@ -38,10 +38,19 @@ export interface CatalogueColumn {
   readonly isPlaceInUnit?: true;
   /** Of a value per unit: which columns of the unit's rows it is made of, and what counts the rows that have them; see enforce/measures.ts. */
   readonly made?: readonly Made[];
+  /** Of a value per unit that can be added up: whose values it is made of. */
+  readonly valuesOf?: ValuesOf;
   /** How many values a unit has of something: 0, and not missing, for whom it rests on nothing. */
   readonly countsValues?: true;
   /** TRUE in every row: behind a LEFT JOIN it tells whether there is one, and nothing of what is in it. */
   readonly isPresence?: true;
+}
+
+export interface ValuesOf {
+  readonly columns: readonly string[];
+  readonly by: 'sum' | 'mean' | 'least' | 'greatest';
+  /** The place at which the rows stand that have them, as in `Made`; absent: all rows. */
+  readonly place?: number;
 }
 
 /** Rows of a unit that have the values of some columns: their number and tags stand at a place among those of its table. */

@@ -64,6 +64,8 @@ export interface GuardedBlock {
 export interface GuardedSeries {
   /** Sketches of the same label can be compared, also across queries. */
   readonly label: string;
+  /** Further labels under which the same sketches are compared; absent: none. */
+  readonly also?: readonly string[];
   /** `lanes`: one row per group, whose seven words are those of release/lanes.ts; absent: buckets. */
   readonly form?: 'lanes';
   /** Groups of one block can share rows, so they are compared with each other; absent: they are disjoint. */

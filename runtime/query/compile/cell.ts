@@ -38,7 +38,7 @@ import { constant } from '../resolve/align.ts';
 import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights, shown } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
-import { distinctColumns, type Typed } from '../typed.ts';
+import { type BaseColumn, distinctColumns, type Typed } from '../typed.ts';
 import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating } from '../types.ts';
 import { extremumCell, quantileCell } from './ordered-cell.ts';
 import { pairCell } from './pair-cell.ts';
@@ -273,13 +273,13 @@ function measureCell(
   const conditions = conditionsFor(chosen, null);
   const factors: Factor[] = [];
   const rests: Rest[] = [];
-  const addends: number[] = [];
+  const adds: BaseColumn[] = [];
   const parts: { readonly value: Typed; readonly within: string | null }[] = [];
   let cases: CellBranch[] | undefined;
   let added: Added | null = null;
   const check = (value: Typed, within: string | null): void => {
     rights.measure(value, wanted);
-    addends.push(...relationsOf(value));
+    adds.push(...distinctColumns(value));
     parts.push({ value, within });
     checkScale(value);
     conditions.push(
@@ -328,7 +328,8 @@ function measureCell(
     factors,
     centred,
     rests,
-    addends,
+    addends: adds.map(({ relation }) => relation),
+    adds,
     measured: measuredIn(parts, known),
     summed: weight === null ? [] : summedIn(parts),
     ...(added === null ? {} : { added }),

@@ -1,5 +1,5 @@
 import type { Rights } from '../rights.ts';
-import { baseColumnsOf, type Typed } from '../typed.ts';
+import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
 import type { Cell, Condition } from '../enforce/block.ts';
 import { PAIR_RIGHTS } from '../pair-rights.ts';
 import { refuse } from '../refusal.ts';
@@ -64,6 +64,7 @@ export function pairCell(
     factors,
     centred: name === 'regr_count' ? [] : [realY, realX],
     addends: name === 'regr_count' ? [] : [...relationsOf(y), ...relationsOf(x)],
+    adds: name === 'regr_count' ? [] : [y, x].flatMap(distinctColumns),
     rests: [{ there, within, value: null }, ...[y, x].flatMap((value) => countedRests(value, present.sql))],
     summed: summedIn(meansIn(name, { y, x }).map((value) => ({ value, within: present.sql }))),
     measured: measuredIn(

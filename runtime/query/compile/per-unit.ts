@@ -1,8 +1,15 @@
-import { type CatalogueColumn, type CatalogueTable, GROUPED_BY, type Made, type UnitColumns } from '../catalogue.ts';
+import {
+  type CatalogueColumn,
+  type CatalogueTable,
+  GROUPED_BY,
+  type Made,
+  type UnitColumns,
+  type ValuesOf,
+} from '../catalogue.ts';
 import { repeatsRows } from '../differential/fan-out.ts';
 import type { Block, Rest } from '../enforce/block.ts';
 import { innerGuards } from '../enforce/contributions.ts';
-import { atPlace, formsOf, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
+import { atPlace, formsOf, MARKS, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
 import { madeOf, type Measure, namesOf } from '../enforce/measures.ts';
 import { UNIT_TAGS } from '../enforce/buckets.ts';
 import { printTyped, quoteName } from '../print.ts';
@@ -71,7 +78,7 @@ export function compilePerUnit(
   };
   const valued: ValuedRows[] = [];
   const placeOf = (wanted: ValuedRows): number => {
-    const known = valued.findIndex(({ rows, of }) => rows === wanted.rows && of === wanted.of);
+    const known = valued.findIndex((one) => one.rows === wanted.rows && one.of === wanted.of && one.by === wanted.by);
     return known === -1 ? valued.push(wanted) - 1 : known;
   };
   const madeHere = (measure: Measure): Made[] => {
@@ -79,13 +86,34 @@ export function compilePerUnit(
     if (inside.length === 0) return [{ of: namesOf(measure), place: placeOf({ rows: measure.rows }) }];
     return inside.map(({ of, place }) => ({ of, place: placeOf({ rows: measure.rows, of: place }) }));
   };
-  const add = ({ sql, type, grants, of, label, measures = [], countsValues }: UnitColumn): Typed => {
+  const valuesHere = (
+    { columns: of, by }: NonNullable<UnitColumn['values']>,
+    [measure]: readonly Measure[],
+  ): ValuesOf => {
+    const inside = of.map(({ column }) => column.valuesOf ?? { columns: [column.name] });
+    const names = [...new Set(inside.flatMap((one) => one.columns))];
+    const made = inside.find((one): one is ValuesOf => 'by' in one && (one.by !== 'sum' || one.place !== undefined));
+    const isSum = by === 'sum' && (made?.by ?? 'sum') === 'sum';
+    if (state.sketches === null) return { columns: names, by: isSum ? 'sum' : (made?.by ?? by) };
+    const wanted: ValuedRows = {
+      ...(measure === undefined ? {} : { rows: measure.rows }),
+      ...(made?.place === undefined ? {} : { of: made.place }),
+      ...(by === 'sum' ? {} : { by }),
+    };
+    const place = Object.keys(wanted).length === 0 ? {} : { place: placeOf(wanted) };
+    return { columns: names, by: isSum ? 'sum' : by === 'sum' ? (made?.by ?? by) : by, ...place };
+  };
+  const add = ({ sql, type, grants, of, label, measures = [], values, countsValues }: UnitColumn): Typed => {
     const at = inner.indexOf(sql);
     const index = at === -1 ? inner.push(sql) - 1 : at;
     const name = valueName(index);
     // What nobody adds up is compared by nothing of its own.
     const isAdded = state.sketches !== null && grants.some(({ rights }) => rights.includes('aggregate'));
     const made = isAdded ? measures.flatMap(madeHere) : [];
+    const valuesOf =
+      values !== undefined && grants.some(({ rights }) => rights.includes('aggregate'))
+        ? { valuesOf: valuesHere(values, measures) }
+        : {};
     const counts = countsValues === undefined ? {} : { countsValues };
     columns[index] ??= {
       name,
@@ -95,6 +123,7 @@ export function compilePerUnit(
       grants,
       made,
       ...counts,
+      ...valuesOf,
     };
     return baseColumn({ relation, table: perUnit, column: columns[index] }, base.at);
   };
@@ -147,6 +176,8 @@ interface ValuedRows {
   readonly rows?: string;
   /** Of values per unit of their own: the place at which what they are made of stands; absent: all of it. */
   readonly of?: number;
+  /** What is made of several of them, where that is not their sum: it is another value than any row of the unit adds. */
+  readonly by?: keyof typeof MARKS;
 }
 
 /** A query made the table, and counts and tags the rows that each of its rows is made of. */
@@ -162,19 +193,28 @@ function rowsIn(
   buckets: number,
 ): string[] {
   const forms = formsOf(base.table, buckets);
-  const columns = ({ rows, of }: ValuedRows, place?: number): string[] => {
+  const columns = ({ rows, of, by }: ValuedRows, place?: number): string[] => {
     const named = (column: string): string => quoteName(atPlace(column, place));
     const filter = rows === undefined ? '' : ` FILTER (WHERE ${rows})`;
     const inside = (column: string): string => reference(base.relation, atPlace(column, of));
     const count = isMade(base) ? `sum(${inside(UNIT_ROWS)})` : 'count(*)';
     const tag = isMade(base) ? inside(UNIT_TAGS) : tagIn({ unit: { domain: unit.domain, hash }, base });
+    const several = `coalesce(${count}${filter}, 0) > 1`;
+    const marked = (sql: string, mark: (value: string) => string): string =>
+      by === undefined ? sql : `CASE WHEN ${several} THEN ${mark(MARKS[by])} ELSE ${sql} END`;
     const lane = unit.tag === undefined || !forms.includes('lanes') ? null : inside(unit.tag);
     const xor = rows === undefined ? lane : `CASE WHEN ${rows} THEN ${lane} ELSE CAST('0' AS UBIGINT) END`;
     const tags = `coalesce(sum(CAST(${tag} AS HUGEINT))${filter}, CAST(0 AS HUGEINT))`;
     return [
       `CAST(coalesce(${count}${filter}, 0) AS BIGINT) AS ${named(UNIT_ROWS)}`,
-      ...(lane === null ? [] : [`bit_xor(${xor}) AS ${named(unit.tag ?? '')}`]),
-      ...(forms.includes(undefined) ? [`${tags} AS ${named(UNIT_TAGS)}`] : []),
+      ...(lane === null
+        ? []
+        : [
+            `${marked(`bit_xor(${xor})`, (mark) => `xor(bit_xor(${xor}), CAST('${mark}' AS UBIGINT))`)} AS ${named(unit.tag ?? '')}`,
+          ]),
+      ...(forms.includes(undefined)
+        ? [`${marked(tags, (mark) => `${tags} + CAST('${mark}' AS HUGEINT)`)} AS ${named(UNIT_TAGS)}`]
+        : []),
     ];
   };
   return [...columns(all), ...valued.flatMap((one, place) => columns(one, place))];

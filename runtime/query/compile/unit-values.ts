@@ -20,6 +20,7 @@
  * is to count with FILTER, which is held to just that.
  */
 import type { AggregateFunction, ColumnGrant, ColumnRight } from '../../policy/model.ts';
+import type { ValuesOf } from '../catalogue.ts';
 import type { Rest } from '../enforce/block.ts';
 import { type Measure, measuresOf } from '../enforce/measures.ts';
 import { printable } from '../parse/literal.ts';
@@ -51,6 +52,8 @@ export interface UnitColumn {
   readonly label: string;
   /** What it adds up of which rows; absent: it counts rows, or is a key. */
   readonly measures?: readonly Measure[];
+  /** Whose values it is made of, and how where that is not by adding them up. */
+  readonly values?: { readonly columns: readonly BaseColumn[]; readonly by: ValuesOf['by'] };
   /** 0, and never missing, for a unit that has none of the values. */
   readonly countsValues?: true;
 }
@@ -221,14 +224,19 @@ function unitValue(
   const functions = [...OUTER, ...further(name, args.flatMap(distinctColumns))];
   const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions }];
   const measures = picks || args.every(isComplete) ? [] : measuresOf(cell);
-  if (wanted === null) return add({ sql: cell.sql, type: cell.type, grants, label, measures, ...counted });
+  const values = sums
+    ? { values: { columns: args.flatMap(distinctColumns), by: name === 'sum' ? 'sum' : 'mean' } as const }
+    : {};
+  if (wanted === null) return add({ sql: cell.sql, type: cell.type, grants, label, measures, ...counted, ...values });
   const sql = `CASE WHEN count(${printTyped(wanted)}) > 0 THEN ${cell.sql} END`;
-  return orZero(add({ sql, type: cell.type, grants, label, measures, ...counted }));
+  return orZero(add({ sql, type: cell.type, grants, label, measures, ...counted, ...values }));
 }
 
+/** 0 for a unit without any value; of one value there is no variance, either. */
 function countsValues({ name, distinct }: Call): boolean {
-  return name === 'approx_count_distinct' || name === 'regr_count' || (name === 'count' && distinct);
+  return ZERO_OF_FEW.has(name) || (name === 'count' && distinct);
 }
+const ZERO_OF_FEW: ReadonlySet<string> = new Set(['approx_count_distinct', 'regr_count', 'var_pop', 'stddev_pop']);
 
 /** Whether it is made of numbers that are 0 for a unit without any value. */
 function isOfCounts(arg: Typed): boolean {
@@ -281,7 +289,8 @@ function ownValue(
   const given = passed(columns);
   const isPlain = by === undefined && filter.length === 0;
   const measures = isPlain ? measureOf(value) : [];
-  return add({ sql, type: value.type, grants: [added(given, value, isPlain)], label, measures });
+  const values = { columns: distinctColumns(value), by: isLeast ? 'least' : 'greatest' } as const;
+  return add({ sql, type: value.type, grants: [added(given, value, isPlain)], label, measures, values });
 }
 
 /** The rows that have a value, where not every row has one. */

@@ -2,7 +2,7 @@ import type { AggregateRelease } from '../../policy/model.ts';
 import type { SqlType } from '../catalogue.ts';
 import { printTyped } from '../print.ts';
 import { type RowScope, type ScopeUnit } from '../rows.ts';
-import type { Typed } from '../typed.ts';
+import type { BaseColumn, Typed } from '../typed.ts';
 
 /** One aggregation over private rows: the only place where rows become values. */
 export interface Block {
@@ -40,6 +40,8 @@ export interface Cell {
   readonly summed?: readonly Summed[];
   /** Relations of the columns whose values it adds up; absent: it adds up none, or what counts each row once. */
   readonly addends?: readonly number[];
+  /** These columns. */
+  readonly adds?: readonly BaseColumn[];
   /** The branches of a CASE that add something; absent: all rows that the conditions keep. */
   readonly branches?: readonly CellBranch[];
   /** Columns that its value is made of, each with the rows that add something; absent: it is one column, or has none. */

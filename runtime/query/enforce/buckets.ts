@@ -121,7 +121,8 @@ function sumsOnce(block: Block, series: readonly BucketSeries[], placed: (hash: 
   };
   const sums = series.flatMap(({ s, place }) => {
     if (isRepeated) {
-      const all = [wide('1'), wide('uh'), wide(check('uh')), wide('gt')];
+      const [gn, gt] = isPerUnit ? [atPlace('gn', place), atPlace('gt', place)] : ['1', 'gt'];
+      const all = [wide(gn), `${wide('uh')} * ${gn}`, `${wide(check('uh'))} * ${gn}`, wide(gt)];
       return ['n', 'h', 'x', 't'].map((name, i) => `sum(${all[i]} * m${s}) AS ${name}${s}`);
     }
     const filter = ` FILTER (WHERE f${s})`;

@@ -21,6 +21,13 @@ import { printWanted, type Wanted } from './wanted.ts';
 export const UNIT_ROWS = '__gb_gn';
 export const UNIT_ROW = '__gb_gr';
 
+/** What changes a tag so that every lane sees it, in either or both of the bits that it takes: see `sketchWords`. */
+export const MARKS = {
+  mean: '18446744073709551615',
+  least: '281470681808895',
+  greatest: '18446462603027742720',
+} as const;
+
 /** How such a column is called that speaks only of the rows that have a value; see measures.ts. */
 export function atPlace(column: string, place: number | undefined): string {
   return place === undefined ? column : `${column}_m${place}`;
@@ -43,6 +50,8 @@ export interface LaneSeries {
   readonly base: Base;
   readonly condition: string;
   readonly place?: number | undefined;
+  /** A row counts as often as joins repeat it. */
+  readonly isRepeated?: boolean;
 }
 
 const big = (value: string): string => `CAST('${value}' AS UBIGINT)`;
@@ -127,6 +136,7 @@ export function lanesBeside(block: Block, series: readonly LaneSeries[]): Wanted
 function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
   const [first] = series;
   if (first === undefined) throw new Error('a sketch of nothing');
+  if (first.isRepeated === true) return lanesOften(block, series, first);
   const { base, unit } = first;
   const row = isPerUnit(base) ? reference(base.relation, UNIT_ROW) : `${alias(base.relation)}.rowid`;
   const places = isPerUnit(base) ? [...new Set(series.map(({ place }) => place))] : [];
@@ -147,6 +157,34 @@ function lanesOnce(block: Block, series: readonly LaneSeries[]): string {
     );
   });
   return `(SELECT ${[...keyNames(block), ...sums].join(', ')} FROM (${once})${groupBy(keyNames(block))})`;
+}
+
+/** The same, where a row that is added up several times is another one than if it were added up once. */
+function lanesOften(block: Block, series: readonly LaneSeries[], { base, unit }: LaneSeries): string {
+  const isMade = isPerUnit(base);
+  const row = isMade ? reference(base.relation, UNIT_ROW) : `${alias(base.relation)}.rowid`;
+  const own = [...new Set(series.map(({ place }) => place))].flatMap((place) => [
+    ...wordsIn(block, { unit, base, place }).map((word, i) => `min(${word}) AS ${atPlace(`g${i}`, place)}`),
+    `min(${tagIn({ unit, base, place })}) AS ${atPlace('gt', place)}`,
+    ...(isMade ? [`min(${reference(base.relation, atPlace(UNIT_ROWS, place))}) AS ${atPlace('gn', place)}`] : []),
+  ]);
+  const times = series.map(({ condition, s }) => `count(*) FILTER (WHERE ${condition}) AS m${s}`);
+  const parts = [`${unit.hash} AS uh`, ...own, ...times];
+  const by = [...block.keys.map((_, i) => `k${i}`), row, unit.hash];
+  const once = `SELECT ${[...keysAs(block), ...parts].join(', ')} ${printScope(block.scope, predicates(block))}${groupBy(by)}`;
+  const sums = series.flatMap(({ s, place }) => {
+    const other = sketchWords(timesOf(atPlace('gt', place), `m${s}`), 'uh');
+    const often = other.map((word, i) => `CASE WHEN m${s} = 1 THEN ${atPlace(`g${i}`, place)} ELSE ${word} END`);
+    const rows = isMade ? `m${s} * ${atPlace('gn', place)}` : `m${s}`;
+    return columns(s, { condition: `m${s} > 0`, words: often, rows }).map(printWanted);
+  });
+  return `(SELECT ${[...keyNames(block), ...sums].join(', ')} FROM (${once})${groupBy(keyNames(block))})`;
+}
+
+/** Another tag for each number of times, of which few enough change the bits of every lane. */
+function timesOf(tag: string, times: string): string {
+  const [two, three, four] = Object.values(MARKS).map((mark) => `xor(${tag}, ${big(mark)})`);
+  return `CASE ${times} WHEN 2 THEN ${two} WHEN 3 THEN ${three} WHEN 4 THEN ${four} ELSE hash(${tag}, ${times}) END`;
 }
 
 /** The same from a cuboid in the table's place. */

@@ -60,10 +60,11 @@ export function sketchesOf(block: Block, index: number, buckets: number, verdict
   return {
     guarded: {
       cells: block.cells.length,
-      series: series.map(({ label, form, base, isRepeated }) => ({
+      series: series.map(({ label, also, form, base, isOverlapping }) => ({
         label,
+        ...(also === undefined || also.length === 0 ? {} : { also }),
         ...(form === undefined ? {} : { form }),
-        ...(isRepeated === true || (base === null && isByPlace(block)) ? { isOverlapping: true } : {}),
+        ...(isOverlapping === true || (base === null && isByPlace(block)) ? { isOverlapping: true } : {}),
       })),
     },
     setup: [create(block, 'i', shownGroups(block, series, verdict))],
@@ -108,7 +109,9 @@ const sourceOf = ({ unit, base, isRepeated, form }: Series): string =>
 
 /** Whether the block has cells whose groups overlap, although they are groups of joined rows. */
 export function hasOverlaps(block: Block): boolean {
-  return isByPlace(block) || block.cells.some((cell) => repeatedBases(block, cell).length > 0);
+  return (
+    mixedIn(block).size > 0 || isByPlace(block) || block.cells.some((cell) => repeatedBases(block, cell).length > 0)
+  );
 }
 
 /**
@@ -153,13 +156,24 @@ function isBystander({ scope, units }: Block, cell: Cell, base: Base): boolean {
 }
 
 function seriesOf(block: Block, buckets: number): Series[] {
-  const found = new Map<string, Series & { cells: number[] }>();
+  const found = new Map<string, Series & { cells: number[]; also: string[] }>();
   const add = (one: Omit<Series, 'cells'>, cell: number): void => {
     const key = JSON.stringify([one.label, sourceOf({ ...one, cells: [] }), one.condition, one.place]);
     const known = found.get(key);
-    if (known === undefined) found.set(key, { ...one, cells: [cell] });
+    if (known === undefined) found.set(key, { ...one, cells: [cell], also: [] });
     else if (!known.cells.includes(cell)) known.cells.push(cell);
   };
+  // Values are compared column by column, where the same rows have a series already under one more label of it.
+  const addValues = (one: Omit<Series, 'cells'>, cell: number): void => {
+    const source = sourceOf({ ...one, cells: [] });
+    const same = [...found.values()].find(
+      (other) => sourceOf(other) === source && other.condition === one.condition && other.place === one.place,
+    );
+    if (same === undefined || one.isRepeated === true || one.isOverlapping === true) return add(one, cell);
+    if (!same.cells.includes(cell)) same.cells.push(cell);
+    if (same.label !== one.label && !same.also.includes(one.label)) same.also.push(one.label);
+  };
+  const mixed = mixedIn(block);
   for (const [index, cell] of block.cells.entries()) {
     const { branches } = cell;
     const { chosen, present, there } = rowsOf(cell);
@@ -189,9 +203,20 @@ function seriesOf(block: Block, buckets: number): Series[] {
           }
         }
       }
-      for (const base of repeatedBases(block, cell)) {
+      const repeated = repeatedBases(block, cell);
+      const often = repeatsValues(block, cell) ? { isRepeated: true } : {};
+      for (const base of privateBases(block.scope)) {
+        for (const form of formsOf(base.table, buckets))
+          for (const { of, place, condition } of valuesIn(cell, base)) {
+            const label = JSON.stringify([unit.domain, 'values', of, ...(form === undefined ? [] : [form])]);
+            const where = { ...(form === undefined ? {} : { form }), ...(place === undefined ? {} : { place }) };
+            const together = mixed.has(of) ? { isOverlapping: true } : {};
+            addValues({ unit, base, label, condition, ...often, ...together, ...where }, index);
+          }
+      }
+      for (const base of repeated) {
         const label = JSON.stringify([unit.domain, 'values']);
-        add({ unit, base, label, condition: and(there), isRepeated: true }, index);
+        add({ unit, base, label, condition: and(there), isRepeated: true, isOverlapping: true }, index);
       }
       if (countsUnits(block, cell) || isOfUnits(block) || isOneOfEachUnit(block)) {
         const apart = branches === undefined || branches.length < 2 ? [] : branches.map((one) => `(${one.rows})`);
@@ -201,6 +226,38 @@ function seriesOf(block: Block, buckets: number): Series[] {
     }
   }
   return [...found.values()];
+}
+
+/** Whether joins repeat the rows of every table of which it adds up values: then it adds up some of them more often. */
+function repeatsValues({ scope }: Block, { addends = [] }: Cell): boolean {
+  const added = privateBases(scope).filter(({ relation }) => addends.includes(relation));
+  return added.every((base) => repeatsRows(scope, base));
+}
+
+/** Columns of whose values cells add up what is made in several ways for each unit: their sum, their mean, the least. */
+function mixedIn({ cells }: Block): ReadonlySet<string> {
+  const made = new Map<string, Set<string>>();
+  for (const { valuesOf } of cells.flatMap(({ adds = [] }) => adds.map(({ column }) => column)))
+    for (const of of valuesOf?.columns ?? []) made.set(of, (made.get(of) ?? new Set()).add(valuesOf?.by ?? ''));
+  return new Set([...made].flatMap(([of, ways]) => (ways.size > 1 ? [of] : [])));
+}
+
+/**
+ * Whose values of a table a cell adds up, column by column, and in which rows. Incomes of people less the same added up over
+ * their visits are those of whoever came twice; costs of visits less their mean for each person likewise.
+ */
+function valuesIn(
+  cell: Cell,
+  base: Base,
+): readonly { readonly of: string; readonly place?: number; readonly condition: string }[] {
+  const isPerUnit = base.table.physical.startsWith('(');
+  return (cell.adds ?? []).flatMap(({ relation, column }) => {
+    if (relation !== base.relation || (isPerUnit && column.valuesOf === undefined)) return [];
+    const measured = (cell.measured ?? []).find(({ there }) => there.includes(reference(relation, column.name)));
+    const condition = measured === undefined ? and(rowsOf(cell).there) : `(${measured.rows})`;
+    const { columns, place } = column.valuesOf ?? { columns: [column.name] };
+    return columns.map((of) => ({ of, condition, ...(place === undefined ? {} : { place }) }));
+  });
 }
 
 /**

@@ -180,7 +180,11 @@ describe('several questions that subtract, to tables taken for large', async () 
     assert.ok(plain.length > 0 && plain.every((one) => one.includes('"lanes"')));
     // Each row of wards named south is there twice.
     const repeated = await lanes('visits AS v LEFT JOIN wards ON v.ward = wards.ward');
-    assert.deepEqual(repeated, plain);
+    const ofRows = (sketches: readonly string[]): readonly string[] =>
+      sketches.filter((one) => !one.includes('"values"'));
+    assert.deepEqual(ofRows(repeated), ofRows(plain));
+    // What is added up twice is not what is added up once.
+    assert.notDeepEqual(repeated, plain);
     // Unique along the path to the unit, so nothing is repeated; patients have sketches of their own.
     const joined = new Set(await lanes('visits AS v JOIN patients ON patient = pid'));
     for (const one of plain) assert.ok(joined.has(one));
