@@ -213,7 +213,9 @@ function rowsIn(
             `${marked(`bit_xor(${xor})`, (mark) => `xor(bit_xor(${xor}), CAST('${mark}' AS UBIGINT))`)} AS ${named(unit.tag ?? '')}`,
           ]),
       ...(forms.includes(undefined)
-        ? [`${marked(tags, (mark) => `${tags} + CAST('${mark}' AS HUGEINT)`)} AS ${named(UNIT_TAGS)}`]
+        ? [
+            `${marked(tags, (mark) => `CAST(hash(${tags}, CAST('${mark}' AS UBIGINT)) AS HUGEINT)`)} AS ${named(UNIT_TAGS)}`,
+          ]
         : []),
     ];
   };
