@@ -7,6 +7,8 @@ import { BUCKET_WORDS, emptySketch, PARTITIONS, type Sketch } from '../release/s
 /** Most bytes of sketches that one answer may bring; more fails the job. */
 export const MAX_SKETCH_BYTES = 64 * 1024 * 1024;
 const COLUMNS = 12;
+/** More groups than this are compared under the first label of a series alone: each further one costs as much again. */
+const MAX_FURTHER_GROUPS = 1000;
 
 export interface GuardVerdict {
   readonly hide: readonly HiddenGroup[];
@@ -85,7 +87,8 @@ function seriesIn(plan: GuardPlan, batches: readonly ColumnBatch[]): CellSeries[
         sketch,
       }));
       const shared = isOverlapping === undefined ? {} : { isOverlapping };
-      return [label, ...also].map((one) => ({ label: one, ...shared, groups: sketched }));
+      const labels = groups.length > MAX_FURTHER_GROUPS ? [label] : [label, ...also];
+      return labels.map((one) => ({ label: one, ...shared, groups: sketched }));
     }),
   );
 }
