@@ -206,6 +206,7 @@ function seriesOf(block: Block, buckets: number): Series[] {
       const repeated = repeatedBases(block, cell);
       const often = repeatsValues(block, cell) ? { isRepeated: true } : {};
       for (const base of privateBases(block.scope)) {
+        if (isCount(cell) && !isCounted(block, cell, base)) continue;
         for (const form of formsOf(base.table, buckets))
           for (const { of, place, condition } of valuesIn(cell, base)) {
             const label = JSON.stringify([unit.domain, 'values', of, ...(form === undefined ? [] : [form])]);
@@ -230,8 +231,20 @@ function seriesOf(block: Block, buckets: number): Series[] {
 
 /** Whether joins repeat the rows of every table of which it adds up values: then it adds up some of them more often. */
 function repeatsValues({ scope }: Block, { addends = [] }: Cell): boolean {
-  const added = privateBases(scope).filter(({ relation }) => addends.includes(relation));
-  return added.every((base) => repeatsRows(scope, base));
+  const privates = privateBases(scope);
+  const added = privates.filter(({ relation }) => addends.includes(relation));
+  return (added.length === 0 ? privates : added).every((base) => repeatsRows(scope, base));
+}
+
+/** How many rows there are, or as many of a condition: each adds one. */
+function isCount({ sql, adds = [], quantile, extremum }: Cell): boolean {
+  return adds.length === 0 && quantile === undefined && extremum === undefined && !sql.startsWith('count(DISTINCT');
+}
+
+/** Whether it counts rows of the table, and not those of another one that repeat them. */
+function isCounted(block: Block, cell: Cell, base: Base): boolean {
+  if (base.table.physical.startsWith('(') || isBystander(block, cell, base)) return false;
+  return repeatsValues(block, cell) || !repeatsRows(block.scope, base);
 }
 
 /** Columns of whose values cells add up what is made in several ways for each unit: their sum, their mean, the least. */
@@ -250,6 +263,7 @@ function valuesIn(
   cell: Cell,
   base: Base,
 ): readonly { readonly of: string; readonly place?: number; readonly condition: string }[] {
+  if (isCount(cell)) return [{ of: '*', condition: and(rowsOf(cell).there) }];
   const isPerUnit = base.table.physical.startsWith('(');
   return (cell.adds ?? []).flatMap(({ relation, column }) => {
     if (relation !== base.relation || (isPerUnit && column.valuesOf === undefined)) return [];

@@ -22,15 +22,21 @@ tables:
     privacyUnit: { columns: [person], via: person -> people.person }
     columns:
       person: { rights: [join, countDistinct] }
-      ward:   { rights: [group, filter] }
+      ward:   { rights: [group, filter, join] }
       cost:   { rights: [aggregate, extremum], functions: [sum, avg, variance, stddev] }
       paid:   { rights: [aggregate], functions: [sum, avg] }
+  rooms:
+    public: true
+    columns:
+      ward: { rights: [join] }
+      room: { rights: [group] }
 allow:
   - { id: statistics, mode: aggregate, release: { minUnits: 5, smallGroups: drop, maxRows: 100 } }
 `,
   tables: {
+    rooms: `SELECT * FROM (VALUES ('M', 1), ('N', 2), ('S', 3), ('T', 4), ('T', 5)) t(ward, room)`,
     people: `SELECT i::INTEGER AS person, CASE WHEN i < 20 THEN 'a' ELSE 'b' END AS kind, (1000 + i * 37)::INTEGER AS income FROM range(40) r(i)`,
-    visits: `SELECT (i % 40)::INTEGER AS person, CASE WHEN i % 40 < 12 THEN 'M' WHEN i % 40 < 24 THEN 'N' ELSE 'S' END AS ward,
+    visits: `SELECT (i % 40)::INTEGER AS person, CASE WHEN i % 40 IN (12, 13) THEN 'T' WHEN i % 40 < 12 THEN 'M' WHEN i % 40 < 24 THEN 'N' ELSE 'S' END AS ward,
       (100 + i * 7)::INTEGER AS cost, CASE WHEN i % 5 <> 3 THEN 100 + i * 7 END::INTEGER AS paid
       FROM range(120) r(i) WHERE i < 41 OR i % 40 > 23`,
   },
@@ -55,6 +61,9 @@ const PAIRS: readonly (readonly [string, string])[] = [
   [ROWS.replace('cost', 'paid'), EACH('avg(paid)')],
   [OF_M, `${REPEATED} WHERE v.ward = 'M'`],
   [OF_M.replace('sum(', 'avg('), `${REPEATED.replace('sum(', 'avg(')} WHERE v.ward = 'M'`],
+  // The two of ward T, of which the public table has two rows.
+  ['SELECT count(*) AS a0 FROM visits', 'SELECT count(*) AS a0 FROM visits v JOIN rooms r ON r.ward = v.ward'],
+  ['SELECT avg(cost) AS a0 FROM visits', 'SELECT avg(v.cost) AS a0 FROM visits v LEFT JOIN rooms r ON r.ward = v.ward'],
   [
     'SELECT kind AS k0, sum(income) AS a0 FROM people GROUP BY kind',
     'SELECT p.kind AS k0, sum(p.income) AS a0 FROM people p JOIN visits v ON v.person = p.person GROUP BY p.kind',
