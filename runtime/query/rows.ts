@@ -1,4 +1,4 @@
-import type { CatalogueTable } from './catalogue.ts';
+import type { CatalogueTable, UnitColumns } from './catalogue.ts';
 import { quoteName } from './print.ts';
 import { type Place, refuse } from './refusal.ts';
 import { type BaseColumn, distinctColumns, type Typed } from './typed.ts';
@@ -165,7 +165,15 @@ export function checkLinks(scope: RowScope, around: RowScope = scope): void {
     const name = base.table.names[0] ?? 'the table';
     const others = bases.filter((other) => other.table.dataset !== base.table.dataset);
     if (base.table.joins === 'forbidden' && others.length > 0) {
-      refuse('join-forbidden', `\`${name}\` cannot be joined with private tables of other datasets`, base.at);
+      // A query that made it of several tables says so of its own, whatever their policy says.
+      const isMade = base.table.physical.startsWith('(');
+      const what = isMade ? 'values per unit of several tables' : `\`${name}\``;
+      refuse(
+        'join-forbidden',
+        `${what} cannot be joined with private tables of other datasets`,
+        base.at,
+        isMade ? 'make them of one table, or join the tables themselves' : null,
+      );
     }
     if (base.table.joins === 'required' && datasets.size < 2) {
       refuse('join-required', `\`${name}\` can be used only joined with a private table of another dataset`, base.at);
@@ -215,24 +223,46 @@ function checkConnected(scope: RowScope): void {
   }
 }
 
-/** Whether some unit of two relations is the same in every row, because the join equates its keys. */
+/**
+ * Which units are told apart. `each`: those of two datasets are two, and each has a minimum of its own. `joined`: whoever has
+ * the same key in both is one, where the join equates the whole keys.
+ */
+export type Apart = 'each' | 'joined';
+
+/** Whether some unit of two tables of two datasets is the same in every row, because the join equates its keys. */
 function sameUnit(scope: RowScope, left: Base, right: Base): boolean {
-  return left.table.units.some((a, i) =>
-    right.table.units.some((b, j) => equated(scope, left, i, right, j) && a.domain === b.domain),
-  );
+  const { found, firstOf } = unitClasses(scope, 'joined');
+  const of = (base: Base): readonly (number | undefined)[] =>
+    found.flatMap((one, i) => (one.base === base ? [firstOf[i]] : []));
+  return of(left).some((one) => of(right).includes(one));
 }
 
-function equated(scope: RowScope, left: Base, i: number, right: Base, j: number): boolean {
+/**
+ * INVARIANT: one key is one value in both. Numbers with a point are left out, as 0.0 and -0.0 are equal and two units, and so
+ * are keys of two types.
+ */
+function isExactKey(left: Base, right: Base, [a, b]: readonly [string, string]): boolean {
+  const kindIn = (base: Base, name: string): string | undefined =>
+    base.table.columns.find((column) => column.name === name)?.type.kind;
+  const kind = kindIn(left, a);
+  return kind !== undefined && kind !== 'double' && kind !== 'float' && kind === kindIn(right, b);
+}
+
+function equated(scope: RowScope, left: Base, i: number, right: Base, j: number, apart: Apart): boolean {
   const [a, b] = [left.table.units[i], right.table.units[j]];
-  if (a === undefined || b === undefined || a.domain !== b.domain) return false;
+  if (a === undefined || b === undefined) return false;
+  const isOfTwo = left.table.dataset !== right.table.dataset;
+  if (isOfTwo ? apart === 'each' : a.domain !== b.domain) return false;
   const classes = equivalence(scope);
   const same = (x: string, y: string): boolean => {
     const [one, two] = [classes.get(`${left.relation}.${x}`), classes.get(`${right.relation}.${y}`)];
     return one !== undefined && one === two;
   };
   if (a.keyColumns.length > 0 && a.keyColumns.length === b.keyColumns.length) {
-    if (a.keyColumns.every((key, index) => same(key, b.keyColumns[index] ?? ''))) return true;
+    const pairs = a.keyColumns.map((key, index) => [key, b.keyColumns[index] ?? ''] as const);
+    if (pairs.every((pair) => same(...pair) && (!isOfTwo || isExactKey(left, right, pair)))) return true;
   }
+  if (isOfTwo) return false;
   // A table that reaches its unit through the other one, joined along that path, has the other one's unit.
   const reaches = (path: UnitPath, other: Base, isLeft: boolean): boolean => {
     const [step] = path;
@@ -260,23 +290,35 @@ function equivalence(scope: RowScope): Map<string, string> {
   return new Map([...parent.keys()].map((key) => [key, find(key)]));
 }
 
-/** The units that every output row must rest on; units that a join proves equal are counted once. */
-export function unitsOf(scope: RowScope): ScopeUnit[] {
+interface UnitClasses {
+  readonly found: readonly { readonly unit: UnitColumns; readonly base: Base }[];
+  /** For each of them the first that it is proven equal to. */
+  readonly firstOf: readonly number[];
+}
+
+function unitClasses(scope: RowScope, apart: Apart): UnitClasses {
   const found = privateBases(scope).flatMap((base) => base.table.units.map((unit, index) => ({ unit, base, index })));
   // One may be proven equal to another only by way of a third: the line of an order, the order, and who ordered.
   const firstOf = found.map((_, i) => i);
   for (const [j, b] of found.entries()) {
     for (const [i, a] of found.slice(0, j).entries()) {
       const [low, high] = [firstOf[i] ?? i, firstOf[j] ?? j].toSorted((x, y) => x - y);
-      if (low === high || low === undefined || !equated(scope, a.base, a.index, b.base, b.index)) continue;
+      if (low === high || low === undefined || !equated(scope, a.base, a.index, b.base, b.index, apart)) continue;
       for (const [at, first] of firstOf.entries()) if (first === high) firstOf[at] = low;
     }
   }
+  return { found, firstOf };
+}
+
+/** The units that every output row must rest on; units that a join proves equal are counted once. */
+export function unitsOf(scope: RowScope, apart: Apart = 'each'): ScopeUnit[] {
+  const { found, firstOf } = unitClasses(scope, apart);
   // INVARIANT: rows without a unit protect nobody; a private table without one would pass every threshold.
   if (found.length === 0) refuse('no-privacy-unit', 'the table has no privacy unit', null);
   return found
     .filter((_, i) => firstOf[i] === i)
-    .map(({ unit, base, index }) => {
+    .map(({ unit, base }) => {
+      const index = base.table.units.indexOf(unit);
       const columns = [unit.hash || UNIT_HASH(index), unit.oneHot || UNIT_ONE_HOT(index)] as const;
       const [hash, oneHot] = [reference(base.relation, columns[0]), reference(base.relation, columns[1])];
       const tag = unit.tag === undefined ? {} : { tag: reference(base.relation, unit.tag) };

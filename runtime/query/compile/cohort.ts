@@ -56,7 +56,10 @@ export function inCohort(state: State, inner: RowScope, links: readonly Link[], 
     equalities: [...inner.equalities, ...joined],
     predicates: [],
   };
-  if (outer.table.isPublic || unitsOf(both).length !== outer.table.units.length) return notLinked(inside, outer, at);
+  // Noise hides whoever comes or goes in either; minima are counted by the unit of each, which the outer rows lack.
+  const told = state.context.release.mode === 'differentialPrivacy' ? 'joined' : 'each';
+  if (outer.table.isPublic || unitsOf(both, told).length !== outer.table.units.length)
+    return notLinked(inside, outer, at);
   if (inner.bases.some(({ table }) => table.given === true || table.brought === true))
     refuse(
       'consumer-table-misplaced',
@@ -124,7 +127,7 @@ function notLinked(inner: Base | null, outer: Base | null, at: Place): never {
   const name = (base: Base | null): string => base?.table.names[0] ?? 'the table';
   const isOfAnother = inner !== null && outer !== null && inner.table.dataset !== outer.table.dataset;
   const example = isOfAnother
-    ? `the units of two datasets are two: join \`${name(outer)}\` and \`${name(inner)}\` on the unit, and count(DISTINCT …) whom you mean`
+    ? `of another dataset one may ask who is in it, as a condition of WHERE: \`${name(outer)}.${mine?.[0] ?? 'unit'} IN (SELECT ${theirs?.[0] ?? 'unit'} FROM ${name(inner)} WHERE …)\`; who is not is the rest of all`
     : mine !== undefined && theirs !== undefined && mine.length === 1 && theirs.length === 1
       ? `link them by the unit: \`${name(outer)}.${mine[0]} = ${name(inner)}.${theirs[0]}\``
       : 'link the two by the privacy unit: `unit IN (SELECT unit FROM … WHERE …)`, or aggregate it in a sub-query first';

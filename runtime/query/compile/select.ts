@@ -2,7 +2,7 @@ import { printable } from '../parse/literal.ts';
 import { type Place, Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import type { Over } from '../resolve/arithmetic.ts';
-import { privateBases } from '../rows.ts';
+import { type Base, privateBases } from '../rows.ts';
 import type { Query, Select, SelectItem, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
 import { MAX_COMPILED } from '../text.ts';
@@ -11,9 +11,11 @@ import { compileAggregate } from './aggregate.ts';
 import { compilePerUnit } from './per-unit.ts';
 import { withUnitValues } from './left-rows.ts';
 import { LOOKED_UP, withLookups } from './correlated.ts';
+import { withCohortsOfOthers } from './cohort-of-others.ts';
 import { withDeterminedKeys } from './determined.ts';
 import { asksForOrder, compileOrdered } from './unit-order.ts';
-import { compileReleased } from './released.ts';
+import { compileReleased, groupKeys } from './released.ts';
+import { resolvedOrNull } from './resolved-or-null.ts';
 import { addConditions, checkPicks, conjuncts, type From, lookup, readFrom, tryLookup } from './sources.ts';
 import type { Relation, ReleasedRelation, Scope, State } from './state.ts';
 import { compileUnion } from './union.ts';
@@ -54,14 +56,14 @@ export function withTables(state: State, query: Query, outer: Scope): Scope {
 }
 
 function compileSelect(state: State, written: Select, scope: Scope, derived: boolean): Relation {
-  const looked = withLookups(
-    withUnitValues(written, state.context.tables, scope, state.noise === undefined ? 'exact' : 'noisy'),
-  );
+  const isNoisy = state.noise !== undefined;
+  const asked = isNoisy ? written : withCohortsOfOthers(written, state.context.tables, scope);
+  const looked = withLookups(withUnitValues(asked, state.context.tables, scope, isNoisy ? 'noisy' : 'exact'));
   const compile = (query: Query, within: Scope): Relation => compileAny(state, query, within, true);
   const resolveIn = (from: From, syntax: Syntax, over: Over): Typed =>
     resolve(syntax, rowSight(state, scope, from, [], over));
   const from = readFrom(looked.from, { state, scope, compile, resolveIn });
-  const select = looked !== written && isWithheldLookup(from) ? withLookups(written, 'withheld') : looked;
+  const select = looked !== asked && isWithheldLookup(from) ? withLookups(asked, 'withheld') : looked;
   const bases = privateBases(from.scope);
   if (bases.length === 0) {
     return (derived ? plainRows(state, select, scope, from) : null) ?? compileReleased(state, select, scope, from);
@@ -94,6 +96,7 @@ function compileSelect(state: State, written: Select, scope: Scope, derived: boo
         isDerived: derived,
       });
     const perUnit = derived ? compilePerUnit(state, asked, { ...from, scope: rows }, resolveRow) : null;
+    if (derived && perUnit === null) checkOfOneDataset(state, asked, bases, resolveRow);
     return perUnit ?? compileAggregate(state, asked, scope, { ...from, scope: rows }, resolveRow);
   }
   if (derived && asksForOrder(select)) {
@@ -124,6 +127,32 @@ function compileSelect(state: State, written: Select, scope: Scope, derived: boo
     role: 'derived' as const,
   }));
   return { kind: 'rows', scope: rows, columns };
+}
+
+/** Values per unit of rows of two datasets would belong to two units, of which the keys name one. */
+function checkOfOneDataset(
+  { context }: State,
+  select: Select,
+  bases: readonly Base[],
+  resolveRow: (syntax: Syntax) => Typed,
+): void {
+  if (new Set(bases.map(({ table }) => table.dataset)).size < 2 || select.groupSets.length > 1) return;
+  if (context.release.mode === 'differentialPrivacy')
+    refuse('differential-shape', 'a sub-query over private rows aggregates', { words: ['from'] });
+  for (const group of select.groupAll ? [] : groupKeys(select, select.items)) {
+    const key = resolvedOrNull(group, resolveRow);
+    if (key?.kind !== 'column' || key.base === null) continue;
+    const { relation, column } = key.base;
+    const { table } = bases.find((base) => base.relation === relation) ?? {};
+    const isUnit = table?.units.some(({ keyColumns }) => keyColumns.includes(column.name)) === true;
+    if (!isUnit || column.grants.some(({ rights }) => rights.includes('group'))) continue;
+    refuse(
+      'column-right-missing',
+      `\`${column.label ?? column.name}\` cannot be used as a group key: rows of two datasets belong to two units`,
+      key.at,
+      'make values per unit of one dataset, `(SELECT unit, count(*) AS n FROM … GROUP BY unit)`, and join them on the unit',
+    );
+  }
 }
 
 /** Whether a value that is looked up may be missing because few are behind it. */

@@ -2,7 +2,7 @@
  * How many joined rows can hang on one privacy unit: what every sensitivity of the query rests on.
  *
  * Argument. Each private table keeps at most M rows of a unit (one, where a sub-query made one row of each unit). All private tables of the query have one and the same unit in
- * every joined row (`unitsOf`), so a unit that comes or goes moves joined rows of its own only. Start at one private table:
+ * every joined row (`unitsOf`), also where they are of two datasets that are joined on the unit of each, so a unit that comes or goes moves joined rows of its own only. Start at one private table:
  * M rows. Each further table multiplies by how many of its rows can match one row: 1 where the link ends on a column that
  * the layout proved unique (the path to the unit); M for another private table, whose matching rows are the unit's; and for
  * a public table the most rows that share a value of the linked column, which is public as the table is. A left join to a
@@ -26,7 +26,7 @@ export function rowsPerUnitOf(scope: RowScope, kept: number): number {
       refuse('differential-units', 'differential privacy needs exactly one privacy unit', base.at);
   }
   checkJoins(scope);
-  if (unitsOf(scope).length !== 1) {
+  if (unitsOf(scope, 'joined').length !== 1) {
     refuse(
       'differential-units',
       'the joined private tables do not share one privacy unit',

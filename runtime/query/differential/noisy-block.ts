@@ -87,7 +87,7 @@ export function boundRows(
   for (const { left, right, expression } of scope.equalities) state.rights.join(left, right, expression.at);
   for (const base of scope.bases) for (const on of base.leftOn ?? []) checkLeftJoin(state, on);
   for (const predicate of scope.predicates) state.rights.condition(predicate);
-  const [unit] = unitsOf(scope);
+  const [unit] = unitsOf(scope, 'joined');
   const unitHash = unit?.hash ?? refuse('no-privacy-unit', 'the table has no privacy unit');
   return { rowsPerUnit, unitHash };
 }

@@ -20,7 +20,7 @@ import { passed, unitSight } from '../compile/unit-values.ts';
 import type { Column, NoisePart, Relation, State } from '../compile/state.ts';
 import { FIXED_POINT, ROW_RANK } from '../layout.ts';
 import { printTyped, quoteName } from '../print.ts';
-import { type Base, baseColumn, printScope, privateBases, reference, unitsOf } from '../rows.ts';
+import { type Base, baseColumn, printScope, privateBases, reference } from '../rows.ts';
 import { has } from '../rights.ts';
 import { printable } from '../parse/literal.ts';
 import { BIGINT, DOUBLE, TEXT } from '../types.ts';
@@ -57,7 +57,9 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
   if (holder === undefined || unit === undefined) return null;
   const { base, names: unitKeys } = holder;
   const isUnitKey = (key: Typed): boolean => unitKeys.some((name) => isOf(key, base, name));
-  const { rowsPerUnit, unitHash } = boundRows(state, scope, release);
+  const { rowsPerUnit } = boundRows(state, scope, release);
+  // Of the table whose keys they are: what else is joined to these rows knows the unit by it.
+  const unitHash = reference(base.relation, unit.hash);
   for (const key of keys) if (!isUnitKey(key)) state.rights.key(key);
 
   const isOne = keys.every(isUnitKey);
@@ -116,7 +118,7 @@ export function perUnitRows(state: State, release: DifferentialPrivacyRelease, p
   for (const key of keys) sight.key(key);
   // A condition on the row of a unit: whoever comes or goes changes that row and no other.
   const predicates = select.having === null ? [] : conjuncts(select.having).map((one) => sight.condition(one));
-  const oneHot = unitsOf(scope)[0]?.oneHot ?? '';
+  const oneHot = reference(base.relation, unit.oneHot);
   const rows = printScope(scope, [
     ...privates.map((one) => `${reference(one.relation, ROW_RANK)} < ${keptRowsOf(one.table, release.maxRowsPerUnit)}`),
     ...scope.predicates.map(printTyped).toSorted(),
