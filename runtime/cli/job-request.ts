@@ -26,7 +26,17 @@ export interface JobOptions extends CommonOptions, ProgramOptions {
 }
 
 /** The job that the options ask for; throws `UsageError` when they name none or several computations. */
-export async function requestOf(sql: string | undefined, options: JobOptions): Promise<Init<JobRequest>> {
+export async function requestOf(argument: string | undefined, asked: JobOptions): Promise<Init<JobRequest>> {
+  const [agreements, params] = [withoutQuery(asked.agreement), withoutQuery(asked.param)];
+  const sql = argument ?? agreements.sql ?? params.sql;
+  const options: JobOptions =
+    argument === undefined && sql !== undefined
+      ? {
+          ...asked,
+          ...(agreements.rest === undefined ? {} : { agreement: agreements.rest }),
+          ...(params.rest === undefined ? {} : { param: params.rest }),
+        }
+      : asked;
   if (options.program !== undefined || options.spec !== undefined) {
     if (sql !== undefined || options.sql !== undefined || options.file !== undefined)
       throw new UsageError('give a query or a program, not both');
@@ -92,7 +102,25 @@ export async function homomorphicProgramOf({
 
 function valueOf(text: string): ParameterValue['value'] {
   if (text === 'true' || text === 'false') return { kind: 'boolean', boolean: text === 'true' };
-  if (/^-?\d{1,15}$/.test(text)) return { kind: 'integer', integer: BigInt(text) };
-  if (/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text)) return { kind: 'number', number: Number(text) };
-  return { kind: 'text', text };
+  if (/^-?(0|[1-9]\d{0,14})$/.test(text)) return { kind: 'integer', integer: BigInt(text) };
+  // Digits that a double does not hold, and codes such as 007, stay the text that they are; it is read as the column needs it.
+  const digits = text.replace(/e.*$/i, '').replaceAll(/\D/g, '').replace(/^0+/, '').length;
+  if (/^-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?$/i.test(text) && digits <= 15)
+    return { kind: 'number', number: Number(text) };
+  const quoted = /^'((?:[^']|'')*)'$/.exec(text)?.[1];
+  return { kind: 'text', text: quoted === undefined ? text : quoted.replaceAll("''", "'") };
+}
+
+/**
+ * `--agreement A "SELECT …"` and `--param m=5 "SELECT …"`: an option that takes several values takes the query as well. No
+ * identifier and no name has a space in it.
+ */
+function withoutQuery(values: readonly string[] | undefined): {
+  readonly sql: string | undefined;
+  readonly rest: readonly string[] | undefined;
+} {
+  const last = values?.at(-1);
+  if (values === undefined || last === undefined || values.length < 2 || !/^\s*[^\s=]+\s/.test(last))
+    return { sql: undefined, rest: values };
+  return { sql: last, rest: values.slice(0, -1) };
 }

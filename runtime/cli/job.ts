@@ -25,7 +25,10 @@ export function addJob(program: Command): void {
       .option('--mandate <id>', 'act for who gave you this mandate; the result is theirs')
       .option('--rule <id>', 'rule of the policy to use, when several would do')
       .option('--purpose <purpose>', 'what the result is for, e.g. RiskManagement')
-      .option('--param <name=value...>', 'values of $name in the query')
+      .option(
+        '--param <name=value...>',
+        "values of $name in the query: numbers, true, false, texts and dates; '12' in quotes is a text",
+      )
       .option('--deadline <ms>', 'give up after so many milliseconds');
 
   withRequest(

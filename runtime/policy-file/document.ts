@@ -166,7 +166,8 @@ const rule = z.discriminatedUnion('mode', [
     when,
     release: z.strictObject({
       minUnits,
-      smallGroups: z.enum(['drop', 'remainder', 'null', 'refuse']).optional(),
+      // `null` as YAML reads it, where nobody put it in quotes.
+      smallGroups: z.union([z.enum(['drop', 'remainder', 'null', 'refuse']), z.null()]).optional(),
       dominance: z.strictObject({ n: z.int().min(1).max(100), share: z.number().gt(0).lt(1) }).optional(),
       maxRows: maxRows.optional(),
       maxBytes: maxBytes.optional(),

@@ -153,7 +153,7 @@ function releaseOf(rule: RuleDocument): Release {
       return {
         mode: 'aggregate',
         minUnits: rule.release.minUnits,
-        smallGroups: rule.release.smallGroups ?? 'drop',
+        smallGroups: rule.release.smallGroups === null ? 'null' : (rule.release.smallGroups ?? 'drop'),
         dominance: rule.release.dominance ?? null,
         maxRows: rule.release.maxRows ?? DEFAULT_MAX_ROWS,
         maxBytes: rule.release.maxBytes ?? DEFAULT_MAX_BYTES,

@@ -280,7 +280,9 @@ function remedyFor(base: BaseColumn, right: ColumnRight, wanted?: AggregateFunct
   );
   const mine = `\`${shown(base)}\` may be used for: ${uses.join(', ') || 'nothing'}`;
   const perUnit =
-    right === 'group' && base.table.units.some(({ keyColumns }) => keyColumns.includes(base.column.name))
+    right === 'group' &&
+    base.table.units.length === 1 &&
+    base.table.units.some(({ keyColumns }) => keyColumns.includes(base.column.name))
       ? '; a sub-query in FROM may group by it, for what is then aggregated again'
       : '';
   return others.length === 0

@@ -63,6 +63,15 @@ test('every policy that ships parses', () => {
   }
 });
 
+test('`smallGroups: null` is the term, in quotes or as YAML reads it', () => {
+  for (const term of ['null', '"null"']) {
+    const parsed = parsePolicy(edited('smallGroups: drop', `smallGroups: ${term}`), 'p.yaml');
+    const [rule] = parsed.kind === 'policy' ? parsed.policy.allow : [];
+    assert.ok(rule?.release.mode === 'aggregate');
+    assert.equal(rule.release.smallGroups, 'null');
+  }
+});
+
 test('what is wrong is told with its place', () => {
   assert.deepEqual(
     complaintsOf(edited('ward:       { rights: [group, filter, order] }', 'ward:       { rights: [group, read] }')),

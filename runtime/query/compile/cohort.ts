@@ -126,11 +126,14 @@ function notLinked(inner: Base | null, outer: Base | null, at: Place): never {
   const [mine, theirs] = [outer, inner].map((base) => base?.table.units[0]?.keyColumns ?? []);
   const name = (base: Base | null): string => base?.table.names[0] ?? 'the table';
   const isOfAnother = inner !== null && outer !== null && inner.table.dataset !== outer.table.dataset;
-  const example = isOfAnother
-    ? `of another dataset one may ask who is in it, as a condition of WHERE: \`${name(outer)}.${mine?.[0] ?? 'unit'} IN (SELECT ${theirs?.[0] ?? 'unit'} FROM ${name(inner)} WHERE …)\`; who is not is the rest of all`
-    : mine !== undefined && theirs !== undefined && mine.length === 1 && theirs.length === 1
-      ? `link them by the unit: \`${name(outer)}.${mine[0]} = ${name(inner)}.${theirs[0]}\``
-      : 'link the two by the privacy unit: `unit IN (SELECT unit FROM … WHERE …)`, or aggregate it in a sub-query first';
+  const isOfSeveral = [inner, outer].some((base) => (base?.table.units.length ?? 1) > 1);
+  const example = isOfSeveral
+    ? 'where rows belong to several units, such a condition would look at rows of others; ask with conditions on the row itself'
+    : isOfAnother
+      ? `of another dataset one may ask who is in it, as a condition of WHERE: \`${name(outer)}.${mine?.[0] ?? 'unit'} IN (SELECT ${theirs?.[0] ?? 'unit'} FROM ${name(inner)} WHERE …)\`; who is not is the rest of all`
+      : mine !== undefined && theirs !== undefined && mine.length === 1 && theirs.length === 1
+        ? `link them by the unit: \`${name(outer)}.${mine[0]} = ${name(inner)}.${theirs[0]}\``
+        : 'link the two by the privacy unit: `unit IN (SELECT unit FROM … WHERE …)`, or aggregate it in a sub-query first';
   return refuse(
     'rows-not-released',
     'rows of a private table are looked into only along the privacy unit of the row outside',

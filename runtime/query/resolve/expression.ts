@@ -181,7 +181,15 @@ function losesNothing(from: SqlType, to: SqlType): boolean {
 
 function parameter(name: string, sight: Sight, at: Place): Typed {
   const given = Object.hasOwn(sight.parameters, name) ? sight.parameters[name] : undefined;
-  if (given === undefined) refuse('parameter-missing', `the parameter \`$${printable(name)}\` was not given`, at);
+  if (given === undefined) {
+    const spelled = printable(name);
+    refuse(
+      'parameter-missing',
+      `the parameter \`$${spelled}\` was not given`,
+      at,
+      `give it, \`--param ${spelled}=VALUE\``,
+    );
+  }
   if (given === null) return constant({ kind: 'null' }, at);
   if (typeof given === 'boolean') return constant({ kind: 'boolean', value: given }, at);
   if (typeof given === 'string') return constant({ kind: 'text', value: given }, at);
