@@ -5,6 +5,9 @@
  * `JOIN (SELECT customer FROM orders WHERE … GROUP BY customer) o ON c.id = o.customer`, so EXISTS, SEMI JOIN and IN that WHERE
  * demands are read as that join. Who is *not* in it would be told of units that the other dataset does not have, and stays refused.
  *
+ * A list that a consumer brings, `WHERE ward IN (SELECT ward FROM my_wards)`, is the inner join with it in the same way, as such a
+ * table has one row of each value that is joined.
+ *
  * The rewritten query stands under all rules for such joins; this file only knows that it says the same.
  */
 import type { CatalogueTable } from '../catalogue.ts';
@@ -32,7 +35,12 @@ const NAME = '__in_cohort_';
 const KEY = '__key';
 
 /** The SELECT with joins in place of cohorts of other datasets; the same object where there are none. */
-export function withCohortsOfOthers(select: Select, tables: readonly CatalogueTable[], scope: Scope): Select {
+export function withCohortsOfOthers(
+  select: Select,
+  tables: readonly CatalogueTable[],
+  scope: Scope,
+  of: 'all' | 'brought' = 'all',
+): Select {
   if (select.items.some(({ expression }) => expression.kind === 'star')) return select;
   const semi = semiJoinOf(select.from, tables, scope);
   const from = semi?.left ?? select.from;
@@ -40,7 +48,8 @@ export function withCohortsOfOthers(select: Select, tables: readonly CatalogueTa
   const datasets = new Set(outer?.filter(({ table }) => !table.isPublic).map(({ table }) => table.dataset));
   if (outer === null || datasets.size === 0) return select;
   const isOfOthers = (inner: readonly Known[]): boolean =>
-    inner.every(({ table }) => table.isPublic || !datasets.has(table.dataset));
+    isList(inner) ||
+    (of === 'all' && inner.every(({ table }) => (table.isPublic && !isBrought(table)) || !datasets.has(table.dataset)));
   const cohorts: Cohort[] = [];
   const add = (cohort: Cohort | null): boolean => {
     if (cohort !== null) cohorts.push(cohort);
@@ -86,6 +95,7 @@ function ofKeys(written: Select, outer: Column, { tables, scope, isOfOthers }: W
   const isGrouped = query.groups.length > 0;
   const isByKey = query.groups.every((group) => group.kind === 'column' && nameIn(group) === nameIn(key));
   if (!isPlain(query) || !isByKey || query.groups.length > 1 || (!isGrouped && query.having !== null)) return null;
+  if (isList(inner)) return isGrouped ? null : { query: listOf(query, key), outer };
   return isUnitKey(inner, key) ? { query: keysOf(query, key), outer } : null;
 }
 
@@ -104,6 +114,7 @@ function ofPartners(query: Select, outer: readonly Known[], { tables, scope, isO
   const [link, ...more] = linked;
   const rest = terms.filter((term) => term !== link?.term);
   if (link === undefined || more.length > 0 || rest.some((term) => holds(term, isOuter))) return null;
+  if (isList(inner)) return { query: listOf({ ...query, where: joined(rest) }, link.key), outer: link.outer };
   if (!isUnitKey(inner, link.key)) return null;
   return { query: keysOf({ ...query, where: joined(rest) }, link.key), outer: link.outer };
 }
@@ -169,9 +180,19 @@ function isPlain(query: Select): boolean {
   );
 }
 
-function keysOf(query: Select, key: Column): Select {
+const isBrought = (table: CatalogueTable): boolean => table.brought === true;
+
+/** One table of the consumer's and nothing else. */
+const isList = (inner: readonly Known[]): boolean => inner.length === 1 && inner.every(({ table }) => isBrought(table));
+
+/** The values of a list as they are: that none stands twice is a rule for joins with it. */
+function listOf(query: Select, key: Column): Select {
   const item: SelectItem = { expression: key, alias: KEY, defaultName: KEY };
-  return { ...query, items: [item], distinct: false, groups: [key], groupSets: [] };
+  return { ...query, items: [item], distinct: false, groups: [], groupSets: [] };
+}
+
+function keysOf(query: Select, key: Column): Select {
+  return { ...listOf(query, key), groups: [key] };
 }
 
 /** The provider's tables of a FROM that joins nothing else; null where it does. */
@@ -185,7 +206,7 @@ function knownIn(source: Source, tables: readonly CatalogueTable[], scope: Scope
       .toLowerCase();
     const found = tables.filter(({ names }) => names.some((one) => one.toLowerCase() === full));
     const [table] = found;
-    return isNamed || table === undefined || found.length > 1 || table.brought === true ? null : [{ source, table }];
+    return isNamed || table === undefined || found.length > 1 ? null : [{ source, table }];
   }
   if (source.kind !== 'join' || (source.type !== 'inner' && source.type !== 'left' && source.type !== 'cross'))
     return null;

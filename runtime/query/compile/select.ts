@@ -57,7 +57,7 @@ export function withTables(state: State, query: Query, outer: Scope): Scope {
 
 function compileSelect(state: State, written: Select, scope: Scope, derived: boolean): Relation {
   const isNoisy = state.noise !== undefined;
-  const asked = isNoisy ? written : withCohortsOfOthers(written, state.context.tables, scope);
+  const asked = withCohortsOfOthers(written, state.context.tables, scope, isNoisy ? 'brought' : 'all');
   const looked = withLookups(withUnitValues(asked, state.context.tables, scope, isNoisy ? 'noisy' : 'exact'));
   const compile = (query: Query, within: Scope): Relation => compileAny(state, query, within, true);
   const resolveIn = (from: From, syntax: Syntax, over: Over): Typed =>

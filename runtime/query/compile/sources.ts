@@ -191,7 +191,7 @@ export function checkPicks(
       'consumer-table-misplaced',
       'a table of yours cannot stand in a sub-query about rows',
       at,
-      'join it: `JOIN your_table ON column = your_column`',
+      'write `column IN (SELECT your_column FROM your_table)` in WHERE, or join it: `LEFT JOIN your_table ON column = your_column`',
     );
 }
 

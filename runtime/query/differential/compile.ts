@@ -4,7 +4,7 @@ import type { QueryContext } from '../catalogue.ts';
 import { checkBroughtAtAll } from '../compile/brought-tables.ts';
 import { compileAny, condition, expandStars, rowSight, withTables } from '../compile/select.ts';
 import { addConditions, conjuncts, type From, readFrom } from '../compile/sources.ts';
-import { NO_TABLES, type Relation, type State } from '../compile/state.ts';
+import { NO_TABLES, type Relation, type Scope, type State } from '../compile/state.ts';
 import type { Footprint } from '../footprint.ts';
 import { readQuery } from '../parse/read.ts';
 import { Refusal, refuse } from '../refusal.ts';
@@ -13,6 +13,7 @@ import { resolve } from '../resolve/expression.ts';
 import type { RowScope } from '../rows.ts';
 import type { Query, Select, Syntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
+import { withCohortsOfOthers } from '../compile/cohort-of-others.ts';
 import { withLookups } from '../compile/correlated.ts';
 import { withUnitValues } from '../compile/left-rows.ts';
 import { withDeterminedKeys } from '../compile/determined.ts';
@@ -74,9 +75,7 @@ const SHAPES: readonly string[] = ['differential-shape', 'rows-not-released'];
 function compileOne(asWritten: Query, context: QueryContext, release: DifferentialPrivacyRelease): DifferentialQuery {
   const state = noisyState(context);
   const query =
-    asWritten.kind === 'select'
-      ? withLookups(withUnitValues(asWritten, context.tables, withTables(state, asWritten, NO_TABLES), 'noisy'))
-      : asWritten;
+    asWritten.kind === 'select' ? asJoins(asWritten, context, withTables(state, asWritten, NO_TABLES)) : asWritten;
   if (
     query.kind !== 'select' ||
     query.qualify !== null ||
@@ -115,6 +114,11 @@ function compileOne(asWritten: Query, context: QueryContext, release: Differenti
   });
   const marginal = marginalOf(asked, { context, scope, groups, answer, resolveRow });
   return { kind: 'permitted', ...block, footprint: footprintOf(state), marginal, ...answer };
+}
+
+/** What looks into other tables for each row, as the joins that it is. */
+function asJoins(written: Select, { tables }: QueryContext, scope: Scope): Select {
+  return withLookups(withUnitValues(withCohortsOfOthers(written, tables, scope, 'brought'), tables, scope, 'noisy'));
 }
 
 /** The private rows that the query is about, before anything is aggregated. */
