@@ -251,8 +251,8 @@ function isExactKey(left: Base, right: Base, [a, b]: readonly [string, string]):
 function equated(scope: RowScope, left: Base, i: number, right: Base, j: number, apart: Apart): boolean {
   const [a, b] = [left.table.units[i], right.table.units[j]];
   if (a === undefined || b === undefined) return false;
-  const isOfTwo = left.table.dataset !== right.table.dataset;
-  if (isOfTwo ? apart === 'each' : a.domain !== b.domain) return false;
+  const isOfTwo = a.domain !== b.domain;
+  if (isOfTwo && (apart === 'each' || left.table.dataset === right.table.dataset)) return false;
   const classes = equivalence(scope);
   const same = (x: string, y: string): boolean => {
     const [one, two] = [classes.get(`${left.relation}.${x}`), classes.get(`${right.relation}.${y}`)];

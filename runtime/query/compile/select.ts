@@ -201,14 +201,13 @@ export function condition(expression: Typed): Typed {
   return expression;
 }
 
-export function releasedOnly(relation: Relation, at: Place): ReleasedRelation {
+export function releasedOnly(
+  relation: Relation,
+  at: Place,
+  remedy = 'aggregate: group by allowed columns and use count, sum, avg',
+): ReleasedRelation {
   if (relation.kind === 'released') return relation;
-  return refuse(
-    'rows-not-released',
-    'the query would return rows of a private table',
-    at,
-    'aggregate: group by allowed columns and use count, sum, avg',
-  );
+  return refuse('rows-not-released', 'the query would return rows of a private table', at, remedy);
 }
 
 /** Sees columns of FROM, then aliases of the select list; no aggregates. */

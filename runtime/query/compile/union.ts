@@ -35,8 +35,13 @@ function combined(
 
 /** UNION, EXCEPT and INTERSECT of results that are each released already. */
 export function compileUnion(state: State, union: Union, scope: Scope): Relation {
-  const left = releasedOnly(compileAny(state, union.left, scope), null);
-  const right = releasedOnly(compileAny(state, union.right, scope), null);
+  // People of whom two lists are made are counted by a condition.
+  const instead =
+    union.operation === 'union'
+      ? undefined
+      : `count whom you mean: \`SELECT count(DISTINCT unit) FROM … WHERE unit ${union.operation === 'except' ? 'NOT IN' : 'IN'} (SELECT unit FROM …)\``;
+  const left = releasedOnly(compileAny(state, union.left, scope), placeOfItem(union.left, 0), instead);
+  const right = releasedOnly(compileAny(state, union.right, scope), placeOfItem(union.right, 0), instead);
   if (left.columns.length !== right.columns.length)
     refuse(
       'type-mismatch',
