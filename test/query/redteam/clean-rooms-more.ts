@@ -82,7 +82,7 @@ export const AWS_MORE: readonly Case[] = [
   [
     "SELECT sum(p.purchase_amount) AS a0 FROM purchases p JOIN mine m USING (hashed_email) WHERE EXISTS (SELECT 1 FROM mine x WHERE x.hashed_email = p.hashed_email AND x.hashed_email = 'e7')",
     'refused',
-    'refused',
+    'withheld',
   ],
 ];
 
