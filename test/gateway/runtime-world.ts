@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -29,10 +29,20 @@ export interface RuntimeWorld extends AsyncDisposable {
   ): Promise<Glovebox>;
 }
 
-export async function runtimeWorld(
-  more: { readonly webhooks?: readonly string[]; readonly alertWebhook?: string } = {},
-): Promise<RuntimeWorld> {
+export async function runtimeWorld({
+  unitsKey,
+  ...more
+}: {
+  readonly webhooks?: readonly string[];
+  readonly alertWebhook?: string;
+  /** The secret of the hashes of units, as hex; absent: one of its own. */
+  readonly unitsKey?: string;
+} = {}): Promise<RuntimeWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'glovebox-usage-'));
+  if (unitsKey !== undefined) {
+    mkdirSync(join(folder, 'data', 'keys'), { recursive: true, mode: 0o700 });
+    writeFileSync(join(folder, 'data', 'keys', 'units.key'), `${unitsKey}\n`, { mode: 0o600 });
+  }
   let offset = 0;
   const now = (): number => Date.now() + offset;
   const events: LogEvent[] = [];

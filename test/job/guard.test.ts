@@ -37,7 +37,11 @@ describe('a job under `differencing: guard`', () => {
     assert.equal(await stored(), 0);
     const released = await runAndLook(world, { text: PARTS });
     assert.ok(rowsOf(released) > 1);
-    assert.equal(await stored(), 2 * (rowsOf(released) + 1), 'each cell, and their sum, by rows and by what they count');
+    assert.equal(
+      await stored(),
+      2 * (rowsOf(released) + 1),
+      'each cell, and their sum, by rows and by what they count',
+    );
   });
 
   it('is compared with what was released before a restart', async () => {
