@@ -7,7 +7,7 @@ import { openAuthority, openDataDirectory, openSecret } from './gateway/data-dir
 import { assembleGateway } from './gateway/gateway.ts';
 import type { LogEvent } from './gateway/needs.ts';
 import type { PoolNumbers, PoolOptions } from './sandbox/pool-options.ts';
-import { MONITOR_EVERY_MS } from './gateway/policy-monitor.ts';
+import { MONITOR_EVERY_MS } from './gateway/jobs/policy-monitor.ts';
 import { WorkerPool } from './sandbox/pool.ts';
 import { openStore } from './store/store.ts';
 import type { Gateway, GatewayParts } from './gateway/gateway-parts.ts';

@@ -133,6 +133,28 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+/**
+ * The rooms of gateway/ and which others each may enter. All of them know what stands beside them in gateway/ itself (records,
+ * needs), and gateway.ts, which joins them, knows all.
+ */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  alerts: [],
+  parties: [],
+  results: [],
+  javascript: [],
+  evidence: ['parties'],
+  policies: ['alerts'],
+  homomorphic: ['parties', 'policies'],
+  datasets: ['homomorphic', 'policies', 'results'],
+  agreements: ['datasets', 'parties', 'policies'],
+  accounts: ['agreements', 'evidence'],
+  jobs: ['accounts', 'agreements', 'alerts', 'datasets', 'javascript', 'parties', 'policies', 'results'],
+  code: ['datasets', 'homomorphic', 'javascript', 'jobs', 'policies'],
+};
+
+/** SQL stands inside of SQL: its reader and its compiler call themselves by way of several files. Nothing else does. */
+const RECURSIVE = ['runtime/query/parse/', 'runtime/query/compile/'];
+
 const CORE = ['policy', 'release', 'query', 'evidence', 'ledger', 'metering', 'identity', 'contract', 'job'];
 
 interface Import {
@@ -166,6 +188,36 @@ describe('the architecture', () => {
       broken.map(({ file, target }) => `${file} → ${target}`),
       [],
     );
+  });
+
+  it('a room of the gateway enters no other than its line names', () => {
+    const rooms = FILES.map(roomOf).filter((room) => room !== undefined);
+    assert.deepEqual([...new Set(rooms)].toSorted(), Object.keys(ROOMS).toSorted());
+    const entered = FILES.flatMap((file) => {
+      const room = roomOf(file);
+      if (room === undefined) return [];
+      const others = filesNamedBy(file).flatMap((target) => roomOf(target) ?? []);
+      return others
+        .filter((other) => other !== room && ROOMS[room]?.includes(other) !== true)
+        .map((other) => `${file} → ${other}`);
+    });
+    assert.deepEqual(entered, []);
+  });
+
+  it('no file needs itself by way of others, but where SQL stands inside of SQL', () => {
+    assert.deepEqual(
+      circlesOf(new Map(FILES.map((file) => [file, filesNamedBy(file)]))).filter(
+        (circle) => !RECURSIVE.some((folder) => circle.every((file) => file.startsWith(folder))),
+      ),
+      [],
+    );
+    const circle = new Map([
+      ['a', ['b', 'd']],
+      ['b', ['c']],
+      ['c', ['a']],
+      ['d', []],
+    ]);
+    assert.deepEqual(circlesOf(circle), [['a', 'b', 'c']]);
   });
 
   it('what is imported can be read off the text: no computed import, no require', () => {
@@ -224,10 +276,46 @@ function importsOf(file: string): readonly Import[] {
   return targetsIn(codeOf(file), file).map((target) => ({ file, part, target }));
 }
 
+/** What a text imports, in any form. */
+function specifiersIn(code: string): readonly string[] {
+  const found = code.matchAll(/(?:(?<!['"`])\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)(['"])([^'"\n]+)\1/g);
+  return [...found].map(([, , specifier = '']) => specifier);
+}
+
+/** Files of this tree that a file imports. */
+function filesNamedBy(file: string): readonly string[] {
+  return specifiersIn(codeOf(file)).flatMap((one) =>
+    one.startsWith('.') ? [normalize(join(dirname(file), one))] : [],
+  );
+}
+
+/** The room of gateway/ that a file lies in; undefined: in none. */
+const roomOf = (file: string): string | undefined => /^runtime\/gateway\/([^/]+)\//.exec(file)?.[1];
+
+/** Sets of files that need each other, each sorted (strongly connected components of more than one). */
+function circlesOf(imports: ReadonlyMap<string, readonly string[]>): readonly (readonly string[])[] {
+  const reached = new Map([...imports.keys()].map((file) => [file, reachedFrom(file, imports)]));
+  const circles = [...imports.keys()].map((file) =>
+    [...(reached.get(file) ?? [])].filter((other) => reached.get(other)?.has(file) === true).toSorted(),
+  );
+  return [...new Map(circles.filter(({ length }) => length > 0).map((circle) => [circle.join(), circle])).values()];
+}
+
+function reachedFrom(start: string, imports: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
+  const found = new Set<string>();
+  const open = [start];
+  for (let file = open.pop(); file !== undefined; file = open.pop()) {
+    for (const next of imports.get(file) ?? []) {
+      if (!found.has(next)) open.push(next);
+      found.add(next);
+    }
+  }
+  return found;
+}
+
 /** Parts, packages and built-ins that a text names in imports of any form. */
 function targetsIn(code: string, file: string): readonly string[] {
-  const specifiers = code.matchAll(/(?:(?<!['"`])\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)(['"])([^'"\n]+)\1/g);
-  return [...specifiers].map(([, , specifier = '']) => {
+  return specifiersIn(code).map((specifier) => {
     if (specifier.startsWith('.')) return partOf(normalize(join(dirname(file), specifier)));
     if (specifier.startsWith('node:')) return specifier;
     return specifier

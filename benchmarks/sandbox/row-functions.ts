@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { rowSource } from '../../runtime/gateway/javascript-rows.ts';
+import { rowSource } from '../../runtime/gateway/javascript/rows.ts';
 import { checkRowFunction } from '../../runtime/sandbox/javascript/row-function/check.ts';
 import { runRowFunction } from '../../runtime/sandbox/javascript/run-row-function.ts';
 import type { ColumnSource } from '../../runtime/sandbox/javascript/source.ts';

@@ -1,4 +1,5 @@
-import { DifferencingGuard, type CellGuard } from '../../runtime/release/differencing.ts';
+import { DifferencingGuard } from '../../runtime/release/differencing.ts';
+import type { CellGuard } from '../../runtime/release/cell-guard.ts';
 import { LaneGuard, LANES, lanesOf } from '../../runtime/release/lanes.ts';
 import { shapeFor, sketchOf } from '../../runtime/release/sketch.ts';
 import { measurement, type Measurement } from '../measurement.ts';

@@ -10,7 +10,7 @@ import { FileGuard } from '../../runtime/dataset/verify.ts';
 import { executeJob } from '../../runtime/dataset/worker/execute-job.ts';
 import { ReadyConnections } from '../../runtime/dataset/worker/job-connections.ts';
 import { openDataDirectory, openSecret } from '../../runtime/gateway/data-directory.ts';
-import { layoutSpecFor } from '../../runtime/gateway/sql-engine.ts';
+import { layoutSpecFor } from '../../runtime/gateway/jobs/sql-engine.ts';
 import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
 import type { QueryContext } from '../../runtime/query/catalogue.ts';
 import { compileQuery } from '../../runtime/query/compile.ts';

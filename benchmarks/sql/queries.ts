@@ -2,7 +2,8 @@
 import type { AggregateFunction, ColumnGrant, ColumnRight } from '../../runtime/policy/model.ts';
 import type { LearntColumn } from '../../runtime/dataset/column-facts.ts';
 import { UNIT_WORDS } from '../../runtime/query/layout.ts';
-import type { CatalogueColumn, CatalogueTable, SqlType, TableCuboid } from '../../runtime/query/catalogue.ts';
+import type { CatalogueColumn, CatalogueTable, TableCuboid } from '../../runtime/query/catalogue.ts';
+import type { SqlType } from '../../runtime/query/types.ts';
 
 export interface BenchQuery {
   readonly name: string;

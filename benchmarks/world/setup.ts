@@ -1,12 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
-import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type Glovebox } from '../../runtime/client/connect.ts';
 import { registerFiles } from '../../runtime/client/upload.ts';
 import { openDataDirectory } from '../../runtime/gateway/data-directory.ts';
-import { trustImages } from '../../runtime/gateway/image-seals.ts';
+import { trustImages } from '../../runtime/gateway/code/image-seals.ts';
 import { loadImage } from '../../runtime/sandbox/image.ts';
 import { prepareData, type BenchData } from './data.ts';
 import { startServer } from './server.ts';

@@ -38,7 +38,7 @@ export function addDecryptor(program: Command): void {
         const { Vault } = await import('../decryptor/vault.ts');
         const { connect } = await import('../client/connect.ts');
         const { openCredential } = await import('../client/open-credential.ts');
-        const { readTranscriptKey } = await import('../gateway/transcript-key.ts');
+        const { readTranscriptKey } = await import('../gateway/homomorphic/transcript-key.ts');
         const { host, port } = placeOf(options.listen);
         const vault = await Vault.open(options.data ?? '');
         const { data: _, ...who } = options;

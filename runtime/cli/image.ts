@@ -40,7 +40,7 @@ export function addImages(program: Command): void {
           (error: unknown) => problems.set(one, (error as Error).message),
         );
       const directory = await existingDirectory(options);
-      const { imagesChangedSince } = await import('../gateway/image-seals.ts');
+      const { imagesChangedSince } = await import('../gateway/code/image-seals.ts');
       const changed = directory === null ? null : await imagesChangedSince(directory, loaded);
       for (const { name: one, problem } of changed ?? []) problems.set(one, problem);
       const images = names.map((one) => {
@@ -83,7 +83,7 @@ export function addImages(program: Command): void {
       const { loadImage } = await import('../sandbox/image.ts');
       const root = await installation();
       const images = await Promise.all((await knownImages(root, names)).map((one) => loadImage(root, one)));
-      const { trustImages } = await import('../gateway/image-seals.ts');
+      const { trustImages } = await import('../gateway/code/image-seals.ts');
       const { openDataDirectory } = await import('../gateway/data-directory.ts');
       await trustImages(await openDataDirectory(options.data ?? defaultDataDirectory()), images);
       out.answer({ images: images.map(({ manifest, digest }) => ({ name: manifest.name, digest })) }, () =>

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Configuration } from '../configuration/settings.ts';
-import type { QueueLimits } from '../gateway/live-jobs.ts';
+import type { QueueLimits } from '../gateway/jobs/live-jobs.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { RpcLimits } from '../rpc/limits.ts';
 import type { PoolNumbers, PoolOptions } from '../sandbox/pool-options.ts';
@@ -87,7 +87,7 @@ async function serve(options: ServeOptions): Promise<ExitCode> {
   );
   const { runtime, server, version, address, credential } = started;
   if (set.evidenceHttp !== null) {
-    const { serveEvidence } = await import('../gateway/evidence-http.ts');
+    const { serveEvidence } = await import('../gateway/evidence/evidence-http.ts');
     const served = closing.use(await serveEvidence(join(dataDirectory, 'evidence'), set.evidenceHttp));
     log.info({ port: served.port }, 'the evidence log is served over HTTP');
   }

@@ -28,7 +28,7 @@ export function addWitness(evidence: Command): void {
     )
     .action((options: WitnessOptions) =>
       act(options, async (out) => {
-        const { serveWitness, WitnessState } = await import('../gateway/witness-server.ts');
+        const { serveWitness, WitnessState } = await import('../gateway/evidence/witness-server.ts');
         const logs = options.log.map(verifierKeyIn);
         const state = new WitnessState(options.state, options.name);
         const verifierKey = formatVerifierKey(state.signer.verifier);

@@ -1,4 +1,4 @@
-import { DEFAULT_QUEUE_LIMITS } from '../gateway/live-jobs.ts';
+import { DEFAULT_QUEUE_LIMITS } from '../gateway/jobs/live-jobs.ts';
 import { DEFAULT_DRAIN_MS } from '../gateway/operator-service.ts';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from '../rpc/limits.ts';
 import { poolDefaults } from '../sandbox/pool-options.ts';

@@ -1,6 +1,6 @@
 /** How the engine's types, the policy catalogue's types and released column types correspond: one table. */
 import { DuckDBTypeId, type DuckDBType } from '@duckdb/node-api';
-import type { SqlType } from '../query/catalogue.ts';
+import type { SqlType } from '../query/types.ts';
 import { unreachable, type ColumnType } from '../release/columns.ts';
 
 const INT128: ColumnType = { kind: 'decimal128', precision: 38, scale: 0 };

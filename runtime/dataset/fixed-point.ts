@@ -1,5 +1,5 @@
 /** Clipping and fixed point of bounded measures: integers sum exactly and in any order, which noise needs. */
-import type { SqlType } from '../query/catalogue.ts';
+import type { SqlType } from '../query/types.ts';
 export { fixedPointStep } from '../query/fixed-point-step.ts';
 import { DatasetError } from './dataset-error.ts';
 

@@ -1,5 +1,5 @@
 /** What reading a provider's files yields, in order: for each table its head, its batches, its end. */
-import type { SqlType } from '../query/catalogue.ts';
+import type { SqlType } from '../query/types.ts';
 import type { Column, ColumnBatch, Schema } from '../release/columns.ts';
 import { columnTypeOf } from './column-types.ts';
 import type { EngineLimits } from './engine.ts';

@@ -1,5 +1,5 @@
 /** What the runtime knows about a registered dataset version; kept as `manifest.json` beside its files of record. */
-import type { SqlType } from '../query/catalogue.ts';
+import type { SqlType } from '../query/types.ts';
 
 export interface StoredColumn {
   readonly name: string;

@@ -7,7 +7,7 @@
  * mobile numbers of mainland China (11 digits, 13–19), RFC 5321 (mailbox form, simplified).
  */
 import type { Grade } from '../policy/model.ts';
-import type { SqlType } from '../query/catalogue.ts';
+import type { SqlType } from '../query/types.ts';
 
 export type Finding =
   | 'identityNumber'

@@ -4,7 +4,7 @@
  * consumers can develop against it for free. Columns are drawn independently of each other.
  */
 import type { TablePolicy } from '../policy/model.ts';
-import type { SqlType } from '../query/catalogue.ts';
+import type { SqlType } from '../query/types.ts';
 import { columnFromCells, type Cell } from '../release/column-values.ts';
 import { unreachable, type ColumnBatch, type Schema } from '../release/columns.ts';
 import { storedTableOf } from './catalogue.ts';

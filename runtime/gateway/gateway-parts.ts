@@ -5,9 +5,9 @@ import type { Authority, ServerCertificate } from '../rpc/authority.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import type { Store } from '../store/store.ts';
 import type { DataDirectory } from './data-directory.ts';
-import type { QueueLimits, JobQueue } from './live-jobs.ts';
+import type { QueueLimits, JobQueue } from './jobs/live-jobs.ts';
 import type { LogEvent } from './needs.ts';
-import type { OutsideOptions } from './outside-checkpoints.ts';
+import type { OutsideOptions } from './evidence/outside-checkpoints.ts';
 
 /** The parts that a gateway is made of; container.ts makes them, tests may replace single ones. */
 export interface GatewayParts {

@@ -7,11 +7,11 @@ import type { OperatorServiceHandlers } from '../gen/services.ts';
 import type { WorkerPool } from '../sandbox/pool.ts';
 import { Fault } from '../rpc/fault.ts';
 import { checkNote, requireRole } from './access.ts';
-import type { AlertBody, AlertBook, AlertRecord } from './alerts.ts';
-import { exportLists } from './export-lists.ts';
-import type { JobQueue } from './live-jobs.ts';
+import type { AlertBody, AlertBook, AlertRecord } from './alerts/alerts.ts';
+import { exportLists } from './policies/export-lists.ts';
+import type { JobQueue } from './jobs/live-jobs.ts';
 import { evidence, type GatewayNeeds } from './needs.ts';
-import { overrulingSteps } from './rolled-back.ts';
+import { overrulingSteps } from './evidence/rolled-back.ts';
 import type { Step } from '../store/jobs.ts';
 
 export interface OperatorNeeds extends GatewayNeeds {

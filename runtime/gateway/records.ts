@@ -1,5 +1,4 @@
 import type { Admission, PartyRole } from '../identity/party.ts';
-import type { KeyFigures } from './dataset-units.ts';
 import type { ProposedGrade } from '../policy/grade-pack.ts';
 import { type Grade, NO_CODE_LIMITS, NO_CONDITIONS, type Release, type UsagePolicy } from '../policy/model.ts';
 
@@ -157,6 +156,13 @@ export const agreedAtOf = (agreements: readonly Pick<AgreementBody, 'signatures'
   agreements
     .flatMap(({ signatures }) => signatures.map(({ signedAtMs }) => signedAtMs))
     .reduce((latest: number | null, at) => Math.max(latest ?? at, at), null);
+
+/** Coarse figures of a table, as bills may tell them: rows, and different values of each column. */
+export type KeyFigures = {
+  readonly table: string;
+  readonly rows: number;
+  readonly values: { readonly [column: string]: number };
+};
 
 /** The newest version of a dataset; older versions stay on disk for jobs that pinned them. */
 export type DatasetBody = {

@@ -1,6 +1,6 @@
 import { channelMagnitude, rowsPerBlock, type ChannelRole, type ColumnHeader, type ColumnTotals } from './column.ts';
 import { HomomorphicFault } from './fault.ts';
-import { checkFlood, toldDecimals } from './flood.ts';
+import { checkFlood, toldDecimals } from './flood-margin.ts';
 import { logisticPlanOf, type LogisticPlan } from './logistic.ts';
 import { productCapacity, weightCapacity } from './noise.ts';
 import { PROFILES, type ProfileId } from './profiles.ts';

@@ -1,44 +1,10 @@
-import type { AgreedPrices } from '../metering/agreed-prices.ts';
 import { decide, type Request } from '../policy/decide.ts';
 import { meetPermits } from '../policy/meet.ts';
-import type { Mode, Release, UsagePolicy } from '../policy/model.ts';
-import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
+import type { Mode } from '../policy/model.ts';
+import { type Denied, denied, reason } from '../policy/reason.ts';
+import type { Admission, AdmittedPermit, AgreementForJob } from './admission.ts';
 import type { Job } from './job.ts';
-import type { AdmittedPermit, JobNeeds } from './needs.ts';
-
-/** An active agreement as a job sees it. */
-export interface AgreementForJob {
-  readonly id: string;
-  readonly digest: string;
-  readonly dataset: string;
-  readonly provider: string;
-  readonly policy: UsagePolicy;
-  readonly policyDigest: string;
-  /** Purposes that the parties agreed on; empty when the policy's own are all there is. */
-  readonly purposes: readonly string[];
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number | null;
-  /** When its last party signed; absent: not known, and a policy that counts from then denies. */
-  readonly agreedAtMs?: number | null;
-  /** Duties that are overdue, or that come before any use and are not fulfilled: nothing runs before they are. */
-  readonly blockedBy: readonly Reason[];
-  /** The word about its dataset's grade by which it was judged, for the ledger to compare; absent: none is kept here. */
-  readonly grading?: string | null;
-  /** Up to when its charges are being settled, as the ledger keeps it: a charge is of a later time; absent: none is kept. */
-  readonly settlement?: string | null;
-  /** The prices that its parties signed; null: what the policy's duties say. */
-  readonly prices: AgreedPrices | null;
-  /** About how many privacy units its dataset holds, as everybody may know it; absent: not known. */
-  readonly units?: number;
-}
-
-export interface Admission {
-  readonly kind: 'admitted';
-  readonly permits: readonly AdmittedPermit[];
-  readonly mode: Mode;
-  readonly release: Release;
-  readonly clause: string;
-}
+import type { JobNeeds } from './needs.ts';
 
 /** Modes in which each kind of computation can be released, the one that is taken when the job names no rule first. */
 const MODES_OF = {

@@ -1,6 +1,6 @@
 import { agreementBudget, consumerBudget } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
-import type { AdmittedPermit } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 
 /**
  * What one job draws on: a use under each rule and each default that counts uses. A budget is named by dataset,

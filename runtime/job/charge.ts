@@ -17,7 +17,8 @@ import {
 import { answerTime } from '../release/quantum.ts';
 import type { Disclosed } from './disclose.ts';
 import type { Job } from './job.ts';
-import type { AdmittedPermit, ResultNote } from './needs.ts';
+import type { ResultNote } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import type { Prepared } from './prepare.ts';
 
 /** What the `pay` duties of a policy ask for, as a price plan; null when nothing is to be paid. */

@@ -3,11 +3,10 @@ import type { Basis, ReleaseTerms } from '../release/candidate.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import { passGate, releasedSchema } from '../release/gate.ts';
 import type { StoredSketches } from './histories.ts';
-import type { WithheldNote } from './job.ts';
+import { GENERIC_FAILURE, type WithheldNote } from './job.ts';
 import type { JobNeeds, JobRun, Usage } from './needs.ts';
 import type { ColumnAccuracy, Prepared } from './prepare.ts';
 import { rulesInForce } from './withheld-rules.ts';
-import { GENERIC_FAILURE } from './end-job.ts';
 
 /** A result that passed the gate and lies, whole, in a file that nobody can fetch yet. */
 export interface Disclosed {

@@ -1,8 +1,8 @@
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import { type Denied, type Reason, reason } from '../policy/reason.ts';
-import type { AgreementForJob } from './admit.ts';
+import type { AgreementForJob } from './admission.ts';
 import { denialEvent, failureEvent } from './events.ts';
-import type { Job, Outcome } from './job.ts';
+import { GENERIC_FAILURE, type Job, type Outcome } from './job.ts';
 import type { JobNeeds } from './needs.ts';
 import { ledgerJob } from './ledger-job.ts';
 
@@ -51,11 +51,6 @@ export async function end(
   const receipts = recorded.kind === 'denied' ? recorded.receipts : [];
   return { kind, reasons: untouched, receipt: receipts.at(-1) ?? null };
 }
-
-/** One text for every failure after rows were read: which row, which value, which operator would each be a leak. */
-export const GENERIC_FAILURE: Reason = reason('computation-failed', 'the computation could not be completed', {
-  remedy: 'see docs/errors.md#computation-failed for what usually causes this; the budget stays spent',
-});
 
 /** A fault before the budget was reserved: no row had been touched. */
 const NOT_STARTED: Reason = reason('not-started', 'the job could not be started, and nothing was spent', {

@@ -5,7 +5,7 @@ import type { UsageEvent } from '../metering/usage.ts';
 import { UNKNOWN_DESTINATION } from '../policy/export-list.ts';
 import type { Grade } from '../policy/model.ts';
 import type { Reason } from '../policy/reason.ts';
-import type { Admission, AgreementForJob } from './admit.ts';
+import type { Admission, AgreementForJob } from './admission.ts';
 import type { Disclosed } from './disclose.ts';
 import type { Job } from './job.ts';
 import type { JobNeeds } from './needs.ts';

@@ -3,7 +3,8 @@ import type { BudgetLine } from '../ledger/reservation.ts';
 import { CORE_NEVER_LEAVES, gradeOfResult, judgeExport, type Lineage } from '../policy/export-list.ts';
 import type { Denied } from '../policy/reason.ts';
 import type { Job } from './job.ts';
-import type { AdmittedPermit, JobNeeds } from './needs.ts';
+import type { JobNeeds } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import type { Prepared } from './prepare.ts';
 
 /** Counted, not limited. */

@@ -2,7 +2,8 @@ import type { GuardPlan, HiddenGroup } from '../query/enforced.ts';
 import type { ColumnBatch } from '../release/columns.ts';
 import { type History, judgeCells, type LabelledSketch, type CellSeries } from '../release/judge-cells.ts';
 import { LANE_WORDS } from '../release/lanes.ts';
-import { BUCKET_WORDS, emptySketch, PARTITIONS, type Sketch } from '../release/sketch.ts';
+import { BUCKET_WORDS, emptySketch, PARTITIONS } from '../release/sketch.ts';
+import type { Sketch } from '../release/cell-guard.ts';
 
 /** Most bytes of sketches that one answer may bring; more fails the job. */
 export const MAX_SKETCH_BYTES = 64 * 1024 * 1024;

@@ -3,7 +3,8 @@ import { MAX_GUARDED_CELLS } from '../release/differencing.ts';
 import type { History, LabelledSketch } from '../release/judge-cells.ts';
 import { ReleasedCells } from '../release/released-cells.ts';
 import { LANE_WORDS } from '../release/lanes.ts';
-import { BUCKET_WORDS, PARTITIONS, type Sketch } from '../release/sketch.ts';
+import { BUCKET_WORDS, PARTITIONS } from '../release/sketch.ts';
+import type { Sketch } from '../release/cell-guard.ts';
 import type { Asker } from './job.ts';
 
 /** Sketches of released cells as they are stored with the release. */

@@ -1,5 +1,5 @@
 import type { Mode } from '../policy/model.ts';
-import type { Reason } from '../policy/reason.ts';
+import { type Reason, reason } from '../policy/reason.ts';
 import type { Schema } from '../release/columns.ts';
 
 /** What a consumer submits: data, not code, until a worker looks at it. */
@@ -83,3 +83,8 @@ export interface WithheldNote {
   readonly cells: bigint | null;
   readonly reasons: readonly Reason[];
 }
+
+/** One text for every failure after rows were read: which row, which value, which operator would each be a leak. */
+export const GENERIC_FAILURE: Reason = reason('computation-failed', 'the computation could not be completed', {
+  remedy: 'see docs/errors.md#computation-failed for what usually causes this; the budget stays spent',
+});

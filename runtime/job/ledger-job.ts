@@ -1,7 +1,7 @@
-import type { Admission, AgreementForJob } from './admit.ts';
+import type { Admission, AdmittedPermit, AgreementForJob } from './admission.ts';
 import { MAX_QUERY_BYTES } from '../query/text.ts';
 import type { Job } from './job.ts';
-import type { AdmittedPermit, LedgerJob } from './needs.ts';
+import type { LedgerJob } from './needs.ts';
 import type { Prepared } from './prepare.ts';
 
 /** What the ledger keeps of a job, and looks at again when its result would leave. */

@@ -3,7 +3,7 @@ import { consumerBudget, datasetBudget } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
 import type { DifferentialPrivacyRelease, SandboxRelease } from '../policy/model.ts';
 import { costIn, femtoDeltaOf, type Loss, nanoRhoWithin, openAccount } from '../release/accounting.ts';
-import type { AdmittedPermit } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 
 /** A limit that nobody reaches: a budget that is only counted. */
 const COUNTED = 2n ** 62n;

@@ -1,18 +1,16 @@
-import type { AgreementForJob } from './admit.ts';
-import type { Stage } from './job.ts';
+import type { AdmittedPermit, AgreementForJob } from './admission.ts';
+import type { Computation, Job, Stage } from './job.ts';
 import type { Prepared } from './prepare.ts';
 import type { EvidenceEvent } from '../evidence/entry.ts';
 import type { UsageEvent } from '../metering/usage.ts';
 import type { BudgetId } from '../ledger/budget.ts';
 import type { BudgetLine } from '../ledger/reservation.ts';
-import type { Knowledge, Permit } from '../policy/decide.ts';
+import type { Knowledge } from '../policy/decide.ts';
 import type { ExportList } from '../policy/export-list.ts';
 import type { Duty, IsolationLevel, Release } from '../policy/model.ts';
 import type { Denied } from '../policy/reason.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
 import type { StoredSketches } from './histories.ts';
-import type { Computation, Job } from './job.ts';
-import type { Repeats } from './repeat.ts';
 
 /** Everything that a job needs from the world, and nothing more. Adapters fill it in; tests replace single needs. */
 export interface JobNeeds {
@@ -45,11 +43,6 @@ export type Preparer = (input: {
   readonly clause: string;
   readonly signal: AbortSignal;
 }) => Promise<Prepared | Denied>;
-
-export interface AdmittedPermit {
-  readonly agreement: AgreementForJob;
-  readonly permit: Permit;
-}
 
 /**
  * Durable state. Each call is one transaction: all of it is on disk when it answers, or nothing is; only a reservation may
@@ -179,6 +172,20 @@ export type ResultNote = WrittenResult & {
     readonly cells?: string;
   }[];
 };
+
+/** An answer that was released before to the same question, and whose result is still kept. */
+export interface EarlierAnswer {
+  readonly job: string;
+  readonly note: ResultNote;
+}
+
+/** What answering again needs from the world. */
+export interface Repeats {
+  /** The last answer to a question (`questionOf`) of this party; null when there is none any more. */
+  readonly find: (question: string, party: string) => Promise<EarlierAnswer | null>;
+  /** Copies a released result into the file of another job, durable; throws when it is not what was recorded. */
+  readonly copy: (earlier: EarlierAnswer, jobId: string) => Promise<{ readonly discard: () => Promise<void> }>;
+}
 
 export interface ResultWriter {
   /** Appends a batch that has passed the gate. */

@@ -25,7 +25,7 @@ import { NoisedGroups, type NoisedRow } from '../release/release-noised.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
 import { differentialLossLines } from './loss-lines.ts';
-import type { AdmittedPermit } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import { noiseInWords, predictedError } from './predict-noise.ts';
 import { CONFIDENCE, errorsOf, groupKeysOf, groupOf, tooManyKeys } from './prepare-differential.ts';
 import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';

@@ -19,7 +19,7 @@ import { type ExactGroup, NoisedGroups } from '../release/release-noised.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
 import { differentialLossLines } from './loss-lines.ts';
-import type { AdmittedPermit } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import { noiseInWords, predictedErrors } from './predict-noise.ts';
 import type { ColumnAccuracy, Execution, ExecutionSummary, Prepared } from './prepare.ts';
 import { answerColumns, presentNoisy } from './present-noisy.ts';

@@ -7,7 +7,8 @@ import type { Basis, OutputColumn } from '../release/candidate.ts';
 import type { ColumnBatch, ColumnData, Schema } from '../release/columns.ts';
 import { DEFAULT_RELEASE_LIMITS, termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
-import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
+import type { JobNeeds, Preparer } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import type { Execution, ExecutionSummary, Prepared } from './prepare.ts';
 
 /** What a consumer asks for: a program of the closed set, by name. */

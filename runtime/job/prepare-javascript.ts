@@ -6,7 +6,8 @@ import type { Basis, Certificate, OutputColumn } from '../release/candidate.ts';
 import { termsOf } from '../release/terms.ts';
 import { budgetLines } from './budget-lines.ts';
 import { codeLossLines } from './loss-lines.ts';
-import type { AdmittedPermit, JobNeeds, Preparer } from './needs.ts';
+import type { JobNeeds, Preparer } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import type { Execution, ColumnAccuracy, Prepared } from './prepare.ts';
 import type { OpenDataset } from './sql-engine.ts';
 

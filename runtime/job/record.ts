@@ -1,11 +1,12 @@
 import { type Denied, reason } from '../policy/reason.ts';
 import { type CreditHold, meterNote, usageOf, usedCredit } from './charge.ts';
-import { admit, type Admission, type AgreementForJob } from './admit.ts';
+import { admit } from './admit.ts';
+import type { Admission, AdmittedPermit, AgreementForJob } from './admission.ts';
 import type { Disclosed } from './disclose.ts';
 import { fetchedEvent, releaseEvents } from './events.ts';
 import { exportLines, gradeOf } from './export-control.ts';
 import type { Job, Outcome } from './job.ts';
-import type { AdmittedPermit, JobNeeds, JobRun } from './needs.ts';
+import type { JobNeeds, JobRun } from './needs.ts';
 import type { Prepared } from './prepare.ts';
 import { permitsFor, BLOCKED } from './ledger-job.ts';
 import { end } from './end-job.ts';

@@ -1,25 +1,11 @@
 import { kindOf } from '../ledger/budget.ts';
 import type { Schema } from '../release/columns.ts';
-import type { Admission } from './admit.ts';
+import type { Admission } from './admission.ts';
 import type { Disclosed } from './disclose.ts';
 import type { Job } from './job.ts';
-import type { JobNeeds, ResultNote } from './needs.ts';
+import type { EarlierAnswer, JobNeeds, Repeats } from './needs.ts';
 import type { ColumnAccuracy, Prepared } from './prepare.ts';
 import { rulesInForce } from './withheld-rules.ts';
-
-/** An answer that was released before to the same question, and whose result is still kept. */
-export interface EarlierAnswer {
-  readonly job: string;
-  readonly note: ResultNote;
-}
-
-/** What answering again needs from the world. */
-export interface Repeats {
-  /** The last answer to a question (`questionOf`) of this party; null when there is none any more. */
-  readonly find: (question: string, party: string) => Promise<EarlierAnswer | null>;
-  /** Copies a released result into the file of another job, durable; throws when it is not what was recorded. */
-  readonly copy: (earlier: EarlierAnswer, jobId: string) => Promise<{ readonly discard: () => Promise<void> }>;
-}
 
 /**
  * One digest for a question that is the same in every respect: who asks, under which agreements, rules and policy versions,

@@ -1,11 +1,11 @@
 import { type Denied, denied, reason } from '../policy/reason.ts';
 import { type CreditHold, creditHolds } from './charge.ts';
-import type { Admission, AgreementForJob } from './admit.ts';
+import type { Admission, AgreementForJob } from './admission.ts';
 import { decisionEvents } from './events.ts';
 import type { Job } from './job.ts';
-import type { JobNeeds } from './needs.ts';
+import type { EarlierAnswer, JobNeeds } from './needs.ts';
 import type { Prepared } from './prepare.ts';
-import { type EarlierAnswer, freeOf } from './repeat.ts';
+import { freeOf } from './repeat.ts';
 import { permitsFor, ledgerJob, BLOCKED } from './ledger-job.ts';
 
 export interface Reserved {

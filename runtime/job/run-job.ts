@@ -1,15 +1,16 @@
 import { type Denied, denied, type Reason, reason } from '../policy/reason.ts';
-import { admit, type Admission, agreementsOf } from './admit.ts';
+import { admit, agreementsOf } from './admit.ts';
+import type { Admission } from './admission.ts';
 import { disclose } from './disclose.ts';
 import { exportLines } from './export-control.ts';
-import type { Job, Outcome } from './job.ts';
+import { GENERIC_FAILURE, type Job, type Outcome } from './job.ts';
 import type { JobNeeds, JobRun, StopReason } from './needs.ts';
 import type { Prepared } from './prepare.ts';
 import { discloseAgain, questionOf } from './repeat.ts';
 import { reserve } from './reserve.ts';
 import { permitsFor } from './ledger-job.ts';
 import { record } from './record.ts';
-import { deny, end, GENERIC_FAILURE } from './end-job.ts';
+import { deny, end } from './end-job.ts';
 
 /**
  * One job, from request to released result. Each step is a call; nothing leaves before the last one, and whatever is

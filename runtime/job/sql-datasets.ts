@@ -4,7 +4,7 @@ import type { Denied } from '../policy/reason.ts';
 import type { EnforcedQuery } from '../query/enforced.ts';
 import type { Basis } from '../release/candidate.ts';
 import type { Job } from './job.ts';
-import type { AdmittedPermit } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import type { Prepared } from './prepare.ts';
 import type { OpenDataset, SqlEngine } from './sql-engine.ts';
 

@@ -2,7 +2,7 @@ import type { Denied, Reason } from '../policy/reason.ts';
 import type { CatalogueTable } from '../query/catalogue.ts';
 import type { EnforcedQuery, HiddenGroup } from '../query/enforced.ts';
 import type { ColumnBatch, Schema } from '../release/columns.ts';
-import type { AdmittedPermit } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import type { Execution } from './prepare.ts';
 
 /** What the SQL path needs: an engine that parses without data, and one that runs our own text in a jail. */

@@ -1,7 +1,7 @@
 import type { Release } from '../policy/model.ts';
 import type { QueryContext } from '../query/catalogue.ts';
 import type { Job, ParameterValue } from './job.ts';
-import type { AdmittedPermit } from './needs.ts';
+import type { AdmittedPermit } from './admission.ts';
 import type { OpenDataset } from './sql-engine.ts';
 
 /** A parsed question of a consumer, what it may read, and the terms under which it was asked. */

@@ -1,5 +1,5 @@
 import type { Metrics } from './metrics.ts';
-import { servePlainHttp } from '../gateway/plain-http.ts';
+import { servePlainHttp } from '../gateway/evidence/plain-http.ts';
 
 const MAX_CONNECTIONS = 16;
 

@@ -5,6 +5,9 @@ import * as z from 'zod';
  * ignored. The JSON Schema in policies/usage-policy.schema.json is generated from here.
  */
 
+/** Where something stands in a document: keys and positions from its root. */
+export type Path = readonly (string | number)[];
+
 const name = z
   .string()
   .regex(

@@ -1,6 +1,5 @@
 import { conditionProblem } from './condition.ts';
-import type { GrantDocument, PolicyDocument, TableDocument } from './document.ts';
-import type { Path } from './parse-policy.ts';
+import type { GrantDocument, Path, PolicyDocument, TableDocument } from './document.ts';
 
 interface Wrong {
   readonly path: Path;

@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import type { UsagePolicy } from '../policy/model.ts';
-import { type PolicyDocument, policyDocument } from './document.ts';
+import { type Path, type PolicyDocument, policyDocument } from './document.ts';
 import { checkMeaning } from './meaning.ts';
 import { normalise } from './normalise.ts';
 import { readYaml } from './read-yaml.ts';
@@ -29,8 +29,6 @@ export type ParsedPolicy =
       readonly complaintAt: (path: Path, message: string) => Complaint;
     }
   | { readonly kind: 'complaints'; readonly complaints: readonly Complaint[] };
-
-export type Path = readonly (string | number)[];
 
 /**
  * Reads a policy in YAML or JSON. Unknown keys, unknown terms, wrong types and rules that make no sense are complaints

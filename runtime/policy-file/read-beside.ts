@@ -1,7 +1,8 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { UsagePolicy } from '../policy/model.ts';
-import { type Complaint, parsePolicy, type Path } from './parse-policy.ts';
+import { type Complaint, parsePolicy } from './parse-policy.ts';
+import type { Path } from './document.ts';
 
 /** Longer documents are read in a thread of their own, characters: these take up to some 50 ms of processor time. */
 export const MAX_INLINE_CHARACTERS = 16 * 1024;

@@ -1,24 +1,13 @@
 import type { Rational } from '../release/discrete-laplace.ts';
 import type { ColumnGrant, JoinMode, JoinStep, Release } from '../policy/model.ts';
 import type { Cuboid } from './layout.ts';
-import type { Typed } from './typed.ts';
+import type { TypedConstant } from './syntax.ts';
+import type { SqlType } from './types.ts';
 
 /**
  * What a query may see: tables as the *policy* knows them, laid out by the runtime. A column that no grant names is
  * not here, and it is not in the worker's file either.
  */
-export type SqlType =
-  | { readonly kind: 'boolean' }
-  | { readonly kind: 'integer'; readonly bits: 8 | 16 | 32 | 64 | 128; readonly isSigned: boolean }
-  | { readonly kind: 'decimal'; readonly width: number; readonly scale: number }
-  | { readonly kind: 'double' }
-  | { readonly kind: 'float' }
-  | { readonly kind: 'text' }
-  | { readonly kind: 'date' }
-  | { readonly kind: 'timestamp' }
-  | { readonly kind: 'timestampWithZone' }
-  | { readonly kind: 'interval' };
-
 export interface CatalogueColumn {
   readonly name: string;
   readonly type: SqlType;
@@ -95,7 +84,7 @@ export interface CatalogueTable {
   /** A consumer's own list of constants (VALUES); absent: a table of a provider. */
   readonly given?: true;
   /** The constants of such a list, column by column; absent: it is no list that was written out. */
-  readonly listed?: readonly (readonly Typed[])[];
+  readonly listed?: readonly (readonly TypedConstant[])[];
   /** A table that the consumer uploaded: its values are no secret to it, and all of them are chosen by it. */
   readonly brought?: true;
   /** A query made it of public tables, one row for each value of the one column of which facts are known: its other values are chosen by who asks. */

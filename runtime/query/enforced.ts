@@ -1,4 +1,4 @@
-import type { SqlType } from './catalogue.ts';
+import type { SqlType } from './types.ts';
 
 /**
  * A consumer's query after the rules were applied: SQL text that we printed ourselves. The worker runs `setup` in order

@@ -1,4 +1,4 @@
-import type { SqlType } from './catalogue.ts';
+import type { SqlType } from './types.ts';
 
 /** |fixed value| stays at or below 2^30, so that 2^32 rows sum within 63 bits. */
 const MAX_FIXED_BITS = 30;

@@ -1,5 +1,4 @@
-import type { SqlType } from './catalogue.ts';
-import { BIGINT, DATE, DOUBLE, TEXT } from './types.ts';
+import { BIGINT, DATE, DOUBLE, type SqlType, TEXT } from './types.ts';
 
 /**
  * Every scalar function a query can call, in one table. All are total: no input makes them fail, so that no error can

@@ -1,8 +1,7 @@
-import type { SqlType } from './catalogue.ts';
+import { BIGINT, BOOLEAN, DATE, DOUBLE, HUGEINT, printType, type SqlType, TEXT, TIMESTAMP } from './types.ts';
 import { refuse } from './refusal.ts';
 import type { Literal } from './syntax.ts';
 import type { Typed } from './typed.ts';
-import { DATE, DOUBLE, HUGEINT, printType, TEXT, TIMESTAMP, BOOLEAN, BIGINT } from './types.ts';
 
 /** An identifier in double quotes. Only names from the policy's catalogue and our own are ever printed. */
 export function quoteName(name: string): string {

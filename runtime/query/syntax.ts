@@ -1,5 +1,5 @@
 import type { Place } from './refusal.ts';
-import type { SqlType } from './catalogue.ts';
+import type { SqlType } from './types.ts';
 
 /**
  * The part of SQL that this runtime understands, as read from the parser's tree. Operators, comparisons and functions
@@ -47,6 +47,14 @@ export type Syntax =
 export interface CaseWhen {
   readonly when: Syntax;
   readonly value: Syntax;
+}
+
+/** A constant whose type is known; null: NULL. */
+export interface TypedConstant {
+  readonly kind: 'constant';
+  readonly literal: Literal;
+  readonly type: SqlType | null;
+  readonly at: Place;
 }
 
 export type Literal =

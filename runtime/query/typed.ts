@@ -1,7 +1,7 @@
-import type { CatalogueColumn, CatalogueTable, SqlType } from './catalogue.ts';
+import type { CatalogueColumn, CatalogueTable } from './catalogue.ts';
+import type { Digits, SqlType } from './types.ts';
 import type { Place } from './refusal.ts';
-import type { Literal } from './syntax.ts';
-import type { Digits } from './types.ts';
+import type { TypedConstant } from './syntax.ts';
 
 /** A column of a base table as one relation of a query reads it. */
 export interface BaseColumn {
@@ -12,7 +12,7 @@ export interface BaseColumn {
 
 /** An expression whose names are resolved and whose type is known. `type` null: the NULL constant. */
 export type Typed =
-  | { readonly kind: 'constant'; readonly literal: Literal; readonly type: SqlType | null; readonly at: Place }
+  | TypedConstant
   | {
       readonly kind: 'column';
       /** Printed reference, e.g. `r0."cost"`. */

@@ -1,4 +1,15 @@
-import type { SqlType } from './catalogue.ts';
+/** Types of values, as the engine has them and as far as queries may use them. */
+export type SqlType =
+  | { readonly kind: 'boolean' }
+  | { readonly kind: 'integer'; readonly bits: 8 | 16 | 32 | 64 | 128; readonly isSigned: boolean }
+  | { readonly kind: 'decimal'; readonly width: number; readonly scale: number }
+  | { readonly kind: 'double' }
+  | { readonly kind: 'float' }
+  | { readonly kind: 'text' }
+  | { readonly kind: 'date' }
+  | { readonly kind: 'timestamp' }
+  | { readonly kind: 'timestampWithZone' }
+  | { readonly kind: 'interval' };
 
 export type Family = 'number' | 'text' | 'boolean' | 'date' | 'interval';
 

@@ -11,17 +11,9 @@
  * Beyond these numbers only pairs are compared. Cells of large tables are sketched by parity (lanes.ts): there parts of a
  * cell cannot be told from others, so it is combinations of up to four.
  */
-import { type CellGuard, type Closeness, guardFor } from './differencing.ts';
-import {
-  BUCKET_WORDS,
-  differenceOf,
-  isLanes,
-  isOfFew,
-  rowsIn,
-  type Sketch,
-  type SketchShape,
-  sumOf,
-} from './sketch.ts';
+import { guardFor } from './differencing.ts';
+import type { CellGuard, Closeness, Sketch } from './cell-guard.ts';
+import { BUCKET_WORDS, differenceOf, isLanes, isOfFew, rowsIn, type SketchShape, sumOf } from './sketch.ts';
 
 /** Cells of which three are combined; the work grows with their number for each cell. */
 export const MAX_TRIPLES = 64;

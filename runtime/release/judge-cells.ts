@@ -12,8 +12,8 @@
  * differences of others of the same answer, as far as combined-cells.ts looks. Of earlier answers only pairs are compared.
  */
 import { CombinedCells } from './combined-cells.ts';
-import type { CellGuard, Closeness } from './differencing.ts';
-import { differenceOf, rowsIn, type Sketch, type SketchShape, sumOf } from './sketch.ts';
+import type { CellGuard, Closeness, Sketch } from './cell-guard.ts';
+import { differenceOf, rowsIn, type SketchShape, sumOf } from './sketch.ts';
 
 /** Cells of one column kind in one grouping: they rest on disjoint rows, unless it says so, and their sum is a cell too. */
 export interface CellSeries {

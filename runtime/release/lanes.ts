@@ -19,7 +19,7 @@
  * XOR is linear: the sketch of disjoint cells together is the XOR of theirs. Where a row stands in several summed cells it
  * counts by parity; the number of rows, which is added up, tells such sums apart.
  */
-import type { CellGuard, Closeness } from './differencing.ts';
+import type { CellGuard, Closeness } from './cell-guard.ts';
 
 export const LANES = 48;
 /** 32-bit words: rows, and two of each word that rows add. */

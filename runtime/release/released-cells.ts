@@ -7,9 +7,10 @@
  * each of them. Of a pair with different shapes, differences are found that the smaller shape was made for: those of the
  * smaller minimum, which is what one of the two was released under.
  */
-import { type CellGuard, type Closeness, guardFor } from './differencing.ts';
+import { guardFor } from './differencing.ts';
+import type { CellGuard, Closeness, Sketch } from './cell-guard.ts';
 import type { History, LabelledSketch } from './judge-cells.ts';
-import { folded, isLanes, type Sketch, type SketchShape, watchedUnits } from './sketch.ts';
+import { folded, isLanes, type SketchShape, watchedUnits } from './sketch.ts';
 
 export class ReleasedCells {
   /** By number of buckets, which are closed under greatest common divisors; then by label. */

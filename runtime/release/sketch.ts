@@ -14,6 +14,7 @@
  * large the cells.
  */
 
+import type { Sketch } from './cell-guard.ts';
 import { combinedLanes, LANE_WORDS } from './lanes.ts';
 
 /** Buckets per partition: more than the largest difference to find. */
@@ -26,9 +27,6 @@ export const PARTITIONS = 3;
 export const BUCKET_WORDS = 7;
 const MIN_BUCKETS = 8;
 const MAX_BUCKETS = 256;
-
-/** `3 · buckets` buckets of seven words, partition by partition. */
-export type Sketch = Uint32Array;
 
 /**
  * A shape for differences of fewer than `minUnits` units; 1344 bytes a cell for a minimum of 10. The slack (1.6 buckets a

@@ -4,7 +4,7 @@ import { catalogueTables, emptySchemaOf, layoutSpecOf } from '../../runtime/data
 import type { DatasetManifest } from '../../runtime/dataset/metadata.ts';
 import { planInWorker } from '../../runtime/dataset/parse-in-worker.ts';
 import { twinOf } from '../../runtime/dataset/twin.ts';
-import type { SqlType } from '../../runtime/query/catalogue.ts';
+import type { SqlType } from '../../runtime/query/types.ts';
 import type { ColumnGrant, TablePolicy } from '../../runtime/policy/model.ts';
 import { checkBatch } from '../../runtime/release/columns.ts';
 import { rowsOf } from '../../runtime/release/column-values.ts';

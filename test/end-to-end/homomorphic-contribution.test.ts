@@ -8,7 +8,7 @@ import { contributeColumns, type ContributionOutcome } from '../../runtime/clien
 import { encryptDataset, type KeyHolderKeys, type PlainTable } from '../../runtime/client/encrypt-dataset.ts';
 import { serveDecryptor, type RunningDecryptor } from '../../runtime/decryptor/serve-decryptor.ts';
 import { Vault } from '../../runtime/decryptor/vault.ts';
-import { readTranscriptKey } from '../../runtime/gateway/transcript-key.ts';
+import { readTranscriptKey } from '../../runtime/gateway/homomorphic/transcript-key.ts';
 import { type Contribution, readContribution, writeContribution } from '../../runtime/homomorphic/contribution.ts';
 import { type Invitation, readInvitation, writeInvitation } from '../../runtime/homomorphic/invitation.ts';
 import type { HomomorphicProgram } from '../../runtime/homomorphic/program.ts';

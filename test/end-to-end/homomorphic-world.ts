@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Glovebox } from '../../runtime/client/connect.ts';
 import {
@@ -10,8 +10,7 @@ import {
 } from '../../runtime/client/encrypt-dataset.ts';
 import { serveDecryptor, type RunningDecryptor } from '../../runtime/decryptor/serve-decryptor.ts';
 import { Vault } from '../../runtime/decryptor/vault.ts';
-import { readFileSync } from 'node:fs';
-import { readTranscriptKey } from '../../runtime/gateway/transcript-key.ts';
+import { readTranscriptKey } from '../../runtime/gateway/homomorphic/transcript-key.ts';
 import { generateKeyBundles } from '../../runtime/homomorphic/keys.ts';
 import { openNodeSealBackend } from '../../runtime/homomorphic/node-seal-backend.ts';
 import type { ProfileId } from '../../runtime/homomorphic/profiles.ts';

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Glovebox } from '../../runtime/client/connect.ts';
-import type { CodeBody } from '../../runtime/gateway/code-registry.ts';
+import type { CodeBody } from '../../runtime/gateway/code/code-registry.ts';
 import type { PartyBody } from '../../runtime/gateway/records.ts';
 import type { JavaScriptProgram } from '../../runtime/gen/messages.ts';
 import type { Init } from '../../runtime/rpc/call.ts';

@@ -1,9 +1,9 @@
 // A server as `serve` runs it, except that the process dies (SIGKILL) when a job reaches the point that its parent has
 // named in a message. The points are put in from outside; the runtime knows nothing of them.
 import { pino } from 'pino';
-import { JobQueue } from '../../runtime/gateway/live-jobs.ts';
-import { Results } from '../../runtime/gateway/results.ts';
-import { ResultFileWriter } from '../../runtime/gateway/result-writer.ts';
+import { JobQueue } from '../../runtime/gateway/jobs/live-jobs.ts';
+import { Results } from '../../runtime/gateway/results/results.ts';
+import { ResultFileWriter } from '../../runtime/gateway/results/result-writer.ts';
 import { startServer } from '../../runtime/cli/start-server.ts';
 import { Store } from '../../runtime/store/store.ts';
 

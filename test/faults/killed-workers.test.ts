@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { JobQueue } from '../../runtime/gateway/live-jobs.ts';
+import { JobQueue } from '../../runtime/gateway/jobs/live-jobs.ts';
 import type { Stage } from '../../runtime/job/job.ts';
 import {
   ANSWER,

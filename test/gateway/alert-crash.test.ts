@@ -3,7 +3,8 @@ import { test, type TestContext } from 'node:test';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import { sha256Hex } from '../../runtime/evidence/entry.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
-import { AlertBook, type AlertBody, type LedgerDecision } from '../../runtime/gateway/alerts.ts';
+import { AlertBook, type AlertBody } from '../../runtime/gateway/alerts/alerts.ts';
+import type { LedgerDecision } from '../../runtime/gateway/alerts/recorded-decisions.ts';
 import type { Store } from '../../runtime/store/store.ts';
 import { dataDirectory, event, newJob, NOW, openWorld } from '../store/world.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { untilSlot } from '../../runtime/gateway/answer-slots.ts';
+import { untilSlot } from '../../runtime/gateway/jobs/answer-slots.ts';
 
 describe('answers', () => {
   it('never leave before the end of their slot, however the clock of timers stands', async () => {

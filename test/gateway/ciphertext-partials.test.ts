@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { CiphertextFiles, PARTIAL_LIFE_MS } from '../../runtime/gateway/ciphertext-files.ts';
+import { CiphertextFiles, PARTIAL_LIFE_MS } from '../../runtime/gateway/homomorphic/ciphertext-files.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'partials-'));
 after(() => rmSync(folder, { recursive: true }));

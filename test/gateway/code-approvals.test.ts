@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { approvalsOf, type CodeBody, type CodeVerdictBody } from '../../runtime/gateway/code-registry.ts';
+import { approvalsOf, type CodeBody, type CodeVerdictBody } from '../../runtime/gateway/code/code-registry.ts';
 import type { GatewayNeeds } from '../../runtime/gateway/needs.ts';
 import type { StoredRecord } from '../../runtime/store/records.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runInNewContext } from 'node:vm';
-import { wrongShape } from '../../runtime/gateway/code-diagnostics.ts';
+import { wrongShape } from '../../runtime/gateway/javascript/diagnostics.ts';
 import { collectDebugText, collectNumbersText } from '../../runtime/sandbox/javascript/guest/collectors.ts';
 
 type Collect<Answer> = (factory: () => unknown, makeInput: () => unknown) => Answer;

@@ -7,7 +7,7 @@ import {
   sourceOf,
   timeOfEach,
   workersOf,
-} from '../../runtime/gateway/javascript-run.ts';
+} from '../../runtime/gateway/javascript/run.ts';
 import type { ReadyInput } from '../../runtime/job/prepare-javascript.ts';
 import { type CodeLimits, NO_CODE_LIMITS } from '../../runtime/policy/model.ts';
 import { type LeaseRequest, processBaseMiB } from '../../runtime/sandbox/pool-options.ts';

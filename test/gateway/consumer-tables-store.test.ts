@@ -9,7 +9,7 @@ import type { SourceReader } from '../../runtime/dataset/ingest-events.ts';
 import { DEFAULT_CSV_OPTIONS, formatOf } from '../../runtime/dataset/source.ts';
 import { FileGuard } from '../../runtime/dataset/verify.ts';
 import { inProcessReader } from '../../runtime/dataset/worker/read-sources.ts';
-import { ConsumerTables, TABLE_LIMITS, tableFolder } from '../../runtime/gateway/consumer-tables.ts';
+import { ConsumerTables, TABLE_LIMITS, tableFolder } from '../../runtime/gateway/datasets/consumer-tables.ts';
 import { Fault } from '../../runtime/rpc/fault.ts';
 import { openStore, type Store } from '../../runtime/store/store.ts';
 

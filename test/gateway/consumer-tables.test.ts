@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Glovebox } from '../../runtime/client/connect.ts';
 import { GloveboxError } from '../../runtime/client/error.ts';
-import { uploadTable } from '../../runtime/client/upload.ts';
-import { TABLE_LIMITS, tableFolder } from '../../runtime/gateway/consumer-tables.ts';
+import { registerFiles, uploadTable } from '../../runtime/client/upload.ts';
+import { TABLE_LIMITS, tableFolder } from '../../runtime/gateway/datasets/consumer-tables.ts';
 import type { ConsumerTable } from '../../runtime/gen/messages.ts';
 import { runtimeWorld, type RuntimeWorld } from './runtime-world.ts';
-import { registerFiles } from '../../runtime/client/upload.ts';
 
 const POLICY = (dataset: string, consumerTables: string): string => `
 apiVersion: glovebox/v1

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keyFiguresOf, unitsOf } from '../../runtime/gateway/dataset-units.ts';
+import { keyFiguresOf, unitsOf } from '../../runtime/gateway/datasets/dataset-units.ts';
 import type { DatasetBody } from '../../runtime/gateway/records.ts';
 import { parsePolicy } from '../../runtime/policy-file/parse-policy.ts';
 import type { UsagePolicy } from '../../runtime/policy/model.ts';

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
 import { readEntry } from '../../runtime/evidence/entry.ts';
-import { DutyBook, MAX_OPEN_NOTICES } from '../../runtime/gateway/duties.ts';
+import { DutyBook, MAX_OPEN_NOTICES } from '../../runtime/gateway/policies/duties.ts';
 import type { Duty } from '../../runtime/policy/model.ts';
 import type { Store } from '../../runtime/store/store.ts';
 import { addDataset, agreedWorld, COUNT_QUERY, POLICY, runtimeWorld } from './runtime-world.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { problemOfBounds } from '../../runtime/gateway/encrypted-bounds.ts';
+import { problemOfBounds } from '../../runtime/gateway/homomorphic/encrypted-bounds.ts';
 import { chooseParameters } from '../../runtime/homomorphic/choose.ts';
 import { parseProgram } from '../../runtime/homomorphic/program.ts';
-import type { AdmittedPermit } from '../../runtime/job/needs.ts';
+import type { AdmittedPermit } from '../../runtime/job/admission.ts';
 
 interface Grant {
   readonly bounds: { readonly low: number; readonly high: number } | null;

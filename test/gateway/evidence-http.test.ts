@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { parseVerifierKey } from '../../runtime/evidence/note.ts';
 import { verifyLog } from '../../runtime/evidence/verify-log.ts';
 import { fetchLog } from '../../runtime/cli/fetch-log.ts';
-import { serveEvidence } from '../../runtime/gateway/evidence-http.ts';
+import { serveEvidence } from '../../runtime/gateway/evidence/evidence-http.ts';
 import { filesOf, logOf } from '../evidence/world.ts';
 
 test('the served files are a whole log that verifies, and nothing else can be fetched', async () => {

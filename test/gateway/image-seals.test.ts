@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { type DataDirectory, openDataDirectory } from '../../runtime/gateway/data-directory.ts';
-import { checkImages, imagesChangedSince, trustImages } from '../../runtime/gateway/image-seals.ts';
+import { checkImages, imagesChangedSince, trustImages } from '../../runtime/gateway/code/image-seals.ts';
 import type { SandboxImage } from '../../runtime/sandbox/image.ts';
 import { signDigest } from '../../runtime/sandbox/manifest.ts';
 

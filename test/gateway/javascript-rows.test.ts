@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fc } from '../property.ts';
 import { WorkerFault } from '../../runtime/dataset/worker-link.ts';
-import { decodeRows } from '../../runtime/gateway/javascript-row-batches.ts';
-import { statementsOf } from '../../runtime/gateway/javascript-row-statements.ts';
-import type { ReadColumn } from '../../runtime/gateway/javascript-rows.ts';
+import { decodeRows } from '../../runtime/gateway/javascript/row-batches.ts';
+import { statementsOf } from '../../runtime/gateway/javascript/row-statements.ts';
+import type { ReadColumn } from '../../runtime/gateway/javascript/row-request.ts';
 
 const column = (name: string, kind: ReadColumn['kind'], isNullable = true): ReadColumn => ({
   name,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fc } from '../property.ts';
-import { JobQueue, type QueueLimits } from '../../runtime/gateway/live-jobs.ts';
+import { JobQueue, type QueueLimits } from '../../runtime/gateway/jobs/live-jobs.ts';
 import type { Job, Outcome, Stage } from '../../runtime/job/job.ts';
 import { Fault } from '../../runtime/rpc/fault.ts';
 

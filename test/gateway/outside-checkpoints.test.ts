@@ -12,9 +12,9 @@ import { readEntry, sha256Hex } from '../../runtime/evidence/entry.ts';
 import { ED25519_COSIGNATURE, noteSigner } from '../../runtime/evidence/note.ts';
 import { readTimestamp, timestampRequest } from '../../runtime/evidence/timestamp.ts';
 import { verifyReceipt } from '../../runtime/evidence/receipt.ts';
-import { OutsideCheckpoints, type OutsideNeeds } from '../../runtime/gateway/outside-checkpoints.ts';
-import { believeAgain, stopForOtherHistory } from '../../runtime/gateway/rolled-back.ts';
-import { serveWitness, WitnessState } from '../../runtime/gateway/witness-server.ts';
+import { OutsideCheckpoints, type OutsideNeeds } from '../../runtime/gateway/evidence/outside-checkpoints.ts';
+import { believeAgain, stopForOtherHistory } from '../../runtime/gateway/evidence/rolled-back.ts';
+import { serveWitness, WitnessState } from '../../runtime/gateway/evidence/witness-server.ts';
 import { openStore, type Store } from '../../runtime/store/store.ts';
 import { agreedWorld, COUNT_QUERY, runtimeWorld } from './runtime-world.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fc } from '../property.ts';
-import { RESULT_LIFE_MS, Results } from '../../runtime/gateway/results.ts';
+import { RESULT_LIFE_MS, Results } from '../../runtime/gateway/results/results.ts';
 import type { WrittenResult } from '../../runtime/job/needs.ts';
 import type { ColumnBatch, Schema } from '../../runtime/release/columns.ts';
 import { FlightReader } from '../../runtime/rpc/flight-framing.ts';

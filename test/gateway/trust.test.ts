@@ -14,7 +14,7 @@ import { recogniseReceipt } from '../../runtime/evidence/known-logs.ts';
 import { type CredentialBundle, parseCredential } from '../../runtime/identity/credential.ts';
 import { type Introduction, introductionText } from '../../runtime/identity/introduction.ts';
 import { keyPinOf, parseRuntimeCard, type RuntimeCard, runtimeCardText } from '../../runtime/identity/runtime-card.ts';
-import { isTrusted, trustedAuthorities, listedLogs } from '../../runtime/gateway/trust-list.ts';
+import { isTrusted, trustedAuthorities, listedLogs } from '../../runtime/gateway/parties/trust-list.ts';
 import { logOf, newSigner, receiptOf } from '../evidence/world.ts';
 import { type Authority, createAuthority, issueCredential, serverNameOf } from '../../runtime/rpc/authority.ts';
 

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { tableFromIPC } from 'apache-arrow';
 import type { Glovebox } from '../../runtime/client/connect.ts';
 import type { Job, TwinColumn } from '../../runtime/gen/messages.ts';
-import { RESULT_LIFE_MS } from '../../runtime/gateway/results.ts';
+import { RESULT_LIFE_MS } from '../../runtime/gateway/results/results.ts';
 import { addDataset, runtimeWorld, type RuntimeWorld } from './runtime-world.ts';
 
 const POLICY = (dataset: string): string => `

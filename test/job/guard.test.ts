@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { historiesIn } from '../../runtime/gateway/sketch-records.ts';
+import { historiesIn } from '../../runtime/gateway/jobs/sketch-records.ts';
 import { Histories, type SketchesBody, unpacked } from '../../runtime/job/histories.ts';
 import type { LabelledSketch } from '../../runtime/release/judge-cells.ts';
 import { shapeFor, sketchOf } from '../../runtime/release/sketch.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { repeatsIn } from '../../runtime/gateway/repeats.ts';
+import { repeatsIn } from '../../runtime/gateway/jobs/repeats.ts';
 import { type Ended, type JobWorld, runAndLook, startJobWorld } from './world.ts';
 
 let world: JobWorld;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
-import type { SqlType } from '../../runtime/query/catalogue.ts';
+import type { SqlType } from '../../runtime/query/types.ts';
 import { fillNoisyTable } from '../../runtime/query/differential/noisy-table.ts';
 
 const DAYS = 2 ** 31 - 1;

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { learnColumns } from '../../runtime/dataset/column-facts.ts';
 import type { JoinStep } from '../../runtime/policy/model.ts';
-import type { CatalogueTable, SqlType } from '../../runtime/query/catalogue.ts';
+import type { CatalogueTable } from '../../runtime/query/catalogue.ts';
+import type { SqlType } from '../../runtime/query/types.ts';
 import { rowsPerUnitOf } from '../../runtime/query/differential/fan-out.ts';
 import {
   ask,

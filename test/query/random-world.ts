@@ -6,12 +6,12 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { DEFAULT_ENGINE_LIMITS } from '../../runtime/dataset/engine.ts';
 import { makeLayout } from '../../runtime/dataset/make-layout.ts';
 import type { ColumnGrant, DifferentialPrivacyRelease, PrivacyUnit } from '../../runtime/policy/model.ts';
-import type { CatalogueTable, SqlType } from '../../runtime/query/catalogue.ts';
+import type { CatalogueTable } from '../../runtime/query/catalogue.ts';
+import { printType, type SqlType } from '../../runtime/query/types.ts';
 import { compileDifferential } from '../../runtime/query/differential/compile.ts';
 import type { NoisyBlock } from '../../runtime/query/differential/noisy-block.ts';
 import { UNIT_HASH, UNIT_ONE_HOT } from '../../runtime/query/layout.ts';
 import { parseLossless } from '../../runtime/query/lossless-json.ts';
-import { printType } from '../../runtime/query/types.ts';
 import { exactId } from '../../runtime/release/mechanisms/mechanism.ts';
 
 export type Random = () => number;

@@ -1,7 +1,7 @@
-import type { DuckDBConnection } from '@duckdb/node-api';
-import { DuckDBInstance } from '@duckdb/node-api';
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { AggregateFunction, ColumnGrant } from '../../runtime/policy/model.ts';
-import type { CatalogueColumn, CatalogueTable, SqlType } from '../../runtime/query/catalogue.ts';
+import type { CatalogueColumn, CatalogueTable } from '../../runtime/query/catalogue.ts';
+import type { SqlType } from '../../runtime/query/types.ts';
 import { column, DATE, grant, INTEGER, measure, TEXT, UNIT_COLUMNS } from './clinic.ts';
 
 /** Tables in the shape of TPC-H, small and generated; customers are the privacy unit, reached through orders. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
-import type { CatalogueTable, SqlType, UnitColumns } from '../../runtime/query/catalogue.ts';
+import type { CatalogueTable, UnitColumns } from '../../runtime/query/catalogue.ts';
+import type { SqlType } from '../../runtime/query/types.ts';
 import { bitOfGroup } from '../../runtime/query/compile/unit-bits.ts';
 import { column, DOUBLE, grant, INTEGER, TEXT } from './clinic.ts';
 

@@ -4,7 +4,8 @@ import { describe, it } from 'node:test';
 import { CombinedCells, MAX_QUADRUPLES } from '../../runtime/release/combined-cells.ts';
 import { judgeCells } from '../../runtime/release/judge-cells.ts';
 import { LANES, lanesOf } from '../../runtime/release/lanes.ts';
-import { shapeFor, sketchOf, type Sketch } from '../../runtime/release/sketch.ts';
+import { shapeFor, sketchOf } from '../../runtime/release/sketch.ts';
+import type { Sketch } from '../../runtime/release/cell-guard.ts';
 import { fc } from '../property.ts';
 
 const MIN_UNITS = 5;

@@ -4,7 +4,8 @@ import { describe, it } from 'node:test';
 import { fc } from '../property.ts';
 import { LANES, lanesOf } from '../../runtime/release/lanes.ts';
 import { ReleasedCells } from '../../runtime/release/released-cells.ts';
-import { folded, shapeFor, type Sketch, type SketchShape, sketchOf } from '../../runtime/release/sketch.ts';
+import { folded, shapeFor, type SketchShape, sketchOf } from '../../runtime/release/sketch.ts';
+import type { Sketch } from '../../runtime/release/cell-guard.ts';
 
 const hashOf = (unit: number): bigint => createHash('sha256').update(`u${unit}`).digest().readBigUInt64LE(0);
 const cell = (shape: SketchShape, units: number, from = 0): Sketch =>

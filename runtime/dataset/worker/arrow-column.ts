@@ -1,6 +1,6 @@
 /** One Arrow column type: what it is stored as, and how rows of it become column data. Lengths are checked, never assumed. */
 import { DataType, DateUnit, Precision, TimeUnit, type Dictionary } from 'apache-arrow';
-import type { SqlType } from '../../query/catalogue.ts';
+import type { SqlType } from '../../query/types.ts';
 import { setBit } from '../../release/column-values.ts';
 import { bitAt, bitmapBytes, type ColumnData } from '../../release/columns.ts';
 import type { ArrowData } from './arrow-body.ts';

@@ -1,10 +1,9 @@
 import type { Added } from '../enforce/block.ts';
-import type { SqlType } from '../catalogue.ts';
+import { isFloating, type SqlType } from '../types.ts';
 import { isBlank, presence } from './hidden-conditions.ts';
 import type { Known } from './known.ts';
 import { printTyped } from '../print.ts';
 import type { Typed } from '../typed.ts';
-import { isFloating } from '../types.ts';
 import { rangeOfWide } from './wide-values.ts';
 
 /** How many rows there are: all, or those of a condition. */

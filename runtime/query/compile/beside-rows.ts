@@ -1,4 +1,4 @@
-import type { SqlType } from '../catalogue.ts';
+import type { SqlType } from '../types.ts';
 import { privateBases } from '../rows.ts';
 import { refuse } from '../refusal.ts';
 import { printTyped } from '../print.ts';

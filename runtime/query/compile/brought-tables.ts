@@ -1,4 +1,4 @@
-import type { SqlType } from '../catalogue.ts';
+import type { SqlType } from '../types.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { type Base, type Equality, privateBases, type RowScope } from '../rows.ts';
 import { shown } from '../rights.ts';

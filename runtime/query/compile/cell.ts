@@ -1,5 +1,5 @@
 import type { AggregateFunction } from '../../policy/model.ts';
-import type { SqlType } from '../catalogue.ts';
+import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating, type SqlType } from '../types.ts';
 import type { Added, Cell, CellBranch, Condition, Factor, Rest } from '../enforce/block.ts';
 import { INSTEAD } from '../instead.ts';
 import {
@@ -39,7 +39,6 @@ import { buildCase } from '../resolve/expression.ts';
 import { has, type Rights, shown } from '../rights.ts';
 import type { Syntax } from '../syntax.ts';
 import { type BaseColumn, distinctColumns, type Typed } from '../typed.ts';
-import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, isFloating } from '../types.ts';
 import { extremumCell, quantileCell } from './ordered-cell.ts';
 import { pairCell } from './pair-cell.ts';
 import { rangeOfWide } from './wide-values.ts';

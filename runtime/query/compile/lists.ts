@@ -1,12 +1,12 @@
-import type { CatalogueTable, SqlType } from '../catalogue.ts';
+import type { CatalogueTable } from '../catalogue.ts';
+import { BIGINT, printType, type SqlType, TIMESTAMP } from '../types.ts';
 import type { Typed } from '../typed.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { agree } from '../resolve/align.ts';
 import { readText } from '../resolve/constant.ts';
 import { type Base, baseColumn } from '../rows.ts';
-import type { Literal, Source } from '../syntax.ts';
-import { BIGINT, printType, TIMESTAMP } from '../types.ts';
+import type { Literal, Source, TypedConstant } from '../syntax.ts';
 import type { From, SourceNeeds } from './sources.ts';
 
 /** Most values of one range or generate_series: each is printed. */
@@ -14,11 +14,13 @@ const MAX_SERIES = 2_000;
 
 const NOTHING: From = { visible: [], scope: { bases: [], equalities: [], predicates: [] }, released: [], merged: [] };
 
+const isConstant = (one: Typed): one is TypedConstant => one.kind === 'constant';
+
 /** VALUES: a public table of the consumer's own constants. */
 export function readValues(source: Source & { kind: 'values' }, needs: SourceNeeds): From {
   const rows = source.rows.map((row) => row.map((one) => needs.resolveIn(NOTHING, one, 'rows')));
   const [first = []] = rows;
-  if (rows.some((row) => row.length !== first.length || row.some(({ kind }) => kind !== 'constant')))
+  if (rows.some((row) => row.length !== first.length || !row.every(isConstant)))
     refuse('wrong-arguments', 'VALUES takes rows of constants of one length', source.at);
   const columns = first.map((_, c) =>
     agree(
@@ -32,7 +34,7 @@ export function readValues(source: Source & { kind: 'values' }, needs: SourceNee
       rows: printed,
       columns: columns.map(({ type }, c) => ({ label: `col${c}`, type })),
       alias: source.alias,
-      listed: first.map((_, c) => rows.flatMap((row) => row.slice(c, c + 1))),
+      listed: first.map((_, c) => rows.flatMap((row) => row.slice(c, c + 1).filter(isConstant))),
     },
     needs,
     source.at,
@@ -135,7 +137,7 @@ interface List {
   readonly rows: readonly (readonly string[])[];
   readonly columns: readonly { readonly label: string; readonly type: SqlType }[];
   readonly alias: string;
-  readonly listed?: readonly (readonly Typed[])[];
+  readonly listed?: readonly (readonly TypedConstant[])[];
 }
 
 /** A table of constants: given, so that it does not stand beside private rows. */

@@ -1,12 +1,11 @@
 /** Least and greatest values and quantiles of private rows: what the order of values tells, each held to the minimum of units. */
-import type { SqlType } from '../catalogue.ts';
+import { DOUBLE, familyOf, isFloating, printType, type SqlType } from '../types.ts';
 import type { Cell } from '../enforce/block.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import type { Rights } from '../rights.ts';
 import type { Typed } from '../typed.ts';
-import { DOUBLE, familyOf, isFloating, printType } from '../types.ts';
 import { type Call, cell, real } from './cell.ts';
 import { around, conditionsFor, countedIn, filledIn, isThere, presence, together } from './hidden-conditions.ts';
 import type { Known } from './known.ts';

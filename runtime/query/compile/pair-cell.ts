@@ -3,7 +3,7 @@ import { baseColumnsOf, distinctColumns, type Typed } from '../typed.ts';
 import type { Cell, Condition } from '../enforce/block.ts';
 import { PAIR_RIGHTS } from '../pair-rights.ts';
 import { refuse } from '../refusal.ts';
-import { BIGINT, DOUBLE, familyOf } from '../types.ts';
+import { BIGINT, DOUBLE, familyOf, type SqlType } from '../types.ts';
 import { checkScale } from './scale.ts';
 import { type Call, cell, real, relationsOf } from './cell.ts';
 import { printTyped } from '../print.ts';
@@ -18,7 +18,6 @@ import {
   summedIn,
 } from './hidden-conditions.ts';
 import type { Known } from './known.ts';
-import type { SqlType } from '../catalogue.ts';
 
 /** Aggregates of two columns: correlation, covariance and regression. */
 export function pairCell(

@@ -1,4 +1,4 @@
-import type { SqlType } from '../catalogue.ts';
+import type { SqlType } from '../types.ts';
 import { printTyped } from '../print.ts';
 import { refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';

@@ -1,4 +1,4 @@
-import type { SqlType } from '../catalogue.ts';
+import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, type SqlType, TEXT } from '../types.ts';
 import { RELEASED_AGGREGATES } from '../functions.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
@@ -7,7 +7,6 @@ import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import type { Syntax, WindowSyntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
-import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, TEXT } from '../types.ts';
 import { condition } from './select.ts';
 import { direction } from './print-select.ts';
 

@@ -1,7 +1,8 @@
 import type { AggregateRelease } from '../../policy/model.ts';
 import type { BlockSketches } from '../enforce/sketches.ts';
 import type { Gate } from '../enforced.ts';
-import type { QueryContext, SqlType } from '../catalogue.ts';
+import type { QueryContext } from '../catalogue.ts';
+import type { SqlType } from '../types.ts';
 import type { Rights } from '../rights.ts';
 import type { RowScope } from '../rows.ts';
 import type { CommonTable, Select, Syntax } from '../syntax.ts';

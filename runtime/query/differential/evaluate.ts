@@ -3,11 +3,10 @@
  * consumer gets anyway, so nothing in it costs privacy. Whatever has no value (a root of a negative number, a division by
  * zero, an overflow) is NULL.
  */
-import type { SqlType } from '../catalogue.ts';
+import { familyOf, type SqlType } from '../types.ts';
 import { refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import type { Typed } from '../typed.ts';
-import { familyOf } from '../types.ts';
 
 export type Value = number | string | boolean | null;
 

@@ -8,7 +8,8 @@
  * a public table the most rows that share a value of the linked column, which is public as the table is. A left join to a
  * public table keeps rows without a match once, which is covered by the same number (at least 1).
  */
-import type { CatalogueTable, ColumnFacts, SqlType } from '../catalogue.ts';
+import type { CatalogueTable, ColumnFacts } from '../catalogue.ts';
+import type { SqlType } from '../types.ts';
 import { refuse } from '../refusal.ts';
 import { type Base, checkJoins, privateBases, type RowScope, unitsOf } from '../rows.ts';
 import type { Typed } from '../typed.ts';

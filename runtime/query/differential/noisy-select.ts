@@ -1,7 +1,7 @@
 /** One aggregation over private rows within a larger question: blocks to be released, and a SELECT over their noisy tables. */
 import type { DifferentialPrivacyRelease } from '../../policy/model.ts';
 import type { DpAggregate } from '../../release/mechanisms/aggregate.ts';
-import type { SqlType } from '../catalogue.ts';
+import { printType, type SqlType, TEXT } from '../types.ts';
 import { groupingCall, groupingSets } from '../compile/grouping-sets.ts';
 import { finish } from '../compile/print-select.ts';
 import { allOutside } from '../compile/quantile-outside.ts';
@@ -17,7 +17,6 @@ import { resolve, type Sight } from '../resolve/expression.ts';
 import { type Syntax, wordsOf } from '../syntax.ts';
 import { MAX_ITEMS } from '../text.ts';
 import { releasedColumn, type Typed } from '../typed.ts';
-import { printType, TEXT } from '../types.ts';
 import { aggregateOf, type Call } from './aggregates.ts';
 import { aggregateName } from './answer.ts';
 import { Measures } from './measures.ts';

@@ -1,9 +1,8 @@
 /** Noisy answers as temporary tables of the engine that computes with them: printed values, each with its type. */
 import type { Cell } from '../../release/column-values.ts';
 import type { DpAggregate } from '../../release/mechanisms/aggregate.ts';
-import type { SqlType } from '../catalogue.ts';
+import { BIGINT, DOUBLE, printType, type SqlType } from '../types.ts';
 import { quoteText } from '../print.ts';
-import { BIGINT, DOUBLE, printType } from '../types.ts';
 import { aggregateName } from './answer.ts';
 import type { NoisyBlock } from './noisy-block.ts';
 

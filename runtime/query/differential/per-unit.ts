@@ -9,7 +9,8 @@
  * table of the layout.
  */
 import type { AggregateFunction, ColumnGrant, DifferentialPrivacyRelease } from '../../policy/model.ts';
-import { type CatalogueColumn, type CatalogueTable, keyColumnsOf, type SqlType } from '../catalogue.ts';
+import { type CatalogueColumn, type CatalogueTable, keyColumnsOf } from '../catalogue.ts';
+import { BIGINT, DOUBLE, type SqlType, TEXT } from '../types.ts';
 import { isPlain } from '../compile/per-unit.ts';
 import { groupKeys } from '../compile/released.ts';
 import { condition, itemName } from '../compile/select.ts';
@@ -23,9 +24,7 @@ import { printTyped, quoteName } from '../print.ts';
 import { type Base, baseColumn, printScope, privateBases, reference } from '../rows.ts';
 import { has } from '../rights.ts';
 import { printable } from '../parse/literal.ts';
-import { BIGINT, DOUBLE, TEXT } from '../types.ts';
-import type { Call } from './aggregates.ts';
-import { checkMeasure } from './aggregates.ts';
+import { type Call, checkMeasure } from './aggregates.ts';
 import { fixedPointOf, MAX_BITS, narrowed } from './fixed-point.ts';
 import { hasAggregate } from '../compile/aggregate-calls.ts';
 import { keptRowsOf } from './fan-out.ts';

@@ -1,7 +1,7 @@
 /** Values that a key can have whatever the rows are, as released cells. */
 import type { PolicyLiteral } from '../../policy/model.ts';
 import type { Cell } from '../../release/column-values.ts';
-import type { SqlType } from '../catalogue.ts';
+import type { SqlType } from '../types.ts';
 import { readText } from '../resolve/constant.ts';
 import type { Typed } from '../typed.ts';
 

@@ -5,7 +5,7 @@ import { distinctColumns, type Typed } from '../typed.ts';
 import { type AddedUp, MASK, OURS } from './added-up.ts';
 import type { Block } from './block.ts';
 import { groupBy, keyNames, keysAs, predicates } from './parts.ts';
-import { groupsOf, valuesIn } from './quick.ts';
+import { groupsOf, valuesIn } from './sizes.ts';
 import { printTogether, printWanted, type Wanted } from './wanted.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { AggregateRelease } from '../../policy/model.ts';
-import type { SqlType } from '../catalogue.ts';
+import type { SqlType } from '../types.ts';
 import { printTyped } from '../print.ts';
 import { type RowScope, type ScopeUnit } from '../rows.ts';
 import type { BaseColumn, Typed } from '../typed.ts';

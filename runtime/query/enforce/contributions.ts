@@ -20,7 +20,7 @@ import {
 import { big, bit, combinationsTable, MAX_SIBLINGS } from './combinations.ts';
 import { halvesOf } from './halves.ts';
 import { somethingMissing } from './left-out.ts';
-import { isSmall } from './quick.ts';
+import { isSmall } from './sizes.ts';
 import { byMask } from './siblings.ts';
 import { refuse } from '../refusal.ts';
 

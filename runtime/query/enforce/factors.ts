@@ -2,7 +2,6 @@ import type { Wanted } from './wanted.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { alias, type Base, isOnly, printScope } from '../rows.ts';
 import { type Block, conditionsOf, type Factor } from './block.ts';
-import { groupsOf, hasManyGroups, type Look } from './quick.ts';
 import {
   all,
   create,
@@ -11,11 +10,13 @@ import {
   joinGroups,
   keyNames,
   keysAs,
+  type Look,
   matchGroups,
   predicates,
-  table,
   sameKeys,
+  table,
 } from './parts.ts';
+import { groupsOf, hasManyGroups } from './sizes.ts';
 
 /**
  * A factor that has one value for nearly everybody makes a product a filter: `sum(cost * (1 + 1000 * smoker))` and

@@ -5,11 +5,11 @@ import { addedFirst } from './ahead.ts';
 import { type Block, cellName, type Condition } from './block.ts';
 import { cutBits, isPacked, preparedBits, wholeFromSides } from './factors.ts';
 import { occupied } from './siblings.ts';
-import { bitColumns, type Look, lookAtRows, lookAtSample } from './quick.ts';
+import { bitColumns, lookAtRows, lookAtSample } from './quick.ts';
+import { create, groupBy, keyNames, keysAs, type Look, predicates, sameKeys } from './parts.ts';
 import { type Halves, HALVES } from './halves.ts';
 import type { Held } from './held.ts';
 import { printWanted, type Wanted } from './wanted.ts';
-import { create, keysAs, keyNames, groupBy, predicates, sameKeys } from './parts.ts';
 
 interface GroupsParts {
   readonly conditions: readonly Condition[];

@@ -6,8 +6,7 @@ import { printType } from '../types.ts';
 import { type Block, conditionsOf, keyName, splitPredicates } from './block.ts';
 import { factorsOf, preparedSides } from './factors.ts';
 import { create, table } from './parts.ts';
-import { fewRowsOf } from './left-out.ts';
-import { hasManyGroups, type QuickParts } from './quick.ts';
+import { hasManyGroups } from './sizes.ts';
 
 /**
  * Very many groups behind a condition on a small public table (`shops.kind <> 'kiosk'`) or on the large table itself: the
@@ -152,15 +151,6 @@ function distinctValuesOf([column, ...more]: readonly Typed[]): number | null {
   if (column?.kind !== 'column' || more.length > 0) return null;
   const values = column.base?.column.distinctValues ?? 0;
   return values > 0 ? values : null;
-}
-
-/**
- * How a group finds its other half. Where that is not there, nothing was left out, unless the remaining conditions left
- * something out as well.
- */
-export function byPlace(block: Block, { rest }: Halves): Pick<QuickParts, 'place' | 'nothing' | 'few'> {
-  const isAll = rest.length === 0;
-  return { place: 'place', nothing: isAll ? 'a.place IS NULL' : null, few: isAll ? fewRowsOf(block) : null };
 }
 
 function halves(block: Block, { base, terms }: Split, keys: readonly Key[]): Halves {

@@ -6,7 +6,7 @@ import { CUBOID_ROWS, LARGE_ROWS, sketchWords } from '../layout.ts';
 import { printTyped } from '../print.ts';
 import { alias, type Base, printScope, reference, type RowScope, type ScopeUnit } from '../rows.ts';
 import type { Block } from './block.ts';
-import { cuboidOf } from './cuboids.ts';
+import { cuboidFor, termsOf } from './held.ts';
 import { halvesOf } from './halves.ts';
 import { groupBy, keyNames, keysAs, predicates, table } from './parts.ts';
 import { printWanted, type Wanted } from './wanted.ts';
@@ -94,6 +94,17 @@ export function ownWords({ units }: Block, { unit, base }: Contributors): readon
   const [own, ...others] = base.table.units.filter(isOf);
   const isSame = others.length === 0 && units.filter(isOf).length === 1;
   return isSame && !isPerUnit(base) ? (own?.words ?? null) : null;
+}
+
+/**
+ * The cuboid that holds what the cells rest on, the smallest if there are several: the layout has added its rows up by all
+ * columns of theirs of which the block speaks. null: there is none.
+ */
+function cuboidOf(block: Block, one: LaneSeries): TableCuboid | null {
+  const { base, condition } = one;
+  if ((base.table.cuboids ?? []).length === 0 || base.leftOn !== null) return null;
+  if (ownWords(block, one) === null || repeatsRows(block.scope, base)) return null;
+  return cuboidFor(base, [...termsOf(block), condition]);
 }
 
 /** What a row of the base table adds to a sketch: as the layout has it, or made of the row's tag. */

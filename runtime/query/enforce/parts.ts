@@ -74,3 +74,12 @@ export function noneOrEnough(units: string, k: number): string {
 export function inKeyOrder(block: Block, from: string): string {
   return block.keys.length === 0 ? '' : ` ORDER BY ${keyNames(block, from).join(', ')}`;
 }
+
+/** How the parts of a block that bits are made of are called where they are looked at. */
+export interface Look {
+  readonly oneHot: readonly string[];
+  readonly inside: readonly string[];
+  readonly outside: readonly string[];
+  readonly siblings: readonly string[];
+  readonly factors: readonly { readonly sql: string; readonly within: string | null }[];
+}

@@ -1,153 +1,10 @@
-import type { CatalogueColumn } from '../catalogue.ts';
-import { alias, isOnly, printScope, privateBases, reference } from '../rows.ts';
-import { printTyped } from '../print.ts';
-import { distinctColumns, type Typed } from '../typed.ts';
-import { type Block, cellName, type Condition, conditionsOf, outsideOf, splitPredicates } from './block.ts';
-import { factorsOf, isPacked, openFactors } from './factors.ts';
-import { foundIn, nothingLeftOut, rowsLookedAt, rowsOfAll, tooFewLeftOut } from './left-out.ts';
+import { type Block, cellName, type Condition, outsideOf, splitPredicates } from './block.ts';
+import { factorsOf, openFactors } from './factors.ts';
+import type { Halves } from './halves.ts';
+import { fewRowsOf, foundIn, nothingLeftOut, rowsLookedAt, rowsOfAll, tooFewLeftOut } from './left-out.ts';
+import { create, inKeyOrder, keyNames, keysAs, type Look } from './parts.ts';
 import { openRegions, regionsOf, siblingsOf } from './siblings.ts';
-import { create, inKeyOrder, keyNames, keysAs, predicates } from './parts.ts';
 import { cellTests, isOutsideLookedAt, openConditions } from './verdict.ts';
-
-/** Rows looked at per expected group, between a least and a most. */
-const ROWS_PER_GROUP = 128;
-const SAMPLE = { least: 2_048, most: 65_536 };
-/** With so many groups that the most would be exceeded, rows enough for each of them, if they are at most a share of all rows. */
-const MANY_SHARE = 1 / 4;
-/** More rows for each of many groups are not looked at. */
-const MOST_PER_GROUP = 160;
-/** How often a row out of its place falls into a bit that is set already, and how far counts stray: generous, because groups are uneven. */
-const STRAYING = { factor: 1.5, rows: 12, deviations: 4.5 };
-/** The number of distinct values is an estimate, sometimes too low by that much. */
-const ESTIMATE_MARGIN = 1.2;
-/** Groups by what a joined table says of the rows, as cities by their shops, are much more uneven than others. */
-export const UNEVEN = 2;
-/** Of the rows of FILTER and CASE there are fewer, of those that meet several fewer still, and few lack a value. */
-const CHOSEN = 4;
-/** Fewer rows than this are all looked at: a second look would cost more. */
-const MIN_ROWS_TO_SAMPLE = 262_144;
-/** Smaller tables cost nothing to join to a sample. */
-const MAX_ROWS_BESIDE = 65_536;
-/** All larger ones together may hold this share of the sampled table's rows: the sample is looked up in each of their rows. */
-const MAX_SHARE_BESIDE = 1 / 3;
-
-/**
- * FROM, WHERE and LIMIT of a sample of the block's rows, when that is likely to prove every group; else
- * null. Units found in any part of a group's rows are units of the group, so a sample can prove a threshold and never
- * fakes one; groups that it leaves open are counted exactly later. Only this choice, never an answer, follows from what
- * is known of the columns.
- */
-export function sampleOf(block: Block): { readonly from: string; readonly isSmall: boolean } | null {
-  const [base] = privateBases(block.scope).toSorted((a, b) => Number(b.table.rowCount - a.table.rowCount));
-  if (base === undefined || base.leftOn !== null) return null;
-  if (base.table.rowCount < MIN_ROWS_TO_SAMPLE || base.table.physical.startsWith('(')) return null;
-  const limit = rowsToLookAt(block, Number(base.table.rowCount));
-  if (limit === null) return null;
-  const isSmall = limit <= SAMPLE.most;
-  const heavy = block.scope.bases.filter(
-    ({ relation, table }) => relation !== base.relation && (!table.isPublic || table.rowCount > MAX_ROWS_BESIDE),
-  );
-  if (heavy.length === 0) {
-    const rows = [...predicates(block), ...apart(block, base.relation)];
-    return { from: `${printScope(block.scope, rows)} LIMIT ${limit}`, isSmall };
-  }
-  // The other tables are read whole, so the sample is taken ahead of the joins; conditions on other tables, and joins
-  // beyond those that link the tables, could leave next to nothing of it. That a partner is found nearly always holds.
-  const own = block.scope.predicates.filter((term) => isOnly(term, base));
-  const others = block.scope.predicates.filter((term) => !own.includes(term));
-  const isThinned = others.some((term) => block.scope.bases.every(({ found }) => found !== term));
-  if (isThinned || block.scope.equalities.length >= block.scope.bases.length) return null;
-  const beside = heavy.reduce((sum, { table }) => sum + Number(table.rowCount), 0);
-  if (!isSmall || beside > Number(base.table.rowCount) * MAX_SHARE_BESIDE) return null;
-  const columns = [
-    ...base.table.columns.map(({ name }) => name),
-    ...block.units.filter(({ relation }) => relation === base.relation).flatMap((unit) => unit.columns),
-  ];
-  const where = own.length === 0 ? '' : ` WHERE ${own.map(printTyped).join(' AND ')}`;
-  const names = columns.map((name) => reference(base.relation, name));
-  const sql = `(SELECT ${names.join(', ')} FROM ${base.table.physical} AS ${alias(base.relation)}${where} LIMIT ${limit})`;
-  return { from: printScope(block.scope, others.map(printTyped), '', { relation: base.relation, sql }), isSmall };
-}
-
-/**
- * What every row meets, so that the sample is no part of the plan that reads all rows: an engine that finds the same join
- * twice makes it once and keeps all of its rows, which costs more than either.
- */
-function apart(block: Block, relation: number): string[] {
-  const unit = block.units.find((one) => one.relation === relation);
-  return unit === undefined || block.scope.bases.length === 1
-    ? []
-    : [`((${unit.oneHot} & CAST(0 AS UBIGINT)) = CAST(0 AS UBIGINT))`];
-}
-
-/** Rows that nearly always prove every group; null when that is unknown, or too many. */
-function rowsToLookAt(block: Block, rowCount: number): number | null {
-  const groups = groupsOf(block);
-  const conditions = conditionsOf(block);
-  const few = Math.max(SAMPLE.least, groups * ROWS_PER_GROUP * (conditions.length > 0 ? CHOSEN : 1));
-  if (few <= SAMPLE.most) return few;
-  const times = Math.max(conditions.some(({ kind }) => kind === 'chosen') ? CHOSEN : 1, isByJoined(block) ? UNEVEN : 1);
-  const many = Math.ceil(groups * rowsPerGroup(block, 'sides') * times);
-  return many <= rowCount * MANY_SHARE ? many : null;
-}
-
-export function isByJoined({ keys, scope }: Block): boolean {
-  const isJoined = (relation: number): boolean =>
-    scope.bases.some(({ relation: own, table }) => own === relation && table.isPublic);
-  return keys.some(({ expression }) => distinctColumns(expression).some(({ relation }) => isJoined(relation)));
-}
-
-/**
- * Rows to look at for each of many groups, so that nearly every one of them shows units enough: of the whole group, or on
- * both sides of the cuts of its factors. Groups get more or fewer rows than the mean, as chance has it.
- */
-export function rowsPerGroup(block: Block, of: 'whole' | 'sides'): number {
-  const { minUnits } = block.terms;
-  const sides = of === 'sides' && factorsOf(block).length > 0 ? 2 : 1;
-  const bits = sides === 2 && isPacked(block) ? 32 : 64;
-  if (minUnits >= bits) return MOST_PER_GROUP;
-  const set = -bits * Math.log(1 - minUnits / bits);
-  const rows = STRAYING.factor * set + STRAYING.rows;
-  const mean = ((STRAYING.deviations + Math.sqrt(STRAYING.deviations ** 2 + 4 * rows)) / 2) ** 2;
-  return Math.min(MOST_PER_GROUP, Math.ceil(sides * mean));
-}
-
-/** Whether so few rows are looked at that looking at them again costs less than keeping what was seen of them. */
-export function isSmall(block: Block): boolean {
-  return block.scope.bases.every(({ table: { rowCount } }) => rowCount < MIN_ROWS_TO_SAMPLE);
-}
-
-/** How many groups there can be, as far as is known; Infinity: not known. */
-export function groupsOf(block: Block): number {
-  return Math.ceil(block.keys.reduce((product, { expression }) => product * valuesOf(expression), 1));
-}
-
-/** Whether there are so many groups that a few rows tell too little; false when their number is not known. */
-export function hasManyGroups(block: Block): boolean {
-  const groups = groupsOf(block);
-  return Number.isFinite(groups) && groups * ROWS_PER_GROUP > SAMPLE.most;
-}
-
-/** How many values a key can take, as far as is known. */
-function valuesOf(key: Typed): number {
-  return distinctColumns(key).reduce((product, { column }) => product * valuesIn(column), 1);
-}
-
-/** How many values a column can have, as far as is known. */
-export function valuesIn({ distinctValues, facts, type }: CatalogueColumn): number {
-  const within = (facts?.high ?? Infinity) - (facts?.low ?? -Infinity) + 1;
-  const most = type.kind === 'integer' ? within : Infinity;
-  return Math.min((distinctValues ?? Infinity) * ESTIMATE_MARGIN, most);
-}
-
-/** How the parts of a block that bits are made of are called where they are looked at. */
-export interface Look {
-  readonly oneHot: readonly string[];
-  readonly inside: readonly string[];
-  readonly outside: readonly string[];
-  readonly siblings: readonly string[];
-  readonly factors: readonly { readonly sql: string; readonly within: string | null }[];
-}
 
 /** Over the block's own rows: the expressions themselves. */
 export function lookAtRows(block: Block, conditions: readonly Condition[]): Look {
@@ -229,6 +86,15 @@ export interface QuickParts {
   readonly nothing?: string | null;
   /** Whether too few rows were left out of it, likewise. */
   readonly few?: string | null;
+}
+
+/**
+ * How a group finds its other half. Where that is not there, nothing was left out, unless the remaining conditions left
+ * something out as well.
+ */
+export function byPlace(block: Block, { rest }: Halves): Pick<QuickParts, 'place' | 'nothing' | 'few'> {
+  const isAll = rest.length === 0;
+  return { place: 'place', nothing: isAll ? 'a.place IS NULL' : null, few: isAll ? fewRowsOf(block) : null };
 }
 
 /**

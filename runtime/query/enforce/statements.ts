@@ -7,10 +7,12 @@ import { cuts, cutsFromTables, factorsOf, factorStatements, preparedSides } from
 import { dominanceStatements } from './dominance.ts';
 import { dominatedDifferences } from './dominated-differences.ts';
 import { regionCount, siblingsOf, siblingStatements } from './siblings.ts';
-import { isSmall, quickVerdict, sampleOf } from './quick.ts';
+import { byPlace, quickVerdict } from './quick.ts';
+import { sampleOf } from './sample.ts';
+import { isSmall } from './sizes.ts';
 import type { Gate } from '../enforced.ts';
 import { groups, withParts } from './groups.ts';
-import { byPlace, halvesOf } from './halves.ts';
+import { halvesOf } from './halves.ts';
 import { heldGroups } from './held.ts';
 import { table, create } from './parts.ts';
 import { remainder } from './remainder.ts';

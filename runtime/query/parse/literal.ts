@@ -1,4 +1,4 @@
-import type { SqlType } from '../catalogue.ts';
+import type { SqlType } from '../types.ts';
 import { numberText } from '../lossless-json.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Literal } from '../syntax.ts';

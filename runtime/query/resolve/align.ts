@@ -1,8 +1,17 @@
-import type { SqlType } from '../catalogue.ts';
+import {
+  commonType,
+  digitsOf,
+  DOUBLE,
+  familyOf,
+  isFloating,
+  printType,
+  type SqlType,
+  TEXT,
+  TIMESTAMP,
+} from '../types.ts';
 import { literalType, printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Typed } from '../typed.ts';
-import { commonType, digitsOf, DOUBLE, familyOf, isFloating, printType, TEXT, TIMESTAMP } from '../types.ts';
 import { matchConstant } from './constant.ts';
 
 /** Both sides in types that DuckDB compares without a cast that can fail. */

@@ -1,9 +1,18 @@
-import type { SqlType } from '../catalogue.ts';
+import {
+  BIGINT,
+  type Digits,
+  digitsOf,
+  DOUBLE,
+  familyOf,
+  HUGEINT,
+  isFloating,
+  printType,
+  type SqlType,
+} from '../types.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Literal } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
-import { BIGINT, type Digits, digitsOf, DOUBLE, familyOf, HUGEINT, isFloating, printType } from '../types.ts';
 
 /** Where an expression is evaluated: over private rows, or over values that were already released. */
 export type Over = 'rows' | 'released';

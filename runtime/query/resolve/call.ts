@@ -1,10 +1,9 @@
-import type { SqlType } from '../catalogue.ts';
+import { BOOLEAN, DOUBLE, familyOf, printType, type SqlType } from '../types.ts';
 import { COMPARISONS, SCALARS, type ScalarFunction } from '../functions.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { partsOf, type Typed } from '../typed.ts';
-import { BOOLEAN, DOUBLE, familyOf, printType } from '../types.ts';
 import { arithmetic, negate, type Operator, type Over } from './arithmetic.ts';
 import { fold, matchConstant } from './constant.ts';
 import { buildTextCall } from './text-call.ts';

@@ -1,10 +1,9 @@
-import type { SqlType } from '../catalogue.ts';
+import { familyOf, printType, type SqlType } from '../types.ts';
 import { printable } from '../parse/literal.ts';
 import { literalType } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Literal } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
-import { familyOf, printType } from '../types.ts';
 
 const DATE_FORM = /^(\d{4})-(\d{1,2})-(\d{1,2})$/;
 const TIME_FORM = /^(\d{4}-\d{1,2}-\d{1,2})[ T](\d{2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)?$/;

@@ -1,10 +1,9 @@
-import type { SqlType } from '../catalogue.ts';
+import { BIGINT, DATE, DOUBLE, familyOf, printType, type SqlType, TEXT, TIMESTAMP } from '../types.ts';
 import { DATE_PARTS, DIFFERENCES, TRUNCATIONS } from '../functions.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import type { Typed } from '../typed.ts';
-import { BIGINT, DATE, DOUBLE, familyOf, printType, TEXT, TIMESTAMP } from '../types.ts';
 import { constantValue, type Operator } from './arithmetic.ts';
 import { matchConstant, readText } from './constant.ts';
 import { needs, argument, constant } from './align.ts';

@@ -1,11 +1,10 @@
-import type { SqlType } from '../catalogue.ts';
+import { digitsOf, familyOf, isFloating, printType, type SqlType } from '../types.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { MAX_PRINTED } from '../text.ts';
 import type { Literal, Query, Syntax, WindowSyntax } from '../syntax.ts';
 import type { Typed } from '../typed.ts';
-import { digitsOf, familyOf, isFloating, printType } from '../types.ts';
 import { constantValue, type Over } from './arithmetic.ts';
 import { buildCall } from './call.ts';
 import { agree, constant } from './align.ts';

@@ -2,8 +2,7 @@ import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
 import { partsOf, type Typed } from '../typed.ts';
 import type { Over } from './arithmetic.ts';
-import { BIGINT, BOOLEAN, familyOf, printType, TEXT } from '../types.ts';
-import type { SqlType } from '../catalogue.ts';
+import { BIGINT, BOOLEAN, familyOf, printType, type SqlType, TEXT } from '../types.ts';
 
 /** Longest constant that a text function takes, characters. */
 const MAX_TEXT = 200;
