@@ -59,7 +59,7 @@ import { admitLocal, admitOperator } from './parties/own-parties.ts';
 import { identify, partyService } from './parties/party-service.ts';
 import { enforcePolicies } from './jobs/policy-monitor.ts';
 import { counterPolicy, type PolicyNeeds, policyService } from './policies/policy-service.ts';
-import { Pseudonyms } from './parties/pseudonyms.ts';
+import { Pseudonyms } from './pseudonyms.ts';
 import type { CiphertextBody, DatasetBody } from './records.ts';
 import { openRelease, sweepTickets } from './results/release-tickets.ts';
 import { releasedRows } from './results/released-rows.ts';

@@ -2,7 +2,7 @@ import type { EvidenceEvent, Facts, Subject } from '../evidence/entry.ts';
 import type { PartyRole } from '../identity/party.ts';
 import type { IsolationLevel } from '../policy/model.ts';
 import type { Store } from '../store/store.ts';
-import type { Pseudonyms } from './parties/pseudonyms.ts';
+import type { Pseudonyms } from './pseudonyms.ts';
 
 /** What every service of the gateway works with. */
 export interface GatewayNeeds {

@@ -185,6 +185,22 @@ export const OTHER_AGGREGATES: readonly string[] =
    mad map_from_entries product regr_avgx regr_avgy regr_count regr_sxx regr_sxy regr_syy reservoir_quantile sem
    skewness sumkahan`.split(/\s+/);
 
+/** Aggregates of two numbers. */
+export const PAIRS: readonly string[] = [
+  'corr',
+  'covar_pop',
+  'covar_samp',
+  'regr_slope',
+  'regr_intercept',
+  'regr_r2',
+  'regr_count',
+  'regr_avgx',
+  'regr_avgy',
+  'regr_sxx',
+  'regr_syy',
+  'regr_sxy',
+];
+
 /** Aggregates over values that were already released: nothing is protected there any more. */
 export const RELEASED_AGGREGATES: readonly string[] = [
   'count_star',
@@ -218,18 +234,7 @@ export const RELEASED_AGGREGATES: readonly string[] = [
   'string_agg',
   'group_concat',
   'listagg',
-  'corr',
-  'covar_pop',
-  'covar_samp',
-  'regr_slope',
-  'regr_intercept',
-  'regr_r2',
-  'regr_count',
-  'regr_avgx',
-  'regr_avgy',
-  'regr_sxx',
-  'regr_syy',
-  'regr_sxy',
+  ...PAIRS,
   'approx_count_distinct',
   'skewness',
   'kurtosis',

@@ -207,3 +207,18 @@ export function wordsOf(syntax: Syntax | Query): string {
 export function placeOfItem(query: Query, index: number): Place {
   return query.kind === 'union' ? placeOfItem(query.left, index) : (query.items[index]?.expression.at ?? null);
 }
+
+/** A query without any clause but what it is spread into: select list, FROM, WHERE and keys. */
+export const BARE = {
+  kind: 'select',
+  commonTables: [],
+  orders: [],
+  orderAll: null,
+  limit: null,
+  offset: null,
+  distinct: false,
+  groupSets: [],
+  groupAll: false,
+  having: null,
+  qualify: null,
+} as const;

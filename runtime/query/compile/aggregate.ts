@@ -3,7 +3,6 @@ import { cellName, keyName } from '../enforce/block.ts';
 import { hasOverlaps, sketchedBeside, sketchesOf } from '../enforce/sketches.ts';
 import { table } from '../enforce/parts.ts';
 import { statementsOf, withheld } from '../enforce/statements.ts';
-import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
@@ -18,7 +17,7 @@ import { compileSets, groupingCall, groupingSets } from './grouping-sets.ts';
 import { type Known, knownOf } from './known.ts';
 import { emitKeys } from './public-keys.ts';
 import { countingUnmatched } from './public-joins.ts';
-import { groupKeys, viaAlias } from './released.ts';
+import { groupKeys, refuseUngrouped, viaAlias } from './released.ts';
 import { finish } from './print-select.ts';
 import { withOutside } from './quantile-outside.ts';
 import { releasedWindow } from './released-calls.ts';
@@ -200,12 +199,7 @@ function aggregateSight(needs: SightNeeds): Sight {
       const item = viaAlias(select.items, path, pending, sight);
       if (item !== null) return item;
       resolveRow({ kind: 'column', path, at });
-      return refuse(
-        'column-not-grouped',
-        `\`${printable(path.join('.'))}\` is neither a group key nor aggregated`,
-        at,
-        'add it to GROUP BY if the policy grants `group`, or aggregate it; a condition on rows stands in WHERE',
-      );
+      return refuseUngrouped(path, at);
     },
     special: (syntax) => {
       if (syntax.name === 'grouping')

@@ -13,7 +13,7 @@
 import type { CatalogueTable } from '../catalogue.ts';
 import { joined, relationsOf, termsOf } from '../parse/comma-list.ts';
 import type { Place } from '../refusal.ts';
-import type { Select, SelectItem, Source, Syntax } from '../syntax.ts';
+import { BARE, type Select, type SelectItem, type Source, type Syntax } from '../syntax.ts';
 import { mapSyntax } from './map-syntax.ts';
 import type { Scope } from './state.ts';
 
@@ -135,7 +135,7 @@ function semiJoinOf(
     return equal(column([a, name], from.at), column([b, name], from.at));
   });
   const where = joined([...terms, ...(from.condition === null ? [] : termsOf(from.condition))]);
-  return { left: from.left, query: { ...NOTHING, items: [], from: from.right, where, groups: [] } };
+  return { left: from.left, query: { ...BARE, items: [], from: from.right, where, groups: [] } };
 }
 
 /** `SELECT key FROM loyal` where WITH names it, as the query that WITH names. */
@@ -155,20 +155,6 @@ function inlined(query: Select, scope: Scope): Select {
   const isByColumns = inner.groups.every((group) => group.kind === 'column');
   return key === undefined || !isByColumns ? query : { ...inner, items: [key] };
 }
-
-const NOTHING = {
-  kind: 'select',
-  commonTables: [],
-  orders: [],
-  orderAll: null,
-  limit: null,
-  offset: null,
-  distinct: false,
-  groupSets: [],
-  groupAll: false,
-  having: null,
-  qualify: null,
-} as const;
 
 function isPlain(query: Select): boolean {
   return (

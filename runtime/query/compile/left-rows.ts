@@ -9,7 +9,7 @@ import type { CatalogueTable } from '../catalogue.ts';
 import { joined, termsOf } from '../parse/comma-list.ts';
 import { printable } from '../parse/literal.ts';
 import { refuse } from '../refusal.ts';
-import { type Select, type SelectItem, type Source, type Syntax, wordsOf } from '../syntax.ts';
+import { BARE, type Select, type SelectItem, type Source, type Syntax, wordsOf } from '../syntax.ts';
 import { BIGINT } from '../types.ts';
 import { isAggregateCall } from './aggregate-calls.ts';
 import { mapSelect, mapSyntax } from './map-syntax.ts';
@@ -122,7 +122,7 @@ export function withUnitValues(
     ...made.map(({ expression, name }) => output(expression, name)),
   ];
   const query: Select = {
-    ...NOTHING,
+    ...BARE,
     items,
     from: right,
     where: joined(inside),
@@ -312,20 +312,6 @@ function ofUnits(aggregate: Call, { isOwn, isLink, value, rows, links, isOfUnits
   if (isOfUnits && (name === 'avg' || name === 'min' || name === 'max')) return filled;
   return null;
 }
-
-const NOTHING = {
-  kind: 'select',
-  commonTables: [],
-  orders: [],
-  orderAll: null,
-  limit: null,
-  offset: null,
-  distinct: false,
-  groupSets: [],
-  groupAll: false,
-  having: null,
-  qualify: null,
-} as const;
 
 const call = (name: string, ...args: Syntax[]): Call => ({
   kind: 'call',

@@ -1,5 +1,5 @@
 import { BIGINT, BOOLEAN, DOUBLE, familyOf, HUGEINT, type SqlType, TEXT } from '../types.ts';
-import { RELEASED_AGGREGATES } from '../functions.ts';
+import { PAIRS, RELEASED_AGGREGATES } from '../functions.ts';
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { type Place, refuse } from '../refusal.ts';
@@ -68,21 +68,6 @@ function oneOf(
   return { kind: 'call', name, args, type: value.type, digits: null, sql, at };
 }
 
-/** Aggregates of two numbers. */
-const PAIRS: readonly string[] = [
-  'corr',
-  'covar_pop',
-  'covar_samp',
-  'regr_slope',
-  'regr_intercept',
-  'regr_r2',
-  'regr_count',
-  'regr_avgx',
-  'regr_avgy',
-  'regr_sxx',
-  'regr_syy',
-  'regr_sxy',
-];
 const BITS: readonly string[] = ['bit_and', 'bit_or', 'bit_xor'];
 const EXTREMES: Readonly<Record<string, string>> = {
   arg_max: 'arg_max',

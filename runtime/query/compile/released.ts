@@ -1,6 +1,6 @@
 import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
-import { refuse } from '../refusal.ts';
+import { type Place, refuse } from '../refusal.ts';
 import { constantValue } from '../resolve/arithmetic.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
 import type { Select, SelectItem, Syntax } from '../syntax.ts';
@@ -243,6 +243,16 @@ export function viaAlias(
   } finally {
     pending.delete(name.toLowerCase());
   }
+}
+
+/** Refuses a column that no row of the answer has one value of. */
+export function refuseUngrouped(path: readonly string[], at: Place): never {
+  return refuse(
+    'column-not-grouped',
+    `\`${printable(path.join('.'))}\` is neither a group key nor aggregated`,
+    at,
+    'add it to GROUP BY if the policy grants `group`, or aggregate it; a condition on rows stands in WHERE',
+  );
 }
 
 function groupedSight(base: Sight, keys: readonly Typed[], apart: Apart | null = null): Sight {

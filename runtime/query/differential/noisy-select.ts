@@ -5,12 +5,11 @@ import { printType, type SqlType, TEXT } from '../types.ts';
 import { groupingCall, groupingSets } from '../compile/grouping-sets.ts';
 import { finish } from '../compile/print-select.ts';
 import { allOutside } from '../compile/quantile-outside.ts';
-import { viaAlias } from '../compile/released.ts';
+import { refuseUngrouped, viaAlias } from '../compile/released.ts';
 import { releasedWindow } from '../compile/released-calls.ts';
 import { condition, itemName } from '../compile/select.ts';
 import type { NoisePart, NoisyOrigin, ReleasedRelation, State } from '../compile/state.ts';
 import { keyName } from '../enforce/block.ts';
-import { printable } from '../parse/literal.ts';
 import { printTyped } from '../print.ts';
 import { Refusal, refuse } from '../refusal.ts';
 import { resolve, type Sight } from '../resolve/expression.ts';
@@ -194,12 +193,7 @@ function sightOver(
       const item = viaAlias(select.items, path, pending, sight);
       if (item !== null) return item;
       resolveRow({ kind: 'column', path, at });
-      return refuse(
-        'column-not-grouped',
-        `\`${printable(path.join('.'))}\` is neither a group key nor aggregated`,
-        at,
-        'add it to GROUP BY if the policy grants `group`, or aggregate it; a condition on rows stands in WHERE',
-      );
+      return refuseUngrouped(path, at);
     },
     special: (syntax) => {
       if (syntax.name === 'grouping') return groupingCall(sets, alias, syntax.args, syntax.at, printed);

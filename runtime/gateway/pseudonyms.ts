@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { pseudonymOf } from '../../evidence/entry.ts';
-import type { Step } from '../../store/jobs.ts';
-import type { StoredRecord } from '../../store/records.ts';
-import type { Store } from '../../store/store.ts';
+import { pseudonymOf } from '../evidence/entry.ts';
+import type { Step } from '../store/jobs.ts';
+import type { StoredRecord } from '../store/records.ts';
+import type { Store } from '../store/store.ts';
 
 /** kept: 32 random bytes, hexadecimal. erased: they are gone, and stay so. */
 type SaltBody = { readonly salt?: string };
