@@ -37,9 +37,12 @@ export interface CatalogueColumn {
 
 export interface ValuesOf {
   readonly columns: readonly string[];
-  readonly by: 'sum' | 'mean' | 'least' | 'greatest';
+  /** `sum`, `mean`, `least`, `greatest`, or what else is made of several values; of one value all of them make that value. */
+  readonly by: string;
   /** The place at which the rows stand that have them, as in `Made`; absent: all rows. */
   readonly place?: number;
+  /** In which forms those rows are sketched, where another table has them than the one whose rows are counted. */
+  readonly forms?: readonly ('lanes' | undefined)[];
 }
 
 /** Rows of a unit that have the values of some columns: their number and tags stand at a place among those of its table. */

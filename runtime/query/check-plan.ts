@@ -64,7 +64,7 @@ const FUNCTIONS = new Set(
    covar_pop covar_samp regr_intercept regr_r2 regr_count regr_avgx regr_avgy regr_sxx regr_syy regr_sxy
    strlen skewness kurtosis kurtosis_pop geomean geometric_mean product mad sem entropy bit_and bit_xor ~~~
    mode last concat_ws not_like_escape ilike_escape not_ilike_escape
-   list_unique list_distinct flatten len
+   list_unique list_distinct flatten len histogram map_entries list_transform struct_extract list_aggregate
    count_star first error`
     .split(/\s+/)
     .filter(Boolean),

@@ -9,9 +9,8 @@ import {
 import { repeatsRows } from '../differential/fan-out.ts';
 import type { Block, Rest } from '../enforce/block.ts';
 import { innerGuards } from '../enforce/contributions.ts';
-import { atPlace, formsOf, MARKS, tagIn, UNIT_ROW, UNIT_ROWS } from '../enforce/lanes.ts';
+import { formsOf, UNIT_ROW } from '../enforce/lanes.ts';
 import { madeOf, type Measure, namesOf } from '../enforce/measures.ts';
-import { UNIT_TAGS } from '../enforce/buckets.ts';
 import { printTyped, quoteName } from '../print.ts';
 import {
   alias,
@@ -36,6 +35,7 @@ import { type UnitColumn, unitSight } from './unit-values.ts';
 import type { Column, Relation, State } from './state.ts';
 import { hasAggregate } from './aggregate-calls.ts';
 import { bitOfGroup } from './unit-bits.ts';
+import { isMade, rowsIn, sourceAmong, type ValuedRows } from './unit-tags.ts';
 
 /**
  * SELECT patient, count(*) … GROUP BY patient inside FROM: one row per privacy unit; with more columns in GROUP BY, one
@@ -78,7 +78,9 @@ export function compilePerUnit(
   };
   const valued: ValuedRows[] = [];
   const placeOf = (wanted: ValuedRows): number => {
-    const known = valued.findIndex((one) => one.rows === wanted.rows && one.of === wanted.of && one.by === wanted.by);
+    const known = valued.findIndex(
+      (one) => one.rows === wanted.rows && one.of === wanted.of && one.by === wanted.by && one.source === wanted.source,
+    );
     return known === -1 ? valued.push(wanted) - 1 : known;
   };
   const madeHere = (measure: Measure): Made[] => {
@@ -95,13 +97,16 @@ export function compilePerUnit(
     const made = inside.find((one): one is ValuesOf => 'by' in one && (one.by !== 'sum' || one.place !== undefined));
     const isSum = by === 'sum' && (made?.by ?? 'sum') === 'sum';
     if (state.sketches === null) return { columns: names, by: isSum ? 'sum' : (made?.by ?? by) };
+    const source = sourceAmong(privates, of, base);
     const wanted: ValuedRows = {
       ...(measure === undefined ? {} : { rows: measure.rows }),
       ...(made?.place === undefined ? {} : { of: made.place }),
       ...(by === 'sum' ? {} : { by }),
+      ...(source === null ? {} : { source }),
     };
     const place = Object.keys(wanted).length === 0 ? {} : { place: placeOf(wanted) };
-    return { columns: names, by: isSum ? 'sum' : by === 'sum' ? (made?.by ?? by) : by, ...place };
+    const forms = source === null ? {} : { forms: formsOf(source.table, state.sketches.buckets) };
+    return { columns: names, by: isSum ? 'sum' : by === 'sum' ? (made?.by ?? by) : by, ...place, ...forms };
   };
   const add = ({ sql, type, grants, of, label, measures = [], values, countsValues }: UnitColumn): Typed => {
     const at = inner.indexOf(sql);
@@ -168,58 +173,6 @@ export function compilePerUnit(
     scope: { bases: [outer], equalities: [], predicates: having, guards },
     columns: visible,
   };
-}
-
-/** Rows of a unit that are counted and tagged. */
-interface ValuedRows {
-  /** Those that have a value; absent: all. */
-  readonly rows?: string;
-  /** Of values per unit of their own: the place at which what they are made of stands; absent: all of it. */
-  readonly of?: number;
-  /** What is made of several of them, where that is not their sum: it is another value than any row of the unit adds. */
-  readonly by?: keyof typeof MARKS;
-}
-
-/** A query made the table, and counts and tags the rows that each of its rows is made of. */
-const isMade = ({ table: { physical } }: Base): boolean => physical.startsWith('(');
-
-/**
- * How many rows each unit has, and their tags: of all, and at their places of those that have a value. Tags add up to one tag,
- * by XOR where lanes are, as in release/lanes.ts.
- */
-function rowsIn(
-  { base, unit, hash }: { readonly base: Base; readonly unit: UnitColumns; readonly hash: string },
-  [all = {}, ...valued]: readonly ValuedRows[],
-  buckets: number,
-): string[] {
-  const forms = formsOf(base.table, buckets);
-  const columns = ({ rows, of, by }: ValuedRows, place?: number): string[] => {
-    const named = (column: string): string => quoteName(atPlace(column, place));
-    const filter = rows === undefined ? '' : ` FILTER (WHERE ${rows})`;
-    const inside = (column: string): string => reference(base.relation, atPlace(column, of));
-    const count = isMade(base) ? `sum(${inside(UNIT_ROWS)})` : 'count(*)';
-    const tag = isMade(base) ? inside(UNIT_TAGS) : tagIn({ unit: { domain: unit.domain, hash }, base });
-    const several = `coalesce(${count}${filter}, 0) > 1`;
-    const marked = (sql: string, mark: (value: string) => string): string =>
-      by === undefined ? sql : `CASE WHEN ${several} THEN ${mark(MARKS[by])} ELSE ${sql} END`;
-    const lane = unit.tag === undefined || !forms.includes('lanes') ? null : inside(unit.tag);
-    const xor = rows === undefined ? lane : `CASE WHEN ${rows} THEN ${lane} ELSE CAST('0' AS UBIGINT) END`;
-    const tags = `coalesce(sum(CAST(${tag} AS HUGEINT))${filter}, CAST(0 AS HUGEINT))`;
-    return [
-      `CAST(coalesce(${count}${filter}, 0) AS BIGINT) AS ${named(UNIT_ROWS)}`,
-      ...(lane === null
-        ? []
-        : [
-            `${marked(`bit_xor(${xor})`, (mark) => `xor(bit_xor(${xor}), CAST('${mark}' AS UBIGINT))`)} AS ${named(unit.tag ?? '')}`,
-          ]),
-      ...(forms.includes(undefined)
-        ? [
-            `${marked(tags, (mark) => `CAST(hash(${tags}, CAST('${mark}' AS UBIGINT)) AS HUGEINT)`)} AS ${named(UNIT_TAGS)}`,
-          ]
-        : []),
-    ];
-  };
-  return [...columns(all), ...valued.flatMap((one, place) => columns(one, place))];
 }
 
 /**

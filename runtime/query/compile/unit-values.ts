@@ -34,6 +34,7 @@ import type { SelectItem, Syntax } from '../syntax.ts';
 import { type BaseColumn, distinctColumns, type Typed } from '../typed.ts';
 import { BOOLEAN, familyOf } from '../types.ts';
 import { buildCell } from './cell.ts';
+import { wayOf } from './unit-tags.ts';
 import { filledWithZero, isFilled, orZero } from './filled-values.ts';
 import { isThere, restsOf } from './hidden-conditions.ts';
 import { knownOf } from './known.ts';
@@ -104,6 +105,7 @@ export function unitSight(state: State, needs: UnitNeeds): UnitSight {
           ...(key.base.table.isPublic || key.base.column.label !== undefined ? {} : { of: key.base.column.name }),
           label: key.base.column.label ?? key.base.column.name,
           measures: measureOf(key),
+          values: { columns: [key.base], by: 'least' },
         })
       : add({ sql: printTyped(key), type: key.type, grants: [passed(distinctColumns(key))], label: 'a key' });
   const pending = new Set<string>();
@@ -224,9 +226,8 @@ function unitValue(
   const functions = [...OUTER, ...further(name, args.flatMap(distinctColumns))];
   const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions }];
   const measures = picks || args.every(isComplete) ? [] : measuresOf(cell);
-  const values = sums
-    ? { values: { columns: args.flatMap(distinctColumns), by: name === 'sum' ? 'sum' : 'mean' } as const }
-    : {};
+  const by = wayOf(name, args);
+  const values = by === null ? {} : { values: { columns: args.flatMap(distinctColumns), by } };
   if (wanted === null) return add({ sql: cell.sql, type: cell.type, grants, label, measures, ...counted, ...values });
   const sql = `CASE WHEN count(${printTyped(wanted)}) > 0 THEN ${cell.sql} END`;
   return orZero(add({ sql, type: cell.type, grants, label, measures, ...counted, ...values }));

@@ -192,8 +192,14 @@ function lanesOften(block: Block, series: readonly LaneSeries[], { base, unit }:
   return `(SELECT ${[...keyNames(block), ...sums].join(', ')} FROM (${once})${groupBy(keyNames(block))})`;
 }
 
+/** The tag of what is made in some way of several values, so that it is told from their sum and from what is made in another. */
+export function markedBy(tag: string, by: string): string {
+  const mark = MARKS[by as keyof typeof MARKS];
+  return mark === undefined ? `hash(${tag}, '${by.replaceAll("'", "''")}')` : `xor(${tag}, ${big(mark)})`;
+}
+
 /** Another tag for each number of times, of which few enough change the bits of every lane. */
-function timesOf(tag: string, times: string): string {
+export function timesOf(tag: string, times: string): string {
   const [two, three, four] = Object.values(MARKS).map((mark) => `xor(${tag}, ${big(mark)})`);
   return `CASE ${times} WHEN 2 THEN ${two} WHEN 3 THEN ${three} WHEN 4 THEN ${four} ELSE hash(${tag}, ${times}) END`;
 }

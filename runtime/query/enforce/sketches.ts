@@ -1,3 +1,4 @@
+import type { ValuesOf } from '../catalogue.ts';
 import { type Base, privateBases, reference, type ScopeUnit } from '../rows.ts';
 import type { GuardedBlock, GuardedSeries } from '../enforced.ts';
 import { type Block, type Cell, cellName, keyName } from './block.ts';
@@ -207,8 +208,8 @@ function seriesOf(block: Block, buckets: number): Series[] {
       const often = repeatsValues(block, cell) ? { isRepeated: true } : {};
       for (const base of privateBases(block.scope)) {
         if (isCount(cell) && !isCounted(block, cell, base)) continue;
-        for (const form of formsOf(base.table, buckets))
-          for (const { of, place, condition } of valuesIn(cell, base)) {
+        for (const { of, place, condition, forms = formsOf(base.table, buckets) } of valuesIn(cell, base))
+          for (const form of forms) {
             const label = JSON.stringify([unit.domain, 'values', of, ...(form === undefined ? [] : [form])]);
             const where = { ...(form === undefined ? {} : { form }), ...(place === undefined ? {} : { place }) };
             const together = mixed.has(of) ? { isOverlapping: true } : {};
@@ -262,15 +263,15 @@ function mixedIn({ cells }: Block): ReadonlySet<string> {
 function valuesIn(
   cell: Cell,
   base: Base,
-): readonly { readonly of: string; readonly place?: number; readonly condition: string }[] {
+): readonly (Omit<ValuesOf, 'columns' | 'by'> & { readonly of: string; readonly condition: string })[] {
   if (isCount(cell)) return [{ of: '*', condition: and(rowsOf(cell).there) }];
   const isPerUnit = base.table.physical.startsWith('(');
   return (cell.adds ?? []).flatMap(({ relation, column }) => {
     if (relation !== base.relation || (isPerUnit && column.valuesOf === undefined)) return [];
     const measured = (cell.measured ?? []).find(({ there }) => there.includes(reference(relation, column.name)));
     const condition = measured === undefined ? and(rowsOf(cell).there) : `(${measured.rows})`;
-    const { columns, place } = column.valuesOf ?? { columns: [column.name] };
-    return columns.map((of) => ({ of, condition, ...(place === undefined ? {} : { place }) }));
+    const { columns, by: _, ...where } = column.valuesOf ?? { columns: [column.name], by: 'sum' };
+    return columns.map((of) => ({ of, condition, ...where }));
   });
 }
 
