@@ -85,7 +85,7 @@ export function compilePerUnit(
   };
   const madeHere = (measure: Measure): Made[] => {
     const inside = madeOf(measure, base);
-    if (inside.length === 0) return [{ of: namesOf(measure), place: placeOf({ rows: measure.rows }) }];
+    if (inside.length === 0) return [{ of: namesOf(measure, scope.bases), place: placeOf({ rows: measure.rows }) }];
     return inside.map(({ of, place }) => ({ of, place: placeOf({ rows: measure.rows, of: place }) }));
   };
   const valuesHere = (

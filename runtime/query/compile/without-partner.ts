@@ -99,6 +99,19 @@ export function addedOfPartner(value: Typed): Typed {
   return isNull(value.otherwise) ? there : then;
 }
 
+/**
+ * `coalesce(CASE WHEN a partner is there THEN coalesce(x, 0) END, 0)`, which has come to `CASE WHEN there THEN coalesce(x, 0) ELSE 0
+ * END`, is `coalesce(x, 0)`: x is missing without a partner. Any other value as it stands.
+ */
+function filledOfPartner(value: Typed): Typed {
+  const [branch, ...more] = value.kind === 'case' ? value.whens : [];
+  if (value.kind !== 'case' || branch === undefined || more.length > 0) return value;
+  const { when, value: then } = branch;
+  if (when.kind !== 'column' || when.base?.column.isPresence !== true) return value;
+  const isSame = isBlank(value.otherwise) && !isNull(value.otherwise) && unfilled(then) !== then;
+  return isSame && isEmpty(unfilled(then), when.base.relation) ? then : value;
+}
+
 function unfilled(value: Typed): Typed {
   if (value.kind !== 'call' || !FILLED.has(value.name) || !value.args.slice(1).every(isBlank)) return value;
   return value.args[0] === undefined ? value : unfilled(value.args[0]);
@@ -114,6 +127,8 @@ export function caseOutside(value: Typed): Typed {
   const at = args.findIndex((one) => one.kind === 'case');
   const found = args[at];
   const others = args.filter((_, index) => index !== at);
+  if (found === undefined && args.some((one, index) => one !== value.args[index]))
+    return buildCall(value.name, args, 'rows', value.at);
   if (found?.kind !== 'case' || others.some((one) => distinctColumns(one).length > 0)) return value;
   if (FILLED.has(value.name) && (at > 0 || others.length > 1)) return value;
   const [limit] = others;
@@ -124,7 +139,7 @@ export function caseOutside(value: Typed): Typed {
     return buildCall(value.name, args.toSpliced(at, 1, one), 'rows', value.at);
   };
   const whens = found.whens.map((one) => ({ ...one, value: calculated(one.value) }));
-  return buildCase(whens, calculated(found.otherwise), value.at);
+  return filledOfPartner(buildCase(whens, calculated(found.otherwise), value.at));
 }
 
 const CALCULATED: ReadonlySet<string> = new Set(['+', '-', '*', '/']);

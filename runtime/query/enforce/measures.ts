@@ -4,8 +4,9 @@
  * rows too, under the names of the columns. A value per unit (`sum(cost)` of each patient) rests on such rows of its unit,
  * which are counted and tagged beside it.
  */
-import type { CatalogueTable, Made } from '../catalogue.ts';
-import { reference } from '../rows.ts';
+import type { CatalogueColumn, CatalogueTable, Made } from '../catalogue.ts';
+import { quoteName } from '../print.ts';
+import { type Base, reference } from '../rows.ts';
 import type { Cell } from './block.ts';
 
 export interface Measure {
@@ -38,9 +39,27 @@ export function measuresOf(cell: Cell): readonly Measure[] {
   return [...whole, ...(cell.measured ?? []).map((one) => ({ asked: [`(${one.there})`], rows: `(${one.rows})` }))];
 }
 
-/** What sketches of a measure are labelled by: its columns, whatever relation they stand in. */
-export function namesOf({ asked }: Measure): readonly string[] {
-  return [...new Set(asked.map((sql) => sql.replaceAll(/\br\d+\./g, '')))].toSorted();
+/**
+ * What sketches of a measure are labelled by: its columns, whatever relation they stand in, and of values per unit what they are
+ * made of. Their own names say only where they stand in a query: two that are called alike have nothing to do with each other.
+ */
+export function namesOf({ asked }: Measure, bases: readonly Base[]): readonly string[] {
+  const named = asked.flatMap((sql) => {
+    const made = bases.flatMap(({ relation, table }) =>
+      table.physical.startsWith('(')
+        ? table.columns.flatMap((column) => (sql.includes(reference(relation, column.name)) ? [column] : []))
+        : [],
+    );
+    if (made.length === 0) return [sql.replaceAll(/\br\d+\./g, '')];
+    return made.flatMap(contentsOf);
+  });
+  return [...new Set(named)].toSorted();
+}
+
+/** What a value per unit is made of; `*`: of rows, whatever they hold. */
+function contentsOf({ made = [], valuesOf }: CatalogueColumn): readonly string[] {
+  if (made.length > 0) return made.flatMap(({ of }) => of);
+  return valuesOf === undefined ? ['*'] : valuesOf.columns.map((name) => `(${quoteName(name)} IS NOT NULL)`);
 }
 
 /** What values per unit that a measure asks for are made of. */

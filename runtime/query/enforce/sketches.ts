@@ -200,7 +200,10 @@ function seriesOf(block: Block, buckets: number): Series[] {
             for (const { of, place } of made)
               add({ ...rows, label: JSON.stringify([...what, ...of]), condition, place }, index);
             if (made.length === 0)
-              add({ ...rows, label: JSON.stringify([...what, ...namesOf(measure)]), condition }, index);
+              add(
+                { ...rows, label: JSON.stringify([...what, ...namesOf(measure, block.scope.bases)]), condition },
+                index,
+              );
           }
         }
       }

@@ -159,3 +159,33 @@ describe('totals over values of which many are missing', () => {
     }
   });
 });
+
+describe('values per unit beside everybody, where two have visits and no cost', () => {
+  const COSTS =
+    'SELECT i::INTEGER % 40 AS person, NULL::VARCHAR AS ward, CASE WHEN i % 40 < 2 THEN NULL ELSE 100 + i END::INTEGER AS cost FROM range(90) r(i)';
+  const people = 'SELECT i::INTEGER AS person FROM range(42) r(i)';
+  const beside = (value: string, made: string): string =>
+    `SELECT avg(${value}) AS a0 FROM people LEFT JOIN (SELECT person, ${made} AS x FROM visits GROUP BY person) d USING (person)`;
+  const MEANS = {
+    costs: beside('coalesce(d.x, 0)', 'sum(cost)'),
+    'costs, 0 in place of missing ones': beside('coalesce(d.x, 0)', 'coalesce(sum(cost), 0)'),
+    'costs in cents, 0 in place of missing ones': beside('coalesce(d.x, 0) * 100', 'coalesce(sum(cost), 0)'),
+    visits: beside('coalesce(d.x, 0)', 'count(*)'),
+  };
+
+  it('are told one after another, and tell nothing of the two', async () => {
+    const world = await OpenWorld.open({ ...WORLD, tables: { people, visits: COSTS } }, { differencingGuard: true });
+    try {
+      for (const [first, before] of Object.entries(MEANS))
+        for (const [second, next] of Object.entries(MEANS)) {
+          world.forget();
+          await world.ask(before);
+          const answer = shown(await world.ask(next)) ?? NOTHING;
+          assert.deepEqual(wrongIn(answer, await plainly(world, next)), [], `${second} after ${first}`);
+          assert.ok(answer.rows[0]?.[0] !== undefined && answer.rows[0][0] !== null, `${second} after ${first}`);
+        }
+    } finally {
+      await world.close();
+    }
+  });
+});
