@@ -191,6 +191,10 @@ export const BENCH_QUERIES: readonly BenchQuery[] = [
     'SELECT avg(n) AS n, avg(s) AS s, count(*) AS people FROM (SELECT person, count(*) AS n, sum(x) AS s FROM facts GROUP BY person)',
   ),
   large(
+    'values per person, filter',
+    'SELECT avg(n) AS n, avg(s) AS s, count(*) AS people FROM (SELECT person, count(*) AS n, sum(x) AS s FROM facts WHERE place < 300 GROUP BY person)',
+  ),
+  large(
     'values beside everybody',
     'SELECT g, count(*) AS n, sum(coalesce(v.n, 0)) AS s FROM facts LEFT JOIN (SELECT person, count(*) AS n FROM facts WHERE place < 100 GROUP BY person) v USING (person) GROUP BY g',
   ),

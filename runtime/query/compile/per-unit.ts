@@ -229,7 +229,9 @@ export function guardsOf(state: State, scope: RowScope, keys: readonly Typed[], 
   const name = `gb${state.nextBlock++}`;
   const inner = keys.map((expression) => ({ expression, type: expression.type ?? TEXT }));
   const block: Block = { name, scope, keys: inner, cells: [], units: unitsOf(scope), terms: state.terms };
-  const { setup, guards } = innerGuards(block, rests);
+  const { setup, gates, guards } = innerGuards(block, rests);
+  const before = state.setup.length;
+  state.gates.push(...gates.map((gate) => ({ ...gate, from: before + gate.from, to: before + gate.to })));
   state.setup.push(...setup);
   return guards;
 }

@@ -1,3 +1,4 @@
+import type { Gate } from '../enforced.ts';
 import { printTyped } from '../print.ts';
 import { printScope } from '../rows.ts';
 import { type Block, type Cell, cellName, type Rest, splitPredicates } from './block.ts';
@@ -230,7 +231,7 @@ function fewHolders(block: Block, { there, sets }: Measure, counted: string, ind
 export function innerGuards(
   block: Block,
   rests: readonly Rest[],
-): { readonly setup: string[]; readonly guards: string[] } {
+): { readonly setup: string[]; readonly gates: readonly Gate[]; readonly guards: string[] } {
   const k = block.terms.minUnits;
   const kept = all(block.scope.predicates.map(printTyped).toSorted());
   const measures = new Map(
@@ -248,19 +249,42 @@ export function innerGuards(
       ...block.units.map((unit, u) => `${unit.hash} AS h${u}`),
       `coalesce(${kept}, FALSE) AS kept`,
     ];
-    const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, there === null ? [] : [there])}`;
     const by = [...names, 'value', ...hashes];
-    const groups = `SELECT ${[...hashes, 'bool_or(kept) AS kept', 'bool_and(kept) AS whole'].join(', ')} FROM (${rows})${groupBy(by)}`;
     const counts = hashes.flatMap((hash, u) => [
       `${unitsIn(hash, ' FILTER (WHERE NOT kept)')} AS x${u}`,
       `${unitsIn(hash, ' FILTER (WHERE NOT whole)')} AS y${u}`,
     ]);
+    const counted = (some: readonly string[]): string => {
+      const rows = `SELECT ${columns.join(', ')} ${printScope(block.scope, [...(there === null ? [] : [there]), ...some])}`;
+      const groups = `SELECT ${[...hashes, 'bool_or(kept) AS kept', 'bool_and(kept) AS whole'].join(', ')} FROM (${rows})${groupBy(by)}`;
+      return `SELECT ${counts.join(', ')} FROM (${groups})`;
+    };
+    const found = hashes.flatMap((_, u) => [`x${u}`, `y${u}`]);
+    const part = `i${index}`;
     return {
-      statement: create(block, `i${index}`, `SELECT ${counts.join(', ')} FROM (${groups})`),
-      guards: hashes.flatMap((_, u) =>
-        [`x${u}`, `y${u}`].map((count) => noneOrEnough(`(SELECT ${count} FROM ${table(block, `i${index}`)})`, k)),
-      ),
+      // Enough among some of the units are enough among all of them; whether there are none, all of them tell.
+      statements: isSmall(block)
+        ? [create(block, part, counted([]))]
+        : [
+            create(
+              block,
+              part,
+              `SELECT *, (${found.map((count) => `${count} < ${k}`).join(' OR ')}) AS open FROM (${counted(someOf(block))})`,
+            ),
+            recreate(block, part, `SELECT *, FALSE AS open FROM (${counted([])})`),
+          ],
+      guards: found.map((count) => noneOrEnough(`(SELECT ${count} FROM ${table(block, part)})`, k)),
+      table: `${block.name}_${part}`,
     };
   });
-  return { setup: made.map(({ statement }) => statement), guards: made.flatMap(({ guards }) => guards) };
+  const setup = made.flatMap(({ statements }) => statements);
+  const gates = made.flatMap(({ statements: [, exactly], table: decided }) => {
+    const from = exactly === undefined ? -1 : setup.indexOf(exactly);
+    return from === -1 ? [] : [{ from, to: from + 1, table: decided }];
+  });
+  return { setup, gates, guards: made.flatMap(({ guards }) => guards) };
 }
+
+/** Which units are looked at first: one of a hundred and twenty-eight, with all of its rows. A range is found without looking at each row. */
+const someOf = ({ units }: Block): readonly string[] =>
+  units.slice(0, 1).map(({ hash }) => `(${hash} > ${big(0)} AND ${hash} < ${big(2n ** 57n)})`);
