@@ -89,7 +89,7 @@ export function compilePerUnit(
     return inside.map(({ of, place }) => ({ of, place: placeOf({ rows: measure.rows, of: place }) }));
   };
   const valuesHere = (
-    { columns: of, by }: NonNullable<UnitColumn['values']>,
+    { columns: of, by, isOverAll }: NonNullable<UnitColumn['values']>,
     [measure]: readonly Measure[],
   ): ValuesOf => {
     const inside = of.map(({ column }) => column.valuesOf ?? { columns: [column.name] });
@@ -99,7 +99,7 @@ export function compilePerUnit(
     if (state.sketches === null) return { columns: names, by: isSum ? 'sum' : (made?.by ?? by) };
     const source = sourceAmong(privates, of, base);
     const wanted: ValuedRows = {
-      ...(measure === undefined ? {} : { rows: measure.rows }),
+      ...(measure === undefined || isOverAll === true ? {} : { rows: measure.rows }),
       ...(made?.place === undefined ? {} : { of: made.place }),
       ...(by === 'sum' ? {} : { by }),
       ...(source === null ? {} : { source }),

@@ -79,7 +79,11 @@ export function compileOrdered(
   if (select.distinct && select.distinctOn === undefined) return null;
   if (select.orders.length > 0 && select.distinctOn === undefined) return null;
   const relation = state.nextRelation++;
-  const columns: CatalogueColumn[] = [...base.table.columns];
+  // A row of the table adds here what it adds there.
+  const columns = base.table.columns.map((column): CatalogueColumn => ({
+    ...column,
+    valuesOf: { columns: [column.name], by: 'sum' },
+  }));
   const windows: string[] = [];
   const rests: Rest[] = [];
   const ordered: { -readonly [Key in keyof CatalogueTable]: CatalogueTable[Key] } = { ...base.table, columns };

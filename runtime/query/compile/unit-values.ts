@@ -54,7 +54,12 @@ export interface UnitColumn {
   /** What it adds up of which rows; absent: it counts rows, or is a key. */
   readonly measures?: readonly Measure[];
   /** Whose values it is made of, and how where that is not by adding them up. */
-  readonly values?: { readonly columns: readonly BaseColumn[]; readonly by: ValuesOf['by'] };
+  readonly values?: {
+    readonly columns: readonly BaseColumn[];
+    readonly by: ValuesOf['by'];
+    /** It takes the rows without a value for others with one. */
+    readonly isOverAll?: true;
+  };
   /** 0, and never missing, for a unit that has none of the values. */
   readonly countsValues?: true;
 }
@@ -227,7 +232,9 @@ function unitValue(
   const grants = picks ? [given] : [{ ...given, rights: ['aggregate' as const, ...given.rights], functions }];
   const measures = picks || args.every(isComplete) ? [] : measuresOf(cell);
   const by = wayOf(name, args);
-  const values = by === null ? {} : { values: { columns: args.flatMap(distinctColumns), by } };
+  // A mean of rows of which some count with 0 is not that of those which have a value.
+  const isOverAll = by !== 'sum' && filled !== undefined ? { isOverAll: true as const } : {};
+  const values = by === null ? {} : { values: { columns: args.flatMap(distinctColumns), by, ...isOverAll } };
   if (wanted === null) return add({ sql: cell.sql, type: cell.type, grants, label, measures, ...counted, ...values });
   const sql = `CASE WHEN count(${printTyped(wanted)}) > 0 THEN ${cell.sql} END`;
   return orZero(add({ sql, type: cell.type, grants, label, measures, ...counted, ...values }));

@@ -5,6 +5,7 @@
  * which are counted and tagged beside it.
  */
 import type { CatalogueColumn, CatalogueTable, Made } from '../catalogue.ts';
+import { RESERVED_PREFIX } from '../layout.ts';
 import { quoteName } from '../print.ts';
 import { type Base, reference } from '../rows.ts';
 import type { Cell } from './block.ts';
@@ -56,10 +57,12 @@ export function namesOf({ asked }: Measure, bases: readonly Base[]): readonly st
   return [...new Set(named)].toSorted();
 }
 
-/** What a value per unit is made of; `*`: of rows, whatever they hold. */
-function contentsOf({ made = [], valuesOf }: CatalogueColumn): readonly string[] {
-  if (made.length > 0) return made.flatMap(({ of }) => of);
-  return valuesOf === undefined ? ['*'] : valuesOf.columns.map((name) => `(${quoteName(name)} IS NOT NULL)`);
+/** What a column of a query is made of; `*`: of rows, whatever they hold. */
+function contentsOf({ made = [], valuesOf, of, name }: CatalogueColumn): readonly string[] {
+  if (made.length > 0) return made.flatMap((one) => one.of);
+  const own = of ?? (name.startsWith(RESERVED_PREFIX) ? null : name);
+  const columns = valuesOf?.columns ?? (own === null ? [] : [own]);
+  return columns.length === 0 ? ['*'] : columns.map((column) => `(${quoteName(column)} IS NOT NULL)`);
 }
 
 /** What values per unit that a measure asks for are made of. */
