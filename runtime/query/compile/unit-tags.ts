@@ -1,6 +1,6 @@
 import type { UnitColumns } from '../catalogue.ts';
 import { UNIT_TAGS } from '../enforce/buckets.ts';
-import { atPlace, formsOf, markedBy, MARKS, tagIn, timesOf, UNIT_ROWS } from '../enforce/lanes.ts';
+import { atPlace, formsOf, markedBy, tagIn, timesOf, UNIT_ROWS } from '../enforce/lanes.ts';
 import { printTyped, quoteName } from '../print.ts';
 import { type Base, reference } from '../rows.ts';
 import type { BaseColumn, Typed } from '../typed.ts';
@@ -112,13 +112,7 @@ const wordOf = ({ lane, rows }: Parts): string =>
   rows === undefined ? `${lane}` : `CASE WHEN ${rows} THEN ${lane} ELSE ${NONE} END`;
 
 /** The tag in buckets of what is made of several rows. */
-function marked(tags: string, by: string): string {
-  const mark =
-    MARKS[by as keyof typeof MARKS] === undefined
-      ? `'${by.replaceAll("'", "''")}'`
-      : `CAST('${MARKS[by as keyof typeof MARKS]}' AS UBIGINT)`;
-  return `CAST(hash(${tags}, ${mark}) AS HUGEINT)`;
-}
+const marked = (tags: string, by: string): string => `CAST(${markedBy(tags, by)} AS HUGEINT)`;
 
 /** Rows that the join repeats nowhere. */
 function addedUp(parts: Parts): Found {

@@ -21,13 +21,6 @@ import { printWanted, type Wanted } from './wanted.ts';
 export const UNIT_ROWS = '__gb_gn';
 export const UNIT_ROW = '__gb_gr';
 
-/** What changes a tag so that every lane sees it, in either or both of the bits that it takes: see `sketchWords`. */
-export const MARKS = {
-  mean: '18446744073709551615',
-  least: '281470681808895',
-  greatest: '18446462603027742720',
-} as const;
-
 /** How such a column is called that speaks only of the rows that have a value; see measures.ts. */
 export function atPlace(column: string, place: number | undefined): string {
   return place === undefined ? column : `${column}_m${place}`;
@@ -192,17 +185,16 @@ function lanesOften(block: Block, series: readonly LaneSeries[], { base, unit }:
   return `(SELECT ${[...keyNames(block), ...sums].join(', ')} FROM (${once})${groupBy(keyNames(block))})`;
 }
 
-/** The tag of what is made in some way of several values, so that it is told from their sum and from what is made in another. */
+/**
+ * The tag of what is made in some way of several values, so that it is told from their sum and from what is made in another way.
+ * INVARIANT: how it changes depends on the tag. What changes all tags alike is gone where two units that share a lane change.
+ */
 export function markedBy(tag: string, by: string): string {
-  const mark = MARKS[by as keyof typeof MARKS];
-  return mark === undefined ? `hash(${tag}, '${by.replaceAll("'", "''")}')` : `xor(${tag}, ${big(mark)})`;
+  return `hash(${tag}, '${by.replaceAll("'", "''")}')`;
 }
 
-/** Another tag for each number of times, of which few enough change the bits of every lane. */
-export function timesOf(tag: string, times: string): string {
-  const [two, three, four] = Object.values(MARKS).map((mark) => `xor(${tag}, ${big(mark)})`);
-  return `CASE ${times} WHEN 2 THEN ${two} WHEN 3 THEN ${three} WHEN 4 THEN ${four} ELSE hash(${tag}, ${times}) END`;
-}
+/** Another tag for each number of times, likewise. */
+export const timesOf = (tag: string, times: string): string => `hash(${tag}, ${times})`;
 
 /** The same from a cuboid in the table's place. */
 function lanesOfCuboid(block: Block, series: readonly LaneSeries[], { physical }: TableCuboid): string {
